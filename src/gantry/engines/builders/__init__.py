@@ -1,0 +1,1 @@
+"""Builders: from a source snapshot to an immutable, content-addressed artifact."""

@@ -1,0 +1,168 @@
+"""Builders: from a source snapshot to an immutable, content-addressed artifact."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from gantry.engines.runtime.protocol import Limits, Mount, ProcessSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Which framework a tree is made with, and how that was found out.
+
+    Attributes:
+        framework: `nextjs`, `node`, `static`, `python` or `command`.
+        reasons: sentences for people, such as `package.json depends on next 16.4.0`.
+        notes: what should be mended or known, such as `next.config.ts does not set output: "standalone"`.
+        suggested: values for a new gantry.toml, dotted key -> value (`processes.web.health.path` -> `/api/health`).
+    """
+
+    framework: str
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    suggested: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """Everything that a build depends on. Equal requests give the same `key`, and are built once.
+
+    Attributes:
+        id: of the build; also the prefix of its process ids.
+        project: its caches are shared by the project's builds only.
+        root: folder inside the snapshot that holds the product ("" is the top).
+        framework: forced by the manifest, or empty to detect.
+        install, command, output: overrides from the manifest; empty for the framework's own.
+        test: the project's test command, empty for none; runs in the build's folder after the build.
+        env: variables for the build, secrets included; `secret_names` are masked in the log and not in the artifact.
+        action_key: base64 key for Next.js server actions, one per project, so that actions survive deploys.
+    """
+
+    id: str
+    project: str
+    source_digest: str
+    source_root: Path
+    root: str = ""
+    framework: str = ""
+    install: str = ""
+    command: str = ""
+    output: str = ""
+    test: str = ""
+    start: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    secret_names: frozenset[str] = frozenset()
+    limits: Limits = field(default_factory=Limits)
+    timeout_s: float = 900.0
+    test_timeout_s: float = 600.0
+    action_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a build made. Immutable: its folder is read-only and its digest covers every file.
+
+    Attributes:
+        digest: SHA-256 over paths, modes and contents, hex.
+        root: the folder.
+        framework: as detected.
+        web: argv that starts the product; it listens on `$HOST:$PORT`. Empty when there is none.
+        mounts: further folders that an instance needs in its sandbox (the Node or Python that it was built for).
+        env: variables that instances need (`NODE_ENV`, `PATH`), without secrets.
+        assets: URL prefix -> folder of files whose names change with their content (`/_next/static`).
+        reasons: why it was built so.
+        tested: the project's tests ran and passed on it.
+    """
+
+    digest: str
+    root: Path
+    framework: str
+    web: tuple[str, ...]
+    mounts: tuple[Mount, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    assets: Mapping[str, str] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    size_bytes: int = 0
+    files: int = 0
+    tested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOutcome:
+    """How a build or test task ended, as it wrote down itself.
+
+    Attributes:
+        artifact: set when the build succeeded.
+        code, message, hint: set when it failed: `build.command-failed`, `build.out-of-memory`, `build.timeout`,
+            `build.install-failed`, `build.no-output`, `build.low-memory`, `build.low-disk`, `build.unknown-framework`,
+            `build.lock-mismatch`, `test.failed`, `test.timeout`.
+        phases: name -> seconds (`install`, `build`, `collect`, ...).
+    """
+
+    artifact: Artifact | None = None
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+    phases: Mapping[str, float] = field(default_factory=dict)
+
+
+class Workshop(Protocol):
+    """Where builds happen. The work itself is a process of the runtime, so it survives the control plane."""
+
+    def detect(self, root: Path) -> Detection:
+        """What `root` is made with. Reads a few small files; pure otherwise.
+
+        Raises:
+            UserError: `build.unknown-framework` with what was looked for.
+        """
+        ...
+
+    def key(self, request: BuildRequest) -> str:
+        """Identity of everything the result depends on (source, commands, environment, engines' versions); not `id`."""
+        ...
+
+    async def find(self, request: BuildRequest) -> Artifact | None:
+        """An artifact made earlier from an equal request. Its digest is verified before the first use by this process.
+
+        Raises:
+            IntegrityError: `artifact.corrupt` the stored files are not what was built. The artifact is set aside,
+                so that the next call builds anew.
+        """
+        ...
+
+    async def build_task(self, request: BuildRequest) -> ProcessSpec:
+        """The process that installs, builds and collects. Prepares its folder; may be called again.
+
+        Raises:
+            TransientError: `build.low-memory`, `build.low-disk` with what is free and what is needed.
+        """
+        ...
+
+    async def test_task(self, request: BuildRequest) -> ProcessSpec:
+        """The process that runs the project's tests in the folder of the finished build."""
+        ...
+
+    async def outcome(self, task_id: str) -> BuildOutcome | None:
+        """What a task wrote when it ended; `None` when it wrote nothing (it was killed)."""
+        ...
+
+    async def artifact(self, digest: str) -> Artifact:
+        """A stored artifact.
+
+        Raises:
+            IntegrityError: `artifact.missing` or `artifact.corrupt`.
+        """
+        ...
+
+    async def list(self) -> Mapping[str, int]:
+        """Digest -> size in bytes of every artifact kept."""
+        ...
+
+    async def discard(self, request_id: str) -> None:
+        """Delete the working folder of a build. Caches and artifacts stay."""
+        ...
+
+    async def remove(self, digest: str) -> None:
+        """Delete one artifact; unknown ones are ignored."""
+        ...

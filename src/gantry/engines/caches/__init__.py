@@ -1,0 +1,1 @@
+"""Redis for projects that ask for it: one small server per environment."""

@@ -1,0 +1,39 @@
+"""Redis for projects that ask for it: one small server per environment."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class CacheGrant:
+    """A cache server of an environment.
+
+    Attributes:
+        name: unique, such as `smart-sign-production`.
+        memory_bytes: the server evicts the least used keys above this.
+    """
+
+    name: str
+    password: str = field(repr=False)
+    memory_bytes: int = 64_000_000
+
+
+class CacheServers(Protocol):
+    """Starts Redis servers."""
+
+    async def ensure(self, grant: CacheGrant) -> str:
+        """Make sure that the server runs; return its `redis://` URL, the same one every time.
+
+        Raises:
+            UserError: `cache.no-program` no redis-server or valkey-server on this machine.
+            TransientError: `cache.start-failed`.
+        """
+        ...
+
+    async def drop(self, name: str) -> None:
+        """Stop the server and delete its data. Unknown names are ignored."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop every server; data stays."""
+        ...

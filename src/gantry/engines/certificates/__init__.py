@@ -1,0 +1,1 @@
+"""Where TLS certificates come from: the local authority for `*.localhost`, ACME for real domains."""

@@ -1,0 +1,1 @@
+"""Postgres for projects: one database and one least-privilege role per environment."""

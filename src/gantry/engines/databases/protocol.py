@@ -1,0 +1,55 @@
+"""Postgres for projects: one database and one least-privilege role per environment."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseGrant:
+    """A database and the only role that may use it. Names are `[a-z][a-z0-9_]{0,62}`."""
+
+    database: str
+    role: str
+    password: str = field(repr=False)
+    connection_limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStatus:
+    """What the server says of itself."""
+
+    running: bool
+    version: str = ""
+    databases: tuple[str, ...] = ()
+
+
+class DatabaseServer(Protocol):
+    """One Postgres server, embedded or found in the configuration."""
+
+    async def start(self) -> None:
+        """Make sure that it runs; returns when it takes connections. After a crash it retries while the old
+        process is going away.
+
+        Raises:
+            TransientError: `database.start-failed` with the last lines of its log.
+        """
+        ...
+
+    async def ensure(self, grant: DatabaseGrant) -> str:
+        """Make sure that database, role and password are as granted; return the URL for the product.
+
+        The role owns its database's `public` schema, may connect to no other database and is no superuser.
+        """
+        ...
+
+    async def drop(self, database: str, role: str) -> None:
+        """Delete a database with its sessions and its role. Missing ones are ignored."""
+        ...
+
+    async def status(self) -> DatabaseStatus:
+        """What runs. Never raises."""
+        ...
+
+    async def stop(self) -> None:
+        """A fast shutdown: sessions are ended, nothing is lost."""
+        ...

@@ -1,0 +1,1 @@
+"""Asking a URL from outside, as a visitor would."""

@@ -1,0 +1,163 @@
+"""What runs processes: instances of releases, builds, release commands, and Gantry's own engines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one process tree may use. `None` is no limit.
+
+    Enforced by cgroups where permitted; else by resource limits and a watchdog on resident memory.
+    """
+
+    memory_bytes: int | None = None
+    cpu_cores: float | None = None
+    processes: int | None = 512
+    open_files: int | None = 65_536
+
+
+class MountMode(StrEnum):
+    """How a folder of the host appears inside a sandbox."""
+
+    READ_ONLY = "ro"
+    READ_WRITE = "rw"
+    OVERLAY = "overlay"  # writable, and forgotten when the process ends
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of the host made visible inside a sandbox."""
+
+    source: Path
+    target: str
+    mode: MountMode = MountMode.READ_ONLY
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What an untrusted process may see: the host's system folders read-only, its mounts, a private /tmp.
+
+    Loopback is shared with the host. The process runs as an unprivileged user when Gantry is root.
+    """
+
+    mounts: tuple[Mount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One process to run under a shim, so that it survives the control plane.
+
+    Attributes:
+        id: unique among all processes of this platform; `[a-z0-9][a-z0-9.-]{0,79}`.
+        argv: program and arguments; the program is found on `env["PATH"]` when it has no slash.
+        env: the whole environment; nothing is inherited.
+        cwd: working folder, as seen from inside the sandbox.
+        sandbox: `None` for Gantry's own engines, which are trusted.
+        user: trusted processes only: the system user to become when Gantry is root (Postgres refuses root).
+        redact: values masked in the log. For tasks that end (builds, migrations), whose output can pass through
+            a pipe; a long-running instance writes straight to its log and is redacted when the log is read.
+        timeout_s: a task still running after this is killed, also while no control plane runs; its status says so.
+        labels: free words for people (`gantry ps`), never read back as facts.
+    """
+
+    id: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    sandbox: Sandbox | None = None
+    limits: Limits = field(default_factory=Limits)
+    user: str | None = None
+    redact: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class ProcessState(StrEnum):
+    """What is known of a process that was started."""
+
+    RUNNING = "running"
+    EXITED = "exited"
+    LOST = (
+        "lost"  # gone without an exit status: the machine was restarted, or the shim was killed too
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """What the runtime saw of one process.
+
+    Attributes:
+        pid: of the process itself as the host sees it, not of its shim.
+        exit_code: 0-255; 128 + the signal's number when a signal ended it.
+        out_of_memory: the kernel or the watchdog killed it for its memory.
+        timed_out: it was killed for `timeout_s`.
+        memory_bytes: resident memory of the whole tree now; 0 when it does not run.
+    """
+
+    id: str
+    state: ProcessState
+    pid: int | None
+    started_at: datetime
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    out_of_memory: bool = False
+    timed_out: bool = False
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """Part of a process's output.
+
+    Attributes:
+        text: whole lines, decoded with replacement characters.
+        next_offset: where to read on; offsets only grow, also across rotation.
+    """
+
+    text: str
+    next_offset: int
+
+
+class Runtime(Protocol):
+    """Starts, watches and ends processes. All methods are idempotent."""
+
+    async def start(self, spec: ProcessSpec) -> ProcessStatus:
+        """Run `spec`. A process of that id that runs is left alone and its status returned; one that ended is
+        started anew, and its log is continued.
+
+        Raises:
+            UserError: `runtime.no-program` the program does not exist.
+            TransientError: `runtime.start-failed` the machine refused (no memory, no processes, disk full).
+        """
+        ...
+
+    async def signal(self, process_id: str, *, kill: bool = False) -> None:
+        """SIGTERM to the process, or SIGKILL to its whole tree. Unknown and ended processes are ignored."""
+        ...
+
+    async def statuses(self) -> Mapping[str, ProcessStatus]:
+        """Every process that was started and not yet removed."""
+        ...
+
+    async def remove(self, process_id: str) -> None:
+        """Forget an ended process and delete its log. Kills it first if it still runs."""
+        ...
+
+    async def read_log(
+        self, process_id: str, *, offset: int = 0, limit_bytes: int = 65_536
+    ) -> LogChunk:
+        """Output from `offset` on; a negative offset counts from the end. Unknown processes give an empty chunk."""
+        ...
+
+    async def rotate_logs(self, *, keep_bytes: int) -> None:
+        """Free the oldest output of every log that is larger than `keep_bytes`. Offsets stay valid."""
+        ...
+
+    async def wait_for_exit(self, timeout_s: float) -> None:
+        """Return when some process ends, or after `timeout_s`. Spurious returns are allowed."""
+        ...

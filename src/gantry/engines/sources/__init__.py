@@ -1,0 +1,1 @@
+"""Snapshots of a project's tree: what a build is made from. Content-addressed, immutable, without secrets."""

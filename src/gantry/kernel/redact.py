@@ -1,0 +1,27 @@
+"""Keeping secrets out of everything that Gantry writes."""
+
+from collections.abc import Iterable
+
+MASK = "[redacted]"
+# Shorter values ("1", "true", "prod") are not secrets, and masking them would garble every line.
+_SHORTEST_SECRET = 6
+
+
+class Redactor:
+    """Replaces known secret values in text.
+
+    Parameters:
+        secrets: the values; those shorter than 6 characters are ignored.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        lines = (line.strip() for value in secrets for line in (value, *value.splitlines()))
+        # Longest first, so that a secret that contains another one is masked whole.
+        self._values = sorted(
+            {line for line in lines if len(line) >= _SHORTEST_SECRET}, key=len, reverse=True
+        )
+
+    def __call__(self, text: str) -> str:
+        for value in self._values:
+            text = text.replace(value, MASK)
+        return text
