@@ -1,0 +1,7 @@
+"""Floor 4: what Gantry is about, one folder per word. Each keeps the same shape:
+
+- `model.py`: frozen values;
+- `decide.py`: pure rules, never async, from what is wanted and what was seen to the next steps;
+- `queries.py`: plain SQL;
+- `service.py`: what people and programs may ask for; checks, records the intent, and returns.
+"""

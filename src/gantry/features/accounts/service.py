@@ -1,0 +1,106 @@
+"""What may be asked of accounts: login links, sessions and tokens."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+from gantry.engines.state.protocol import State
+from gantry.features.accounts import queries
+from gantry.features.accounts.model import Caller, Role, Token, TokenKind
+from gantry.features.audit import log as audit
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import AccessError, NotFoundError
+from gantry.kernel.ids import IdSource
+
+LOGIN_LINK_LIFE = timedelta(minutes=15)
+SESSION_LIFE = timedelta(days=14)
+
+
+def token_hash(secret: str) -> str:
+    """What is stored of a token. It has 256 random bits, so that a plain hash needs no salt."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountService:
+    """Makes and checks tokens."""
+
+    state: State
+    clock: Clock
+    ids: IdSource
+
+    async def login_link(self, *, by: Caller) -> tuple[str, Token]:
+        """A secret that logs one browser in, once, within 15 minutes."""
+        return await self._make(TokenKind.LOGIN, by.account, by.role, "login link", LOGIN_LINK_LIFE)
+
+    async def redeem(self, secret: str) -> tuple[str, Token]:
+        """Change a login link's secret for a session's.
+
+        Raises:
+            AccessError: `access.link-used` it was used, has expired, or never was.
+        """
+        async with self.state.transaction() as session:
+            link = await queries.take(session, token_hash(secret), at=self.clock.now())
+        if link is None or link.kind is not TokenKind.LOGIN:
+            raise AccessError(
+                "access.link-used",
+                "this login link was used already, or has expired",
+                hint="gantry open makes a new one",
+            )
+        return await self._make(TokenKind.SESSION, link.account, link.role, "browser", SESSION_LIFE)
+
+    async def api_token(
+        self, *, label: str, role: Role, days: int, by: Caller
+    ) -> tuple[str, Token]:
+        """A token for a program. It always expires, and may not do more than its maker."""
+        if not by.role.covers(role):
+            raise AccessError("access.role", f"a {by.role} cannot make a token for a {role}")
+        return await self._make(TokenKind.API, by.account, role, label, timedelta(days=days))
+
+    async def caller(self, secret: str, kind: TokenKind) -> Caller | None:
+        """Who presents this secret; `None` when nobody known does."""
+        async with self.state.transaction() as session:
+            token = await queries.find(session, token_hash(secret), at=self.clock.now())
+        return Caller(token.account, token.role) if token and token.kind is kind else None
+
+    async def revoke(self, hash_prefix: str, *, by: Caller) -> None:
+        """End an API token, named by the first 12 or more characters of its hash.
+
+        Raises:
+            NotFoundError: `token.unknown`.
+        """
+        async with self.state.transaction() as session:
+            for token in await queries.list_api_tokens(session):
+                if len(hash_prefix) >= 12 and token.hash.startswith(hash_prefix):
+                    await queries.take(session, token.hash, at=self.clock.now())
+                    await audit.record(
+                        session,
+                        at=self.clock.now(),
+                        actor=by.account,
+                        action="token.revoke",
+                        target=token.label,
+                    )
+                    return
+        raise NotFoundError("token.unknown", f"no token {hash_prefix!r}")
+
+    async def log_out(self, secret: str) -> None:
+        """End a session."""
+        async with self.state.transaction() as session:
+            await queries.take(session, token_hash(secret), at=self.clock.now())
+
+    async def _make(
+        self, kind: TokenKind, account: str, role: Role, label: str, life: timedelta
+    ) -> tuple[str, Token]:
+        secret, now = self.ids.secret(), self.clock.now()
+        token = Token(token_hash(secret), kind, account, role, label, now, now + life)
+        async with self.state.transaction() as session:
+            await queries.insert(session, token)
+            await audit.record(
+                session,
+                at=now,
+                actor=account,
+                action=f"token.{kind}",
+                target=label,
+                details={"role": role, "expires_at": token.expires_at.isoformat()},
+            )
+        return secret, token

@@ -1,0 +1,1 @@
+"""Builds: one artifact per distinct tree, made once."""

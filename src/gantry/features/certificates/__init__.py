@@ -1,0 +1,1 @@
+"""Certificates of sites: wanted, issued, renewed in time."""

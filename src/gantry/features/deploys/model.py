@@ -1,0 +1,120 @@
+"""A deploy: the way of a change through the pipeline."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from gantry.features.releases.model import Commit
+
+
+class DeployKind(StrEnum):
+    """Where a deploy begins."""
+
+    DEPLOY = "deploy"  # from source
+    PROMOTE = "promote"  # from a build of another environment
+    ROLLBACK = "rollback"  # from a release of this environment
+
+
+class DeployState(StrEnum):
+    """How a deploy stands."""
+
+    QUEUED = "queued"
+    ACTIVE = "active"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (DeployState.QUEUED, DeployState.ACTIVE)
+
+
+class Step(StrEnum):
+    """The pipeline, in order."""
+
+    SOURCE = "source"
+    BUILD = "build"
+    TEST = "test"
+    RELEASE = "release"
+    MIGRATE = "migrate"
+    START = "start"
+    HEALTHY = "healthy"
+    SMOKE = "smoke"
+    SWITCH = "switch"
+    DRAIN = "drain"
+
+
+PIPELINES: Mapping[DeployKind, tuple[Step, ...]] = {
+    DeployKind.DEPLOY: tuple(Step),
+    DeployKind.PROMOTE: tuple(Step)[list(Step).index(Step.RELEASE) :],
+    # A release that was live before has passed its smoke checks; the database is never migrated backwards.
+    DeployKind.ROLLBACK: (Step.START, Step.HEALTHY, Step.SWITCH, Step.DRAIN),
+}
+
+
+class StepState(StrEnum):
+    """How one step of a deploy stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step of a deploy, as it went."""
+
+    name: Step
+    state: StepState
+    started_at: datetime
+    finished_at: datetime | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """One deploy.
+
+    Attributes:
+        manifest: as read from the source and resolved for the environment; `None` before the source step.
+        previous_release: what was live when this deploy began to switch.
+        lease_owner: the control plane that advances it.
+        heartbeat_at: when that control plane last said so.
+        error: wire form of the error that ended it.
+    """
+
+    id: str
+    environment: str
+    kind: DeployKind
+    state: DeployState
+    step: Step
+    source_digest: str
+    commit: Commit
+    requested_by: str
+    requested_at: datetime
+    manifest: Mapping[str, Any] | None = field(default=None, repr=False)
+    build: str | None = None
+    release: str | None = None
+    previous_release: str | None = None
+    started_at: datetime | None = None
+    step_started_at: datetime | None = None
+    finished_at: datetime | None = None
+    cancel_requested: bool = False
+    lease_owner: str = ""
+    heartbeat_at: datetime | None = None
+    error: Mapping[str, str] | None = None
+
+    @property
+    def migrate_task(self) -> str:
+        """Id of the process that runs the release command."""
+        return f"migrate-{self.id}"
+
+
+def following(kind: DeployKind, step: Step) -> Step | None:
+    """The step after `step`, or `None` after the last."""
+    pipeline = PIPELINES[kind]
+    position = pipeline.index(step) + 1
+    return pipeline[position] if position < len(pipeline) else None

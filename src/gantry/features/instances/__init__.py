@@ -1,0 +1,1 @@
+"""Instances: the processes of releases, kept as they should be."""

@@ -1,0 +1,50 @@
+"""An instance: one running process of a release."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One slot of one process kind of one release. Its process has the same id.
+
+    Attributes:
+        process: `web`, `worker.<name>`.
+        port: loopback port that it keeps across restarts; `None` for workers.
+        started_at: when its process was last started; `None` while it waits to be started (again).
+        healthy_at: when it was first healthy since then.
+        restarts: times that it was started again since it was made.
+        failures: ends in a row that were its own fault; decides the back-off.
+        next_start_at: not to be started before this.
+        stopping_since: when it was told to end.
+        last_exit: how it ended last, in words.
+    """
+
+    id: str
+    release: str
+    process: str
+    slot: int
+    port: int | None
+    created_at: datetime
+    started_at: datetime | None
+    healthy_at: datetime | None
+    restarts: int
+    failures: int
+    next_start_at: datetime | None
+    stopping_since: datetime | None
+    last_exit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the last probes of an instance said.
+
+    Attributes:
+        healthy: the last probe was answered well.
+        failures: probes in a row that were not.
+        message: what was wrong with the last one, in words.
+    """
+
+    healthy: bool
+    failures: int = 0
+    message: str = ""

@@ -1,0 +1,60 @@
+"""What may be asked of projects and environments."""
+
+import base64
+from dataclasses import dataclass
+
+from gantry.engines.secrets.protocol import SecretBox
+from gantry.engines.state.protocol import Session
+from gantry.features.audit import log as audit
+from gantry.features.projects import queries
+from gantry.features.projects.model import NAMES, Environment
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import UserError
+from gantry.kernel.ids import IdSource
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectService:
+    """Makes projects and environments when they are first deployed to."""
+
+    box: SecretBox
+    clock: Clock
+    ids: IdSource
+
+    async def ensure(
+        self, session: Session, project: str, environment: str, *, by: str
+    ) -> Environment:
+        """The environment, made together with its project when it is new.
+
+        Raises:
+            UserError: `environment.bad-name`.
+        """
+        if environment not in NAMES:
+            raise UserError(
+                "environment.bad-name",
+                f"there is no environment {environment!r}",
+                hint=f"use one of {', '.join(NAMES)}",
+            )
+        found = await queries.find_environment(session, project, environment)
+        if found is not None:
+            return found
+        now = self.clock.now()
+        await queries.insert_project(
+            session, project, action_key_sealed=self._new_action_key(), at=now
+        )
+        await queries.insert_environment(
+            session, environment_id=self.ids.new("env"), project=project, name=environment, at=now
+        )
+        await audit.record(
+            session,
+            at=now,
+            actor=by,
+            action="environment.create",
+            target=f"{project}/{environment}",
+        )
+        return await queries.get_environment(session, project, environment)
+
+    def _new_action_key(self) -> bytes:
+        # Next.js wants an AES key of 16, 24 or 32 bytes, base64.
+        key = self.ids.secret().encode().ljust(32, b"0")[:32]
+        return self.box.seal(base64.b64encode(key).decode())

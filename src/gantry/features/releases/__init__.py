@@ -1,0 +1,1 @@
+"""Releases: a build and the configuration that it runs with."""

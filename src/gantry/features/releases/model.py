@@ -1,0 +1,51 @@
+"""A release: a build and the configuration that it runs with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class ReleaseState(StrEnum):
+    """Whether a release's instances should run."""
+
+    PENDING = "pending"  # made, not started yet
+    RUNNING = "running"  # candidate, live, or warm after it was live
+    RETIRED = "retired"  # stopped; can be started again for a rollback while its artifact is kept
+    FAILED = "failed"  # never went live
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Where the source came from, as far as the sender knew."""
+
+    sha: str = ""
+    branch: str = ""
+    message: str = ""
+    author: str = ""
+    dirty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One release.
+
+    Attributes:
+        number: counts up within the environment; people say "release 12".
+        manifest: the manifest as resolved for this environment, JSON.
+        live_at: when visitors last began to get it.
+        left_at: when visitors last stopped getting it; `None` while live and before.
+    """
+
+    id: str
+    environment: str
+    number: int
+    build: str
+    manifest: Mapping[str, Any] = field(repr=False)
+    commit: Commit
+    state: ReleaseState
+    created_at: datetime
+    live_at: datetime | None = None
+    left_at: datetime | None = None
+    retired_at: datetime | None = None

@@ -1,0 +1,133 @@
+"""Releases in the database."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+
+from gantry.engines.state.protocol import Row, Session
+from gantry.features.releases.model import Commit, Release, ReleaseState
+from gantry.kernel.errors import NotFoundError
+
+_COLUMNS = """id, environment, number, build, manifest, commit, state, created_at, live_at, left_at,
+              retired_at"""
+
+
+def _release(row: Row) -> Release:
+    return Release(
+        **{**row, "state": ReleaseState(row["state"]), "commit": Commit(**row["commit"])},
+    )
+
+
+async def get(session: Session, release_id: str) -> Release:
+    """One release.
+
+    Raises:
+        NotFoundError: `release.unknown`.
+    """
+    row = await session.one(
+        f"SELECT {_COLUMNS} FROM releases WHERE id = %(id)s", {"id": release_id}
+    )
+    if row is None:
+        raise NotFoundError("release.unknown", f"no release {release_id!r}")
+    return _release(row)
+
+
+async def find_by_number(session: Session, environment_id: str, number: int) -> Release | None:
+    """The environment's release of that number."""
+    row = await session.one(
+        f"SELECT {_COLUMNS} FROM releases WHERE environment = %(environment)s AND number = %(number)s",
+        {"environment": environment_id, "number": number},
+    )
+    return _release(row) if row else None
+
+
+async def list_for_environment(
+    session: Session, environment_id: str, *, limit: int = 50
+) -> tuple[Release, ...]:
+    """An environment's newest releases."""
+    rows = await session.rows(
+        f"""SELECT {_COLUMNS} FROM releases WHERE environment = %(environment)s
+            ORDER BY number DESC LIMIT %(limit)s""",
+        {"environment": environment_id, "limit": limit},
+    )
+    return tuple(_release(row) for row in rows)
+
+
+async def list_present(session: Session) -> tuple[Release, ...]:
+    """Every release that runs or still has instances."""
+    rows = await session.rows(
+        f"""SELECT {_COLUMNS} FROM releases
+            WHERE state = 'running' OR id IN (SELECT release FROM instances)
+            ORDER BY created_at"""
+    )
+    return tuple(_release(row) for row in rows)
+
+
+async def previous_live(
+    session: Session, environment_id: str, *, not_release: str
+) -> Release | None:
+    """The release that was live last, apart from `not_release`."""
+    row = await session.one(
+        f"""SELECT {_COLUMNS} FROM releases
+            WHERE environment = %(environment)s AND live_at IS NOT NULL AND id <> %(not)s
+            ORDER BY left_at DESC NULLS LAST LIMIT 1""",
+        {"environment": environment_id, "not": not_release},
+    )
+    return _release(row) if row else None
+
+
+async def insert(session: Session, release: Release, *, variables_sealed: bytes) -> None:
+    """Create a release."""
+    await session.execute(
+        """INSERT INTO releases
+               (id, environment, number, build, manifest, variables_sealed, commit, state, created_at)
+           VALUES (%(id)s, %(environment)s, %(number)s, %(build)s, %(manifest)s, %(variables)s,
+                   %(commit)s, %(state)s, %(at)s)""",
+        {
+            "id": release.id,
+            "environment": release.environment,
+            "number": release.number,
+            "build": release.build,
+            "manifest": json.dumps(release.manifest),
+            "variables": variables_sealed,
+            "commit": json.dumps(asdict(release.commit)),
+            "state": release.state,
+            "at": release.created_at,
+        },
+    )
+
+
+async def variables_sealed(session: Session, release_id: str) -> bytes:
+    """The variables that the release runs with, sealed as one JSON object."""
+    row = await session.one(
+        "SELECT variables_sealed FROM releases WHERE id = %(id)s", {"id": release_id}
+    )
+    if row is None:
+        raise NotFoundError("release.unknown", f"no release {release_id!r}")
+    return bytes(row["variables_sealed"])
+
+
+async def set_state(
+    session: Session, release_id: str, state: ReleaseState, *, at: datetime
+) -> None:
+    """Say whether its instances should run."""
+    await session.execute(
+        """UPDATE releases SET state = %(state)s,
+               retired_at = CASE WHEN %(state)s IN ('retired', 'failed') THEN %(at)s::timestamptz END
+           WHERE id = %(id)s""",
+        {"id": release_id, "state": state, "at": at},
+    )
+
+
+async def set_live(
+    session: Session, release_id: str, *, previous: str | None, at: datetime
+) -> None:
+    """Visitors get this one from now on, and no longer `previous`."""
+    await session.execute(
+        "UPDATE releases SET live_at = %(at)s, left_at = NULL WHERE id = %(id)s",
+        {"id": release_id, "at": at},
+    )
+    if previous is not None and previous != release_id:
+        await session.execute(
+            "UPDATE releases SET left_at = %(at)s WHERE id = %(id)s", {"id": previous, "at": at}
+        )

@@ -1,0 +1,1 @@
+"""What may be deleted, by reachability and never by age alone."""

@@ -1,0 +1,1 @@
+"""What the edge should do, derived from everything else."""

@@ -1,0 +1,1 @@
+"""Managed dependencies of environments: Postgres databases and Redis caches."""

@@ -1,0 +1,1 @@
+"""Configuration values of an environment; secrets, all of them."""
