@@ -28,6 +28,11 @@ class TaskSet:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("background task %s died", task.get_name(), exc_info=error)
 
+    async def join(self) -> None:
+        """Wait until every task has ended by itself."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
     async def aclose(self) -> None:
         """Cancel every task and wait for all of them. Safe to call twice."""
         tasks = tuple(self._tasks)

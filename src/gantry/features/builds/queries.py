@@ -124,6 +124,16 @@ async def set_failed(
     )
 
 
+async def is_artifact_used(session: Session, digest: str) -> bool:
+    """Whether some build that is not gone made this artifact: different trees may give equal artifacts."""
+    row = await session.one(
+        """SELECT count(*) AS builds FROM builds
+           WHERE artifact_digest = %(digest)s AND state IN ('building', 'built', 'ready')""",
+        {"digest": digest},
+    )
+    return bool(row and row["builds"])
+
+
 async def set_gone(session: Session, build_id: str) -> None:
     """Its artifact was deleted or found corrupt."""
     await session.execute("UPDATE builds SET state = 'gone' WHERE id = %(id)s", {"id": build_id})

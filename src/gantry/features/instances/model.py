@@ -18,6 +18,7 @@ class Instance:
         next_start_at: not to be started before this.
         stopping_since: when it was told to end.
         last_exit: how it ended last, in words.
+        killed_for: why Gantry killed it, until its end is recorded.
     """
 
     id: str
@@ -33,6 +34,25 @@ class Instance:
     next_start_at: datetime | None
     stopping_since: datetime | None
     last_exit: str
+    killed_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """How many instances of one process kind of one release should run.
+
+    Attributes:
+        probed: it has a port, and is healthy when it answers there; else it is healthy when it stays up.
+        start_deadline_s: it must be healthy this long after its start.
+        terminate_s: from SIGTERM to SIGKILL.
+    """
+
+    release: str
+    process: str
+    count: int
+    probed: bool
+    start_deadline_s: float
+    terminate_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from gantry.engines.state.protocol import Session
 from gantry.features.instances.model import Instance
 
 _COLUMNS = """id, release, process, slot, port, created_at, started_at, healthy_at, restarts, failures,
-              next_start_at, stopping_since, last_exit"""
+              next_start_at, stopping_since, last_exit, killed_for"""
 
 
 async def list_all(session: Session) -> tuple[Instance, ...]:
@@ -68,9 +68,18 @@ async def set_exited(
     """Its process ended by itself and is to be started again."""
     await session.execute(
         """UPDATE instances SET started_at = NULL, healthy_at = NULL, restarts = restarts + 1,
-               failures = %(failures)s, next_start_at = %(next)s, last_exit = %(exit)s
+               failures = %(failures)s, next_start_at = %(next)s, last_exit = %(exit)s,
+               killed_for = ''
            WHERE id = %(id)s""",
         {"id": instance_id, "failures": failures, "next": next_start_at, "exit": last_exit},
+    )
+
+
+async def set_killed_for(session: Session, instance_id: str, reason: str) -> None:
+    """Gantry is about to kill it, for `reason`."""
+    await session.execute(
+        "UPDATE instances SET killed_for = %(reason)s WHERE id = %(id)s",
+        {"id": instance_id, "reason": reason},
     )
 
 
@@ -79,14 +88,6 @@ async def set_stopping(session: Session, instance_id: str, *, at: datetime) -> N
     await session.execute(
         "UPDATE instances SET stopping_since = %(at)s WHERE id = %(id)s AND stopping_since IS NULL",
         {"id": instance_id, "at": at},
-    )
-
-
-async def clear_stopping(session: Session, release_id: str) -> None:
-    """The release is wanted again before its instances were gone; those told to end are made anew."""
-    await session.execute(
-        "DELETE FROM instances WHERE release = %(release)s AND stopping_since IS NOT NULL",
-        {"release": release_id},
     )
 
 

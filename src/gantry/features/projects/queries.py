@@ -44,7 +44,7 @@ async def action_key_sealed(session: Session, project: str) -> bytes:
         "SELECT action_key_sealed FROM projects WHERE name = %(name)s", {"name": project}
     )
     if row is None:
-        raise _no_project(project)
+        raise no_project(project)
     return bytes(row["action_key_sealed"])
 
 
@@ -76,7 +76,7 @@ async def get_environment(session: Session, project: str, name: str) -> Environm
     if found is not None:
         return found
     if await find_project(session, project) is None:
-        raise _no_project(project)
+        raise no_project(project)
     raise NotFoundError(
         "environment.unknown",
         f"{project} has no environment {name!r} yet",
@@ -91,6 +91,20 @@ async def find_environment(session: Session, project: str, name: str) -> Environ
         {"project": project, "name": name},
     )
     return _environment(row) if row else None
+
+
+async def get_environment_by_id(session: Session, environment_id: str) -> Environment:
+    """One environment by identity.
+
+    Raises:
+        NotFoundError: `environment.unknown` it was deleted meanwhile.
+    """
+    row = await session.one(
+        f"SELECT {_ENVIRONMENT} FROM environments WHERE id = %(id)s", {"id": environment_id}
+    )
+    if row is None:
+        raise NotFoundError("environment.unknown", f"environment {environment_id} does not exist")
+    return _environment(row)
 
 
 async def lock_environment(session: Session, environment_id: str) -> Environment:
@@ -143,7 +157,8 @@ async def delete_environment(session: Session, environment_id: str) -> None:
     await session.execute("DELETE FROM environments WHERE id = %(id)s", {"id": environment_id})
 
 
-def _no_project(name: str) -> NotFoundError:
+def no_project(name: str) -> NotFoundError:
+    """What to say when there is no project of that name."""
     return NotFoundError(
         "project.unknown",
         f"no project named {name!r}",

@@ -53,6 +53,12 @@ async def list_for_environment(
     return tuple(_release(row) for row in rows)
 
 
+async def list_all(session: Session) -> tuple[Release, ...]:
+    """Every release, oldest first."""
+    rows = await session.rows(f"SELECT {_COLUMNS} FROM releases ORDER BY created_at")
+    return tuple(_release(row) for row in rows)
+
+
 async def list_present(session: Session) -> tuple[Release, ...]:
     """Every release that runs or still has instances."""
     rows = await session.rows(
@@ -116,6 +122,19 @@ async def set_state(
                retired_at = CASE WHEN %(state)s IN ('retired', 'failed') THEN %(at)s::timestamptz END
            WHERE id = %(id)s""",
         {"id": release_id, "state": state, "at": at},
+    )
+
+
+async def retire_all(session: Session, environment_id: str, *, at: datetime) -> None:
+    """No release of the environment should run any more, and none is live."""
+    await session.execute(
+        """UPDATE releases SET state = 'retired', retired_at = %(at)s
+           WHERE environment = %(environment)s AND state = 'running'""",
+        {"environment": environment_id, "at": at},
+    )
+    await session.execute(
+        "UPDATE environments SET live_release = NULL WHERE id = %(environment)s",
+        {"environment": environment_id},
     )
 
 

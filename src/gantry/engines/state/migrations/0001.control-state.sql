@@ -118,6 +118,7 @@ CREATE TABLE instances (
     next_start_at timestamptz,
     stopping_since timestamptz,
     last_exit text NOT NULL DEFAULT '',
+    killed_for text NOT NULL DEFAULT '',
     UNIQUE (release, process, slot)
 );
 

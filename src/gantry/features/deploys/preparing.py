@@ -1,0 +1,176 @@
+"""The source step: from a snapshot to a checked manifest and a claimed build."""
+
+from dataclasses import dataclass
+
+from gantry.config.load import load_manifest
+from gantry.config.manifest import Manifest
+from gantry.engines.builders.protocol import BuildRequest, Workshop
+from gantry.engines.secrets.protocol import SecretBox
+from gantry.engines.sources.protocol import Snapshot, SourceStore
+from gantry.engines.state.protocol import Session, State
+from gantry.features.builds import queries as builds
+from gantry.features.builds.model import Build, BuildState
+from gantry.features.builds.request import build_request
+from gantry.features.deploys.model import Deploy
+from gantry.features.instances.launching import wanted_services
+from gantry.features.projects import queries as projects
+from gantry.features.projects.model import Environment
+from gantry.features.variables import queries as variable_queries
+from gantry.features.variables.model import RESERVED
+from gantry.features.variables.service import VariableService
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import IntegrityError, UserError
+from gantry.kernel.ids import IdSource
+
+MANIFEST = "gantry.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the source step found.
+
+    Attributes:
+        manifest: resolved for the environment.
+        request: for the builder; its `id` is the build's.
+    """
+
+    manifest: Manifest
+    request: BuildRequest
+    build: Build
+
+
+@dataclass(frozen=True, slots=True)
+class Preparer:
+    """Reads snapshots."""
+
+    state: State
+    sources: SourceStore
+    workshop: Workshop
+    variables: VariableService
+    box: SecretBox
+    clock: Clock
+    ids: IdSource
+
+    async def snapshot(self, digest: str) -> Snapshot:
+        """The stored snapshot.
+
+        Raises:
+            UserError: `source.unknown`.
+        """
+        snapshot = await self.sources.get(digest)
+        if snapshot is None:
+            raise UserError(
+                "source.unknown",
+                f"snapshot {digest[:12]} is no longer kept",
+                hint="run gantry deploy again: it uploads what is missing",
+            )
+        return snapshot
+
+    async def manifest(self, digest: str, environment: Environment) -> Manifest:
+        """The manifest in the snapshot, checked and resolved for `environment`.
+
+        Raises:
+            UserError: `manifest.*`, `source.no-manifest`, `source.other-project`.
+        """
+        text = await self.sources.read_file(digest, MANIFEST)
+        if text is None:
+            raise UserError(
+                "source.no-manifest",
+                f"the source has no {MANIFEST}",
+                hint="gantry init writes one from what it detects",
+            )
+        root = load_manifest(text, where=MANIFEST).project.root
+        prefix = f"{root.strip('/')}/" if root.strip("/") else ""
+        manifest = load_manifest(
+            text,
+            where=MANIFEST,
+            vercel=await self.sources.read_file(digest, f"{prefix}vercel.json"),
+            env_example=await self.sources.read_file(digest, f"{prefix}.env.example"),
+        )
+        if manifest.project.name != environment.project:
+            raise UserError(
+                "source.other-project",
+                f"this source is the project {manifest.project.name!r}, not {environment.project!r}",
+                hint="check [project] name in gantry.toml",
+                where=MANIFEST,
+            )
+        return manifest.for_environment(environment.name)
+
+    async def missing_variables(
+        self, session: Session, manifest: Manifest, environment: Environment
+    ) -> tuple[str, ...]:
+        """Required variables that nobody has set and no service provides."""
+        have = set(await variable_queries.sealed_values(session, environment.id))
+        have |= {kind.variable for kind in wanted_services(manifest)}
+        have |= set(manifest.variables.plain) | RESERVED
+        return tuple(
+            name
+            for name in manifest.variables.required
+            if name not in have and not name.startswith("GANTRY_")
+        )
+
+    async def request(self, deploy: Deploy, manifest: Manifest, build_id: str) -> BuildRequest:
+        """What the builder is asked for."""
+        snapshot = await self.snapshot(deploy.source_digest)
+        async with self.state.transaction() as session:
+            values = await self.variables.reveal(session, deploy.environment)
+            key = await projects.action_key_sealed(session, manifest.project.name)
+        return build_request(
+            build_id,
+            manifest,
+            snapshot,
+            {**manifest.variables.plain, **values},
+            action_key=self.box.open(key),
+        )
+
+    async def prepare(self, deploy: Deploy, environment: Environment) -> Prepared:
+        """Check everything that can be checked before work begins, and find or claim the build.
+
+        Raises:
+            UserError: what is wrong with the manifest; `variable.missing` with the list.
+        """
+        manifest = await self.manifest(deploy.source_digest, environment)
+        async with self.state.transaction() as session:
+            missing = await self.missing_variables(session, manifest, environment)
+        if missing:
+            raise missing_error(missing, environment)
+        request = await self.request(deploy, manifest, self.ids.new("b"))
+        build = await self._claim(request, environment.project)
+        return Prepared(manifest, request, build)
+
+    async def _claim(self, request: BuildRequest, project: str) -> Build:
+        key = self.workshop.key(request)
+        try:
+            kept = await self.workshop.find(request) is not None
+        except IntegrityError:
+            kept = False  # set aside by the workshop; built anew below
+        async with self.state.transaction() as session:
+            build = await self._claim_row(session, request, project, key)
+            if build.state is not BuildState.BUILDING and not kept:
+                await builds.set_gone(session, build.id)
+                build = await self._claim_row(session, request, project, key)
+        return build
+
+    async def _claim_row(
+        self, session: Session, request: BuildRequest, project: str, key: str
+    ) -> Build:
+        return await builds.claim(
+            session,
+            build_id=request.id,
+            project=project,
+            key=key,
+            source_digest=request.source_digest,
+            at=self.clock.now(),
+        )
+
+
+def missing_error(missing: tuple[str, ...], environment: Environment) -> UserError:
+    """What to say about required variables that are not set."""
+    names = ", ".join(missing)
+    return UserError(
+        "variable.missing",
+        f"{environment.name} of {environment.project} lacks required variables: {names}",
+        hint=f"gantry env set --environment {environment.name} "
+        + " ".join(f"{name}=..." for name in missing),
+        where=".env.example",
+    )

@@ -1,0 +1,38 @@
+"""The names under which things are found."""
+
+from dataclasses import dataclass
+
+from gantry.features.projects.model import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How host names and URLs are formed on this platform.
+
+    Attributes:
+        domain: `localhost`, or a domain of the team's own.
+        https_port: public port, part of every URL unless it is 443.
+    """
+
+    domain: str
+    https_port: int
+
+    @property
+    def console_host(self) -> str:
+        return f"gantry.{self.domain}"
+
+    def environment_host(self, environment: Environment) -> str:
+        """`smart-sign.localhost`, `staging--smart-sign.localhost`."""
+        return f"{environment.label}.{self.domain}"
+
+    def release_host(self, project: str, release_id: str) -> str:
+        """The release's own address: always this release, as long as it runs."""
+        return f"{release_id}--{project}.{self.domain}"
+
+    def build_host(self, project: str, build_id: str) -> str:
+        """The build's address: the newest running release made of it, production's before others'."""
+        return f"{build_id}--{project}.{self.domain}"
+
+    def url(self, host: str) -> str:
+        """Public URL of `host`, without a trailing slash."""
+        return f"https://{host}" if self.https_port == 443 else f"https://{host}:{self.https_port}"

@@ -1,0 +1,178 @@
+"""What the edge should do, as one value derived from environments, releases and instances. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gantry.config.manifest import Manifest
+from gantry.engines.edge.protocol import (
+    Backend,
+    Certificate,
+    EdgeConfig,
+    Endpoint,
+    HeaderRule,
+    Redirect,
+    Rewrite,
+    Site,
+)
+from gantry.features.instances.model import Instance
+from gantry.features.projects.model import PRODUCTION, Environment
+from gantry.features.projects.naming import Naming
+from gantry.features.releases.model import Release, ReleaseState
+
+CONSOLE_BACKEND = "console"
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A release that runs, with all that its routes need."""
+
+    release: Release
+    environment: Environment
+    manifest: Manifest
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """What is routed.
+
+    Attributes:
+        console_socket: where the control plane listens.
+    """
+
+    naming: Naming
+    console_socket: str
+    environments: tuple[Environment, ...]
+    routed: tuple[Routed, ...]
+
+
+def hosts(routes: Routes) -> tuple[str, ...]:
+    """Every name below the platform's own domain that should be answered."""
+    names = [routes.naming.console_host]
+    names += [routes.naming.environment_host(environment) for environment in routes.environments]
+    for item in _addressable(routes.routed):
+        names.append(routes.naming.release_host(item.environment.project, item.release.id))
+    names += [host for host, _ in _build_hosts(routes)]
+    return tuple(names)
+
+
+def domains(routes: Routes) -> tuple[str, ...]:
+    """Every custom domain of a live release."""
+    return tuple(domain for item in routes.routed if _is_live(item) for domain in _domains_of(item))
+
+
+def render(
+    routes: Routes,
+    certificates: Iterable[Certificate],
+    acme_challenges: Mapping[str, str],
+) -> EdgeConfig:
+    """The whole wanted configuration of the edge."""
+    return EdgeConfig(
+        sites=(_console(routes), *_environment_sites(routes), *_release_sites(routes)),
+        backends=(_console_backend(routes), *_backends(routes)),
+        certificates=tuple(certificates),
+        acme_challenges=acme_challenges,
+    )
+
+
+def _console(routes: Routes) -> Site:
+    return Site(
+        hosts=(routes.naming.console_host,),
+        backend=CONSOLE_BACKEND,
+        title="Gantry",
+        noindex=True,
+        # A deploy's live log is one long stream.
+        stream_timeout_s=None,
+    )
+
+
+def _console_backend(routes: Routes) -> Backend:
+    return Backend(
+        name=CONSOLE_BACKEND,
+        endpoints=(Endpoint(socket=routes.console_socket),),
+        # uvicorn closes idle connections after 5 s unless told otherwise; stay below.
+        idle_timeout_s=4.0,
+    )
+
+
+def _environment_sites(routes: Routes) -> Iterable[Site]:
+    live = {item.environment.id: item for item in routes.routed if _is_live(item)}
+    for environment in routes.environments:
+        item = live.get(environment.id)
+        host = routes.naming.environment_host(environment)
+        if item is None:
+            yield Site(
+                hosts=(host,),
+                backend=None,
+                title=environment.project,
+                noindex=environment.name != PRODUCTION,
+            )
+        else:
+            names = (host, *_domains_of(item))
+            yield _site(item, names, noindex=environment.name != PRODUCTION)
+
+
+def _release_sites(routes: Routes) -> Iterable[Site]:
+    for item in _addressable(routes.routed):
+        host = routes.naming.release_host(item.environment.project, item.release.id)
+        yield _site(item, (host,), noindex=True)
+    for host, item in _build_hosts(routes):
+        yield _site(item, (host,), noindex=True)
+
+
+def _build_hosts(routes: Routes) -> Iterable[tuple[str, Routed]]:
+    best: dict[str, Routed] = {}
+    for item in sorted(_addressable(routes.routed), key=_preference):
+        host = routes.naming.build_host(item.environment.project, item.release.build)
+        best[host] = item  # the most preferred comes last
+    return best.items()
+
+
+def _preference(item: Routed) -> tuple[bool, str]:
+    return (item.environment.name == PRODUCTION, item.release.created_at.isoformat())
+
+
+def _addressable(routed: Iterable[Routed]) -> tuple[Routed, ...]:
+    return tuple(
+        item for item in routed if item.release.state is ReleaseState.RUNNING and item.instances
+    )
+
+
+def _is_live(item: Routed) -> bool:
+    return item.environment.live_release == item.release.id
+
+
+def _domains_of(item: Routed) -> tuple[str, ...]:
+    return tuple(item.manifest.domains)
+
+
+def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:
+    routes = item.manifest.routes
+    return Site(
+        hosts=names,
+        backend=item.release.id if item.instances else None,
+        release=item.release.id,
+        redirects=tuple(Redirect(r.source, r.destination, r.status) for r in routes.redirects),
+        rewrites=tuple(Rewrite(r.source, r.destination) for r in routes.rewrites),
+        headers=tuple(HeaderRule(r.source, tuple(r.headers.items())) for r in routes.headers),
+        title=item.environment.project,
+        noindex=noindex,
+    )
+
+
+def _backends(routes: Routes) -> Iterable[Backend]:
+    """One for each release that has instances, also while they end: their streams still run through it."""
+    for item in routes.routed:
+        if not item.instances:
+            continue
+        web = item.manifest.web
+        yield Backend(
+            name=item.release.id,
+            endpoints=tuple(
+                Endpoint(port=instance.port)
+                for instance in sorted(item.instances, key=lambda instance: instance.slot)
+                if instance.port is not None
+            ),
+            health_path=web.health.path if web is not None else "",
+            health_host=routes.naming.environment_host(item.environment),
+        )

@@ -1,0 +1,70 @@
+"""Makes the services of an environment exist, and says how a product reaches them."""
+
+from dataclasses import dataclass
+
+from gantry.engines.caches.protocol import CacheGrant, CacheServers
+from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer
+from gantry.engines.secrets.protocol import SecretBox
+from gantry.engines.state.protocol import State
+from gantry.features.projects.model import Environment
+from gantry.features.services import queries
+from gantry.features.services.model import Service, ServiceKind, service_name
+from gantry.kernel.clock import Clock
+from gantry.kernel.ids import IdSource
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceProvider:
+    """Provides databases and caches."""
+
+    state: State
+    databases: DatabaseServer
+    caches: CacheServers
+    box: SecretBox
+    clock: Clock
+    ids: IdSource
+
+    async def provide(
+        self, environment: Environment, kinds: tuple[ServiceKind, ...]
+    ) -> dict[str, str]:
+        """Make sure that the services exist and run; variable -> URL.
+
+        A service that was provided once keeps its name and secret for good, also while no release asks for it.
+        """
+        if not kinds:
+            return {}
+        services = await self._record(environment, kinds)
+        return {service.kind.variable: await self._ensure(service) for service in services}
+
+    async def drop(self, services: tuple[Service, ...]) -> None:
+        """Delete services with their data."""
+        for service in services:
+            if service.kind is ServiceKind.POSTGRES:
+                await self.databases.drop(service.name, service.name)
+            else:
+                await self.caches.drop(service.name)
+
+    async def _record(
+        self, environment: Environment, kinds: tuple[ServiceKind, ...]
+    ) -> tuple[Service, ...]:
+        async with self.state.transaction() as session:
+            have = await queries.list_for_environment(session, environment.id)
+            for kind in kinds:
+                if kind not in {service.kind for service in have}:
+                    unique = self.ids.new("s").removeprefix("s-")[:6]
+                    service = Service(
+                        environment=environment.id,
+                        kind=kind,
+                        name=service_name(kind, environment.project, environment.name, unique),
+                        secret_sealed=self.box.seal(self.ids.secret()),
+                    )
+                    await queries.insert(session, service, at=self.clock.now())
+            have = await queries.list_for_environment(session, environment.id)
+        return tuple(service for service in have if service.kind in kinds)
+
+    async def _ensure(self, service: Service) -> str:
+        secret = self.box.open(service.secret_sealed)
+        if service.kind is ServiceKind.POSTGRES:
+            await self.databases.start()
+            return await self.databases.ensure(DatabaseGrant(service.name, service.name, secret))
+        return await self.caches.ensure(CacheGrant(service.name, secret))

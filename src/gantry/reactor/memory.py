@@ -1,0 +1,47 @@
+"""What the reactor remembers between two looks, and may forget at any time at the price of asking again."""
+
+from dataclasses import dataclass, field
+
+from gantry.features.deploys.decide import Smoke
+from gantry.features.instances.model import Health
+
+
+@dataclass(slots=True)
+class Memory:
+    """Observations that cost something to make.
+
+    Attributes:
+        health: instance -> what its last probes said.
+        smoke: deploy -> what its smoke checks said.
+        reached: deploy -> release that the public port answered with.
+        retry_at_s: key of a piece of work that met a passing fault -> monotonic time of the next try.
+        setbacks: the same key -> tries in a row that met one.
+    """
+
+    health: dict[str, Health] = field(default_factory=dict)
+    smoke: dict[str, Smoke] = field(default_factory=dict)
+    reached: dict[str, str] = field(default_factory=dict)
+    retry_at_s: dict[str, float] = field(default_factory=dict)
+    setbacks: dict[str, int] = field(default_factory=dict)
+
+    def may_try(self, key: str, now_s: float) -> bool:
+        """Whether the work may be tried (again) now."""
+        return now_s >= self.retry_at_s.get(key, 0.0)
+
+    def set_back(self, key: str, now_s: float) -> float:
+        """The work met a passing fault: seconds until the next try."""
+        count = self.setbacks.get(key, 0) + 1
+        self.setbacks[key] = count
+        delay_s = float(min(30.0, 0.2 * 2 ** min(count, 10)))
+        self.retry_at_s[key] = now_s + delay_s
+        return delay_s
+
+    def succeeded(self, key: str) -> None:
+        """The work went well."""
+        self.setbacks.pop(key, None)
+        self.retry_at_s.pop(key, None)
+
+    def forget_deploy(self, deploy_id: str) -> None:
+        """The deploy ended."""
+        self.smoke.pop(deploy_id, None)
+        self.reached.pop(deploy_id, None)

@@ -1,0 +1,52 @@
+"""Asks the platform's own public port, as a visitor would."""
+
+import asyncio
+from dataclasses import dataclass
+
+from gantry.engines.probes.protocol import Prober
+from gantry.features.deploys.decide import Smoke
+from gantry.features.projects.model import Environment
+from gantry.features.projects.naming import Naming
+from gantry.features.releases.model import Release
+from gantry.features.releases.reading import manifest_of
+
+RELEASE_HEADER = "x-gantry-release"
+_SMOKE_TIMEOUT_S = 15.0
+_REACHED_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The view from outside."""
+
+    prober: Prober
+    naming: Naming
+
+    async def reached(self, environment: Environment) -> str:
+        """Identity of the release that the environment's address answers with; empty when none does."""
+        result = await self.prober.get(
+            f"https://127.0.0.1:{self.naming.https_port}/",
+            host=self.naming.environment_host(environment),
+            timeout_s=_REACHED_TIMEOUT_S,
+        )
+        return result.headers.get(RELEASE_HEADER, "")
+
+    async def smoke(self, project: str, release: Release) -> Smoke:
+        """Ask every smoke path of the release at its own address."""
+        web = manifest_of(release).web
+        paths = web.smoke if web is not None else ()
+        answers = await asyncio.gather(*(self._ask(project, release, path) for path in paths))
+        return Smoke(failures=tuple(filter(None, answers)), checked=len(paths))
+
+    async def _ask(self, project: str, release: Release, path: str) -> str:
+        result = await self.prober.get(
+            f"https://127.0.0.1:{self.naming.https_port}{path}",
+            host=self.naming.release_host(project, release.id),
+            timeout_s=_SMOKE_TIMEOUT_S,
+        )
+        if result.status == 0:
+            return f"{path}: {result.error}"
+        if result.status >= 400:
+            return f"{path}: status {result.status}"
+        reached = result.headers.get(RELEASE_HEADER, "")
+        return "" if reached == release.id else f"{path}: answered by {reached or 'nobody'}"

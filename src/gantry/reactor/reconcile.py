@@ -1,0 +1,177 @@
+"""One look and one round of steps: the heart of the platform."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from gantry.features.deploys import decide as deploy_rules
+from gantry.features.deploys.model import Deploy, DeployState
+from gantry.features.instances import decide as instance_rules
+from gantry.features.projects.naming import Naming
+from gantry.features.routes.render import Routes
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import GantryError, PermanentError, TransientError
+from gantry.kernel.tasks import TaskSet
+from gantry.reactor.deploy_acts import DeployActs
+from gantry.reactor.edge_acts import EdgeActs
+from gantry.reactor.instance_acts import InstanceActs
+from gantry.reactor.memory import Memory
+from gantry.reactor.release_acts import ReleaseActs
+from gantry.reactor.seeing import instance_wants, routes_of, see_deploy
+from gantry.reactor.world import World
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """The hands: each carries out what one feature decided."""
+
+    instances: InstanceActs
+    releases: ReleaseActs
+    edge: EdgeActs
+    deploys: DeployActs
+
+
+class Reconciler:
+    """Compares what is wanted with what is, and takes the next steps.
+
+    Steps of one deploy follow each other; different deploys, and the instances, move side by side. A step that
+    meets a passing fault is tried again later; any other fault ends its deploy, and never the loop.
+    """
+
+    def __init__(
+        self,
+        observe: Callable[[], Awaitable[World]],
+        acts: Acts,
+        memory: Memory,
+        clock: Clock,
+        wake: Callable[[], None],
+        naming: Naming,
+        console_socket: str,
+    ) -> None:
+        self._observe = observe
+        self._acts = acts
+        self._memory = memory
+        self._clock = clock
+        self._wake = wake
+        self._naming = naming
+        self._console_socket = console_socket
+        self._tasks = TaskSet()
+        self._busy: set[str] = set()
+
+    async def once(self) -> World:
+        """Look once and start every step that is due; instances' and the edge's steps are done on return.
+
+        Raises:
+            TransientError: the database cannot be asked now.
+        """
+        world = await self._observe()
+        wants = instance_wants(world)
+        steps = instance_rules.decide(
+            wants, world.instances, world.processes, self._memory.health, world.now
+        )
+        await asyncio.gather(
+            *(
+                self._guard(f"instance {_key(step)}", self._acts.instances.act(step))
+                for step in steps
+                if self._memory.may_try(f"instance {_key(step)}", self._clock.monotonic_s())
+            )
+        )
+        await self._guard("releases", self._acts.releases.retire(world))
+        routes = routes_of(world, self._naming, self._console_socket)
+        if self._memory.may_try("edge", self._clock.monotonic_s()):
+            await self._guard("edge", self._settle_edge(world, routes))
+        for deploy in _next_deploys(world):
+            self._begin_step(deploy, world, routes)
+        if steps:
+            self._wake()
+        return world
+
+    async def _settle_edge(self, world: World, routes: Routes) -> None:
+        if await self._acts.edge.settle(world, routes):
+            self._wake()
+
+    async def settle(self) -> None:
+        """Wait until no step of a deploy is under way."""
+        await self._tasks.join()
+
+    async def aclose(self) -> None:
+        """Drop the steps that are under way; they are decided again by the next control plane."""
+        await self._tasks.aclose()
+
+    def _begin_step(self, deploy: Deploy, world: World, routes: Routes) -> None:
+        if deploy.id in self._busy:
+            return
+        if not self._memory.may_try(deploy.id, self._clock.monotonic_s()):
+            return
+        current = self._acts.edge.is_current(world, routes)
+        seen = see_deploy(deploy, world, self._memory, edge_current=current)
+        action = deploy_rules.decide(deploy, seen)
+        if action is None:
+            return
+        self._busy.add(deploy.id)
+        self._tasks.spawn(self._step(deploy, action, world), name=f"{deploy.id} {action}")
+
+    async def _step(self, deploy: Deploy, action: deploy_rules.Action, world: World) -> None:
+        try:
+            await self._acts.deploys.act(deploy, action, world)
+            self._memory.succeeded(deploy.id)
+        except TransientError as error:
+            delay_s = self._memory.set_back(deploy.id, self._clock.monotonic_s())
+            _log.warning("%s: %s; next try in %.1f s", deploy.id, error, delay_s)
+        except GantryError as error:
+            await self._fail(deploy, error, world)
+        except Exception:  # noqa: BLE001 -- a defect ends this deploy, not the loop
+            _log.exception("%s: a defect of Gantry", deploy.id)
+            defect = PermanentError(
+                "internal.error",
+                f"Gantry itself failed in the step {deploy.step}",
+                hint="the control plane's log has the details: gantry logs --control-plane",
+            )
+            await self._fail(deploy, defect, world)
+        finally:
+            self._busy.discard(deploy.id)
+            self._wake()
+
+    async def _fail(self, deploy: Deploy, error: GantryError, world: World) -> None:
+        key = deploy.id
+        action = deploy_rules.Fail(error.as_dict())
+        await self._guard(key, self._acts.deploys.act(deploy, action, world))
+
+    async def _guard(self, key: str, work: Awaitable[None]) -> None:
+        """Do `work`; a fault of it delays its next try and nothing else."""
+        try:
+            await work
+            self._memory.succeeded(key)
+        except GantryError as error:
+            delay_s = self._memory.set_back(key, self._clock.monotonic_s())
+            _log.warning("%s: [%s] %s; next try in %.1f s", key, error.code, error, delay_s)
+        except Exception:  # noqa: BLE001 -- a defect delays this step, and is heard
+            self._memory.set_back(key, self._clock.monotonic_s())
+            _log.exception("%s: a defect of Gantry", key)
+
+
+def _key(step: instance_rules.Action) -> str:
+    if isinstance(step, instance_rules.Create):
+        return f"{step.release}/{step.process}/{step.slot}"
+    return step.instance.id
+
+
+def _next_deploys(world: World) -> tuple[Deploy, ...]:
+    """The deploy that may move in each environment: the active one, else the oldest in the queue.
+
+    A queued deploy that is to be cancelled need not wait for its turn.
+    """
+    first: dict[str, Deploy] = {}
+    cancelled = []
+    for deploy in world.deploys:
+        if deploy.state is DeployState.ACTIVE:
+            first[deploy.environment] = deploy
+    for deploy in world.deploys:
+        if deploy.state is DeployState.QUEUED and deploy.cancel_requested:
+            cancelled.append(deploy)
+        else:
+            first.setdefault(deploy.environment, deploy)
+    return (*first.values(), *cancelled)

@@ -1,0 +1,43 @@
+"""Act: releases that nothing needs any more stop."""
+
+import logging
+from dataclasses import dataclass
+
+from gantry.engines.state.protocol import State
+from gantry.features.releases import queries
+from gantry.features.releases.decide import to_retire
+from gantry.features.releases.model import ReleaseState
+from gantry.features.releases.reading import patience_of
+from gantry.kernel.clock import Clock
+from gantry.reactor.world import World
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseActs:
+    """Retires releases; their instances then stop because nobody wants them."""
+
+    state: State
+    clock: Clock
+
+    async def retire(self, world: World) -> None:
+        """Retire what `features.releases.decide` says may stop."""
+        done = to_retire(
+            world.releases.values(),
+            live={key: environment.live_release for key, environment in world.environments.items()},
+            held=frozenset(
+                deploy.release for deploy in world.deploys if deploy.release is not None
+            ),
+            active_requests={
+                name: backend.active_requests for name, backend in world.edge.backends.items()
+            },
+            patience={release.id: patience_of(release) for release in world.releases.values()},
+            now=world.now,
+        )
+        for release in done:
+            async with self.state.transaction() as session:
+                await queries.set_state(
+                    session, release.id, ReleaseState.RETIRED, at=self.clock.now()
+                )
+            _log.info("release %s (%s) is retired", release.number, release.id)

@@ -1,0 +1,93 @@
+"""Act: what nothing can reach any more is deleted, and logs are kept within bounds."""
+
+import logging
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gantry.engines.builders.protocol import Workshop
+from gantry.engines.runtime.protocol import Runtime
+from gantry.engines.sources.protocol import SourceStore
+from gantry.engines.state.protocol import State
+from gantry.features.accounts import queries as accounts
+from gantry.features.builds import queries as builds
+from gantry.features.deploys import queries as deploys
+from gantry.features.instances import queries as instances
+from gantry.features.projects import queries as projects
+from gantry.features.releases import queries as releases
+from gantry.features.releases.reading import manifest_of
+from gantry.features.retention.decide import Deletions, Stored, decide
+from gantry.kernel.clock import Clock
+
+_log = logging.getLogger(__name__)
+_KEEP_LOG_BYTES = 20_000_000
+# An upload is given this long until a deploy must name it.
+_GRACE_S = 3600.0
+_DEFAULT_KEEP = 10
+
+
+@dataclass(slots=True)
+class Retention:
+    """Looks at everything stored, decides, and deletes."""
+
+    state: State
+    runtime: Runtime
+    workshop: Workshop
+    sources: SourceStore
+    clock: Clock
+    home: Path
+    _first_seen_s: dict[str, float] = field(default_factory=dict)
+
+    async def once(self) -> None:
+        """One round."""
+        await self.runtime.rotate_logs(keep_bytes=_KEEP_LOG_BYTES)
+        await self._delete(decide(await self._look()))
+        async with self.state.transaction() as session:
+            await accounts.delete_expired(session, at=self.clock.now())
+
+    async def _look(self) -> Stored:
+        snapshots = await self._settled_sources()
+        async with self.state.transaction() as session:
+            environments = await projects.list_environments(session)
+            everything = await releases.list_all(session)
+            found_builds = await builds.list_all(session)
+            found_deploys = await deploys.list_open(session)
+            found_instances = await instances.list_all(session)
+        keep = {environment.id: _DEFAULT_KEEP for environment in environments}
+        for release in everything:  # oldest first: the newest manifest has the last word
+            keep[release.environment] = manifest_of(release).deploy.keep_releases
+        usage = shutil.disk_usage(self.home)
+        return Stored(
+            releases=everything,
+            builds=found_builds,
+            deploys=found_deploys,
+            live={environment.id: environment.live_release for environment in environments},
+            keep=keep,
+            sources=snapshots,
+            instances=frozenset(instance.id for instance in found_instances),
+            processes=await self.runtime.statuses(),
+            free_share=usage.free / usage.total,
+            now=self.clock.now(),
+        )
+
+    async def _settled_sources(self) -> frozenset[str]:
+        now_s = self.clock.monotonic_s()
+        stored = await self.sources.list()
+        self._first_seen_s = {digest: self._first_seen_s.get(digest, now_s) for digest in stored}
+        return frozenset(
+            digest for digest, seen_s in self._first_seen_s.items() if now_s - seen_s >= _GRACE_S
+        )
+
+    async def _delete(self, deletions: Deletions) -> None:
+        for build in deletions.builds:
+            # The record first: a build that is marked gone is never promised to a rollback.
+            async with self.state.transaction() as session:
+                await builds.set_gone(session, build.id)
+                shared = await builds.is_artifact_used(session, build.artifact_digest)
+            if not shared:
+                await self.workshop.remove(build.artifact_digest)
+            _log.info("build %s of %s was deleted: nothing can reach it", build.id, build.project)
+        for digest in deletions.sources:
+            await self.sources.remove(digest)
+        for process_id in deletions.processes:
+            await self.runtime.remove(process_id)

@@ -1,0 +1,82 @@
+"""Observe: one consistent picture of what is wanted (the database) and what is (the engines)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from gantry.engines.edge.protocol import Edge, EdgeStatus
+from gantry.engines.runtime.protocol import ProcessStatus, Runtime
+from gantry.engines.state.protocol import State
+from gantry.features.builds import queries as builds
+from gantry.features.builds.model import Build
+from gantry.features.certificates import queries as certificates
+from gantry.features.certificates.model import StoredCertificate
+from gantry.features.deploys import queries as deploys
+from gantry.features.deploys.model import Deploy
+from gantry.features.instances import queries as instances
+from gantry.features.instances.model import Instance
+from gantry.features.projects import queries as projects
+from gantry.features.projects.model import Environment
+from gantry.features.releases import queries as releases
+from gantry.features.releases.model import Release
+from gantry.kernel.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What was seen.
+
+    Attributes:
+        environments, releases, builds: by identity; releases are those that run, still have instances, or belong
+            to an open deploy.
+        deploys: those that have not ended, oldest first.
+    """
+
+    now: datetime
+    environments: Mapping[str, Environment]
+    releases: Mapping[str, Release]
+    builds: Mapping[str, Build]
+    instances: tuple[Instance, ...]
+    deploys: tuple[Deploy, ...]
+    certificates: tuple[StoredCertificate, ...]
+    processes: Mapping[str, ProcessStatus]
+    edge: EdgeStatus
+
+    def release_instances(self, release_id: str, process: str = "web") -> tuple[Instance, ...]:
+        """The instances of one kind of a release."""
+        return tuple(
+            instance
+            for instance in self.instances
+            if instance.release == release_id and instance.process == process
+        )
+
+
+async def observe(state: State, runtime: Runtime, edge: Edge, clock: Clock) -> World:
+    """Look at everything once.
+
+    The database is read before the engines: an effect that is seen without its record is repeated, which is
+    harmless; a record seen without its effect would look like a loss.
+    """
+    async with state.transaction() as session:
+        open_deploys = await deploys.list_open(session)
+        present = {release.id: release for release in await releases.list_present(session)}
+        for deploy in open_deploys:
+            if deploy.release is not None and deploy.release not in present:
+                present[deploy.release] = await releases.get(session, deploy.release)
+        wanted_builds = {release.build for release in present.values()}
+        wanted_builds |= {deploy.build for deploy in open_deploys if deploy.build is not None}
+        environments = await projects.list_environments(session)
+        found_builds = await builds.list_by_ids(session, tuple(sorted(wanted_builds)))
+        found_instances = await instances.list_all(session)
+        found_certificates = await certificates.list_all(session)
+    return World(
+        now=clock.now(),
+        environments={environment.id: environment for environment in environments},
+        releases=present,
+        builds=found_builds,
+        instances=found_instances,
+        deploys=open_deploys,
+        certificates=found_certificates,
+        processes=await runtime.statuses(),
+        edge=await edge.status(),
+    )

@@ -1,0 +1,279 @@
+"""What tests of the web room stand on: small engines in memory, and the services made of them."""
+
+import base64
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from gantry.config.settings import Settings
+from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.edge.protocol import Edge, EdgeConfig, EdgeStatus
+from gantry.engines.probes.protocol import Prober, ProbeResult
+from gantry.engines.runtime.protocol import (
+    LogChunk,
+    ProcessSpec,
+    ProcessState,
+    ProcessStatus,
+    Runtime,
+)
+from gantry.engines.secrets.protocol import SecretBox
+from gantry.engines.sources.protocol import Snapshot, SourceStore
+from gantry.engines.state.protocol import State
+from gantry.features.accounts.model import Caller, Role
+from gantry.features.accounts.service import AccountService
+from gantry.features.deploys.service import DeployService
+from gantry.features.instances.model import Health
+from gantry.features.projects.service import ProjectService
+from gantry.features.variables.service import VariableService
+from gantry.kernel.clock import Clock, ManualClock
+from gantry.kernel.errors import UserError
+from gantry.kernel.ids import SeededIds
+from gantry.web.services import Services
+from gantry.wire.shapes import PartBody, PlanBody, PlanChange
+
+START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+CONSOLE = "https://gantry.localhost:8443"
+
+
+class MemoryBox:
+    """Reversible, and not the plain text: enough to notice a value that was never opened."""
+
+    def seal(self, plain: str) -> bytes:
+        return base64.b85encode(plain.encode())
+
+    def open(self, sealed: bytes) -> str:
+        return base64.b85decode(sealed).decode()
+
+
+class MemoryRuntime:
+    """Processes that only exist as a status and a log."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, ProcessStatus] = {}
+        self.logs: dict[str, bytes] = {}
+
+    def put(self, process_id: str, *, memory_bytes: int = 90_000_000, pid: int = 4242) -> None:
+        """Make a process seem to run."""
+        self.known[process_id] = ProcessStatus(
+            process_id, ProcessState.RUNNING, pid, START, memory_bytes=memory_bytes
+        )
+
+    def say(self, process_id: str, text: str) -> None:
+        """Add to a process's log."""
+        self.logs[process_id] = self.logs.get(process_id, b"") + text.encode()
+
+    async def start(self, spec: ProcessSpec) -> ProcessStatus:
+        self.put(spec.id)
+        return self.known[spec.id]
+
+    async def signal(self, process_id: str, *, kill: bool = False) -> None:
+        self.known.pop(process_id, None)
+
+    async def statuses(self) -> Mapping[str, ProcessStatus]:
+        return dict(self.known)
+
+    async def remove(self, process_id: str) -> None:
+        self.known.pop(process_id, None)
+        self.logs.pop(process_id, None)
+
+    async def read_log(
+        self, process_id: str, *, offset: int = 0, limit_bytes: int = 65_536
+    ) -> LogChunk:
+        log = self.logs.get(process_id, b"")
+        start = max(0, len(log) + offset) if offset < 0 else offset
+        end = log.rfind(b"\n", start, start + limit_bytes) + 1
+        if end <= start:
+            return LogChunk("", start)
+        return LogChunk(log[start:end].decode(), end)
+
+    async def rotate_logs(self, *, keep_bytes: int) -> None:
+        return None
+
+    async def wait_for_exit(self, timeout_s: float) -> None:
+        return None
+
+
+class MemoryEdge:
+    """An edge that takes everything."""
+
+    def __init__(self) -> None:
+        self.seen = EdgeStatus(running=True, applied="d1")
+
+    async def start(self) -> None:
+        return None
+
+    async def apply(self, config: EdgeConfig) -> str:
+        return self.digest(config)
+
+    async def status(self) -> EdgeStatus:
+        return self.seen
+
+    async def stop(self) -> None:
+        return None
+
+    def digest(self, config: EdgeConfig) -> str:
+        return f"{hash(config.sites):x}"
+
+
+class MemoryProber:
+    """Answers by host."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, ProbeResult] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    async def get(self, url: str, *, host: str = "", timeout_s: float = 5.0) -> ProbeResult:
+        self.asked.append((url, host))
+        return self.answers.get(host, ProbeResult(0, 0.01, error="connection refused"))
+
+
+class MemorySources:
+    """Keeps archives as they come."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def receive(self, archive: AsyncIterator[bytes], *, digest: str) -> Snapshot:
+        content = b"".join([chunk async for chunk in archive])
+        if content == b"broken":
+            raise UserError("source.bad-archive", "this is not a gzip tar")
+        self.kept[digest] = content
+        return self._snapshot(digest)
+
+    def _snapshot(self, digest: str) -> Snapshot:
+        return Snapshot(digest, Path("/nowhere") / digest, 3, len(self.kept[digest]))
+
+    async def get(self, digest: str) -> Snapshot | None:
+        return self._snapshot(digest) if digest in self.kept else None
+
+    async def read_file(
+        self, digest: str, path: str, *, limit_bytes: int = 1_000_000
+    ) -> bytes | None:
+        return None
+
+    async def list(self) -> Mapping[str, int]:
+        return {digest: len(content) for digest, content in self.kept.items()}
+
+    async def remove(self, digest: str) -> None:
+        self.kept.pop(digest, None)
+
+
+class MemoryDatabases:
+    """A server without databases."""
+
+    async def start(self) -> None:
+        return None
+
+    async def ensure(self, grant: DatabaseGrant) -> str:
+        return f"postgresql://{grant.role}@localhost/{grant.database}"
+
+    async def drop(self, database: str, role: str) -> None:
+        return None
+
+    async def status(self) -> DatabaseStatus:
+        return DatabaseStatus(running=True, version="18.6")
+
+    async def stop(self) -> None:
+        return None
+
+
+@dataclass
+class House:
+    """Everything that a test may look at or move."""
+
+    state: State
+    home: Path
+    clock: Clock = field(default_factory=lambda: ManualClock(START))
+    ids: SeededIds = field(default_factory=SeededIds)
+    box: MemoryBox = field(default_factory=MemoryBox)
+    runtime: MemoryRuntime = field(default_factory=MemoryRuntime)
+    edge: MemoryEdge = field(default_factory=MemoryEdge)
+    prober: MemoryProber = field(default_factory=MemoryProber)
+    sources: MemorySources = field(default_factory=MemorySources)
+    health: dict[str, Health] = field(default_factory=dict)
+    destroyed: list[tuple[str, str | None, str]] = field(default_factory=list)
+    planned: list[tuple[str, str, str]] = field(default_factory=list)
+    woken: int = 0
+    shut_down: bool = False
+    closing: bool = False
+    parts: tuple[PartBody, ...] = (
+        PartBody(name="control plane", running=True, memory_bytes=61_000_000),
+        PartBody(name="edge", running=True, memory_bytes=48_000_000, detail="Envoy 1.40"),
+    )
+
+    def __post_init__(self) -> None:
+        self.projects = ProjectService(self.box, self.clock, self.ids)
+        self.accounts = AccountService(self.state, self.clock, self.ids)
+        self.variables = VariableService(self.state, self.projects, self.box, self.clock)
+        self.deploys = DeployService(self.state, self.sources, self.projects, self.clock, self.ids)
+        self.settings = Settings(home=self.home)
+        self.services = Services(
+            state=self.state,
+            deploys=self.deploys,
+            variables=self.variables,
+            accounts=self.accounts,
+            sources=self.sources,
+            runtime=self.runtime,
+            edge=self.edge,
+            prober=self.prober,
+            databases=MemoryDatabases(),
+            settings=self.settings,
+            clock=self.clock,
+            wake=self._wake,
+            shutdown=self._shutdown,
+            parts=self._parts,
+            destroy=self._destroy,
+            plan=self._plan,
+            closing=lambda: self.closing,
+            health=lambda: self.health,
+            ids=self.ids,
+        )
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def _shutdown(self) -> None:
+        self.shut_down = True
+
+    async def _parts(self) -> tuple[PartBody, ...]:
+        return self.parts
+
+    async def _destroy(self, project: str, environment: str | None, by: str) -> None:
+        self.destroyed.append((project, environment, by))
+
+    async def _plan(self, project: str, environment: str, digest: str) -> PlanBody:
+        self.planned.append((project, environment, digest))
+        change = PlanChange(what="build", action="create", name=digest[:12])
+        return PlanBody(project=project, environment=environment, changes=(change,))
+
+    async def token(self, role: Role, account: str = "ada") -> str:
+        """A new API token."""
+        owner = Caller(account, Role.OWNER)
+        secret, _ = await self.accounts.api_token(label=f"{role}", role=role, days=1, by=owner)
+        return secret
+
+    async def session(self, role: Role, account: str = "ada") -> str:
+        """A new session of the console."""
+        link, _ = await self.accounts.login_link(by=Caller(account, role))
+        secret, _ = await self.accounts.redeem(link)
+        return secret
+
+
+def client(app: object, *, token: str = "") -> httpx.AsyncClient:
+    """A client of the application, in this process."""
+    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(transport=transport, base_url=CONSOLE, headers=headers)
+
+
+if TYPE_CHECKING:
+    _box: SecretBox = MemoryBox()
+    _runtime: Runtime = MemoryRuntime()
+    _edge: Edge = MemoryEdge()
+    _prober: Prober = MemoryProber()
+    _sources: SourceStore = MemorySources()
+    _databases: DatabaseServer = MemoryDatabases()

@@ -1,0 +1,149 @@
+"""The rules that keep instances as they should be, as a table of stories."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
+from gantry.features.instances import decide as rules
+from gantry.features.instances.model import Health, Instance, Want
+from tests.support.stories import at, exited, instance, running, want
+
+
+def decide(
+    wants: list[Want],
+    instances: list[Instance],
+    processes: list[ProcessStatus],
+    health: dict[str, Health] | None = None,
+    now: float = 100.0,
+) -> tuple[rules.Action, ...]:
+    return rules.decide(
+        wants, instances, {process.id: process for process in processes}, health or {}, at(now)
+    )
+
+
+def test_empty_slots_are_filled() -> None:
+    assert decide([want(count=2)], [], []) == (
+        rules.Create("r-1", "web", 0, True),
+        rules.Create("r-1", "web", 1, True),
+    )
+
+
+def test_a_new_instance_is_started() -> None:
+    fresh = instance()
+    assert decide([want()], [fresh], []) == (rules.Start(fresh),)
+
+
+def test_an_instance_whose_start_was_not_recorded_is_started_again_which_adopts_it() -> None:
+    fresh = instance()
+    assert decide([want()], [fresh], [running()]) == (rules.Start(fresh),)
+
+
+def test_nothing_is_done_while_a_back_off_lasts() -> None:
+    waiting = instance(next_start_at=at(101))
+    assert decide([want()], [waiting], [exited()]) == ()
+    assert decide([want()], [waiting], [exited()], now=101) == (rules.Start(waiting),)
+
+
+def test_it_becomes_healthy_by_its_first_good_probe_only() -> None:
+    started = instance(started_at=at(99))
+    assert decide([want()], [started], [running()]) == ()
+    assert decide([want()], [started], [running()], {"i-1": Health(False, 3, "x")}) == ()
+    healthy = decide([want()], [started], [running()], {"i-1": Health(True)})
+    assert healthy == (rules.MarkHealthy(started),)
+
+
+def test_a_worker_is_healthy_when_it_stays_up() -> None:
+    worker = instance(process="worker.mail", port=None, started_at=at(99.5))
+    wanted = want(process="worker.mail", probed=False)
+    assert decide([wanted], [worker], [running()], now=100) == ()
+    assert decide([wanted], [worker], [running()], now=100.5) == (rules.MarkHealthy(worker),)
+
+
+def test_one_that_never_becomes_healthy_is_killed_with_the_reason() -> None:
+    started = instance(started_at=at(0))
+    (action,) = decide(
+        [want()], [started], [running()], {"i-1": Health(False, 9, "/: 500")}, now=60
+    )
+    assert action == rules.Kill(started, "was not healthy 60 s after its start: /: 500")
+
+
+def test_one_that_hangs_is_killed() -> None:
+    hung = instance(started_at=at(0), healthy_at=at(1))
+    probe = {"i-1": Health(False, rules.HUNG_AFTER_PROBES, "/: timed out")}
+    assert decide([want()], [hung], [running()], probe) == (
+        rules.Kill(hung, "stopped answering: /: timed out"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "process", "failures", "delay_s", "words"),
+    [
+        ({}, exited(exit_code=3), 1, 0, "exited with 3"),
+        ({"failures": 1}, exited(exit_code=3), 2, 0.5, "exited with 3"),
+        ({"failures": 4}, exited(exit_code=139), 5, 4, "ended by signal 11"),
+        ({"failures": 20}, exited(), 21, 60, "exited with 1"),
+        # healthy for more than 30 s: a new story
+        ({"failures": 4, "healthy_at": at(50)}, exited(), 1, 0, "exited with 1"),
+        # somebody else's SIGKILL and a reboot are not its fault
+        ({"failures": 2}, exited(exit_code=137), 2, 0, "ended by signal 9"),
+        ({"failures": 2}, None, 2, 0, "vanished, as after a restart of the machine"),
+        # but running out of memory is, and so is what Gantry had to kill it for
+        ({}, exited(exit_code=137, out_of_memory=True), 1, 0, "killed: out of memory"),
+        (
+            {"failures": 1, "killed_for": "it hung"},
+            exited(exit_code=137),
+            2,
+            0.5,
+            "killed: it hung",
+        ),
+    ],
+)
+def test_an_end_is_recorded_with_its_back_off(
+    changes: dict[str, Any],
+    process: ProcessStatus | None,
+    failures: int,
+    delay_s: float,
+    words: str,
+) -> None:
+    ended = instance(started_at=at(10), **changes)
+    (action,) = decide([want()], [ended], [process] if process else [])
+    assert action == rules.RecordExit(ended, words, failures, at(100 + delay_s))
+
+
+def test_back_off_doubles_up_to_a_minute() -> None:
+    assert [rules.back_off_s(count) for count in range(10)] == [
+        0, 0, 0.5, 1, 2, 4, 8, 16, 32, 60,
+    ]  # fmt: skip
+
+
+def test_what_is_not_wanted_is_told_to_end_then_killed_then_forgotten() -> None:
+    old = instance(started_at=at(0), healthy_at=at(1))
+    assert decide([], [old], [running()]) == (rules.Terminate(old),)
+    told = instance(started_at=at(0), stopping_since=at(90))
+    assert decide([], [told], [running()], now=95) == ()
+    assert decide([want()], [told], [running()], now=100) == (
+        rules.Kill(told, "did not end within its deadline"),
+    )
+    assert decide([], [told], [exited()]) == (rules.Delete(told),)
+
+
+def test_one_that_was_told_to_end_is_not_taken_back_but_made_anew() -> None:
+    told = instance(started_at=at(0), stopping_since=at(99))
+    assert decide([want()], [told], [running()]) == ()
+    assert decide([want()], [told], [exited()]) == (rules.Delete(told),)
+    assert decide([want()], [], []) == (rules.Create("r-1", "web", 0, True),)
+
+
+def test_a_settled_platform_needs_nothing() -> None:
+    fine = instance(started_at=at(0), healthy_at=at(1))
+    assert decide([want()], [fine], [running()], {"i-1": Health(True)}) == ()
+
+
+def test_lost_processes_of_a_rebooted_machine_are_started_at_once() -> None:
+    was = instance(started_at=at(0), healthy_at=at(1), failures=0)
+    lost = ProcessStatus("i-1", ProcessState.LOST, None, at(0))
+    (action,) = decide([want()], [was], [lost])
+    assert isinstance(action, rules.RecordExit)
+    assert action.next_start_at - at(100) == timedelta(0)
