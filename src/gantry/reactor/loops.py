@@ -114,7 +114,7 @@ class Loops:
                 await deploys.heartbeat(session, deploy.id, owner=self.owner, at=self.clock.now())
 
     async def _check_health(self) -> None:
-        targets = _targets(self._world, self.naming) if self._world is not None else ()
+        targets = health_targets(self._world, self.naming) if self._world is not None else ()
         if await self.health.probe_due(targets):
             self.waker.wake()
         self._world_changed.clear()
@@ -138,7 +138,8 @@ def _unsettled(world: World) -> bool:
     )
 
 
-def _targets(world: World, naming: Naming) -> tuple[Target, ...]:
+def health_targets(world: World, naming: Naming) -> tuple[Target, ...]:
+    """Every instance that runs and has a port."""
     targets = []
     for instance in world.instances:
         process = world.processes.get(instance.id)

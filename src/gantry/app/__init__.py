@@ -1,0 +1,1 @@
+"""Floor 7: the composition root. The only place that names implementations."""

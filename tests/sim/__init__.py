@@ -1,0 +1,1 @@
+"""The whole platform, simulated from a seed: real rules, real SQL, a machine of glass."""

@@ -1,0 +1,120 @@
+"""SIGKILL of the control plane at every commit, before and after it: the deploy ends, and visitors notice nothing."""
+
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gantry.engines.state.postgres import PostgresState
+from gantry.features.deploys.model import Deploy, DeployState
+from gantry.kernel.clock import ManualClock
+from gantry.kernel.ids import SeededIds
+from tests.sim.machine import Faults, Machine
+from tests.sim.platform import Crasher, CrashError, Platform
+from tests.sim.test_stories import HOST, program
+
+
+async def _live_platform(state: PostgresState, seed: int) -> tuple[Platform, Deploy]:
+    machine = Machine(ManualClock(), random.Random(seed))
+    platform = Platform(state, machine, SeededIds(seed))
+    first = await platform.finish((await platform.request(platform.sources.put(program("1")))).id)
+    assert first.state is DeployState.SUCCEEDED
+    return platform, first
+
+
+async def _crash_at(platform: Platform, crasher: Crasher, deploy_id: str) -> bool:
+    """Go on until the control plane dies or the deploy ends; whether it died."""
+    platform.boot(crasher)
+    try:
+        while not (await platform.get(deploy_id)).state.ended:
+            await platform.tick()
+            if crasher.crashed:  # in a background step
+                return True
+    except CrashError:
+        return True
+    return False
+
+
+async def _commits(state: PostgresState) -> int:
+    platform, _ = await _live_platform(state, 0)
+    deploy = await platform.request(platform.sources.put(program("2")))
+    crasher = Crasher(state)
+    assert not await _crash_at(platform, crasher, deploy.id)
+    return crasher.commits
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(1, 31))
+async def test_a_crash_at_a_commit(state: PostgresState, at: int, after: bool) -> None:
+    platform, _ = await _live_platform(state, at)
+    deploy = await platform.request(platform.sources.put(program("2")))
+    builds = platform.machine.builds_run
+    crasher = Crasher(state, at=at, after=after)
+    died = await _crash_at(platform, crasher, deploy.id)
+    assert died == (crasher.commits >= at)
+    assert platform.machine.visit(HOST)[0] == 200, "the edge serves without a control plane"
+    platform.boot(state)
+    ended = await platform.finish(deploy.id)
+    assert ended.state is DeployState.SUCCEEDED, ended.error
+    assert platform.machine.visit(HOST) == (200, ended.release)
+    assert platform.machine.builds_run == builds + 1, "the build is not repeated"
+    migrations = [one for one in platform.machine.spawned if one == deploy.migrate_task]
+    assert len(migrations) == 1, "what ran to its end is not run again"
+
+
+async def test_every_commit_of_a_deploy_is_covered(state: PostgresState) -> None:
+    assert 15 <= await _commits(state) <= 30, "widen the range of test_a_crash_at_a_commit"
+
+
+@pytest.fixture(params=range(12))
+async def stormy(
+    request: pytest.FixtureRequest, state: PostgresState
+) -> AsyncIterator[tuple[Platform, Deploy, random.Random]]:
+    seed: int = request.param
+    platform, first = await _live_platform(state, seed)
+    platform.machine.faults = Faults(lose_reply=0.1, refuse=0.1)
+    yield platform, first, random.Random(seed)
+
+
+async def test_a_storm_of_faults(stormy: tuple[Platform, Deploy, random.Random]) -> None:
+    """Lost replies, refusals, killed instances and control planes, in an order drawn from the seed."""
+    platform, first, chance = stormy
+    live = first.release
+    for number in range(4):
+        how = chance.choice([{}, {}, {"web": "crash"}, {"migrate": "fail"}, {"build": "fail"}])
+        deploy = await platform.request(platform.sources.put(program(f"s{number}", **how)))
+        for _ in range(3_000):
+            await platform.tick(chance.choice([0.05, 0.2, 1.0]))
+            if chance.random() < 0.05:
+                platform.boot(platform.state)
+            running = platform.machine.running_instances()
+            serving = [key for key in running if _is_up(platform, key)]
+            if chance.random() < 0.1 and len(serving) > 2:
+                platform.machine.kill(chance.choice(serving))
+            status, _ = platform.machine.visit(HOST)
+            assert status == 200 or not _has_healthy(platform, live), (number, status)
+            if (await platform.get(deploy.id)).state.ended:
+                break
+        found = await platform.get(deploy.id)
+        assert found.state.ended, f"stuck at {found.step}"
+        if found.state is DeployState.SUCCEEDED:
+            assert not how, how
+            live = found.release
+        platform.machine.faults = Faults()
+        for _ in range(50):
+            await platform.tick()
+        assert platform.machine.visit(HOST) == (200, live)
+        platform.machine.faults = Faults(lose_reply=0.1, refuse=0.1)
+
+
+def _is_up(platform: Platform, instance_id: str) -> bool:
+    port = int(platform.machine.processes[instance_id].spec.env["PORT"])
+    return platform.machine.answer(port, "/") == 200
+
+
+def _has_healthy(platform: Platform, release: str | None) -> bool:
+    return any(
+        platform.machine.processes[key].spec.env["GANTRY_RELEASE"] == release
+        and _is_up(platform, key)
+        for key in platform.machine.running_instances()
+    )

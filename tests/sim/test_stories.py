@@ -1,0 +1,192 @@
+"""Deploys on a machine of glass: every way that a deploy can end, and what is left behind."""
+
+import random
+
+import pytest
+
+from gantry.engines.state.postgres import PostgresState
+from gantry.features.deploys.model import DeployState, Step
+from gantry.kernel.clock import ManualClock
+from gantry.kernel.ids import SeededIds
+from tests.sim.machine import Machine, Program
+from tests.sim.platform import Platform
+
+HOST = "shop.localhost"
+MANIFEST = """
+[project]
+name = "shop"
+[test]
+command = "npm test"
+[release]
+command = "npm run migrate"
+[processes.web]
+instances = 2
+health = { path = "/health", start_deadline = "10s" }
+smoke = ["/"]
+[services]
+postgres = true
+[environments.production]
+[environments.staging]
+processes.web.instances = 1
+"""
+
+
+def program(note: str = "", **how: str) -> Program:
+    """A source; `note` makes it different from others."""
+    return Program(manifest=f"{MANIFEST}# {note}\n", **how)
+
+
+@pytest.fixture
+def platform(state: PostgresState) -> Platform:
+    machine = Machine(ManualClock(), random.Random(1))
+    return Platform(state, machine, SeededIds(1))
+
+
+async def test_the_first_deploy_goes_live(platform: Platform) -> None:
+    deploy = await platform.request(platform.sources.put(program()))
+    ended = await platform.finish(deploy.id)
+    assert (ended.state, ended.error) == (DeployState.SUCCEEDED, None)
+    assert platform.machine.visit(HOST) == (200, ended.release)
+
+
+async def test_the_next_deploy_replaces_it_and_a_rollback_brings_it_back(
+    platform: Platform,
+) -> None:
+    first = await platform.finish((await platform.request(platform.sources.put(program("1")))).id)
+    second = await platform.finish((await platform.request(platform.sources.put(program("2")))).id)
+    assert second.state is DeployState.SUCCEEDED
+    assert platform.machine.visit(HOST) == (200, second.release)
+    back = await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
+    done = await platform.finish(back.id, ticks=20)
+    assert done.state is DeployState.SUCCEEDED
+    assert platform.machine.visit(HOST) == (200, first.release)
+
+
+async def test_the_same_tree_is_built_once(platform: Platform) -> None:
+    source = platform.sources.put(program())
+    first = await platform.finish((await platform.request(source)).id)
+    second = await platform.finish((await platform.request(source)).id)
+    assert platform.machine.builds_run == 1
+    assert first.build == second.build
+    assert first.release != second.release
+
+
+async def test_promotion_builds_nothing(platform: Platform) -> None:
+    staged = await platform.finish(
+        (await platform.request(platform.sources.put(program()), "staging")).id
+    )
+    promoted = await platform.deploys.promote(
+        "shop", "production", from_environment="staging", by="ada"
+    )
+    done = await platform.finish(promoted.id)
+    assert done.state is DeployState.SUCCEEDED
+    assert done.build == staged.build
+    assert platform.machine.builds_run == 1
+    assert len(platform.machine.databases) == 2, "each environment has a database of its own"
+    # staging runs one instance, production two
+    assert len(platform.machine.running_instances()) == 3
+
+
+@pytest.mark.parametrize(
+    ("how", "step", "code"),
+    [
+        ({"build": "fail"}, Step.BUILD, "build.command-failed"),
+        ({"build": "oom"}, Step.BUILD, "build.out-of-memory"),
+        ({"build": "hang"}, Step.BUILD, "build.timeout"),
+        ({"test": "fail"}, Step.TEST, "test.failed"),
+        ({"migrate": "fail"}, Step.MIGRATE, "migrate.failed"),
+        ({"migrate": "hang"}, Step.MIGRATE, "migrate.timeout"),
+        ({"web": "never-healthy"}, Step.HEALTHY, "health.never-passed"),
+        ({"web": "crash"}, Step.HEALTHY, "start.crash-loop"),
+        ({"web": "wrong"}, Step.SMOKE, "smoke.failed"),
+    ],
+)
+async def test_a_bad_release_never_reaches_visitors(
+    platform: Platform, how: dict[str, str], step: Step, code: str
+) -> None:
+    good = await platform.finish((await platform.request(platform.sources.put(program()))).id)
+    bad = await platform.request(platform.sources.put(program("bad", **how)))
+    visits = set()
+    while not (ended := await platform.get(bad.id)).state.ended:
+        await platform.tick(1.0)
+        visits.add(platform.machine.visit(HOST))
+    assert (ended.state, ended.step) == (DeployState.FAILED, step)
+    assert ended.error is not None and ended.error["code"] == code
+    assert ended.error["message"] and ended.error["hint"] is not None
+    assert visits == {(200, good.release)}
+    for _ in range(300):
+        await platform.tick(1.0)
+    assert len(platform.machine.running_instances()) == 2, "the bad release's instances are gone"
+
+
+async def test_missing_variables_stop_a_deploy_before_the_build(platform: Platform) -> None:
+    manifest = MANIFEST + '[variables]\nrequired = ["SESSION_SECRET", "DATABASE_URL"]\n'
+    source = platform.sources.put(Program(manifest=manifest))
+    ended = await platform.finish((await platform.request(source)).id)
+    assert ended.step is Step.SOURCE
+    assert ended.error is not None and ended.error["code"] == "variable.missing"
+    assert "SESSION_SECRET" in ended.error["message"]
+    assert "DATABASE_URL" not in ended.error["message"], "the service provides it"
+    assert platform.machine.builds_run == 0
+    await platform.variables.change(
+        "shop", "production", put={"SESSION_SECRET": "s3cret!"}, remove=(), by="ada"
+    )
+    assert (await platform.finish((await platform.request(source)).id)).error is None
+
+
+@pytest.mark.parametrize("ticks", range(0, 60, 3))
+async def test_cancel_works_at_any_moment(platform: Platform, ticks: int) -> None:
+    good = await platform.finish((await platform.request(platform.sources.put(program()))).id)
+    deploy = await platform.request(platform.sources.put(program("next")))
+    for _ in range(ticks):
+        await platform.tick()
+    if not (await platform.get(deploy.id)).state.ended:
+        await platform.deploys.cancel(deploy.id, by="ada")
+    ended = await platform.finish(deploy.id, ticks=100)
+    expected = good.release if ended.state is DeployState.CANCELLED else ended.release
+    assert ended.state in (DeployState.CANCELLED, DeployState.SUCCEEDED)
+    assert platform.machine.visit(HOST) == (200, expected)
+
+
+async def test_deploys_of_one_environment_queue(platform: Platform) -> None:
+    first = await platform.request(platform.sources.put(program("1")))
+    second = await platform.request(platform.sources.put(program("2")))
+    await platform.tick()
+    assert (await platform.get(first.id)).state is DeployState.ACTIVE
+    assert (await platform.get(second.id)).state is DeployState.QUEUED
+    ended = await platform.finish(second.id)
+    assert platform.machine.visit(HOST) == (200, ended.release)
+
+
+async def test_killed_instances_come_back_at_once(platform: Platform) -> None:
+    ended = await platform.finish((await platform.request(platform.sources.put(program()))).id)
+    for _ in range(30):
+        victim = platform.machine.chance.choice(platform.machine.running_instances())
+        platform.machine.kill(victim)
+        for _ in range(10):
+            await platform.tick()
+            assert platform.machine.visit(HOST) == (200, ended.release)
+    assert len(platform.machine.running_instances()) == 2
+
+
+async def test_after_a_reboot_everything_runs_again(platform: Platform) -> None:
+    ended = await platform.finish((await platform.request(platform.sources.put(program()))).id)
+    platform.machine.reboot()
+    assert platform.machine.visit(HOST)[0] == 0
+    platform.boot(platform.state)
+    for _ in range(20):
+        await platform.tick()
+    assert platform.machine.visit(HOST) == (200, ended.release)
+    assert len(platform.machine.running_instances()) == 2
+
+
+async def test_old_releases_stop_and_the_one_before_stays_warm(platform: Platform) -> None:
+    for number in range(5):
+        source = platform.sources.put(program(str(number)))
+        await platform.finish((await platform.request(source)).id)
+    for _ in range(90):
+        await platform.tick(1.0)
+    assert len(platform.machine.running_instances()) == 4, "the live one and the one before"
+    for _ in range(600):
+        await platform.tick(1.0)
+    assert len(platform.machine.running_instances()) == 2
