@@ -1,0 +1,1 @@
+"""Services and queries on a real database."""

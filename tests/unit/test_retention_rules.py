@@ -1,0 +1,129 @@
+"""What may be deleted, and what never."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from gantry.features.builds.model import Build, BuildState
+from gantry.features.deploys.model import Step
+from gantry.features.releases.decide import Patience, to_retire
+from gantry.features.releases.model import Release, ReleaseState
+from gantry.features.retention.decide import Stored, decide
+from tests.support.stories import T0, at, build, deploy, exited, release, running
+
+
+def were_live(count: int) -> tuple[Release, ...]:
+    """Releases r-1 to r-`count` of builds b-1 to b-`count`; the last is live."""
+    return tuple(
+        release(
+            f"r-{number}",
+            number=number,
+            build=f"b-{number}",
+            state=ReleaseState.RUNNING if number == count else ReleaseState.RETIRED,
+            live_at=at(number),
+            left_at=None if number == count else at(number + 1),
+        )
+        for number in range(1, count + 1)
+    )
+
+
+def builds_of(releases: tuple[Release, ...]) -> tuple[Build, ...]:
+    return tuple(
+        build(id=one.build, state=BuildState.READY, source_digest=f"s-{one.build}")
+        for one in releases
+    )
+
+
+def stored(releases: tuple[Release, ...], **changes: Any) -> Stored:
+    base = Stored(
+        releases=releases,
+        builds=builds_of(releases),
+        deploys=(),
+        live={"env-1": releases[-1].id},
+        keep={"env-1": 3},
+        sources=frozenset(f"s-{one.build}" for one in releases) | {"orphan"},
+        instances=frozenset(),
+        processes={},
+        free_share=0.5,
+        now=at(100),
+    )
+    return replace(base, **changes)
+
+
+def gone(of: Stored) -> list[str]:
+    return [one.id for one in decide(of).builds]
+
+
+def test_only_what_can_be_rolled_back_to_is_kept() -> None:
+    assert gone(stored(were_live(6))) == ["b-1", "b-2", "b-3"]
+
+
+def test_a_nearly_full_disk_never_costs_the_rollback_target() -> None:
+    assert gone(stored(were_live(6), free_share=0.05)) == ["b-1", "b-2", "b-3", "b-4"]
+    assert gone(stored(were_live(6), free_share=0.0, keep={"env-1": 0})) == [
+        "b-1", "b-2", "b-3", "b-4",
+    ]  # fmt: skip
+
+
+def test_what_a_deploy_works_on_is_kept() -> None:
+    rollback = deploy(Step.START, release="r-1", build="b-1")
+    assert "b-1" not in gone(stored(were_live(6), deploys=(rollback,)))
+
+
+def test_an_unused_build_is_kept_for_a_day() -> None:
+    fresh = build(id="b-new", state=BuildState.READY, created_at=at(0))
+    with_new = stored(were_live(1), builds=(fresh,))
+    assert gone(with_new) == []
+    assert gone(replace(with_new, now=T0 + timedelta(hours=25))) == ["b-new"]
+
+
+def test_snapshots_go_with_their_builds() -> None:
+    assert decide(stored(were_live(4))).sources == ("orphan", "s-b-1")
+
+
+def test_logs_of_ended_processes_go_after_days_and_never_those_in_use() -> None:
+    ended = {f"i-{number}": exited(f"i-{number}", ended_at=at(0)) for number in range(3)}
+    story = stored(
+        were_live(1),
+        processes={**ended, "i-9": running("i-9")},
+        instances=frozenset({"i-1"}),
+        now=T0 + timedelta(days=4),
+    )
+    assert set(decide(story).processes) == {"i-0", "i-2"}
+
+
+PATIENCE = Patience(keep_warm_s=600, requests_s=30, streams_s=60)
+
+
+def retired(now: float, active: dict[str, int], held: tuple[str, ...] = ()) -> list[str]:
+    releases = (
+        release("r-1", left_at=at(0)),
+        release("r-2", left_at=at(20)),
+        release("r-3"),
+        release("r-0", state=ReleaseState.RETIRED, left_at=at(0)),
+    )
+    found = to_retire(
+        releases,
+        live={"env-1": "r-3"},
+        held=frozenset(held),
+        active_requests=active,
+        patience={one.id: PATIENCE for one in releases},
+        now=at(now),
+    )
+    return [one.id for one in found]
+
+
+def test_a_release_stops_when_no_client_asks_for_it_and_at_its_deadline_whoever_asks() -> None:
+    assert retired(9, {}) == []
+    assert retired(10, {}) == ["r-1"]
+    assert retired(59, {"r-1": 2}) == []
+    assert retired(60, {"r-1": 2}) == ["r-1"]
+
+
+def test_the_release_before_the_live_one_stays_warm() -> None:
+    assert retired(619, {}) == ["r-1"]
+    assert retired(620, {}) == ["r-1", "r-2"]
+
+
+def test_a_deploy_holds_its_releases() -> None:
+    assert retired(1000, {}, held=("r-1", "r-2")) == []
