@@ -1,0 +1,191 @@
+"""The control plane: one process that holds the home's lock, serves the API and the console, and runs the reactor."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+
+import uvicorn
+
+from gantry.app.cleanup import Cleanups
+from gantry.app.engines import Engines, make_engines
+from gantry.app.lock import HomeLock
+from gantry.app.operator import OperatorToken
+from gantry.app.wiring import Wired, wire
+from gantry.config.settings import Settings
+from gantry.engines.runtime.protocol import ProcessState
+from gantry.engines.state.migrate import migrate
+from gantry.engines.state.postgres import PostgresState
+from gantry.kernel.tasks import TaskSet
+from gantry.web.app import create_app
+from gantry.web.assets import ensure_assets
+
+_log = logging.getLogger(__name__)
+# From SIGTERM to SIGKILL when the whole platform ends.
+_INSTANCE_PATIENCE_S = 10.0
+
+
+class ControlPlane:
+    """Starts in order, stops in reverse, and rolls a half start back.
+
+    Parameters:
+        progress: told what happens now, one short sentence at a time.
+    """
+
+    def __init__(self, settings: Settings, progress: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._cleanups = Cleanups()
+        self._stop = asyncio.Event()
+        self._end_platform = False
+
+    async def run(self) -> None:
+        """Serve until SIGTERM (the platform goes on without a control plane) or a request to end it all.
+
+        Raises:
+            ConflictError: `control.running`.
+            GantryError: an engine did not start; what had been started is as before.
+        """
+        try:
+            engines = await self._start()
+            self._progress("ready")
+            await self._stop.wait()
+        finally:
+            await self._cleanups.aclose()
+        if self._end_platform:
+            await self._end(engines)
+
+    def shut_down(self) -> None:
+        """End the whole platform; returns at once."""
+        self._end_platform = True
+        self._stop.set()
+
+    async def _start(self) -> Engines:
+        lock = HomeLock(self._settings.paths.lock).acquire()
+        self._cleanups.push("the lock", _sync(lock.release))
+        self._prepare_folders()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        engines = make_engines(self._settings)
+        self._cleanups.push("the runtime's watch", engines.runtime.aclose)
+        state = await self._open_state(engines)
+        tasks = TaskSet()
+        self._cleanups.push("background tasks", tasks.aclose)
+        wired = wire(
+            self._settings,
+            engines,
+            state,
+            tasks,
+            shutdown=self.shut_down,
+            closing=self._stop.is_set,
+        )
+        self._progress("starting the edge")
+        await engines.edge.start()
+        self._progress("preparing the console")
+        await ensure_assets(engines.npm)
+        await self._serve(wired, tasks)
+        return engines
+
+    def _prepare_folders(self) -> None:
+        paths = self._settings.paths
+        for folder in (paths.home, paths.run, paths.keys):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def _open_state(self, engines: Engines) -> PostgresState:
+        self._progress("starting the system database")
+        url = self._settings.database_url or await engines.start_system_database()
+        self._progress("migrating the system database")
+        await migrate(url)
+        state = PostgresState(url)
+        await state.open()
+        self._cleanups.push("the database pool", state.aclose)
+        return state
+
+    async def _serve(self, wired: Wired, tasks: TaskSet) -> None:
+        operator = OperatorToken(self._settings.paths, wired.accounts, wired.services.clock)
+        await operator.renew()
+        tasks.spawn(operator.keep_fresh(), name="operator token")
+        wired.loops.start()
+        self._cleanups.push("the loops", wired.loops.aclose)
+        socket = self._settings.paths.api_socket
+        with contextlib.suppress(FileNotFoundError):
+            socket.unlink()
+        server = _Server(
+            uvicorn.Config(
+                create_app(wired.services),
+                uds=str(socket),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                loop="none",
+                # Envoy closes its idle connections after 4 s: the one that may reuse must be the one that closes.
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=3,
+                # The edge alone connects here, and sets these headers itself.
+                forwarded_allow_ips="*",
+            )
+        )
+        tasks.spawn(server.serve(), name="api")
+        self._cleanups.push("the API", server.end)
+        await server.answering()
+        socket.chmod(0o600)
+
+    async def _end(self, engines: Engines) -> None:
+        """Stop instances, then the edge, then services, then the database."""
+        statuses = await engines.runtime.statuses()
+        products = [
+            key
+            for key, status in statuses.items()
+            if status.state is ProcessState.RUNNING and not engines.is_engine(key)
+        ]
+        for key in products:
+            await engines.runtime.signal(key)
+        deadline_s = engines.clock.monotonic_s() + _INSTANCE_PATIENCE_S
+        while engines.clock.monotonic_s() < deadline_s and await _any_runs(engines, products):
+            await engines.runtime.wait_for_exit(timeout_s=0.2)
+        for key in products:
+            await engines.runtime.signal(key, kill=True)
+        await engines.stop()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the control plane decides when it ends."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ended = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the control plane."""
+        yield
+
+    async def serve(self, sockets: object = None) -> None:
+        try:
+            await super().serve()
+        finally:
+            self._ended.set()
+
+    async def answering(self) -> None:
+        """Return when it takes requests."""
+        while not self.started and not self._ended.is_set():
+            await asyncio.sleep(0.01)
+
+    async def end(self) -> None:
+        """Take no more requests, and wait for those that run, at most 3 s."""
+        self.should_exit = True
+        await self._ended.wait()
+
+
+async def _any_runs(engines: Engines, ids: list[str]) -> bool:
+    statuses = await engines.runtime.statuses()
+    return any(key in statuses and statuses[key].state is ProcessState.RUNNING for key in ids)
+
+
+def _sync(function: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def call() -> None:
+        function()
+
+    return call

@@ -1,0 +1,50 @@
+"""Ends a platform: by asking its control plane, or without one."""
+
+import asyncio
+
+import httpx
+
+from gantry.app.engines import make_engines
+from gantry.app.operator import read_token
+from gantry.config.settings import Settings
+from gantry.engines.runtime.protocol import ProcessState
+from gantry.kernel.errors import TransientError
+
+
+def request_end(settings: Settings) -> None:
+    """Ask the control plane to end everything, itself last.
+
+    Raises:
+        TransientError: `control.unreachable`.
+    """
+    transport = httpx.HTTPTransport(uds=str(settings.paths.api_socket))
+    try:
+        with httpx.Client(transport=transport, base_url="http://control", timeout=10) as client:
+            client.post(
+                "/api/v1/shutdown",
+                headers={"authorization": f"Bearer {read_token(settings.paths)}"},
+            ).raise_for_status()
+    except httpx.HTTPError as error:
+        raise TransientError(
+            "control.unreachable",
+            f"the control plane holds its lock but does not answer: {error}",
+            hint="end its process (its pid is in control.lock), then run gantry down again",
+        ) from error
+
+
+def end_platform(settings: Settings) -> None:
+    """End every process of the platform that still runs; nothing running is no error."""
+    asyncio.run(_end(settings))
+
+
+async def _end(settings: Settings) -> None:
+    engines = make_engines(settings)
+    try:
+        statuses = await engines.runtime.statuses()
+        running = [key for key, status in statuses.items() if status.state is ProcessState.RUNNING]
+        for key in running:
+            if not engines.is_engine(key):
+                await engines.runtime.signal(key, kill=True)
+        await engines.stop()
+    finally:
+        await engines.runtime.aclose()

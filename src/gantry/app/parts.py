@@ -1,0 +1,39 @@
+"""What runs of the platform itself, for `gantry status`."""
+
+import os
+from dataclasses import dataclass
+
+import psutil
+
+from gantry.app.engines import Engines
+from gantry.engines.runtime.protocol import ProcessState
+from gantry.wire.shapes import PartBody
+
+
+@dataclass(frozen=True, slots=True)
+class PartsView:
+    """Looks at the control plane and at the engines' processes."""
+
+    engines: Engines
+
+    async def parts(self) -> tuple[PartBody, ...]:
+        """The control plane first, then every engine that was started."""
+        own = psutil.Process(os.getpid())
+        control = PartBody(
+            name="control plane",
+            running=True,
+            memory_bytes=own.memory_info().rss,
+            detail=f"pid {own.pid}",
+        )
+        statuses = await self.engines.runtime.statuses()
+        found = [control]
+        for key in sorted(statuses):
+            if not self.engines.is_engine(key):
+                continue
+            status = statuses[key]
+            running = status.state is ProcessState.RUNNING
+            detail = f"pid {status.pid}" if running else f"{status.state}: {status.exit_code}"
+            found.append(
+                PartBody(name=key, running=running, memory_bytes=status.memory_bytes, detail=detail)
+            )
+        return tuple(found)

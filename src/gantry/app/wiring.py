@@ -1,0 +1,142 @@
+"""Puts the rooms together: from engines to services, the reactor's hands, and the web application."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gantry.app.engines import Engines
+from gantry.app.parts import PartsView
+from gantry.config.settings import Settings
+from gantry.engines.state.protocol import State
+from gantry.features.accounts.service import AccountService
+from gantry.features.deploys.preparing import Preparer
+from gantry.features.deploys.service import DeployService
+from gantry.features.instances.launching import Launcher
+from gantry.features.projects.naming import Naming
+from gantry.features.projects.service import ProjectService
+from gantry.features.services.provide import ServiceProvider
+from gantry.features.variables.service import VariableService
+from gantry.kernel.tasks import TaskSet
+from gantry.reactor.deploy_acts import DeployActs
+from gantry.reactor.destroy import Destroyer
+from gantry.reactor.edge_acts import EdgeActs
+from gantry.reactor.health import HealthCheck
+from gantry.reactor.instance_acts import InstanceActs
+from gantry.reactor.loops import Loops, Periodic
+from gantry.reactor.memory import Memory
+from gantry.reactor.outside import Outside
+from gantry.reactor.plan import Planner
+from gantry.reactor.reconcile import Acts, Reconciler
+from gantry.reactor.release_acts import ReleaseActs
+from gantry.reactor.retain import Retention
+from gantry.reactor.schedule import Schedule
+from gantry.reactor.waker import Waker
+from gantry.reactor.world import observe
+from gantry.web.services import Services
+
+_RETAIN_EVERY_S = 60.0
+_SCHEDULE_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """What the control plane runs.
+
+    Attributes:
+        services: what requests may ask for.
+        loops: the background work.
+    """
+
+    services: Services
+    loops: Loops
+    accounts: AccountService
+
+
+def wire(
+    settings: Settings,
+    engines: Engines,
+    state: State,
+    tasks: TaskSet,
+    *,
+    shutdown: Callable[[], None],
+    closing: Callable[[], bool],
+) -> Wired:
+    """Make everything; nothing is started."""
+    clock, ids, box = engines.clock, engines.ids, engines.box
+    naming = Naming(settings.domain, settings.https_port)
+    owner = f"{os.uname().nodename}:{os.getpid()}"
+    memory, waker = Memory(), Waker()
+    projects = ProjectService(box, clock, ids)
+    variables = VariableService(state, projects, box, clock)
+    provider = ServiceProvider(state, engines.databases, engines.caches, box, clock, ids)
+    launcher = Launcher(state, engines.workshop, provider, variables, naming)
+    preparer = Preparer(state, engines.sources, engines.workshop, variables, box, clock, ids)
+    outside = Outside(engines.prober, naming)
+    acts = Acts(
+        instances=InstanceActs(state, engines.runtime, launcher, engines.ports, memory, clock, ids),
+        releases=ReleaseActs(state, clock),
+        edge=EdgeActs(state, engines.edge, engines.authorities, box, tasks),
+        deploys=DeployActs(
+            state=state,
+            runtime=engines.runtime,
+            workshop=engines.workshop,
+            preparer=preparer,
+            launcher=launcher,
+            variables=variables,
+            outside=outside,
+            memory=memory,
+            clock=clock,
+            ids=ids,
+            owner=owner,
+        ),
+    )
+    reconciler = Reconciler(
+        lambda: observe(state, engines.runtime, engines.edge, clock),
+        acts,
+        memory,
+        clock,
+        waker.wake,
+        naming,
+        str(settings.paths.api_socket),
+    )
+    retention = Retention(
+        state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
+    )
+    schedule = Schedule(state, engines.runtime, launcher, clock)
+    loops = Loops(
+        reconciler=reconciler,
+        health=HealthCheck(engines.prober, memory, clock),
+        runtime=engines.runtime,
+        state=state,
+        waker=waker,
+        naming=naming,
+        clock=clock,
+        owner=owner,
+        periodic=(
+            Periodic("retention", _RETAIN_EVERY_S, retention.once),
+            Periodic("schedule", _SCHEDULE_EVERY_S, schedule.once),
+        ),
+    )
+    accounts = AccountService(state, clock, ids)
+    services = Services(
+        state=state,
+        deploys=DeployService(state, engines.sources, projects, clock, ids),
+        variables=variables,
+        accounts=accounts,
+        sources=engines.sources,
+        runtime=engines.runtime,
+        edge=engines.edge,
+        prober=engines.prober,
+        databases=engines.databases,
+        settings=settings,
+        clock=clock,
+        wake=waker.wake,
+        shutdown=shutdown,
+        parts=PartsView(engines).parts,
+        destroy=Destroyer(state, engines.runtime, provider, clock, waker.wake).destroy,
+        plan=Planner(state, preparer, engines.workshop, variables, naming, clock).plan,
+        closing=closing,
+        health=lambda: memory.health,
+        ids=ids,
+    )
+    return Wired(services, loops, accounts)
