@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
@@ -17,6 +18,7 @@ from gantry.config.settings import Settings
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.engines.state.migrate import migrate
 from gantry.engines.state.postgres import PostgresState
+from gantry.kernel.errors import PermanentError
 from gantry.kernel.tasks import TaskSet
 from gantry.web.app import create_app
 from gantry.web.assets import ensure_assets
@@ -109,13 +111,13 @@ class ControlPlane:
         tasks.spawn(operator.keep_fresh(), name="operator token")
         wired.loops.start()
         self._cleanups.push("the loops", wired.loops.aclose)
-        socket = self._settings.paths.api_socket
+        path = self._settings.paths.api_socket
         with contextlib.suppress(FileNotFoundError):
-            socket.unlink()
+            path.unlink()
         server = _Server(
             uvicorn.Config(
                 create_app(wired.services),
-                uds=str(socket),
+                uds=str(path),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -127,10 +129,10 @@ class ControlPlane:
                 forwarded_allow_ips="*",
             )
         )
-        tasks.spawn(server.serve(), name="api")
+        tasks.spawn(server.run_until_ended(), name="api")
         self._cleanups.push("the API", server.end)
         await server.answering()
-        socket.chmod(0o600)
+        path.chmod(0o600)
 
     async def _end(self, engines: Engines) -> None:
         """Stop instances, then the edge, then services, then the database."""
@@ -155,6 +157,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
+        self._answers = asyncio.Event()
         self._ended = asyncio.Event()
 
     @contextlib.contextmanager
@@ -162,16 +165,32 @@ class _Server(uvicorn.Server):
         """Signals belong to the control plane."""
         yield
 
-    async def serve(self, sockets: object = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Bind, and tell."""
+        await super().startup(sockets)
+        self._answers.set()
+
+    async def run_until_ended(self) -> None:
+        """Serve until told to end."""
         try:
-            await super().serve()
+            await self.serve()
         finally:
             self._ended.set()
+            self._answers.set()
 
     async def answering(self) -> None:
-        """Return when it takes requests."""
-        while not self.started and not self._ended.is_set():
-            await asyncio.sleep(0.01)
+        """Return when it takes requests.
+
+        Raises:
+            PermanentError: `control.no-socket` it could not bind.
+        """
+        await self._answers.wait()
+        if self._ended.is_set():
+            raise PermanentError(
+                "control.no-socket",
+                f"the API cannot listen on {self.config.uds}",
+                hint="gantry doctor; is GANTRY_HOME on a file system that has sockets?",
+            )
 
     async def end(self) -> None:
         """Take no more requests, and wait for those that run, at most 3 s."""

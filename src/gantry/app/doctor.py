@@ -1,0 +1,150 @@
+"""`gantry doctor`: looks at everything that Gantry needs of this machine, and says how to mend what is missing."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from gantry.app.lock import HomeLock
+from gantry.cli.platform import Finding
+from gantry.config.settings import Settings
+from gantry.engines.runtime.sandbox import sandbox_available
+from gantry.kernel.errors import GantryError
+from gantry.kernel.units import format_size
+
+_DISK_BAD_BYTES, _DISK_WARN_BYTES = 2_000_000_000, 10_000_000_000
+_MEMORY_BAD_BYTES, _MEMORY_WARN_BYTES = 500_000_000, 2_500_000_000
+
+
+def examine(settings: Settings) -> tuple[Finding, ...]:
+    """Look at everything; change nothing."""
+    return tuple(_examine(settings))
+
+
+def _examine(settings: Settings) -> Iterator[Finding]:
+    runs = HomeLock(settings.paths.lock).is_held()
+    yield _python()
+    yield _home(settings)
+    yield _disk(settings)
+    yield _memory()
+    yield _sandbox()
+    yield from _engines()
+    for name, port in (
+        ("GANTRY_HTTP_PORT", settings.http_port),
+        ("GANTRY_HTTPS_PORT", settings.https_port),
+    ):
+        yield _port(name, port, settings.bind, ours=runs)
+    yield _control(settings, runs=runs)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < (3, 11, 4):
+        return Finding("python", "bad", f"Python {version}", "install Python 3.11.4 or newer")
+    return Finding("python", "ok", f"Python {version}")
+
+
+def _home(settings: Settings) -> Finding:
+    folder = settings.home
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Finding(
+            "home",
+            "bad",
+            f"{settings.home} cannot be written",
+            "set GANTRY_HOME to a folder of yours",
+        )
+    return Finding("home", "ok", str(settings.home))
+
+
+def _disk(settings: Settings) -> Finding:
+    folder = settings.home
+    while not folder.exists():
+        folder = folder.parent
+    free_bytes = shutil.disk_usage(folder).free
+    detail = f"{format_size(free_bytes)} free"
+    mend = "gantry frees what nothing can reach by itself; beyond that, enlarge the disk"
+    if free_bytes < _DISK_BAD_BYTES:
+        return Finding("disk", "bad", f"{detail}; builds need 2 GB", mend)
+    if free_bytes < _DISK_WARN_BYTES:
+        return Finding("disk", "warn", detail, mend)
+    return Finding("disk", "ok", detail)
+
+
+def _memory() -> Finding:
+    free_bytes = psutil.virtual_memory().available
+    detail = f"{format_size(free_bytes)} available"
+    mend = "a Next.js build takes about 1 GB, each instance 100 to 200 MB: add memory or swap"
+    if free_bytes < _MEMORY_BAD_BYTES:
+        return Finding("memory", "bad", detail, mend)
+    if free_bytes < _MEMORY_WARN_BYTES:
+        return Finding("memory", "warn", detail, mend)
+    return Finding("memory", "ok", detail)
+
+
+def _sandbox() -> Finding:
+    available, reason = sandbox_available()
+    if available:
+        return Finding("sandbox", "ok", "bubblewrap works")
+    return Finding(
+        "sandbox",
+        "warn",
+        f"builds and instances run without a sandbox: {reason}",
+        "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1), or run Gantry as root",
+    )
+
+
+def _engines() -> Iterator[Finding]:
+    from gantry.app.engines import engine_versions  # noqa: PLC0415 -- slow to import
+
+    for name, find in engine_versions():
+        try:
+            yield Finding(name, "ok", find())
+        except (GantryError, OSError) as error:
+            yield Finding(name, "bad", str(error), "pip install --force-reinstall gantry")
+
+
+def _port(name: str, port: int, bind: str, *, ours: bool) -> Finding:
+    title = f"port {port}"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except PermissionError:
+            return Finding(
+                title,
+                "bad",
+                "this user may not listen on it",
+                f"set {name} to a port above 1023, or "
+                "sysctl net.ipv4.ip_unprivileged_port_start=80",
+            )
+        except OSError:
+            if ours:
+                return Finding(title, "ok", "held by Gantry's edge")
+            holder = _holder(port)
+            return Finding(title, "bad", f"taken by {holder}", f"end it, or set {name} to another")
+    return Finding(title, "ok", "free")
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except psutil.Error:
+        return "another program"
+    return "another program"
+
+
+def _control(settings: Settings, *, runs: bool) -> Finding:
+    if runs:
+        pid = HomeLock(settings.paths.lock).holder()
+        return Finding("control plane", "ok", f"runs (pid {pid})")
+    if Path(settings.paths.api_socket).exists():
+        return Finding("control plane", "warn", "was running and is not any more", "gantry up")
+    return Finding("control plane", "warn", "does not run", "gantry up")
