@@ -1,0 +1,105 @@
+"""Envoy's admin interface over its unix socket."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gantry.engines.edge.protocol import BackendStatus
+from gantry.kernel.errors import TransientError
+
+_TIMEOUT_S = 5.0
+
+
+class Admin:
+    """Asks and tells a running Envoy.
+
+    Every method raises `edge.unreachable` (TransientError) when nobody answers.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self._client = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(socket)),
+            base_url="http://envoy",
+            timeout=_TIMEOUT_S,
+        )
+
+    async def ready(self) -> bool:
+        """Whether it has started and read its configuration."""
+        try:
+            return (await self._client.get("/ready")).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    async def stats(self, pattern: str) -> Mapping[str, str]:
+        """Name -> value of the statistics whose names match a regular expression."""
+        text = await self._get(f"/stats?filter={pattern}")
+        pairs = (line.split(": ", 1) for line in text.splitlines() if ": " in line)
+        return {name: value.strip('"') for name, value in pairs}
+
+    async def backends(self) -> Mapping[str, BackendStatus]:
+        """What it sees of each cluster."""
+        answer = await self._json("/clusters?format=json")
+        return {
+            one["name"]: _status(one.get("host_statuses", []))
+            for one in answer.get("cluster_statuses", [])
+        }
+
+    async def errors(self) -> str:
+        """Why it refused the last configuration, in its own words; empty when it did not."""
+        dump = await self._json("/config_dump")
+        found = []
+        for part in dump.get("configs", []):
+            for kind in ("dynamic_active_clusters", "dynamic_listeners", "dynamic_route_configs"):
+                for one in part.get(kind, []):
+                    state = one.get("error_state")
+                    if state:
+                        found.append(str(state.get("details", "")))
+        return "; ".join(found)[:2_000]
+
+    async def post(self, path: str) -> None:
+        """Tell it something, such as `/quitquitquit`."""
+        try:
+            await self._client.post(path)
+        except httpx.HTTPError as error:
+            raise _unreachable(error) from error
+
+    async def aclose(self) -> None:
+        """Close idle connections."""
+        await self._client.aclose()
+
+    async def _json(self, path: str) -> dict[str, Any]:
+        try:
+            answer = await self._client.get(path)
+            parsed: dict[str, Any] = await asyncio.to_thread(answer.json)
+        except (httpx.HTTPError, ValueError) as error:
+            raise _unreachable(error) from error
+        return parsed
+
+    async def _get(self, path: str) -> str:
+        try:
+            return (await self._client.get(path)).text
+        except httpx.HTTPError as error:
+            raise _unreachable(error) from error
+
+
+def _status(hosts: list[dict[str, Any]]) -> BackendStatus:
+    healthy = active = 0
+    for host in hosts:
+        health = host.get("health_status", {})
+        bad = any(value is True for key, value in health.items() if key.startswith("failed_"))
+        healthy += not bad and health.get("eds_health_status", "HEALTHY") == "HEALTHY"
+        for stat in host.get("stats", []):
+            if stat.get("name") == "rq_active":
+                active += int(stat.get("value", 0))
+    return BackendStatus(total=len(hosts), healthy=healthy, active_requests=active)
+
+
+def _unreachable(error: Exception) -> TransientError:
+    return TransientError(
+        "edge.unreachable",
+        f"the edge does not answer its admin interface: {str(error) or type(error).__name__}",
+        hint="gantry status; the edge is started again by itself",
+    )
