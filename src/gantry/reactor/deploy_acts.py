@@ -276,6 +276,8 @@ class DeployActs:
             environment = await projects.lock_environment(session, deploy.environment)
             now = self.clock.now()
             previous = environment.live_release
+            if previous == deploy.release:
+                return
             await queries.set_previous_release(session, deploy.id, previous)
             await projects.set_live_release(session, environment.id, deploy.release)
             await releases.set_live(session, deploy.release, previous=previous, at=now)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gantry.features.deploys import decide as deploy_rules
 from gantry.features.deploys.model import Deploy, DeployState
+from gantry.features.deploys.queries import MOVED
 from gantry.features.instances import decide as instance_rules
 from gantry.features.projects.naming import Naming
 from gantry.features.routes.render import Routes
@@ -60,6 +61,8 @@ class Reconciler:
         self._console_socket = console_socket
         self._tasks = TaskSet()
         self._busy: set[str] = set()
+        self._look = 0
+        self._ended_in_look: dict[str, int] = {}
 
     async def once(self) -> World:
         """Look once and start every step that is due; instances' and the edge's steps are done on return.
@@ -67,6 +70,7 @@ class Reconciler:
         Raises:
             TransientError: the database cannot be asked now.
         """
+        self._look += 1
         world = await self._observe()
         wants = instance_wants(world)
         steps = instance_rules.decide(
@@ -83,8 +87,11 @@ class Reconciler:
         routes = routes_of(world, self._naming, self._console_socket)
         if self._memory.may_try("edge", self._clock.monotonic_s()):
             await self._guard("edge", self._settle_edge(world, routes))
-        for deploy in _next_deploys(world):
+        moving = _next_deploys(world)
+        for deploy in moving:
             self._begin_step(deploy, world, routes)
+        known = {deploy.id for deploy in world.deploys} | self._busy
+        self._ended_in_look = {k: v for k, v in self._ended_in_look.items() if k in known}
         if steps:
             self._wake()
         return world
@@ -102,8 +109,8 @@ class Reconciler:
         await self._tasks.aclose()
 
     def _begin_step(self, deploy: Deploy, world: World, routes: Routes) -> None:
-        if deploy.id in self._busy:
-            return
+        if deploy.id in self._busy or self._ended_in_look.get(deploy.id) == self._look:
+            return  # under way, or ended while this look was made, which therefore saw the past
         if not self._memory.may_try(deploy.id, self._clock.monotonic_s()):
             return
         current = self._acts.edge.is_current(world, routes)
@@ -122,7 +129,8 @@ class Reconciler:
             delay_s = self._memory.set_back(deploy.id, self._clock.monotonic_s())
             _log.warning("%s: %s; next try in %.1f s", deploy.id, error, delay_s)
         except GantryError as error:
-            await self._fail(deploy, error, world)
+            if error.code != MOVED:
+                await self._fail(deploy, error, world)
         except Exception:  # noqa: BLE001 -- a defect ends this deploy, not the loop
             _log.exception("%s: a defect of Gantry", deploy.id)
             defect = PermanentError(
@@ -133,6 +141,7 @@ class Reconciler:
             await self._fail(deploy, defect, world)
         finally:
             self._busy.discard(deploy.id)
+            self._ended_in_look[deploy.id] = self._look
             self._wake()
 
     async def _fail(self, deploy: Deploy, error: GantryError, world: World) -> None:

@@ -16,11 +16,13 @@ from gantry.features.deploys.model import (
     StepState,
 )
 from gantry.features.releases.model import Commit
-from gantry.kernel.errors import NotFoundError
+from gantry.kernel.errors import ConflictError, NotFoundError
 
 _COLUMNS = """id, environment, kind, state, step, source_digest, commit, manifest, build, release,
               previous_release, requested_by, requested_at, started_at, step_started_at, finished_at,
               cancel_requested, lease_owner, heartbeat_at, error"""
+
+MOVED = "deploy.moved"
 
 
 def _deploy(row: Row) -> Deploy:
@@ -169,16 +171,23 @@ async def advance(
     detail: str,
     at: datetime,
 ) -> None:
-    """End the present step and begin `to`; `None` ends the deploy in success."""
+    """End the present step and begin `to`; `None` ends the deploy in success.
+
+    Raises:
+        ConflictError: `deploy.moved` the deploy is not at that step any more: whoever decided this saw the past.
+    """
+    changed = await session.execute(
+        """UPDATE deploys SET step = %(to)s, step_started_at = %(at)s
+           WHERE id = %(id)s AND step = %(from)s AND state = 'active'""",
+        {"id": deploy.id, "from": deploy.step, "to": to or deploy.step, "at": at},
+    )
+    if not changed:
+        raise ConflictError(MOVED, f"{deploy.id} is not at the step {deploy.step} any more")
     await _end_step(session, deploy.id, deploy.step, state=state, detail=detail, at=at)
     if to is None:
         await _end(session, deploy.id, DeployState.SUCCEEDED, None, at=at)
-        return
-    await session.execute(
-        "UPDATE deploys SET step = %(step)s, step_started_at = %(at)s WHERE id = %(id)s",
-        {"id": deploy.id, "step": to, "at": at},
-    )
-    await _begin_step(session, deploy.id, to, at=at)
+    else:
+        await _begin_step(session, deploy.id, to, at=at)
 
 
 async def end_badly(

