@@ -1,13 +1,15 @@
 """What tests of the web room stand on: small engines in memory, and the services made of them."""
 
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+from fastapi import FastAPI
+from fastapi.routing import RouteContext, iter_route_contexts
 
 from gantry.config.settings import Settings
 from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
@@ -261,6 +263,11 @@ class House:
         link, _ = await self.accounts.login_link(by=Caller(account, role))
         secret, _ = await self.accounts.redeem(link)
         return secret
+
+
+def all_routes(app: FastAPI) -> Iterator[RouteContext]:
+    """Every route of the application, also those of included routers, with what they inherit."""
+    return iter_route_contexts(app.routes)
 
 
 def client(app: object, *, token: str = "") -> httpx.AsyncClient:

@@ -1,0 +1,146 @@
+"""Who sends a request, and whether they may. Every endpoint depends on a `Needs` or on `PUBLIC`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request, Response, Security
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+
+from gantry.features.accounts.model import Caller, Role, TokenKind
+from gantry.features.accounts.service import SESSION_LIFE
+from gantry.kernel.errors import AccessError
+from gantry.web.attempts import Attempts
+from gantry.web.errors import UnknownCallerError
+from gantry.web.services import Has
+
+# `__Host-`: a browser takes it from HTTPS and this very host only, so that a product's site on a neighbouring
+# host name cannot plant one.
+COOKIE = "__Host-gantry_session"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="token", description="An API token: `gantry token create`."
+)
+_cookie = APIKeyCookie(
+    name=COOKIE,
+    auto_error=False,
+    scheme_name="session",
+    description="The console's session. Requests that change something must come from the console itself.",
+)
+
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+Cookie = Annotated[str | None, Security(_cookie)]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Dependency of an endpoint: the caller, who has at least `role`.
+
+    Raises:
+        UnknownCallerError: `access.unknown` (401).
+        AccessError: `access.role`, `access.cross-site` (403).
+    """
+
+    role: Role
+
+    async def __call__(
+        self, request: Request, services: Has, bearer: Bearer, cookie: Cookie
+    ) -> Caller:
+        caller: Caller | None = None
+        if bearer is not None:
+            caller = await _by_token(request, services, bearer.credentials)
+        elif cookie is not None:
+            if request.method not in _SAFE:
+                require_same_origin(request)
+            caller = await services.accounts.caller(cookie, TokenKind.SESSION)
+        if caller is None:
+            raise UnknownCallerError(
+                "access.unknown",
+                "this needs a valid API token or a session of the console",
+                hint="gantry open logs a browser in; gantry token create makes an API token",
+            )
+        if not caller.role.covers(self.role):
+            raise AccessError(
+                "access.role",
+                f"this needs the role {self.role}; {caller.account} is a {caller.role} here",
+                hint=f"ask an owner for a token: gantry token create NAME --role {self.role}",
+            )
+        return caller
+
+
+async def _by_token(request: Request, services: Has, secret: str) -> Caller | None:
+    attempts, address = attempts_of(request), address_of(request)
+    attempts.check(address)
+    caller = await services.accounts.caller(secret, TokenKind.API)
+    if caller is None:
+        attempts.failed(address)
+    return caller
+
+
+@dataclass(frozen=True, slots=True)
+class Anyone:
+    """Dependency of an endpoint that needs no role. Said explicitly, so that none is open by accident."""
+
+    async def __call__(self) -> None:
+        return None
+
+
+PUBLIC = Depends(Anyone())
+Viewer = Annotated[Caller, Depends(Needs(Role.VIEWER))]
+Developer = Annotated[Caller, Depends(Needs(Role.DEVELOPER))]
+Owner = Annotated[Caller, Depends(Needs(Role.OWNER))]
+
+
+def require_same_origin(request: Request) -> None:
+    """Refuse a browser's request that another site caused.
+
+    `SameSite=Lax` does not tell `smart-sign.example.com` from `gantry.example.com`: both are one site. The
+    browser's own `Sec-Fetch-Site` and `Origin` do, and a page cannot forge them.
+
+    Raises:
+        AccessError: `access.cross-site`.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    same_host = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+    allowed = same_host if site is None else site == "same-origin" and (same_host or origin is None)
+    if not allowed:
+        raise AccessError(
+            "access.cross-site",
+            "this request did not come from the console's own pages",
+            hint="use the buttons of the console, or an API token in an Authorization header",
+        )
+
+
+def set_session(response: Response, secret: str) -> None:
+    """Log the browser in."""
+    response.set_cookie(
+        COOKIE,
+        secret,
+        max_age=int(SESSION_LIFE.total_seconds()),
+        path="/",
+        secure=True,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def clear_session(response: Response) -> None:
+    """Log the browser out."""
+    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+
+
+def attempts_of(request: Request) -> Attempts:
+    """The application's counter of failed logins."""
+    attempts = request.app.state.attempts
+    assert isinstance(attempts, Attempts)
+    return attempts
+
+
+def address_of(request: Request) -> str:
+    """Where a request seems to come from: for counting and display, never for trust.
+
+    The edge appends the address that it saw itself; what stands before it is the client's own claim.
+    """
+    forwarded = request.headers.get("x-forwarded-for", "").rsplit(",", 1)[-1].strip()
+    return forwarded or (request.client.host if request.client else "local")

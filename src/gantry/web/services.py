@@ -1,0 +1,82 @@
+"""What the web room needs of the floors below. The composition root fills it in."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from gantry.config.settings import Settings
+from gantry.engines.databases.protocol import DatabaseServer
+from gantry.engines.edge.protocol import Edge
+from gantry.engines.probes.protocol import Prober
+from gantry.engines.runtime.protocol import Runtime
+from gantry.engines.sources.protocol import SourceStore
+from gantry.engines.state.protocol import State
+from gantry.features.accounts.service import AccountService
+from gantry.features.deploys.service import DeployService
+from gantry.features.instances.model import Health
+from gantry.features.variables.service import VariableService
+from gantry.kernel.clock import Clock
+from gantry.kernel.ids import IdSource, SystemIds
+from gantry.wire.shapes import PartBody, PlanBody
+
+Destroy = Callable[[str, str | None, str], Awaitable[None]]
+"""`(project, environment, account)`: end everything of an environment, or of the project when it is `None`."""
+
+Plan = Callable[[str, str, str], Awaitable[PlanBody]]
+"""`(project, environment, source_digest)`: what a deploy of that snapshot would do."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing_known() -> Mapping[str, Health]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that handlers may call.
+
+    Attributes:
+        wake: tells the reactor that an intent was recorded; returns at once.
+        shutdown: ends the platform; returns at once.
+        parts: what runs of the platform itself.
+        destroy: see `Destroy`.
+        plan: see `Plan`.
+        closing: whether the platform is ending; open event streams then end within 0.2 s.
+        health: instance -> what its last probes said, as the reactor remembers it.
+    """
+
+    state: State
+    deploys: DeployService
+    variables: VariableService
+    accounts: AccountService
+    sources: SourceStore
+    runtime: Runtime
+    edge: Edge
+    prober: Prober
+    databases: DatabaseServer
+    settings: Settings
+    clock: Clock
+    wake: Callable[[], None]
+    shutdown: Callable[[], None]
+    parts: Callable[[], Awaitable[tuple[PartBody, ...]]]
+    destroy: Destroy
+    plan: Plan
+    closing: Callable[[], bool] = _never
+    health: Callable[[], Mapping[str, Health]] = _nothing_known
+    ids: IdSource = field(default_factory=SystemIds)
+
+
+def of_request(request: Request) -> Services:
+    """The services of the application that serves `request`."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+Has = Annotated[Services, Depends(of_request)]
+"""Type of a handler's parameter that receives the services."""

@@ -1,0 +1,155 @@
+// The console works without this file; with it, pages are live.
+"use strict";
+
+const TICK_MS = 2000;
+const MOST_LOG_LINES = 5000;
+
+// ---- live regions: ask again while somebody looks -------------------------------------------------------------
+const dialog = document.getElementById("confirm");
+const refresh = () => document.body.dispatchEvent(new Event("gantry:tick"));
+
+setInterval(() => {
+  if (document.visibilityState === "visible" && !dialog.open) refresh();
+}, TICK_MS);
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") refresh();
+});
+
+// ---- elapsed times of what runs -------------------------------------------------------------------------------
+const worded = (seconds) => {
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${whole % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+};
+// The page says how far this machine's clock is from the server's.
+const skewMs = Date.now() - Date.parse(document.documentElement.dataset.now);
+setInterval(() => {
+  for (const element of document.querySelectorAll("[data-since]")) {
+    const seconds = (Date.now() - skewMs - Date.parse(element.dataset.since)) / 1000;
+    element.textContent = worded(Math.max(0, seconds));
+  }
+}, 200);
+
+// ---- theme ----------------------------------------------------------------------------------------------------
+const isDark = () => {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+};
+for (const button of document.querySelectorAll("[data-theme-toggle]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const theme = isDark() ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    try {
+      localStorage.setItem("gantry-theme", theme);
+    } catch {
+      // Storage can be forbidden; the choice lasts for this page then.
+    }
+  });
+}
+
+// ---- confirmation ---------------------------------------------------------------------------------------------
+// The dialog has a form of its own: the one that was submitted may be refreshed away while it is open.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.dataset.confirm) return;
+  event.preventDefault();
+  const own = dialog.querySelector("form");
+  own.action = form.action;
+  dialog.querySelector("h2").textContent = form.dataset.confirm;
+  dialog.querySelector("p").textContent = form.dataset.confirmText || "";
+  const yes = dialog.querySelector("[data-yes]");
+  yes.textContent = form.dataset.confirmButton || "Confirm";
+  yes.classList.toggle("danger", form.dataset.confirmTone === "danger");
+  own.replaceChildren(
+    ...Array.from(new FormData(form), ([name, value]) => {
+      const input = document.createElement("input");
+      Object.assign(input, { type: "hidden", name, value });
+      return input;
+    }),
+  );
+  dialog.showModal();
+});
+dialog.querySelector("[data-no]").addEventListener("click", () => dialog.close());
+dialog.addEventListener("click", (event) => {
+  if (event.target === dialog) dialog.close();
+});
+
+// ---- copy -----------------------------------------------------------------------------------------------------
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  button.classList.add("copied");
+  setTimeout(() => button.classList.remove("copied"), 1500);
+});
+
+// ---- logs -----------------------------------------------------------------------------------------------------
+// Colours and cursor movements of terminals: taken out.
+const ANSI = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007]*\u0007|\r/g;
+
+const follow = (panel) => {
+  const status = document.getElementById(panel.dataset.status);
+  const source = new EventSource(panel.dataset.stream);
+  // Steps follow each other and get headings; instances talk at the same time and are named on each line.
+  const inline = panel.dataset.sources === "inline";
+  let heading = null;
+
+  const atEnd = () => panel.scrollHeight - panel.scrollTop - panel.clientHeight < 40;
+  const add = (label, text) => {
+    const stay = atEnd();
+    if (!inline && label !== heading) {
+      const element = document.createElement("div");
+      element.className = "log-heading";
+      element.textContent = label;
+      panel.append(element);
+      heading = label;
+    }
+    for (const line of text.replace(ANSI, "").replace(/\n$/, "").split("\n")) {
+      const element = document.createElement("div");
+      element.className = "log-line";
+      if (inline) {
+        const source = document.createElement("span");
+        source.className = "log-source";
+        source.textContent = label;
+        element.append(source);
+      }
+      element.append(line || " ");
+      panel.append(element);
+    }
+    while (panel.childElementCount > MOST_LOG_LINES) panel.firstElementChild.remove();
+    if (stay) panel.scrollTop = panel.scrollHeight;
+  };
+
+  // After a lost connection the server tells everything from the beginning.
+  source.addEventListener("open", () => {
+    panel.replaceChildren();
+    heading = null;
+    status.textContent = "live";
+    status.dataset.live = "";
+  });
+  source.addEventListener("error", () => {
+    status.textContent = source.readyState === EventSource.CLOSED ? "closed" : "connecting again…";
+    delete status.dataset.live;
+  });
+  source.addEventListener("log", (event) => {
+    const body = JSON.parse(event.data);
+    add(body.step || body.source, body.text);
+  });
+  source.addEventListener("deploy", refresh);
+  source.addEventListener("end", () => {
+    source.close();
+    refresh();
+    status.textContent = "ended";
+    delete status.dataset.live;
+    if (!panel.childElementCount) panel.textContent = "Nothing was printed, or the log is no longer kept.";
+  });
+};
+for (const panel of document.querySelectorAll("[data-stream]")) follow(panel);
+
+// ---- login ----------------------------------------------------------------------------------------------------
+// Link previews run no scripts, and do not show the page to anybody.
+const login = document.querySelector("form[data-submit-when-seen]");
+if (login && document.visibilityState === "visible") login.requestSubmit();

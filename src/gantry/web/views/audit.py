@@ -1,0 +1,17 @@
+"""Entries of the audit log as bodies."""
+
+from gantry.features.audit.log import Entry
+from gantry.wire.shapes import AuditBody
+
+
+def audit_body(entry: Entry) -> AuditBody:
+    """One entry."""
+    return AuditBody(
+        seq=entry.seq,
+        at=entry.at,
+        actor=entry.actor,
+        action=entry.action,
+        target=entry.target,
+        details=dict(entry.details),
+        hash=entry.hash,
+    )

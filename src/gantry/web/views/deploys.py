@@ -1,0 +1,75 @@
+"""Deploys as bodies."""
+
+from datetime import datetime
+
+from gantry.features.deploys import queries
+from gantry.features.deploys.model import PIPELINES, Deploy, StepRecord
+from gantry.features.projects.model import Environment
+from gantry.web.views import addresses
+from gantry.web.views.reader import Reader, commit_body
+from gantry.wire.shapes import DeployBody, ErrorBody, StepBody
+
+
+async def deploy_body(reader: Reader, deploy: Deploy) -> DeployBody:
+    """One deploy with its steps."""
+    environment = await reader.environment(deploy.environment)
+    release = await reader.release(deploy.release) if deploy.release else None
+    records = await queries.list_steps(reader.session, deploy.id)
+    return DeployBody(
+        id=deploy.id,
+        project=environment.project,
+        environment=environment.name,
+        kind=deploy.kind.value,
+        state=deploy.state.value,
+        step=deploy.step.value,
+        steps=_steps(deploy, records, reader.now),
+        commit=commit_body(deploy.commit),
+        release=deploy.release,
+        release_number=release.number if release else None,
+        build=deploy.build,
+        url=addresses.environment_url(reader.settings, environment),
+        release_url=addresses.release_url(reader.settings, environment, release) if release else "",
+        requested_by=deploy.requested_by,
+        requested_at=deploy.requested_at,
+        started_at=deploy.started_at,
+        finished_at=deploy.finished_at,
+        elapsed_s=_elapsed_s(deploy.started_at, deploy.finished_at, reader.now),
+        queue_position=await reader.queue_position(deploy),
+        cancel_requested=deploy.cancel_requested,
+        error=ErrorBody.model_validate(dict(deploy.error)) if deploy.error else None,
+    )
+
+
+async def latest_body(reader: Reader, environment: Environment) -> DeployBody | None:
+    """The environment's deploy that runs, or else the last one."""
+    recent = await queries.list_for_environment(reader.session, environment.id)
+    if not recent:
+        return None
+    running = [deploy for deploy in recent if not deploy.state.ended and deploy.started_at]
+    return await deploy_body(reader, running[0] if running else recent[0])
+
+
+def _steps(deploy: Deploy, records: tuple[StepRecord, ...], now: datetime) -> tuple[StepBody, ...]:
+    known = {record.name: record for record in records}
+    return tuple(
+        _step(known[name], now) if name in known else StepBody(name=name.value, state="waiting")
+        for name in PIPELINES[deploy.kind]
+    )
+
+
+def _step(record: StepRecord, now: datetime) -> StepBody:
+    return StepBody(
+        name=record.name.value,
+        state=record.state.value,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        elapsed_s=_elapsed_s(record.started_at, record.finished_at, now),
+        detail=record.detail,
+    )
+
+
+def _elapsed_s(start: datetime | None, end: datetime | None, now: datetime) -> float | None:
+    if start is None:
+        return None
+    # A wall clock that was set back must not show a negative time.
+    return max(0.0, round(((end or now) - start).total_seconds(), 3))

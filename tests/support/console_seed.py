@@ -1,0 +1,346 @@
+"""Fills a platform with a plausible past: what the console is looked at with, in tests and by hand."""
+
+import hashlib
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gantry.engines.state.protocol import Session
+from gantry.features.audit import log as audit
+from gantry.features.builds import queries as builds
+from gantry.features.deploys import queries as deploys
+from gantry.features.deploys.model import (
+    PIPELINES,
+    Deploy,
+    DeployKind,
+    DeployState,
+    Step,
+    StepState,
+)
+from gantry.features.instances import queries as instances
+from gantry.features.projects import queries as projects
+from gantry.features.projects.model import Environment
+from gantry.features.releases import queries as releases
+from gantry.features.releases.model import Commit, Release, ReleaseState
+from gantry.features.services import queries as services
+from gantry.features.services.model import Service, ServiceKind
+from gantry.features.variables import queries as variables
+from tests.support.web import House
+
+_DETAILS = {
+    Step.SOURCE: "212 files, 1.4 MB",
+    Step.BUILD: "Next.js 16.4, 41.2 MB",
+    Step.TEST: "38 tests passed",
+    Step.RELEASE: "",
+    Step.MIGRATE: "2 migrations applied",
+    Step.START: "2 instances",
+    Step.HEALTHY: "2 of 2 answer /api/health",
+    Step.SMOKE: "3 checks passed",
+    Step.SWITCH: "the public port answers with the new release after 41 ms",
+    Step.DRAIN: "no request was left on the old release",
+}
+_SECONDS = (0.4, 34.2, 12.1, 0.1, 1.3, 0.2, 0.9, 0.3, 0.1, 10.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One commit of the story."""
+
+    message: str
+    author: str
+    branch: str = "main"
+
+
+CHANGES = (
+    Change("Show announcements on lobby screens", "Ada Okafor"),
+    Change("Let communities pin an announcement", "Jonas Lind"),
+    Change("Cache the screen feed for ten seconds", "Mira Castro"),
+    Change("Fix time zone of scheduled announcements", "Ada Okafor", "fix/time-zones"),
+    Change(
+        "Add image uploads to the composer, with a preview and a limit of 8 MB per file",
+        "Jonas Lind",
+    ),
+    Change("Speed up the archive page", "Mira Castro"),
+)
+
+
+class Seeder:
+    """Writes the past, one transaction at a time."""
+
+    def __init__(self, house: House, now: datetime) -> None:
+        self.house, self.now = house, now
+        self.random = random.Random(7)
+
+    async def environment(self, project: str, name: str, *, age: timedelta) -> Environment:
+        """An environment that has been there for `age`."""
+        at = self.now - age
+        async with self.house.state.transaction() as session:
+            key = self.house.box.seal("k" * 32)
+            await projects.insert_project(session, project, action_key_sealed=key, at=at)
+            environment_id = self.house.ids.new("env")
+            await projects.insert_environment(
+                session, environment_id=environment_id, project=project, name=name, at=at
+            )
+            await audit.record(
+                session, at=at, actor="ada", action="environment.create", target=f"{project}/{name}"
+            )
+            return await projects.get_environment(session, project, name)
+
+    async def build(
+        self, session: Session, environment: Environment, change: Change, at: datetime
+    ) -> str:
+        """A finished build of a change, made once for the whole project."""
+        key = hashlib.sha256(f"{environment.project}{change.message}".encode()).hexdigest()
+        build = await builds.claim(
+            session,
+            build_id=self.house.ids.new("bld"),
+            project=environment.project,
+            key=key,
+            source_digest=key,
+            at=at,
+        )
+        await builds.set_built(
+            session,
+            build.id,
+            artifact=(key, "nextjs", self.random.randrange(38_000_000, 43_000_000)),
+            reasons=("package.json depends on next 16.4.0",),
+            phases={"install": 9.1, "build": 21.4, "collect": 0.6},
+            ready=True,
+            at=at,
+        )
+        return build.id
+
+    async def release(
+        self,
+        environment: Environment,
+        change: Change,
+        *,
+        ago: timedelta,
+        kind: DeployKind = DeployKind.DEPLOY,
+    ) -> Release:
+        """A release that went live `ago`, with the deploy that made it."""
+        at = self.now - ago
+        async with self.house.state.transaction() as session:
+            current = await projects.lock_environment(session, environment.id)
+            build = await self.build(session, environment, change, at)
+            release = Release(
+                id=self.house.ids.new("rel"),
+                environment=environment.id,
+                number=await projects.next_release_number(session, environment.id),
+                build=build,
+                manifest={"domains": []},
+                commit=self.commit(change),
+                state=ReleaseState.RUNNING,
+                created_at=at,
+            )
+            sealed = self.house.variables.seal_all({"SESSION_SECRET": "correct-horse-battery"})
+            await releases.insert(session, release, variables_sealed=sealed)
+            if current.live_release:
+                await releases.set_state(session, current.live_release, ReleaseState.RETIRED, at=at)
+            await releases.set_live(session, release.id, previous=current.live_release, at=at)
+            await projects.set_live_release(session, environment.id, release.id)
+            await self.deploy(
+                session, environment, change, at=at, kind=kind, release=release, build=build
+            )
+            return release
+
+    async def deploy(
+        self,
+        session: Session,
+        environment: Environment,
+        change: Change,
+        *,
+        at: datetime,
+        kind: DeployKind = DeployKind.DEPLOY,
+        release: Release | None = None,
+        build: str | None = None,
+        until: Step | None = None,
+        error: dict[str, str] | None = None,
+        running_s: float = 0.0,
+    ) -> Deploy:
+        """A deploy that ended at `at`, or stands at `until` since `running_s`, or failed there with `error`."""
+        steps = PIPELINES[kind]
+        spent = sum(seconds for step, seconds in zip(Step, _SECONDS, strict=True) if step in steps)
+        begun = at - timedelta(seconds=spent if until is None else running_s + 1)
+        deploy = Deploy(
+            id=self.house.ids.new("dep"),
+            environment=environment.id,
+            kind=kind,
+            state=DeployState.QUEUED,
+            step=steps[0],
+            source_digest="",
+            commit=self.commit(change),
+            requested_by=change.author.split()[0].lower(),
+            requested_at=begun - timedelta(seconds=0.2),
+            build=build,
+            release=release.id if release else None,
+        )
+        await deploys.insert(session, deploy)
+        target = f"{environment.project}/{environment.name}"
+        await audit.record(
+            session, at=begun, actor=deploy.requested_by, action=f"deploy.{kind}", target=target,
+            details={"deploy": deploy.id, "commit": deploy.commit.sha},
+        )  # fmt: skip
+        await deploys.activate(session, deploy, owner="console-seed", at=begun)
+        for step, following in zip(steps, (*steps[1:], None), strict=True):
+            deploy = await deploys.get(session, deploy.id)
+            if step is until and error is None:
+                return deploy
+            begun += timedelta(seconds=_SECONDS[list(Step).index(step)] if until is None else 0.2)
+            if step is until and error is not None:
+                await deploys.end_badly(session, deploy, DeployState.FAILED, error, at=at)
+                return deploy
+            await deploys.advance(
+                session, deploy, following, state=StepState.DONE, detail=_DETAILS[step], at=begun
+            )
+        return deploy
+
+    def commit(self, change: Change) -> Commit:
+        """The change as a commit."""
+        sha = hashlib.sha1(change.message.encode()).hexdigest()
+        return Commit(sha=sha, branch=change.branch, message=change.message, author=change.author)
+
+    async def instance(
+        self,
+        release: Release,
+        slot: int,
+        *,
+        age: timedelta,
+        restarts: int = 0,
+        state: str = "healthy",
+    ) -> str:
+        """An instance with a process, in one of the states that the console tells apart."""
+        instance_id, at = self.house.ids.new("ins"), self.now - age
+        async with self.house.state.transaction() as session:
+            await instances.insert(
+                session, instance_id=instance_id, release=release.id, process="web", slot=slot,
+                port=self.random.randrange(20_000, 60_000), at=at,
+            )  # fmt: skip
+            for failures in range(restarts):
+                await instances.set_exited(
+                    session, instance_id, failures=failures + 1,
+                    next_start_at=self.now + timedelta(seconds=20), last_exit="killed: out of memory",
+                )  # fmt: skip
+            if state != "backing-off":
+                await instances.set_started(session, instance_id, at=at)
+            if state == "healthy":
+                await instances.set_healthy(session, instance_id, at=at + timedelta(seconds=1))
+        if state != "backing-off":
+            memory_bytes = self.random.randrange(88_000_000, 140_000_000)
+            self.house.runtime.put(instance_id, memory_bytes=memory_bytes)
+            self.house.runtime.say(
+                instance_id, "▲ Next.js 16.4.0\n✓ Ready in 312ms\nGET / 200 in 14ms\n"
+            )
+        return instance_id
+
+    async def service(self, environment: Environment, kind: ServiceKind) -> None:
+        """A database or a cache."""
+        async with self.house.state.transaction() as session:
+            sealed = self.house.box.seal("service-password")
+            name = f"{environment.project}_{environment.name}_{kind}"
+            await services.insert(session, Service(environment.id, kind, name, sealed), at=self.now)
+
+    async def variable(self, environment: Environment, name: str, value: str, *, days: int) -> None:
+        """A variable that was set some days ago."""
+        async with self.house.state.transaction() as session:
+            at = self.now - timedelta(days=days)
+            sealed = self.house.box.seal(value)
+            await variables.put(session, environment.id, name, sealed, at=at, by="ada")
+
+
+async def seed(house: House, now: datetime) -> dict[str, str]:
+    """Two projects; the identities of interesting deploys: `running`, `failed`, `succeeded`, `queued`."""
+    seeder = Seeder(house, now)
+    production = await seeder.environment("smart-sign", "production", age=timedelta(days=41))
+    staging = await seeder.environment("smart-sign", "staging", age=timedelta(days=41))
+    await seeder.environment("smart-sign", "development", age=timedelta(hours=2))
+    site = await seeder.environment("landing-page", "production", age=timedelta(days=9))
+
+    live = await seeder.release(production, CHANGES[0], ago=timedelta(days=12, hours=3))
+    for position, change in enumerate(CHANGES[1:4], start=1):
+        live = await seeder.release(
+            production, change, ago=timedelta(days=12 - 3 * position, hours=3)
+        )
+    for slot in range(2):
+        await seeder.instance(live, slot, age=timedelta(days=3, hours=3))
+    await seeder.service(production, ServiceKind.POSTGRES)
+    await seeder.service(production, ServiceKind.REDIS)
+    for position, name in enumerate(("MAIL_FROM", "SESSION_SECRET", "STRIPE_SECRET_KEY")):
+        await seeder.variable(production, name, f"value-of-{name.lower()}", days=3 + 11 * position)
+
+    staged = await seeder.release(staging, CHANGES[0], ago=timedelta(days=10, hours=5))
+    for position, change in enumerate(CHANGES[1:5], start=1):
+        staged = await seeder.release(
+            staging, change, ago=timedelta(days=10 - 2 * position, hours=5)
+        )
+    await seeder.instance(staged, 0, age=timedelta(days=2))
+    await seeder.instance(staged, 1, age=timedelta(minutes=1), restarts=3, state="backing-off")
+    await seeder.service(staging, ServiceKind.POSTGRES)
+
+    page = await seeder.release(
+        site, Change("New headline and pricing", "Mira Castro"), ago=timedelta(days=9)
+    )
+    await seeder.instance(page, 0, age=timedelta(days=9))
+    return {"succeeded": page.id, **await _under_way(seeder, production, staging)}
+
+
+async def _under_way(
+    seeder: Seeder, production: Environment, staging: Environment
+) -> dict[str, str]:
+    now, state = seeder.now, seeder.house.state
+    error = {
+        "kind": "permanent",
+        "code": "build.command-failed",
+        "message": "next build ended with 1: Module not found: Can't resolve '@/lib/uploads'",
+        "hint": "run npm run build in your folder: it fails there too; the log below has the lines before",
+        "where": "app/composer/page.tsx:4",
+    }
+    async with state.transaction() as session:
+        build = await builds.claim(
+            session, build_id=seeder.house.ids.new("bld"), project="smart-sign", key="e" * 64,
+            source_digest="e" * 64, at=now,
+        )  # fmt: skip
+        failed = await seeder.deploy(
+            session, production, CHANGES[4], at=now - timedelta(hours=7), until=Step.BUILD, error=error,
+            running_s=18, build=build.id,
+        )  # fmt: skip
+        running = await seeder.deploy(
+            session, staging, CHANGES[5], at=now, until=Step.TEST, running_s=41, build=build.id
+        )
+    async with state.transaction() as session:
+        done = (await deploys.list_for_environment(session, production.id))[-1]
+    runtime = seeder.house.runtime
+    runtime.say(build.build_task, _BUILD_LOG)
+    runtime.say(build.test_task, _TEST_LOG)
+    return {"failed": failed.id, "running": running.id, "done": done.id}
+
+
+_BUILD_LOG = """npm ci
+added 312 packages in 9s
+
+> smart-sign@1.8.0 build
+> next build
+
+   ▲ Next.js 16.4.0 (Turbopack)
+
+   Creating an optimized production build ...
+ ✓ Compiled successfully in 6.1s
+   Linting and checking validity of types ...
+   Collecting page data ...
+ ✓ Generating static pages (24/24)
+   Finalizing page optimization ...
+
+Route (app)                          Size  First Load JS
+┌ ○ /                             4.2 kB         118 kB
+├ ƒ /api/announcements             140 B         102 kB
+├ ƒ /screens/[screen]             2.9 kB         114 kB
+└ ○ /archive                      3.1 kB         116 kB
+"""
+_TEST_LOG = """npm test
+
+ RUN  v4.1.0
+
+ ✓ app/announcements/schedule.test.ts (12 tests) 84ms
+ ✓ app/screens/feed.test.ts (9 tests) 51ms
+ ✓ lib/time-zones.test.ts (17 tests) 33ms
+"""

@@ -1,0 +1,336 @@
+"""The API's endpoints on a real database."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gantry.engines.edge.protocol import EdgeStatus
+from gantry.engines.probes.protocol import ProbeResult
+from gantry.engines.state.protocol import State
+from gantry.features.accounts.model import Role
+from gantry.features.instances.model import Health
+from gantry.web.app import create_app
+from gantry.wire import shapes
+from tests.support.console_seed import seed
+from tests.support.web import START, House, client
+
+_DIGEST = "a" * 64
+_ENV = "/api/v1/projects/smart-sign/environments/production"
+_STAGING = "/api/v1/projects/smart-sign/environments/staging"
+
+
+@pytest.fixture
+def house(state: State, tmp_path: Path) -> House:
+    return House(state, tmp_path)
+
+
+@pytest.fixture
+async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    token = await house.token(Role.OWNER)
+    async with client(create_app(house.services), token=token) as opened:
+        yield opened
+
+
+def _error(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    body: dict[str, Any] = answer.json()
+    assert set(body) == {"error"}
+    return shapes.ErrorBody.model_validate(body["error"]).model_dump()
+
+
+async def test_health_needs_nobody(house: House) -> None:
+    async with client(create_app(house.services)) as anyone:
+        body = shapes.HealthBody.model_validate((await anyone.get("/api/v1/health")).json())
+    assert body.pid > 0
+
+
+async def test_a_deploy_is_queued_and_the_reactor_woken(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    uploaded = await http.put(f"/api/v1/sources/{_DIGEST}", content=b"tar")
+    assert shapes.SourceBody.model_validate(uploaded.json()).size_bytes == 3
+    assert (await http.head(f"/api/v1/sources/{_DIGEST}")).status_code == 200
+    commit = {"sha": "abc123", "message": "First", "branch": "main"}
+    request = {"source_digest": _DIGEST, "commit": commit}
+    answer = await http.post(f"{_ENV}/deploys", json=request)
+    assert answer.status_code == 202
+    deploy = shapes.DeployBody.model_validate(answer.json())
+    assert (deploy.state, deploy.queue_position, deploy.requested_by) == ("queued", 0, "ada")
+    assert deploy.url == "https://smart-sign.localhost:8443"
+    assert [step.state for step in deploy.steps] == ["waiting"] * 10
+    assert house.woken == 1
+    second = shapes.DeployBody.model_validate(
+        (await http.post(f"{_ENV}/deploys", json=request)).json()
+    )
+    assert second.queue_position == 1
+    listed = (await http.get(f"{_ENV}/deploys")).json()
+    assert {each["id"] for each in listed} == {deploy.id, second.id}
+    assert (await http.get(f"/api/v1/deploys/{deploy.id}")).json()["id"] == deploy.id
+    cancelled = await http.post(f"/api/v1/deploys/{deploy.id}/cancel")
+    assert (cancelled.status_code, cancelled.json()["cancel_requested"]) == (202, True)
+
+
+async def test_what_is_not_there_is_404_with_a_hint(http: httpx.AsyncClient) -> None:
+    for path, code in {
+        f"/api/v1/sources/{_DIGEST}": "source.unknown",
+        "/api/v1/projects/nope": "project.unknown",
+        f"{_ENV}/releases": "project.unknown",
+        f"{_ENV}/variables": "project.unknown",
+        f"{_ENV}/logs": "project.unknown",
+        f"{_ENV}/logs?follow=true": "project.unknown",
+        f"{_ENV}/deploys": "project.unknown",
+        "/api/v1/deploys/dep-nope": "deploy.unknown",
+        "/api/v1/deploys/dep-nope/events": "deploy.unknown",
+        "/api/v1/nope": "path.unknown",
+    }.items():
+        error = _error(await http.get(path), 404)
+        assert (error["code"], error["kind"]) == (code, "user"), path
+        assert error["hint"], path
+
+
+async def test_bad_requests_name_the_field(http: httpx.AsyncClient) -> None:
+    error = _error(await http.post(f"{_ENV}/deploys", json={"source_digest": "zz"}), 400)
+    assert (error["code"], error["where"]) == ("request.invalid", "source_digest")
+    error = _error(await http.post(f"{_ENV}/deploys", json={"source_digest": _DIGEST, "x": 1}), 400)
+    assert error["where"] == "x"
+    error = _error(await http.get(f"{_ENV}/releases?limit=0"), 400)
+    assert error["where"] == "limit"
+    json = {"Content-Type": "application/json"}
+    error = _error(await http.post(f"{_ENV}/deploys", content=b"{", headers=json), 400)
+    assert "not JSON" in error["message"]
+    error = _error(await http.post(f"{_ENV}/deploys", json={"source_digest": _DIGEST}), 400)
+    assert error["code"] == "source.unknown"
+    assert _error(await http.put("/api/v1/status"), 405)["code"] == "method.unknown"
+    assert _error(await http.put(f"/api/v1/sources/{_DIGEST}", content=b"broken"), 400)["code"] == (
+        "source.bad-archive"
+    )
+
+
+async def test_bodies_are_bounded_declared_or_not(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b" " * 1_000_000
+
+    json = {"Content-Type": "application/json"}
+    for content in (b" " * 4_000_001, chunks()):
+        answer = await http.patch(f"{_ENV}/variables", content=content, headers=json)
+        assert _error(answer, 413)["code"] == "request.too-large"
+    # Snapshots may be larger, and have a bound of their own.
+    assert (await http.put(f"/api/v1/sources/{_DIGEST}", content=b" " * 4_000_001)).is_success
+    monkeypatch.setattr("gantry.web.api.sources.LARGEST_UPLOAD_BYTES", 3_000_000)
+    for content in (b" " * 3_000_001, chunks()):
+        answer = await http.put(f"/api/v1/sources/{_DIGEST}", content=content)
+        assert _error(answer, 413)["code"] == "request.too-large"
+
+
+async def test_a_defect_is_logged_and_not_shown(
+    house: House, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(project: str, environment: str, digest: str) -> shapes.PlanBody:
+        raise RuntimeError("secret detail")
+
+    object.__setattr__(house.services, "plan", broken)
+    error = _error(await http.post(f"{_ENV}/plan", json={"source_digest": _DIGEST}), 500)
+    assert error["code"] == "internal"
+    assert "secret detail" not in str(error)
+    assert error["where"] in caplog.text
+    assert "secret detail" in caplog.text
+
+
+async def test_variables_go_in_and_never_come_out(http: httpx.AsyncClient) -> None:
+    changed = await http.patch(f"{_ENV}/variables", json={"set": {"A": "hidden-value", "B": "2"}})
+    assert changed.is_success, changed.text
+    assert [each["name"] for each in changed.json()] == ["A", "B"]
+    assert "hidden-value" not in changed.text
+    left = await http.patch(f"{_ENV}/variables", json={"unset": ["A"]})
+    assert [each["name"] for each in left.json()] == ["B"]
+    assert "hidden-value" not in (await http.get(f"{_ENV}/variables")).text
+    bad = await http.patch(f"{_ENV}/variables", json={"set": {"PORT": "1"}, "unset": ["B"]})
+    assert _error(bad, 400)["code"] == "variable.reserved"
+    assert len((await http.get(f"{_ENV}/variables")).json()) == 1
+
+
+async def test_plan_and_destroy_are_passed_on(house: House, http: httpx.AsyncClient) -> None:
+    plan = await http.post(f"{_ENV}/plan", json={"source_digest": _DIGEST})
+    assert shapes.PlanBody.model_validate(plan.json()).changes[0].action == "create"
+    assert house.planned == [("smart-sign", "production", _DIGEST)]
+    assert (await http.delete(_ENV)).status_code == 204
+    assert (await http.delete("/api/v1/projects/smart-sign")).status_code == 204
+    assert house.destroyed == [("smart-sign", "production", "ada"), ("smart-sign", None, "ada")]
+
+
+async def test_shutting_down_is_in_the_audit_log(house: House, http: httpx.AsyncClient) -> None:
+    assert (await http.post("/api/v1/shutdown")).status_code == 202
+    assert house.shut_down
+    entries = (await http.get("/api/v1/audit?limit=1")).json()
+    assert shapes.AuditBody.model_validate(entries[0]).action == "platform.shutdown"
+
+
+async def test_tokens_are_shown_once(house: House, http: httpx.AsyncClient) -> None:
+    made = await http.post("/api/v1/tokens", json={"label": "laptop", "role": "viewer", "days": 7})
+    token = shapes.TokenBody.model_validate(made.json())
+    assert made.status_code == 201
+    assert token.token
+    listed = {each["id"]: each for each in (await http.get("/api/v1/tokens")).json()}
+    assert listed[token.id]["token"] == ""
+    async with client(create_app(house.services), token=token.token) as laptop:
+        assert (await laptop.get("/api/v1/projects")).status_code == 200
+        assert (await http.delete(f"/api/v1/tokens/{token.id}")).status_code == 204
+        assert (await laptop.get("/api/v1/projects")).status_code == 401
+    assert _error(await http.delete("/api/v1/tokens/nope"), 404)["code"] == "token.unknown"
+    too_long = await http.post("/api/v1/tokens", json={"label": "x", "days": 4000})
+    assert _error(too_long, 400)["where"] == "days"
+
+
+async def test_a_login_link_points_at_the_console(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/api/v1/login-links")
+    assert answer.json()["url"].startswith("https://gantry.localhost:8443/login?token=")
+
+
+async def test_status_shows_everything_and_who_answers(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await seed(house, START)
+    plain = shapes.StatusBody.model_validate((await http.get("/api/v1/status")).json())
+    assert house.prober.asked == []
+    assert [project.name for project in plain.projects] == ["landing-page", "smart-sign"]
+    production = plain.projects[1].environments[0]
+    assert production.live is not None
+    assert (production.name, production.live.number, production.reached) == ("production", 4, None)
+    assert [each.state for each in production.instances] == ["healthy", "healthy"]
+    assert production.services == ("postgres", "redis")
+    headers = {"x-gantry-release": production.live.id}
+    house.prober.answers["smart-sign.localhost"] = ProbeResult(200, 0.02, headers=headers)
+    status = shapes.StatusBody.model_validate((await http.get("/api/v1/status?probe=true")).json())
+    reached = status.projects[1].environments[0].reached
+    assert reached is not None
+    assert (reached.release, reached.release_number) == (production.live.id, 4)
+    assert ("https://127.0.0.1:8443/", "smart-sign.localhost") in house.prober.asked
+    # Development has no live release: there is nobody to ask.
+    assert len(house.prober.asked) == 3
+    # Staging's probe found nobody: that is worth a warning, in words.
+    assert any("connection refused" in warning for warning in status.warnings)
+
+
+async def test_an_old_release_that_answers_is_named(house: House, http: httpx.AsyncClient) -> None:
+    await seed(house, START)
+    releases = [
+        shapes.ReleaseBody.model_validate(each)
+        for each in (await http.get(f"{_ENV}/releases")).json()
+    ]
+    old = releases[1]
+    answer = ProbeResult(200, 0.02, headers={"x-gantry-release": old.id})
+    house.prober.answers["smart-sign.localhost"] = answer
+    status = shapes.StatusBody.model_validate((await http.get("/api/v1/status?probe=true")).json())
+    reached = status.projects[1].environments[0].reached
+    assert reached is not None
+    assert reached.release_number == old.number
+    assert any(f"a request reached {old.id}" in warning for warning in status.warnings)
+
+
+async def test_parts_that_do_not_run_are_warned_of(house: House, http: httpx.AsyncClient) -> None:
+    house.parts = (shapes.PartBody(name="edge", running=False, detail="port 8443 is taken"),)
+    house.edge.seen = EdgeStatus(running=False, rejected="route is malformed")
+    warnings = (await http.get("/api/v1/status")).json()["warnings"]
+    assert warnings == [
+        "edge does not run: port 8443 is taken",
+        "the edge refused its last configuration: route is malformed",
+    ]
+
+
+async def test_instances_tell_how_they_stand(house: House, http: httpx.AsyncClient) -> None:
+    await seed(house, START)
+    project = shapes.ProjectBody.model_validate(
+        (await http.get("/api/v1/projects/smart-sign")).json()
+    )
+    staging = next(each for each in project.environments if each.name == "staging")
+    states = {each.slot: each for each in staging.instances}
+    assert states[1].state == "backing-off"
+    assert (states[1].restarts, states[1].message) == (3, "killed: out of memory")
+    assert (states[0].state, states[0].pid) == ("healthy", 4242)
+    house.health[states[0].id] = Health(
+        healthy=False, failures=3, message="/api/health: status 500"
+    )
+    project = shapes.ProjectBody.model_validate(
+        (await http.get("/api/v1/projects/smart-sign")).json()
+    )
+    again = next(each for each in project.environments if each.name == "staging").instances
+    unhealthy = next(each for each in again if each.slot == 0)
+    assert (unhealthy.state, unhealthy.message) == ("unhealthy", "/api/health: status 500")
+    house.runtime.known.clear()
+    project = shapes.ProjectBody.model_validate(
+        (await http.get("/api/v1/projects/smart-sign")).json()
+    )
+    gone = next(each for each in project.environments if each.name == "staging").instances
+    assert {each.state for each in gone} == {"unhealthy", "backing-off"}
+    assert all(each.pid is None and each.memory_bytes == 0 for each in gone)
+
+
+async def test_releases_promotions_and_rollbacks(house: House, http: httpx.AsyncClient) -> None:
+    await seed(house, START)
+    releases = [
+        shapes.ReleaseBody.model_validate(each)
+        for each in (await http.get(f"{_ENV}/releases")).json()
+    ]
+    assert [(each.number, each.live, each.can_roll_back_to) for each in releases] == [
+        (4, True, False), (3, False, True), (2, False, True), (1, False, True),
+    ]  # fmt: skip
+    back = await http.post(f"{_ENV}/rollback", json={})
+    assert back.status_code == 202, back.text
+    body = shapes.DeployBody.model_validate(back.json())
+    assert (body.kind, body.release_number) == ("rollback", 3)
+    assert [step.name for step in body.steps] == ["start", "healthy", "switch", "drain"]
+    assert body.release_url.endswith(".localhost:8443")
+    refused = await http.post(f"{_ENV}/rollback", json={"to_release": 4})
+    assert _error(refused, 409)["code"] == "rollback.already-live"
+    promoted = await http.post(f"{_ENV}/promote", json={"from_environment": "staging"})
+    assert shapes.DeployBody.model_validate(promoted.json()).kind == "promote"
+    same = await http.post(f"{_STAGING}/promote", json={})
+    assert _error(same, 400)["code"] == "promote.same-environment"
+
+
+async def test_a_failed_deploy_carries_its_error(house: House, http: httpx.AsyncClient) -> None:
+    ids = await seed(house, START)
+    body = shapes.DeployBody.model_validate(
+        (await http.get(f"/api/v1/deploys/{ids['failed']}")).json()
+    )
+    assert body.state == "failed"
+    assert body.error is not None
+    assert body.error.code == "build.command-failed"
+    assert [step.state for step in body.steps][:3] == ["done", "failed", "waiting"]
+    assert body.elapsed_s == pytest.approx(19.0, abs=0.5)
+    again = await http.post(f"/api/v1/deploys/{ids['failed']}/cancel")
+    assert _error(again, 409)["code"] == "deploy.ended"
+
+
+async def test_the_description_explains_every_endpoint(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/api/openapi.json")).json()
+    tags = {tag["name"] for tag in document["tags"]}
+    assert {"token", "session"} <= set(document["components"]["securitySchemes"])
+    for path, methods in document["paths"].items():
+        assert path.startswith("/api/v1/"), "the console's pages are no API"
+        for method, operation in methods.items():
+            name = f"{method} {path}"
+            assert operation["summary"], name
+            assert operation["description"], name
+            assert set(operation["tags"]) <= tags, name
+            for parameter in operation.get("parameters", ()):
+                assert parameter.get("description"), f"{name}: {parameter['name']}"
+            assert path == "/api/v1/health" or operation["security"], name
+
+
+async def test_every_answer_carries_the_security_headers(http: httpx.AsyncClient) -> None:
+    for path in ("/api/v1/health", "/login", "/nope", "/static/app.css", "/api/v1/nope"):
+        headers = (await http.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+    assert (await http.get("/api/v1/projects")).headers["cache-control"] == "no-store"
+    kept = await http.get("/static/app.css?v=1")
+    assert "immutable" in kept.headers["cache-control"]

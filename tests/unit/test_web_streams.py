@@ -1,0 +1,244 @@
+"""Event streams: deploys and logs as they happen, with secrets masked."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.sse import KEEPALIVE_COMMENT
+
+from gantry.engines.state.protocol import State
+from gantry.features.accounts.model import Role
+from gantry.features.deploys import queries
+from gantry.features.deploys.model import Deploy, DeployState, Step, StepState
+from gantry.kernel.clock import ManualClock
+from gantry.kernel.redact import Redactor
+from gantry.web.app import create_app
+from gantry.web.errors import TooManyError
+from gantry.web.streams import HEARTBEAT_S, Event, Streams, event_stream
+from gantry.web.views import deploy_events
+from gantry.web.views.environment_logs import EnvironmentLogs
+from gantry.web.views.logs import BACKLOG_BYTES, Follower, Masks
+from gantry.wire.shapes import DeployEvent, HealthBody, LogBody
+from tests.support.console_seed import seed
+from tests.support.web import START, House, client
+
+_LOGS = "/api/v1/projects/smart-sign/environments/production/logs"
+
+
+@pytest.fixture
+def house(state: State, tmp_path: Path) -> House:
+    return House(state, tmp_path)
+
+
+def _parsed(text: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for block in text.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if lines:
+            found.append((lines["event"], lines["data"]))
+    return found
+
+
+async def _open(house: House) -> httpx.AsyncClient:
+    return client(create_app(house.services), token=await house.token(Role.VIEWER))
+
+
+async def _until_quiet(stream: AsyncIterator[Event | None]) -> list[DeployEvent]:
+    """The events of one look."""
+    found: list[DeployEvent] = []
+    async for event in stream:
+        if event is None:
+            return found
+        body = event[1]
+        assert isinstance(body, DeployEvent)
+        assert body.event == event[0]
+        found.append(body)
+    return found
+
+
+async def test_a_deploy_that_has_ended_is_told_in_one_go(house: House) -> None:
+    ids = await seed(house, START)
+    async with await _open(house) as http:
+        answer = await http.get(f"/api/v1/deploys/{ids['failed']}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [DeployEvent.model_validate_json(data) for _, data in _parsed(answer.text)]
+    assert [event.event for event in events] == ["deploy", "log", "end"]
+    assert events[1].step == "build"
+    assert "next build" in events[1].text
+    last = events[-1].deploy
+    assert last is not None
+    assert last.error is not None
+    assert last.error.code == "build.command-failed"
+
+
+async def _get(house: House, deploy_id: str) -> Deploy:
+    async with house.state.transaction() as session:
+        return await queries.get(session, deploy_id)
+
+
+async def test_a_running_deploy_is_followed_step_by_step(house: House) -> None:
+    ids = await seed(house, START)
+    stream = deploy_events.follow(house.services, Masks(house.services), ids["running"])
+    first = await _until_quiet(stream)
+    assert [event.step for event in first] == [None, "build", "test"]
+    assert first[0].deploy is not None
+    assert first[0].deploy.step == "test"
+    assert await _until_quiet(stream) == [], "nothing but the time has passed"
+
+    deploy = await _get(house, ids["running"])
+    async with house.state.transaction() as session:
+        build = await session.one("SELECT build FROM deploys WHERE id = %(id)s", {"id": deploy.id})
+        assert build is not None
+        house.runtime.say(f"test-{build['build']}", "38 passed\n")
+        await queries.advance(
+            session, deploy, Step.RELEASE, state=StepState.DONE, detail="38 tests", at=START
+        )
+    news = await _until_quiet(stream)
+    # What the step printed last comes before the news that the next one began.
+    assert [event.event for event in news] == ["log", "deploy"]
+    assert news[0].text == "38 passed\n"
+
+    deploy = await _get(house, ids["running"])
+    async with house.state.transaction() as session:
+        error = {"kind": "cancelled", "code": "deploy.cancelled", "message": "cancelled by ada"}
+        await queries.end_badly(session, deploy, DeployState.CANCELLED, error, at=START)
+    end = await _until_quiet(stream)
+    assert [event.event for event in end] == ["deploy", "end"]
+    assert [event async for event in stream] == []
+
+
+async def test_a_stream_ends_when_the_platform_does(house: House) -> None:
+    ids = await seed(house, START)
+    stream = deploy_events.follow(house.services, Masks(house.services), ids["running"])
+    await _until_quiet(stream)
+    house.closing = True
+    assert [event async for event in stream] == []
+
+
+async def test_logs_come_with_every_known_secret_masked(house: House) -> None:
+    await seed(house, START)
+    instance = next(iter(house.runtime.known))
+    house.runtime.say(instance, "now value-of-session_secret\n")  # the variable as it is
+    house.runtime.say(instance, "then correct-horse-battery\n")  # as the release still has it
+    house.runtime.say(instance, "url postgres://u:service-password@h/d\n")  # a service's password
+    async with await _open(house) as http:
+        bodies = [LogBody.model_validate(each) for each in (await http.get(_LOGS)).json()]
+        text = next(body.text for body in bodies if body.source == instance)
+        assert text.count("[redacted]") == 3
+        assert "GET / 200" in text
+        only = await http.get(_LOGS, params={"instance": instance, "tail": "1"})
+        assert [body["text"] for body in only.json()] == ["url postgres://u:[redacted]@h/d\n"]
+        unknown = await http.get(_LOGS, params={"instance": "ins-none"})
+        assert unknown.json()["error"]["code"] == "instance.unknown"
+
+
+async def test_a_changed_variable_is_masked_from_the_next_look_on(house: House) -> None:
+    await seed(house, START)
+    instance = next(iter(house.runtime.known))
+    masks = Masks(house.services)
+    logs = EnvironmentLogs(house.services, masks, "smart-sign", "production", instance)
+    await logs.tail(1)
+    assert isinstance(house.clock, ManualClock)
+    house.clock.advance(1)
+    await house.variables.change(
+        "smart-sign", "production", put={"NEW": "brand-new-secret"}, remove=(), by="ada"
+    )
+    house.runtime.say(instance, "brand-new-secret\n")
+    assert [body.text for body in await logs.tail(1)] == ["[redacted]\n"]
+
+
+async def test_followed_logs_go_on_where_they_were(house: House) -> None:
+    await seed(house, START)
+    instance = next(iter(house.runtime.known))
+    logs = EnvironmentLogs(
+        house.services, Masks(house.services), "smart-sign", "production", instance
+    )
+    stream = logs.follow(1)
+    texts: list[str] = []
+    async for event in stream:
+        if event is None and len(texts) == 1:
+            house.runtime.say(instance, "one more\n")
+        elif event is None:
+            house.closing = True
+        else:
+            assert isinstance(event[1], LogBody)
+            texts.append(event[1].text)
+    assert texts == ["GET / 200 in 14ms\n", "one more\n"]
+
+
+async def test_following_over_http(house: House) -> None:
+    await seed(house, START)
+    house.closing = True
+    async with await _open(house) as http:
+        answer = await http.get(_LOGS, params={"follow": "true"})
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.content == KEEPALIVE_COMMENT
+
+
+async def test_a_late_reader_gets_the_latest_lines_only(house: House) -> None:
+    line = "x" * 99 + "\n"
+    house.runtime.say("big", line * 10_000)
+    follower = Follower(house.services)
+    with_nothing_to_hide = Redactor(())
+    body = await follower.first("big", with_nothing_to_hide, lines=5_000)
+    assert len(body.text) <= BACKLOG_BYTES + len(line)
+    assert body.next_offset == 1_000_000
+    assert (await follower.read("big", with_nothing_to_hide)).text == ""
+
+
+async def test_heartbeats_keep_a_quiet_stream_open(house: House) -> None:
+    assert isinstance(house.clock, ManualClock)
+    clock = house.clock
+
+    async def quiet() -> AsyncIterator[Event | None]:
+        for _ in range(4):
+            clock.advance(HEARTBEAT_S / 2)
+            yield None
+        yield "health", HealthBody(status="ok", version="1", pid=1)
+
+    written = [chunk async for chunk in event_stream(quiet(), house.services).body_iterator]
+    assert written[:3] == [KEEPALIVE_COMMENT] * 3
+    assert len(written) == 4
+    last = written[3]
+    assert isinstance(last, bytes)
+    assert last.startswith(b"event: health\ndata: {")
+
+
+def test_the_number_of_streams_is_bounded() -> None:
+    streams = Streams(most=2)
+    streams.enter()
+    streams.enter()
+    with pytest.raises(TooManyError):
+        streams.enter()
+    streams.leave()
+    streams.enter()
+
+
+async def test_a_stream_gives_its_place_back(house: House) -> None:
+    ids = await seed(house, START)
+    app = create_app(house.services)
+    app.state.streams = Streams(most=1)
+    async with client(app, token=await house.token(Role.VIEWER)) as http:
+        for _ in range(3):
+            answer = await http.get(f"/api/v1/deploys/{ids['failed']}/events")
+            assert answer.status_code == 200
+        assert app.state.streams.open == 0
+        app.state.streams = Streams(most=0)
+        refused = await http.get(f"/api/v1/deploys/{ids['failed']}/events")
+        assert refused.status_code == 429
+        # Reading without following takes no place.
+        assert (await http.get(_LOGS)).status_code == 200
+        assert (await http.get(_LOGS, params={"follow": "true"})).status_code == 429
+
+
+async def test_a_stream_of_what_was_destroyed_breaks_off(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await seed(house, START)
+    logs = EnvironmentLogs(house.services, Masks(house.services), "smart-sign", "production")
+    async with house.state.transaction() as session:
+        await session.execute("DELETE FROM projects")
+    stream = event_stream(logs.follow(1), house.services)
+    assert [chunk async for chunk in stream.body_iterator] == [KEEPALIVE_COMMENT]
+    assert "project.unknown" in caplog.text
