@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -49,29 +49,37 @@ class ControlPlane:
             ConflictError: `control.running`.
             GantryError: an engine did not start; what had been started is as before.
         """
+        lock = HomeLock(self._settings.paths.lock).acquire()
         try:
-            engines = await self._start()
+            self._prepare_folders()
+            engines = make_engines(self._settings)
+            try:
+                await self._run(engines)
+                if self._end_platform:
+                    await self._end(engines)
+            finally:
+                await engines.runtime.aclose()
+        finally:
+            # Last: who waits for the lock waits for everything.
+            lock.release()
+
+    async def _run(self, engines: Engines) -> None:
+        try:
+            await self._start(engines)
             self._progress("ready")
             await self._stop.wait()
         finally:
             await self._cleanups.aclose()
-        if self._end_platform:
-            await self._end(engines)
 
     def shut_down(self) -> None:
         """End the whole platform; returns at once."""
         self._end_platform = True
         self._stop.set()
 
-    async def _start(self) -> Engines:
-        lock = HomeLock(self._settings.paths.lock).acquire()
-        self._cleanups.push("the lock", _sync(lock.release))
-        self._prepare_folders()
+    async def _start(self, engines: Engines) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        engines = make_engines(self._settings)
-        self._cleanups.push("the runtime's watch", engines.runtime.aclose)
         state = await self._open_state(engines)
         tasks = TaskSet()
         self._cleanups.push("background tasks", tasks.aclose)
@@ -88,7 +96,6 @@ class ControlPlane:
         self._progress("preparing the console")
         await ensure_assets(engines.npm)
         await self._serve(wired, tasks)
-        return engines
 
     def _prepare_folders(self) -> None:
         paths = self._settings.paths
@@ -201,10 +208,3 @@ class _Server(uvicorn.Server):
 async def _any_runs(engines: Engines, ids: list[str]) -> bool:
     statuses = await engines.runtime.statuses()
     return any(key in statuses and statuses[key].state is ProcessState.RUNNING for key in ids)
-
-
-def _sync(function: Callable[[], None]) -> Callable[[], Awaitable[None]]:
-    async def call() -> None:
-        function()
-
-    return call

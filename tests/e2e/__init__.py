@@ -1,0 +1,1 @@
+"""The whole platform for real: Envoy, Postgres, Node, Next.js, a browser."""

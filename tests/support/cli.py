@@ -1,0 +1,80 @@
+"""Running commands in memory, and as `python -m tests.support.cli ARGS` in a process of their own."""
+
+import io
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from click.testing import CliRunner
+from rich.console import Console
+
+from gantry.cli.fake import FakePlatform
+from gantry.cli.main import run
+from gantry.cli.session import Session
+from gantry.config.settings import Settings, from_environment
+from gantry.kernel.clock import ManualClock
+from tests.support.fake_api import NOW, FakeApi, client_of
+
+MANIFEST = '[project]\nname = "smart-sign"\n'
+
+
+@dataclass
+class Bench:
+    """A fake platform with a fake control plane, and a folder to stand in.
+
+    Attributes:
+        clock_moves: pauses take the clock's time.
+    """
+
+    cwd: Path
+    platform: FakePlatform = field(default_factory=FakePlatform)
+    api: FakeApi = field(default_factory=FakeApi)
+    width: int = 200
+    clock_moves: bool = False
+
+    def __post_init__(self) -> None:
+        self.platform.home = self.cwd / "home"
+
+    def run(self, *argv: str, stdin: str = "") -> "Outcome":
+        """Run one command as in a pipe."""
+        out, err = io.StringIO(), io.StringIO()
+        clock = ManualClock(NOW)
+        with CliRunner().isolation(input=stdin) as (stdout, _stderr, _mixed):
+            session = Session(
+                self.platform,
+                out=Console(file=sys.stdout, width=self.width, highlight=False, markup=False),
+                err=Console(file=err, width=self.width, highlight=False, markup=False),
+                clock=clock,
+                pause=clock.advance if self.clock_moves else lambda _seconds: None,
+                cwd=self.cwd,
+                connect=lambda _settings: client_of(self.api),
+            )
+            code = run(self.platform, argv, session=session)
+            sys.stdout.flush()
+            out.write(stdout.getvalue().decode())
+        return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class HalfRealPlatform(FakePlatform):
+    """A fake platform with the real settings, so that commands go to a real socket."""
+
+    def settings(self) -> Settings:
+        return from_environment()
+
+
+def main() -> None:
+    """The real program on a fake platform."""
+    sys.exit(run(HalfRealPlatform(), sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

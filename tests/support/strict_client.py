@@ -1,0 +1,154 @@
+"""A client that forgives nothing: keep-alive connections that ask one request after another.
+
+Any reset, short read, refused connection, or status other than 200 is a failure. The server may close a connection
+only between two responses and only by saying so (`Connection: close`); the client then connects anew.
+"""
+
+import asyncio
+import json
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to ask.
+
+    Attributes:
+        host: Host header and TLS server name.
+        port: on 127.0.0.1.
+        root_file: certificate authority to trust; empty asks without TLS.
+    """
+
+    host: str
+    port: int
+    path: str = "/"
+    root_file: str = ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came back.
+
+    Attributes:
+        releases: release -> responses that it gave.
+        last_seen_s: release -> monotonic time of its last response.
+    """
+
+    requests: int = 0
+    failures: int = 0
+    reconnects: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    releases: dict[str, int] = field(default_factory=dict)
+    last_seen_s: dict[str, float] = field(default_factory=dict)
+    slowest_s: float = 0.0
+
+    def fail(self, reason: str) -> None:
+        """Count a failure."""
+        self.failures += 1
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+
+async def load(
+    target: Target, connections: int, until: Callable[[], bool], *, pause_s: float = 0.0
+) -> Tally:
+    """Keep `connections` busy until `until()` says so."""
+    tally = Tally()
+    context = ssl.create_default_context(cafile=target.root_file) if target.root_file else None
+    async with asyncio.TaskGroup() as group:
+        for _ in range(connections):
+            group.create_task(_connection(target, context, tally, until, pause_s))
+    return tally
+
+
+async def _connection(
+    target: Target,
+    context: ssl.SSLContext | None,
+    tally: Tally,
+    until: Callable[[], bool],
+    pause_s: float,
+) -> None:
+    request = (
+        f"GET {target.path} HTTP/1.1\r\nHost: {target.host}:{target.port}\r\n"
+        "Accept: */*\r\nUser-Agent: strict\r\n\r\n"
+    ).encode()
+    while not until():
+        try:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1",
+                target.port,
+                ssl=context,
+                server_hostname=target.host if context else None,
+            )
+        except OSError as error:
+            tally.fail(f"connect: {type(error).__name__}")
+            await asyncio.sleep(0.05)
+            continue
+        try:
+            while not until():
+                if not await _exchange(reader, writer, request, tally):
+                    tally.reconnects += 1
+                    break
+                if pause_s:
+                    await asyncio.sleep(pause_s)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            tally.fail(f"{type(error).__name__}")
+        finally:
+            writer.close()
+
+
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, tally: Tally
+) -> bool:
+    """One request; whether the connection may be used again."""
+    began_s = time.monotonic()
+    writer.write(request)
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    status = int(head.split(" ", 2)[1])
+    lines = (line.partition(": ") for line in head.split("\r\n")[1:])
+    headers = {name.lower(): value for name, _, value in lines}
+    if headers.get("transfer-encoding") == "chunked":
+        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+            await reader.readexactly(size + 2)
+        await reader.readexactly(2)
+    else:
+        await reader.readexactly(int(headers.get("content-length", "0")))
+    ended_s = time.monotonic()
+    tally.requests += 1
+    tally.slowest_s = max(tally.slowest_s, ended_s - began_s)
+    if status != 200:
+        tally.fail(f"status {status}")
+    release = headers.get("x-gantry-release", "")
+    tally.releases[release] = tally.releases.get(release, 0) + 1
+    tally.last_seen_s[release] = ended_s
+    return headers.get("connection", "").lower() != "close"
+
+
+def main() -> None:
+    """`python strict_client.py HOST PORT PATH ROOT_FILE CONNECTIONS STOP_FILE [PAUSE_S]`: prints the tally as JSON.
+
+    A process of its own, so that it does not share an event loop with what it measures. Ends when STOP_FILE exists.
+    """
+    host, port, path, root_file, connections, stop_file, *pause = sys.argv[1:]
+    stop = Path(stop_file)
+    checked = {"at": 0.0, "stop": False}
+
+    def until() -> bool:
+        now = time.monotonic()
+        if now - checked["at"] > 0.05:
+            checked["at"], checked["stop"] = now, stop.exists()
+        return bool(checked["stop"])
+
+    target = Target(host, int(port), path, root_file)
+    tally = asyncio.run(
+        load(target, int(connections), until, pause_s=float(pause[0]) if pause else 0.0)
+    )
+    sys.stdout.write(json.dumps(asdict(tally)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
