@@ -140,6 +140,14 @@ def copy_of_smart_sign(folder: Path) -> Path:
     shutil.copytree(
         SMART_SIGN, target, ignore=shutil.ignore_patterns("node_modules", ".next", "*.tsbuildinfo")
     )
+    if shutil.which("git"):
+        identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+        for command in (
+            ("init", "-q", "-b", "main"),
+            ("add", "."),
+            (*identity, "commit", "-q", "-m", "Show urgent announcements first"),
+        ):
+            subprocess.run(("git", *command), cwd=target, check=True)
     return target
 
 

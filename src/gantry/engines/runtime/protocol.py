@@ -58,7 +58,8 @@ class ProcessSpec:
         env: the whole environment; nothing is inherited.
         cwd: working folder, as seen from inside the sandbox.
         sandbox: `None` for Gantry's own engines, which are trusted.
-        user: trusted processes only: the system user to become when Gantry is root (Postgres refuses root).
+        user: for Gantry's own engines: the system user to become when Gantry is root (Postgres refuses root), also
+            in a sandbox. Without it a sandboxed process becomes a user that exists for sandboxes only.
         redact: values masked in the log. For tasks that end (builds, migrations), whose output can pass through
             a pipe; a long-running instance writes straight to its log and is redacted when the log is read.
         timeout_s: a task still running after this is killed, also while no control plane runs; its status says so.
@@ -131,7 +132,8 @@ class Runtime(Protocol):
         started anew, and its log is continued.
 
         Raises:
-            UserError: `runtime.no-program` the program does not exist.
+            UserError: `runtime.no-program` the program does not exist; `runtime.no-folder` its working folder
+                cannot be entered; `runtime.bad-spec`, `runtime.no-user` as they say.
             TransientError: `runtime.start-failed` the machine refused (no memory, no processes, disk full).
         """
         ...

@@ -1,0 +1,233 @@
+"""The folder of one process: what it was started with, who it is, its log and how it ended.
+
+    spec.json   what it was started with, without its environment and without secrets
+    shim        number and start time of the shim
+    report      number and start time of the program (the first line), or why it did not start
+    sandbox     what bubblewrap says of the sandbox, as JSON lines
+    exit        the exit status; its modification time is the end of the process
+    timed-out   empty; the shim killed the process for its deadline
+    oom         empty; it was killed for its memory
+    log         standard output and error
+
+Everything that matters is written by rename, so that a reader sees all or nothing.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gantry.engines.runtime import procfs
+from gantry.engines.runtime.procfs import Identity
+
+# Left by one run, in the way of the next.
+_OF_ONE_RUN = ("shim", "report", "sandbox", "exit", "timed-out", "oom")
+_APP_IN_NAMESPACE = 2  # bubblewrap's own first process is 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What `spec.json` keeps.
+
+    Attributes:
+        groups: folders of its control groups; empty when none are permitted.
+        memory_bytes, processes: limits that the watchdog enforces where there are no groups.
+    """
+
+    id: str
+    argv: tuple[str, ...]
+    cwd: str
+    sandboxed: bool
+    started_at: datetime
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
+    processes: int | None = None
+    groups: tuple[Path, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> str:
+        return json.dumps(
+            {
+                "id": self.id,
+                "argv": self.argv,
+                "cwd": self.cwd,
+                "sandboxed": self.sandboxed,
+                "started_at": self.started_at.isoformat(),
+                "timeout_s": self.timeout_s,
+                "memory_bytes": self.memory_bytes,
+                "processes": self.processes,
+                "groups": [str(group) for group in self.groups],
+                "labels": dict(self.labels),
+            },
+            indent=2,
+        )
+
+
+def _parse_record(text: str) -> Record:
+    data: dict[str, Any] = json.loads(text)
+    return Record(
+        **data
+        | {
+            "argv": tuple(data["argv"]),
+            "started_at": datetime.fromisoformat(data["started_at"]),
+            "groups": tuple(map(Path, data["groups"])),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process ended."""
+
+    exit_code: int
+    ended_at: datetime
+    timed_out: bool
+    out_of_memory: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFolder:
+    """Reads and writes one folder."""
+
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log"
+
+    def record(self) -> Record | None:
+        """What it was started with; `None` when it never was."""
+        try:
+            return _parse_record((self.path / "spec.json").read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write_record(self, record: Record) -> None:
+        """Forget the run before and keep what the next one is started with."""
+        for name in _OF_ONE_RUN:
+            (self.path / name).unlink(missing_ok=True)
+        new = self.path / "spec.json.new"
+        new.touch(mode=0o600)
+        new.write_text(record.as_json())
+        new.replace(self.path / "spec.json")
+
+    def shim(self) -> Identity | None:
+        """Who the shim is, or was."""
+        return procfs.parse_identity(self._read("shim"))
+
+    def program(self) -> Identity | None:
+        """Who the program is, or was; unsandboxed processes only: inside a sandbox numbers mean something else."""
+        return procfs.parse_identity(self._read("report"))
+
+    def refusal(self) -> str:
+        """Why the program did not start; empty when it did or may still."""
+        text = self._read("report").strip()
+        return "" if text[:1].isdecimal() else text
+
+    def reported(self) -> bool:
+        """The program started, or it is known why not."""
+        return self._read("report").endswith("\n")
+
+    def namespace_init(self) -> Identity | None:
+        """The first process of the sandbox; when it is killed the kernel kills the rest.
+
+        It counts only while it descends from the living shim: its number may have been given away.
+        """
+        # bubblewrap writes its line in pieces.
+        line, whole, _ = self._read("sandbox").partition("\n")
+        shim = self.shim()
+        if not whole or shim is None:
+            return None
+        pid = int(json.loads(line)["child-pid"])
+        if not shim.alive() or not procfs.descends(pid, shim.pid):
+            return None
+        seen = procfs.read(pid)
+        return seen.identity if seen is not None else None
+
+    def sandboxed_program(self) -> Identity | None:
+        """The program inside the sandbox, as the host sees it."""
+        init = self.namespace_init()
+        for pid in procfs.children(init.pid) if init is not None else ():
+            if procfs.inner_pid(pid) == _APP_IN_NAMESPACE and (seen := procfs.read(pid)):
+                return seen.identity
+        return None
+
+    def ending(self) -> Ending | None:
+        """How it ended; `None` while it runs, and when it was lost."""
+        path = self.path / "exit"
+        try:
+            code = int(path.read_text())
+            ended_s = path.stat().st_mtime
+        except (FileNotFoundError, ValueError):
+            return None
+        return Ending(
+            exit_code=code,
+            ended_at=datetime.fromtimestamp(ended_s, UTC),
+            timed_out=code != 0 and (self.path / "timed-out").exists(),
+            out_of_memory=code != 0 and (self.path / "oom").exists(),
+        )
+
+    def mark_out_of_memory(self) -> None:
+        """Remember it beyond the life of the control group."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / "oom").touch()
+
+    def delete(self) -> None:
+        """Remove the folder with the log."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def locked(self, *, create: bool = False, wait: bool = True) -> Iterator[bool]:
+        """Hold the folder against other starts and removals, also of other control planes.
+
+        Parameters:
+            create: make the folder when it is missing.
+            wait: `False` to go without the lock when somebody else holds it.
+
+        Yields:
+            whether the folder exists and is held.
+        """
+        handle = self._lock(create=create, wait=wait)
+        try:
+            yield handle is not None
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+    def _lock(self, *, create: bool, wait: bool) -> int | None:
+        while True:
+            if create:
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            except FileNotFoundError:
+                if create:
+                    continue  # removed between the two lines above
+                return None
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                os.close(handle)
+                return None
+            if self._is(handle):
+                return handle
+            os.close(handle)
+
+    def _is(self, handle: int) -> bool:
+        # Whoever held the lock before may have removed the folder.
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(handle))
+        except FileNotFoundError:
+            return False
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self.path / name).read_text()
+        except FileNotFoundError:
+            return ""

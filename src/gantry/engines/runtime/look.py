@@ -1,0 +1,171 @@
+"""What became of a process: read from its folder, from /proc and from its control groups, each time anew."""
+
+import contextlib
+import os
+import signal
+
+from gantry.engines.runtime import limits, procfs
+from gantry.engines.runtime.folder import Ending, ProcessFolder, Record
+from gantry.engines.runtime.procfs import Identity, Machine
+from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
+from gantry.engines.runtime.watchdog import Watchdog
+
+
+class Look:
+    """Sees processes and clears away what is left of them. Everything here blocks: call it in a worker thread.
+
+    Attributes:
+        life: whose end is the end of a process, as last seen: its shim, or the program when the shim was killed.
+        unguarded: processes with limits that no control group enforces, as last seen.
+    """
+
+    def __init__(self) -> None:
+        self.life: dict[str, Identity] = {}
+        self.unguarded: set[str] = set()
+        # The program of a sandbox is found by a walk through /proc; its shim tells one run from the next.
+        self._programs: dict[Identity, Identity] = {}
+
+    def look(
+        self,
+        folder: ProcessFolder,
+        record: Record,
+        machine: Machine | None = None,
+        *,
+        held: bool = False,
+    ) -> ProcessStatus:
+        """The status of one process.
+
+        Parameters:
+            machine: what is known of all processes, for a look at many.
+            held: the caller holds the folder's lock.
+        """
+        program = self.running(folder, record)
+        if program is not None:
+            return self._running_status(folder, record, program, machine or Machine())
+        if held:
+            return self._ended_status(folder, record)
+        if folder.ending() is not None:
+            self._settle(folder, record)
+            ending = folder.ending()
+            if ending is not None:
+                return _exited(record, ending)
+        # Lost, or in the middle of a start: a start holds the folder until the shim has said who it is.
+        with folder.locked(wait=False) as mine:
+            now = folder.record()
+            if not mine or now is None:
+                return ProcessStatus(record.id, ProcessState.RUNNING, None, record.started_at)
+            return self.look(folder, now, machine, held=True)
+
+    def _running_status(
+        self, folder: ProcessFolder, record: Record, program: Identity, machine: Machine
+    ) -> ProcessStatus:
+        if Watchdog.needed(record):
+            self.unguarded.add(record.id)
+        return ProcessStatus(
+            id=record.id,
+            state=ProcessState.RUNNING,
+            pid=program.pid or None,
+            started_at=record.started_at,
+            memory_bytes=self._memory_bytes(folder, record, machine),
+        )
+
+    def _ended_status(self, folder: ProcessFolder, record: Record) -> ProcessStatus:
+        if any(group.exists() for group in record.groups):
+            self.clear_away(folder, record)
+        ending = folder.ending()
+        if ending is None:
+            return ProcessStatus(record.id, ProcessState.LOST, None, record.started_at)
+        return _exited(record, ending)
+
+    def running(self, folder: ProcessFolder, record: Record) -> Identity | None:
+        """The program if it runs; `Identity(0, 0)` while only its shim is seen."""
+        shim = folder.shim()
+        if shim is not None and shim.alive():
+            self.life[record.id] = shim
+            return self._program(folder, record, shim) or Identity(0, 0)
+        if record.sandboxed:
+            return None  # it dies with its shim
+        program = folder.program()
+        if program is None or not program.alive():
+            return None
+        # The shim was killed and the program was not: it still does its work.
+        self.life[record.id] = program
+        return program
+
+    def _settle(self, folder: ProcessFolder, record: Record) -> None:
+        """Once after its end: keep what the control group knows, then let go of it."""
+        if not any(group.exists() for group in record.groups):
+            return
+        # Without waiting: whoever holds the folder is starting it anew in the same group, and clears away itself.
+        with folder.locked(wait=False) as held:
+            if held and folder.record() == record and self.running(folder, record) is None:
+                self.clear_away(folder, record)
+
+    def clear_away(self, folder: ProcessFolder, record: Record | None) -> None:
+        """What is left of a run that ended: stray processes of its tree, its control groups."""
+        if record is None:
+            return
+        if limits.was_out_of_memory(record.groups):
+            folder.mark_out_of_memory()
+        self.kill(folder, record)
+        limits.remove(record.groups)
+        shim = folder.shim()
+        if shim is not None:
+            self._programs.pop(shim, None)
+
+    def kill(self, folder: ProcessFolder, record: Record) -> None:
+        """SIGKILL to the whole tree but the shim and the pump, which report it."""
+        limits.kill(record.groups)
+        init = folder.namespace_init()
+        if init is not None:
+            send(init, signal.SIGKILL)
+        program = folder.program() if not record.sandboxed else None
+        if program is not None and program.alive():
+            for seen in Machine().tree(program.pid):
+                send(seen.identity, signal.SIGKILL)
+
+    def _program(self, folder: ProcessFolder, record: Record, shim: Identity) -> Identity | None:
+        known = self._programs.get(shim)
+        if known is not None and known.alive():
+            return known
+        found = folder.sandboxed_program() if record.sandboxed else folder.program()
+        if found is not None:
+            self._programs[shim] = found
+        return found
+
+    def _memory_bytes(self, folder: ProcessFolder, record: Record, machine: Machine) -> int:
+        counted = limits.memory_bytes(record.groups)
+        if counted is not None:
+            return counted
+        root = self._root(folder)
+        return procfs.total_bytes(machine.tree(root.pid)) if root is not None else 0
+
+    def _root(self, folder: ProcessFolder) -> Identity | None:
+        for identity in (folder.namespace_init(), folder.program()):
+            if identity is not None and identity.alive():
+                return identity
+        return None
+
+
+def _exited(record: Record, ending: Ending) -> ProcessStatus:
+    return ProcessStatus(
+        id=record.id,
+        state=ProcessState.EXITED,
+        pid=None,
+        started_at=record.started_at,
+        ended_at=ending.ended_at,
+        exit_code=ending.exit_code,
+        out_of_memory=ending.out_of_memory,
+        timed_out=ending.timed_out,
+    )
+
+
+def send(identity: Identity, number: signal.Signals) -> None:
+    """Signal exactly this process, never a later one with its number."""
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(identity.pid)
+        try:
+            if identity.alive():
+                signal.pidfd_send_signal(handle, number)
+        finally:
+            os.close(handle)

@@ -1,0 +1,249 @@
+"""The runtime on this machine: processes under shims, in sandboxes, in control groups."""
+
+import asyncio
+import errno
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gantry.config.paths import Paths
+from gantry.engines.runtime import launch, limits, sandbox
+from gantry.engines.runtime.folder import ProcessFolder, Record
+from gantry.engines.runtime.logs import Log
+from gantry.engines.runtime.look import Look, send
+from gantry.engines.runtime.procfs import Machine
+from gantry.engines.runtime.protocol import (
+    LogChunk,
+    ProcessSpec,
+    ProcessState,
+    ProcessStatus,
+    Runtime,
+)
+from gantry.engines.runtime.watch import ExitWatch
+from gantry.engines.runtime.watchdog import Watchdog
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import TransientError, UserError
+from gantry.kernel.tasks import TaskSet
+
+# From the launch until the program's own first instruction; 15 ms on an idle machine.
+_START_DEADLINE_S = 20.0
+_END_DEADLINE_S = 5.0
+
+
+class ProcessRuntime:
+    """Runs processes below `paths.processes`. Several may look at the same folder; one should act.
+
+    Everything is read from the folders and from /proc, so that a new control plane sees what the one before left.
+    """
+
+    def __init__(self, paths: Paths, clock: Clock) -> None:
+        self._home = paths.processes
+        self._clock = clock
+        self._groups = limits.find(paths.home)
+        self._watch = ExitWatch()
+        self._tasks = TaskSet()
+        self._watchdog = Watchdog(self._folder, clock)
+        self._see = Look()
+
+    async def start(self, spec: ProcessSpec) -> ProcessStatus:
+        """See `Runtime.start`; also `runtime.bad-spec`, `runtime.no-user` and `runtime.no-tool`."""
+        launch.check(spec)
+        try:
+            status = await asyncio.to_thread(self._start, spec)
+        except OSError as error:
+            raise TransientError(
+                "runtime.start-failed",
+                f"process {spec.id} could not be started: {error}",
+                hint="gantry doctor",
+                where=spec.id,
+            ) from error
+        self._follow()
+        return status
+
+    async def signal(self, process_id: str, *, kill: bool = False) -> None:
+        """See `Runtime.signal`."""
+        await asyncio.to_thread(self._signal, self._folder(process_id), kill=kill)
+
+    async def statuses(self) -> Mapping[str, ProcessStatus]:
+        """See `Runtime.statuses`."""
+        found = await asyncio.to_thread(self._statuses)
+        self._follow()
+        return found
+
+    async def remove(self, process_id: str) -> None:
+        """See `Runtime.remove`."""
+        await asyncio.to_thread(self._remove, self._folder(process_id))
+
+    async def read_log(
+        self, process_id: str, *, offset: int = 0, limit_bytes: int = 65_536
+    ) -> LogChunk:
+        """See `Runtime.read_log`."""
+        return await asyncio.to_thread(self._read_log, process_id, offset, limit_bytes)
+
+    async def rotate_logs(self, *, keep_bytes: int) -> None:
+        """See `Runtime.rotate_logs`."""
+        for name in await asyncio.to_thread(self._names):
+            await asyncio.to_thread(Log(self._folder(name).log).free, keep_bytes)
+
+    async def wait_for_exit(self, timeout_s: float) -> None:
+        """See `Runtime.wait_for_exit`."""
+        if not self._watch.watched():
+            await self.statuses()
+        await self._watch.wait(timeout_s)
+
+    async def aclose(self) -> None:
+        """Stop watching. The processes stay."""
+        self._watch.close()
+        await self._tasks.aclose()
+        await asyncio.to_thread(self._groups.tidy)
+
+    def _folder(self, process_id: str) -> ProcessFolder:
+        return ProcessFolder(self._home / process_id)
+
+    def _names(self) -> tuple[str, ...]:
+        try:
+            return tuple(sorted(n for n in os.listdir(self._home) if not n.startswith(".")))  # noqa: PTH208 -- names only
+        except FileNotFoundError:
+            return ()
+
+    def _follow(self) -> None:
+        """Watch for the end of everything that was seen to run."""
+        # One by one: worker threads add to them meanwhile.
+        while self._see.life:
+            self._watch.watch(self._see.life.popitem()[1])
+        while self._see.unguarded:
+            self._watchdog.guard(self._see.unguarded.pop())
+            if not self._watchdog.running:
+                self._watchdog.running = True
+                self._tasks.spawn(self._watchdog.run(), name="watchdog")
+
+    # Below here everything runs in worker threads.
+
+    def _start(self, spec: ProcessSpec) -> ProcessStatus:
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self._folder(spec.id)
+        with folder.locked(create=True):
+            before = folder.record()
+            if before is not None:
+                status = self._see.look(folder, before, held=True)
+                if status.state is ProcessState.RUNNING:
+                    return status
+            try:
+                return self._start_anew(spec, folder, before)
+            except (OSError, UserError):
+                self._see.clear_away(folder, folder.record() or before)
+                if before is None:
+                    folder.delete()
+                raise
+
+    def _start_anew(
+        self, spec: ProcessSpec, folder: ProcessFolder, before: Record | None
+    ) -> ProcessStatus:
+        self._see.clear_away(folder, before)
+        groups = self._groups.of(spec.id)
+        record = Record(
+            id=spec.id,
+            argv=spec.argv,
+            cwd=spec.cwd,
+            sandboxed=spec.sandbox is not None and sandbox.probe().available,
+            started_at=self._clock.now(),
+            timeout_s=spec.timeout_s,
+            memory_bytes=spec.limits.memory_bytes,
+            processes=spec.limits.processes,
+            groups=groups,
+            labels=spec.labels,
+        )
+        folder.write_record(record)
+        self._groups.create(spec.id, spec.limits)
+        size = folder.log.stat().st_size if folder.log.exists() else 0
+        launch.launch(spec, folder, groups)
+        self._await_report(spec, folder, record, log_offset=size)
+        return self._see.look(folder, record, held=True)
+
+    def _await_report(
+        self, spec: ProcessSpec, folder: ProcessFolder, record: Record, *, log_offset: int
+    ) -> None:
+        deadline = time.monotonic() + _START_DEADLINE_S
+        while not folder.reported():
+            if (folder.path / "exit").exists() and not folder.reported():
+                said = Log(folder.log).read(log_offset, 2000, ended=True).text.strip()
+                raise OSError(errno.ECHILD, said or "it ended before its first instruction")
+            if time.monotonic() > deadline:
+                self._see.kill(folder, record)
+                raise OSError(errno.ETIMEDOUT, f"no sign of life after {_START_DEADLINE_S:.0f} s")
+            time.sleep(0.001)
+        refusal = folder.refusal()
+        if refusal:
+            self._await_end(folder)
+            raise _refused(refusal, spec)
+
+    def _await_end(self, folder: ProcessFolder) -> None:
+        deadline = time.monotonic() + _END_DEADLINE_S
+        while time.monotonic() < deadline:
+            shim = folder.shim()
+            if shim is None or not shim.alive():
+                return
+            time.sleep(0.002)
+
+    def _statuses(self) -> dict[str, ProcessStatus]:
+        found = {}
+        machine = Machine()
+        for name in self._names():
+            folder = self._folder(name)
+            record = folder.record()
+            if record is not None:
+                found[name] = self._see.look(folder, record, machine)
+        return found
+
+    def _signal(self, folder: ProcessFolder, *, kill: bool) -> None:
+        record = folder.record()
+        if record is None:
+            return
+        program = self._see.running(folder, record)
+        if program is None:
+            return
+        if kill:
+            self._see.kill(folder, record)
+        elif program.pid:
+            send(program, signal.SIGTERM)
+
+    def _remove(self, folder: ProcessFolder) -> None:
+        with folder.locked() as exists:
+            record = folder.record() if exists else None
+            if record is not None:
+                self._see.kill(folder, record)
+                self._await_end(folder)
+                self._see.clear_away(folder, record)
+            if exists:
+                folder.delete()
+
+    def _read_log(self, process_id: str, offset: int, limit_bytes: int) -> LogChunk:
+        folder = self._folder(process_id)
+        record = folder.record()
+        ended = record is None or self._see.running(folder, record) is None
+        return Log(folder.log).read(offset, limit_bytes, ended=ended)
+
+
+def _refused(refusal: str, spec: ProcessSpec) -> UserError:
+    if refusal == launch.NO_FOLDER:
+        return UserError(
+            "runtime.no-folder",
+            f"the working folder {spec.cwd} of process {spec.id} cannot be entered",
+            hint=f"ls -ld {spec.cwd}",
+            where=spec.id,
+        )
+    return UserError(
+        "runtime.no-program",
+        f"the program {spec.argv[0]!r} of process {spec.id} does not exist or cannot be executed",
+        hint=f"PATH is {spec.env.get('PATH', 'not set')!r}",
+        where=spec.id,
+    )
+
+
+if TYPE_CHECKING:
+    from gantry.kernel.clock import SystemClock
+
+    _guard: Runtime = ProcessRuntime(Paths(Path()), SystemClock())

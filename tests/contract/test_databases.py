@@ -1,0 +1,236 @@
+"""What every database server promises."""
+
+import contextlib
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from gantry.config.paths import Paths
+from gantry.engines.databases.external import ExternalServer
+from gantry.engines.databases.fake import FakeServer
+from gantry.engines.databases.postgres import DATA, SYSTEM, PostgresServer
+from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer
+from gantry.engines.runtime import sandbox
+from gantry.engines.runtime.folder import ProcessFolder
+from gantry.engines.runtime.process import ProcessRuntime
+from gantry.engines.runtime.procfs import Machine
+from gantry.kernel.clock import SystemClock
+from gantry.kernel.errors import TransientError, UserError
+from gantry.kernel.ids import SystemIds
+
+SHOP = DatabaseGrant("shop_production", "shop_production", "pass'word \"1%")
+BLOG = DatabaseGrant("blog_production", "blog_production", "another")
+real = pytest.mark.real
+
+
+@pytest.fixture
+async def runtime(tmp_path: Path) -> AsyncIterator[ProcessRuntime]:
+    tmp_path.chmod(0o700)
+    runtime = ProcessRuntime(Paths(tmp_path), SystemClock())
+    yield runtime
+    for process_id in await runtime.statuses():
+        await runtime.remove(process_id)
+    await runtime.aclose()
+
+
+@pytest.fixture
+def postgres(runtime: ProcessRuntime, tmp_path: Path) -> PostgresServer:
+    return PostgresServer(
+        DATA, paths=Paths(tmp_path), runtime=runtime, clock=SystemClock(), ids=SystemIds()
+    )
+
+
+@pytest.fixture(
+    params=["fake", pytest.param("embedded", marks=real), pytest.param("external", marks=real)]
+)
+async def server(request: pytest.FixtureRequest, postgres: PostgresServer) -> DatabaseServer:
+    match request.param:
+        case "fake":
+            return FakeServer()
+        case "embedded":
+            return postgres
+        case _:
+            await postgres.start()
+            return ExternalServer(postgres.admin_address().url())
+
+
+async def test_a_grant_can_be_repeated_and_dropped(server: DatabaseServer) -> None:
+    await server.start()
+    await server.start()
+    first = await server.ensure(SHOP)
+    assert await server.ensure(SHOP) == first
+    await server.ensure(BLOG)
+    status = await server.status()
+    assert status.running
+    assert status.version.startswith("18")
+    assert status.databases == ("blog_production", "shop_production")
+    await server.drop(SHOP.database, SHOP.role)
+    await server.drop(SHOP.database, SHOP.role)
+    assert (await server.status()).databases == ("blog_production",)
+
+
+async def test_names_are_checked(server: DatabaseServer) -> None:
+    await server.start()
+    for name in ("Shop", 'a"b', "", "drop table"):
+        with pytest.raises(UserError) as caught:
+            await server.ensure(DatabaseGrant(name, name, "x"))
+        assert caught.value.code == "database.bad-name"
+
+
+@real
+async def test_what_does_not_run_says_so(postgres: PostgresServer) -> None:
+    assert not (await postgres.status()).running
+    await postgres.start()
+    await postgres.stop()
+    assert not (await postgres.status()).running
+    with pytest.raises(TransientError) as caught:
+        await postgres.ensure(SHOP)
+    assert caught.value.code == "database.unreachable"
+
+
+@real
+async def test_a_role_reaches_its_own_database_only(postgres: PostgresServer) -> None:
+    await postgres.start()
+    url = await postgres.ensure(SHOP)
+    await postgres.ensure(BLOG)
+    assert "@127.0.0.1:" in url
+    with psycopg.connect(url) as session:
+        session.execute("CREATE TABLE goods (id int)")
+        session.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+        owner = session.execute(
+            "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public'"
+        ).fetchone()
+        role = session.execute(
+            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolconnlimit FROM pg_roles WHERE rolname = current_user"
+        ).fetchone()
+        settings = session.execute(
+            "SELECT current_setting('fsync'), current_setting('file_copy_method')"
+        ).fetchone()
+    assert owner == (SHOP.role,)
+    assert role == (False, False, False, 50)
+    assert settings == ("on", "clone")
+    for other in ("blog_production", "postgres", "template1"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(url.removesuffix("shop_production") + other)
+
+
+@real
+async def test_a_new_password_replaces_the_old_one(postgres: PostgresServer) -> None:
+    await postgres.start()
+    old = await postgres.ensure(SHOP)
+    new = await postgres.ensure(DatabaseGrant(SHOP.database, SHOP.role, "changed", 3))
+    psycopg.connect(new).close()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(old)
+
+
+@real
+async def test_it_comes_back_after_kill_9_with_what_was_committed(
+    postgres: PostgresServer, runtime: ProcessRuntime
+) -> None:
+    await postgres.start()
+    url = await postgres.ensure(SHOP)
+    with psycopg.connect(url) as session:
+        session.execute("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n")
+    status = (await runtime.statuses())["postgres-data"]
+    assert status.pid is not None
+    for seen in Machine().tree(status.pid):
+        with contextlib.suppress(ProcessLookupError):  # they die with the first
+            os.kill(seen.pid, signal.SIGKILL)
+    await postgres.start()
+    assert await postgres.ensure(SHOP) == url, "the port is kept"
+    with psycopg.connect(url) as session:
+        assert session.execute("SELECT count(*) FROM t").fetchone() == (1000,)
+
+
+@real
+async def test_it_comes_back_after_its_shim_was_killed(
+    postgres: PostgresServer, runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    await postgres.start()
+    url = await postgres.ensure(SHOP)
+    shim = ProcessFolder(Paths(tmp_path).processes / "postgres-data").shim()
+    assert shim is not None
+    os.kill(shim.pid, signal.SIGKILL)
+    await postgres.start()
+    with psycopg.connect(url) as session:
+        assert session.execute("SELECT 1").fetchone() == (1,)
+
+
+@real
+async def test_stopping_ends_open_sessions(
+    postgres: PostgresServer, runtime: ProcessRuntime
+) -> None:
+    await postgres.start()
+    with psycopg.connect(await postgres.ensure(SHOP)) as session:
+        session.execute("SELECT 1")
+        await postgres.stop()
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    status = (await runtime.statuses())["postgres-data"]
+    assert status.exit_code == 0
+    await postgres.start()
+    assert (await postgres.status()).databases == (SHOP.database,)
+
+
+@real
+async def test_a_new_control_plane_finds_the_server(
+    postgres: PostgresServer, runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    await postgres.start()
+    before = (await runtime.statuses())["postgres-data"].pid
+    later = ProcessRuntime(Paths(tmp_path), SystemClock())
+    again = PostgresServer(
+        DATA, paths=Paths(tmp_path), runtime=later, clock=SystemClock(), ids=SystemIds()
+    )
+    await again.start()
+    assert (await later.statuses())["postgres-data"].pid == before
+    await later.aclose()
+
+
+@real
+async def test_the_system_cluster_is_on_a_socket_only(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    server = PostgresServer(
+        SYSTEM, paths=Paths(tmp_path), runtime=runtime, clock=SystemClock(), ids=SystemIds()
+    )
+    await server.start()
+    url = await server.ensure(DatabaseGrant("gantry_control", "gantry_control", "pw"))
+    with psycopg.connect(url) as session:
+        assert session.execute("SHOW listen_addresses").fetchone() == ("",)
+    password = tmp_path / "keys" / "postgres-system.password"
+    assert password.stat().st_mode & 0o777 == 0o600
+
+
+@real
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+async def test_without_sandboxes_the_home_must_be_reachable(
+    runtime: ProcessRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "probe", lambda: sandbox.Support(reason="not permitted"))
+    # Not in pytest's folder, which pytest closes again and again.
+    with tempfile.TemporaryDirectory(prefix="gantry-test-") as home:
+        server = PostgresServer(
+            DATA, paths=Paths(Path(home)), runtime=runtime, clock=SystemClock(), ids=SystemIds()
+        )
+        with pytest.raises(UserError) as caught:
+            await server.start()
+        assert caught.value.code == "database.unreachable-folder"
+        assert caught.value.hint == f"chmod o+x {home}"
+        Path(home).chmod(0o711)
+        await server.start()
+        assert (await server.status()).running
+        await server.stop()
+
+
+async def test_a_bad_url_of_an_external_server_is_refused() -> None:
+    for url in ("postgresql://", "mysql://x", "host="):
+        with pytest.raises(UserError) as caught:
+            ExternalServer(url)
+        assert caught.value.code == "database.bad-url"

@@ -1,0 +1,167 @@
+"""What every runtime promises."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gantry.config.paths import Paths
+from gantry.engines.runtime.fake import FakeRuntime, Script
+from gantry.engines.runtime.process import ProcessRuntime
+from gantry.engines.runtime.protocol import ProcessSpec, ProcessState, Runtime
+from gantry.kernel.clock import SystemClock
+from gantry.kernel.errors import UserError
+from tests.support.runtime import ended, logged, shell
+
+# What the programs of this file do: as a shell script, and as a script of the fake.
+PROGRAMS = {
+    "sleep 60": Script(),
+    "echo hello; exit 3": Script(exits_after_s=0.01, exit_code=3, output="hello\n"),
+    "trap '' TERM; echo ready; while :; do sleep 0.05; done": Script(
+        stops_after_s=None, output="ready\n"
+    ),
+    "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done": Script(
+        stop_exit_code=0, output="ready\n"
+    ),
+    "seq 1 1000": Script(
+        exits_after_s=0.0, output="".join(f"{number}\n" for number in range(1, 1001))
+    ),
+    "echo my-secret-value": Script(exits_after_s=0.0, output="my-secret-value\n"),
+}
+LIVES, FAILS, STUBBORN, POLITE, CHATTY, INDISCREET = PROGRAMS
+
+
+def _script(spec: ProcessSpec) -> Script:
+    if spec.argv[0] != "sh":
+        return Script(exists=False)
+    return PROGRAMS[spec.argv[2]]
+
+
+@pytest.fixture(params=["fake", pytest.param("process", marks=pytest.mark.real)])
+async def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runtime]:
+    if request.param == "fake":
+        yield FakeRuntime(SystemClock(), scripts=_script)
+        return
+    real = ProcessRuntime(Paths(tmp_path), SystemClock())
+    yield real
+    for process_id in await real.statuses():
+        await real.remove(process_id)
+    await real.aclose()
+
+
+async def test_a_process_runs_until_it_is_told_to_stop(runtime: Runtime) -> None:
+    status = await runtime.start(shell("web-1", LIVES))
+    assert (status.id, status.state) == ("web-1", ProcessState.RUNNING)
+    assert status.pid is not None
+    assert status.memory_bytes > 0
+    await runtime.signal("web-1")
+    after = await ended(runtime, "web-1")
+    assert (after.state, after.exit_code, after.pid) == (ProcessState.EXITED, 143, None)
+    assert after.ended_at is not None
+    assert after.ended_at >= after.started_at
+    assert not (after.out_of_memory or after.timed_out)
+
+
+async def test_starting_what_runs_changes_nothing(runtime: Runtime) -> None:
+    first = await runtime.start(shell("web-1", LIVES))
+    again = await runtime.start(shell("web-1", LIVES))
+    assert (again.pid, again.started_at) == (first.pid, first.started_at)
+
+
+async def test_the_exit_status_is_kept_until_the_process_is_removed(runtime: Runtime) -> None:
+    await runtime.start(shell("task-1", FAILS))
+    assert (await ended(runtime, "task-1")).exit_code == 3
+    assert (await runtime.statuses())["task-1"].exit_code == 3
+    await runtime.remove("task-1")
+    assert await runtime.statuses() == {}
+    assert (await runtime.read_log("task-1")).text == ""
+
+
+async def test_what_ended_is_started_anew_and_its_log_goes_on(runtime: Runtime) -> None:
+    for times in (1, 2):
+        await runtime.start(shell("task-1", FAILS))
+        await ended(runtime, "task-1")
+        assert (await runtime.read_log("task-1")).text == "hello\n" * times
+
+
+async def test_sigterm_lets_a_process_end_well_and_sigkill_always_ends_it(runtime: Runtime) -> None:
+    await runtime.start(shell("polite", POLITE))
+    await runtime.start(shell("stubborn", STUBBORN))
+    await logged(runtime, "polite", "ready")
+    await logged(runtime, "stubborn", "ready")
+    await runtime.signal("stubborn")
+    await runtime.signal("polite")
+    assert (await ended(runtime, "polite")).exit_code == 0
+    assert (await runtime.statuses())["stubborn"].state is ProcessState.RUNNING
+    await runtime.signal("stubborn", kill=True)
+    assert (await ended(runtime, "stubborn")).exit_code == 137
+
+
+async def test_signals_and_removals_of_what_is_not_there_are_ignored(runtime: Runtime) -> None:
+    await runtime.signal("nobody")
+    await runtime.signal("nobody", kill=True)
+    await runtime.remove("nobody")
+    await runtime.start(shell("task-1", FAILS))
+    await ended(runtime, "task-1")
+    await runtime.signal("task-1")
+    assert (await runtime.statuses())["task-1"].exit_code == 3
+
+
+async def test_removing_what_runs_ends_it(runtime: Runtime) -> None:
+    await runtime.start(shell("web-1", STUBBORN))
+    await runtime.remove("web-1")
+    assert await runtime.statuses() == {}
+
+
+async def test_a_missing_program_is_refused_and_leaves_nothing(runtime: Runtime) -> None:
+    with pytest.raises(UserError) as caught:
+        await runtime.start(ProcessSpec("web-1", ("no-such-program",), {"PATH": "/usr/bin"}, "/"))
+    assert caught.value.code == "runtime.no-program"
+    assert await runtime.statuses() == {}
+
+
+async def test_a_log_is_read_in_whole_lines_from_any_offset(runtime: Runtime) -> None:
+    await runtime.start(shell("task-1", CHATTY))
+    await ended(runtime, "task-1")
+    text, offset = "", 0
+    while (chunk := await runtime.read_log("task-1", offset=offset, limit_bytes=100)).text:
+        assert chunk.text.endswith("\n")
+        assert len(chunk.text) <= 100
+        text, offset = text + chunk.text, chunk.next_offset
+    assert text.split() == [str(number) for number in range(1, 1001)]
+    tail = await runtime.read_log("task-1", offset=-11)
+    assert (tail.text, tail.next_offset) == ("999\n1000\n", offset)
+    assert (await runtime.read_log("task-1", offset=offset)).next_offset == offset
+
+
+async def test_rotation_frees_the_oldest_lines_and_keeps_offsets(runtime: Runtime) -> None:
+    for _ in range(4):  # the file system frees whole blocks of 4,096 bytes only
+        await runtime.start(shell("task-1", CHATTY))
+        await ended(runtime, "task-1")
+    before = await runtime.read_log("task-1", offset=-50)
+    await runtime.rotate_logs(keep_bytes=4000)
+    start = before.next_offset - len(before.text)
+    assert await runtime.read_log("task-1", offset=start) == before
+    whole = await runtime.read_log("task-1", limit_bytes=100_000)
+    assert whole.next_offset == before.next_offset
+    assert 0 < len(whole.text) <= 4000 + 4096
+    lines = whole.text.split("\n")
+    assert lines[0].isdecimal()
+    assert lines[-2] == "1000"
+
+
+async def test_secrets_of_a_task_are_masked(runtime: Runtime) -> None:
+    spec = ProcessSpec(
+        "task-1", ("sh", "-c", INDISCREET), {"PATH": "/usr/bin:/bin"}, "/", redact=("secret-value",)
+    )
+    await runtime.start(spec)
+    await ended(runtime, "task-1")
+    assert (await runtime.read_log("task-1")).text == "my-[redacted]\n"
+
+
+async def test_waiting_ends_when_a_process_does(runtime: Runtime) -> None:
+    await runtime.start(shell("web-1", LIVES))
+    await runtime.wait_for_exit(0.05)
+    await runtime.signal("web-1")
+    await runtime.wait_for_exit(10.0)
+    assert (await ended(runtime, "web-1")).exit_code == 143

@@ -1,0 +1,186 @@
+"""The control plane's memory, on a real Postgres: transactions, errors, migrations, leadership."""
+
+import asyncio
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from gantry.engines.state.leadership import hold_leadership
+from gantry.engines.state.migrate import migrate
+from gantry.engines.state.postgres import PostgresState
+from gantry.kernel.clock import SystemClock
+from gantry.kernel.errors import ConflictError, PermanentError, TransientError
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+async def table(state: PostgresState) -> str:
+    async with state.transaction() as session:
+        await session.execute("CREATE TABLE things (id int PRIMARY KEY, name text)")
+    return "things"
+
+
+async def test_what_a_block_did_is_kept_when_it_ends_well(state: PostgresState, table: str) -> None:
+    async with state.transaction() as session:
+        for number in (1, 2):
+            assert (
+                await session.execute(
+                    "INSERT INTO things VALUES (%(id)s, %(name)s)", {"id": number, "name": "x'y"}
+                )
+                == 1
+            )
+    async with state.transaction() as session:
+        assert await session.rows("SELECT * FROM things ORDER BY id") == [
+            {"id": 1, "name": "x'y"},
+            {"id": 2, "name": "x'y"},
+        ]
+        assert await session.one("SELECT name FROM things WHERE id = %(id)s", {"id": 9}) is None
+        assert await session.execute("DELETE FROM things") == 2
+
+
+async def test_what_a_block_did_is_undone_when_it_raises(state: PostgresState, table: str) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with state.transaction() as session:
+            await session.execute("INSERT INTO things VALUES (1)")
+            raise ZeroDivisionError
+    async with state.transaction() as session:
+        assert await session.rows("SELECT * FROM things") == []
+
+
+async def test_a_second_row_of_the_same_key_is_a_conflict(state: PostgresState, table: str) -> None:
+    with pytest.raises(ConflictError) as caught:
+        async with state.transaction() as session:
+            await session.execute("INSERT INTO things VALUES (1), (1)")
+    assert caught.value.code == "state.conflict"
+
+
+async def test_more_than_one_row_where_one_was_promised_is_a_defect(state: PostgresState) -> None:
+    with pytest.raises(AssertionError):
+        async with state.transaction() as session:
+            await session.one("SELECT * FROM generate_series(1, 2)")
+
+
+async def test_more_transactions_than_connections_wait_for_one_another(
+    state: PostgresState, table: str
+) -> None:
+    async def insert(number: int) -> None:
+        async with state.transaction() as session:
+            await session.execute("INSERT INTO things VALUES (%(id)s)", {"id": number})
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(30):
+            group.create_task(insert(number))
+    async with state.transaction() as session:
+        assert await session.one("SELECT count(*) AS n FROM things") == {"n": 30}
+
+
+async def test_sessions_that_the_server_ended_are_replaced(
+    state: PostgresState, postgres_url: str
+) -> None:
+    async with state.transaction() as session:
+        await session.rows("SELECT 1")
+    with psycopg.connect(postgres_url) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid()"
+        )
+    async with state.transaction() as session:
+        assert await session.one("SELECT 1 AS n") == {"n": 1}
+
+
+async def test_a_session_that_is_cut_in_the_middle_is_told_so(
+    state: PostgresState, postgres_url: str
+) -> None:
+    with pytest.raises(TransientError) as caught:
+        async with state.transaction() as session:
+            pid = (await session.rows("SELECT pg_backend_pid() AS pid"))[0]["pid"]
+            with psycopg.connect(postgres_url) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            await session.rows("SELECT 1")
+    assert caught.value.code == "state.unreachable"
+
+
+async def test_a_database_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
+    with pytest.raises(TransientError) as caught:
+        await migrate(f"host={tmp_path} user=x dbname=y", tmp_path)
+    assert caught.value.code == "state.unreachable"
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    (tmp_path / "0001.one.sql").write_text("CREATE TABLE m1 (id int);")
+    (tmp_path / "0002.two.sql").write_text("-- depends: 0001.one\nALTER TABLE m1 ADD name text;")
+    return tmp_path
+
+
+async def test_migrations_are_applied_once(postgres_url: str, migrations: Path) -> None:
+    assert await migrate(postgres_url, migrations) == 2
+    assert await migrate(postgres_url, migrations) == 0
+    (migrations / "0003.three.sql").write_text("CREATE TABLE m3 (id int);")
+    assert await migrate(postgres_url, migrations) == 1
+
+
+async def test_two_control_planes_migrate_once(postgres_url: str, migrations: Path) -> None:
+    applied = await asyncio.gather(*(migrate(postgres_url, migrations) for _ in range(3)))
+    assert sorted(applied) == [0, 0, 2]
+
+
+async def test_a_migration_that_fails_changes_nothing_and_is_named(
+    postgres_url: str, migrations: Path
+) -> None:
+    bad = migrations / "0003.bad.sql"
+    bad.write_text("CREATE TABLE m3 (id int); SELECT 1/0;")
+    with pytest.raises(PermanentError) as caught:
+        await migrate(postgres_url, migrations)
+    assert (caught.value.code, caught.value.where) == ("state.migration-failed", "0003.bad")
+    with psycopg.connect(postgres_url) as session:
+        assert session.execute("SELECT to_regclass('m1')::text, to_regclass('m3')").fetchone() == (
+            "m1",
+            None,
+        )
+    bad.write_text("CREATE TABLE m3 (id int);")
+    assert await migrate(postgres_url, migrations) == 1
+
+
+async def test_the_lock_of_a_migration_that_was_killed_does_not_stay(
+    postgres_url: str, migrations: Path
+) -> None:
+    await migrate(postgres_url, migrations)
+    with psycopg.connect(postgres_url) as session:
+        session.execute("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
+    (migrations / "0003.three.sql").write_text("CREATE TABLE m3 (id int);")
+    async with asyncio.timeout(5):
+        assert await migrate(postgres_url, migrations) == 1
+
+
+async def test_one_leads_and_the_next_takes_over(postgres_url: str) -> None:
+    order: list[str] = []
+    first_leads, first_may_go = asyncio.Event(), asyncio.Event()
+
+    async def lead(name: str) -> None:
+        async with hold_leadership(postgres_url, SystemClock(), every_s=0.02):
+            order.append(name)
+            first_leads.set()
+            await first_may_go.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(lead("first"))
+        await first_leads.wait()
+        group.create_task(lead("second"))
+        await asyncio.sleep(0.1)
+        assert order == ["first"]
+        first_may_go.set()
+    assert order == ["first", "second"]
+
+
+async def test_a_leader_hears_that_its_session_ended(postgres_url: str) -> None:
+    async with hold_leadership(postgres_url, SystemClock(), every_s=0.02) as lost:
+        with psycopg.connect(postgres_url) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                " AND pid <> pg_backend_pid()"
+            )
+        async with asyncio.timeout(5):
+            await lost.wait()
