@@ -1,14 +1,147 @@
-"""Reads a manifest."""
+"""Reads a project's files: `gantry.toml`, and beside the product `vercel.json` and `.env.example`."""
 
-import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from gantry.config.check import canonical_path, canonical_table, check
+from gantry.config.documents import LARGEST_BYTES, read_toml
+from gantry.config.env_example import add_requirements, read_env_example
+from gantry.config.faults import Fault, ManifestError, Source
 from gantry.config.manifest import Manifest
+from gantry.config.vercel import Vercel, add_vercel, read_vercel
+from gantry.kernel.errors import NotFoundError, UserError
+
+__all__ = [
+    "ENV_EXAMPLE",
+    "MANIFEST",
+    "VERCEL",
+    "ManifestError",
+    "Reading",
+    "examine",
+    "load_manifest",
+    "read_manifest",
+    "read_project",
+]
+
+MANIFEST = "gantry.toml"
+VERCEL = "vercel.json"
+ENV_EXAMPLE = ".env.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a project's files say.
+
+    Attributes:
+        notes: sentences for people: what is not honoured, and why a variable is required.
+    """
+
+    manifest: Manifest
+    notes: tuple[str, ...] = ()
 
 
 def load_manifest(
-    text: bytes,
-    where: str = "gantry.toml",
+    text: str | bytes,
+    where: str = MANIFEST,
     vercel: bytes | None = None,
     env_example: bytes | None = None,
 ) -> Manifest:
-    return Manifest.model_validate(tomllib.loads(text.decode()))
+    """The manifest in `text`, completed by what the other two files say; it wins over both.
+
+    Parameters:
+        text: content of gantry.toml.
+        where: how reports call it.
+        vercel: content of vercel.json, `None` when there is none.
+        env_example: content of .env.example, `None` when there is none.
+
+    Raises:
+        ManifestError: everything that is wrong with any of the three, in one report.
+    """
+    return read_manifest(text, where, vercel, env_example).manifest
+
+
+def read_manifest(
+    text: str | bytes,
+    where: str = MANIFEST,
+    vercel: bytes | None = None,
+    env_example: bytes | None = None,
+) -> Reading:
+    """Like `load_manifest`, with notes."""
+    manifest, faults = _own(text, where)
+    imported, vercel_faults = read_vercel(vercel, VERCEL) if vercel is not None else (Vercel(), ())
+    wanted, env_faults = (
+        read_env_example(env_example, ENV_EXAMPLE) if env_example is not None else ((), ())
+    )
+    everything = (*faults, *vercel_faults, *env_faults)
+    if manifest is None or everything:
+        raise ManifestError(everything)
+    if imported.crons and manifest.for_environment("production").web is None:
+        note = f"{VERCEL}: crons: not honoured: there is no web process that could answer them"
+        imported = replace(imported, crons={}, notes=(*imported.notes, note))
+    completed = add_requirements(add_vercel(manifest, imported), wanted)
+    reasons = tuple(item.sentence(ENV_EXAMPLE) for item in wanted)
+    return Reading(completed, (*_notes(manifest, where), *imported.notes, *reasons))
+
+
+def read_project(folder: Path) -> Manifest:
+    """The manifest of the project in `folder`.
+
+    Raises:
+        NotFoundError: `source.no-manifest`.
+        ManifestError: everything that is wrong with the project's files.
+    """
+    return examine(folder).manifest
+
+
+def examine(folder: Path) -> Reading:
+    """Like `read_project`, with notes."""
+    text = _content(folder / MANIFEST)
+    if text is None:
+        raise NotFoundError(
+            "source.no-manifest",
+            f"there is no {MANIFEST} in {folder}",
+            hint=f"gantry init {folder}",
+            where=str(folder),
+        )
+    manifest, _ = _own(text, MANIFEST)
+    product = folder / manifest.project.root if manifest is not None else folder
+    return read_manifest(
+        text, MANIFEST, _content(product / VERCEL), _content(product / ENV_EXAMPLE)
+    )
+
+
+def _own(text: str | bytes, file: str) -> tuple[Manifest | None, tuple[Fault, ...]]:
+    """What gantry.toml alone says. A document that cannot be read at all is one fault more."""
+    try:
+        data, source = read_toml(text, file)
+    except ManifestError as error:
+        return None, error.faults
+    table, twice = canonical_table(data)
+    lines = {canonical_path(path): line for path, line in source.lines.items()}
+    placed = Source(file, lines)
+    manifest, problems = check(table)
+    faults = tuple(placed.fault(problem) for problem in (*twice, *problems))
+    return (None if faults else manifest), faults
+
+
+def _notes(manifest: Manifest, file: str) -> tuple[str, ...]:
+    words = ("SECRET", "PASSWORD", "TOKEN", "PRIVATE_KEY", "API_KEY")
+    return tuple(
+        f"{file}: variables.plain.{name}: looks like a secret, and anyone who reads the repository reads it; "
+        f"gantry env set {name} keeps it"
+        for name in manifest.variables.plain
+        if any(word in name.upper() for word in words)
+    )
+
+
+def _content(path: Path) -> bytes | None:
+    """The file's content, a little more than allowed at most; `None` when there is none."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LARGEST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(
+            "source.unreadable", f"{path} cannot be read: {error.strerror}", where=str(path)
+        ) from error

@@ -1,176 +1,154 @@
-"""The manifest: `gantry.toml` as typed, frozen values."""
+"""The manifest: `gantry.toml` as typed, frozen values.
 
+One model serves two states: as the file says it, with its `environments`; and resolved for one environment, which is
+what a release stores and runs by.
+"""
+
+import hashlib
+import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
-from gantry.kernel.units import parse_duration, parse_size
+from gantry.config.fields import Section
+from gantry.config.processes import Cron, Drain, Health, LongRunning, Processes
+from gantry.config.routes import HeaderRule, Redirect, Rewrite, Routes
+from gantry.config.sections import (
+    ENVIRONMENTS,
+    Build,
+    Deploy,
+    Environment,
+    Project,
+    RedisService,
+    ReleaseCommand,
+    Services,
+    Test,
+    Variables,
+)
 
+__all__ = [
+    "ENVIRONMENTS",
+    "Build",
+    "Cron",
+    "Deploy",
+    "Drain",
+    "Environment",
+    "HeaderRule",
+    "Health",
+    "LongRunning",
+    "Manifest",
+    "Processes",
+    "Project",
+    "Redirect",
+    "RedisService",
+    "ReleaseCommand",
+    "Rewrite",
+    "Routes",
+    "Services",
+    "Test",
+    "Variables",
+    "merge",
+]
 
-def _size(value: object) -> object:
-    return parse_size(value) if isinstance(value, str) else value
-
-
-def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-Size = Annotated[int, BeforeValidator(_size)]
-Duration = Annotated[float, BeforeValidator(_duration)]
-
-
-def _unit(name: str, attribute: str) -> AliasChoices:
-    return AliasChoices(name, attribute)
-
-
-class Section(BaseModel):
-    """Base of all sections."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Project(Section):
-    name: str
-    root: str = ""
-
-
-class Build(Section):
-    framework: Literal["nextjs", "node", "static", "python", "command"] | None = None
-    install: str | None = None
-    command: str | None = None
-    output: str | None = None
-    memory_bytes: Size = Field(2_000_000_000, validation_alias=_unit("memory", "memory_bytes"))
-    cpu: float | None = None
-    timeout_s: Duration = Field(900.0, validation_alias=_unit("timeout", "timeout_s"))
-    env: tuple[str, ...] = ()
-
-
-class Test(Section):
-    command: str | None = None
-    timeout_s: Duration = Field(600.0, validation_alias=_unit("timeout", "timeout_s"))
-
-
-class ReleaseCommand(Section):
-    command: str | None = None
-    timeout_s: Duration = Field(300.0, validation_alias=_unit("timeout", "timeout_s"))
-
-
-class Health(Section):
-    path: str = "/"
-    timeout_s: Duration = Field(3.0, validation_alias=_unit("timeout", "timeout_s"))
-    start_deadline_s: Duration = Field(
-        60.0, validation_alias=_unit("start_deadline", "start_deadline_s")
-    )
-
-
-class Drain(Section):
-    requests_s: Duration = Field(30.0, validation_alias=_unit("requests", "requests_s"))
-    streams_s: Duration = Field(60.0, validation_alias=_unit("streams", "streams_s"))
-    terminate_s: Duration = Field(10.0, validation_alias=_unit("terminate", "terminate_s"))
-
-
-class LongRunning(Section):
-    command: str | None = None
-    instances: int = 1
-    memory_bytes: Size = Field(512_000_000, validation_alias=_unit("memory", "memory_bytes"))
-    cpu: float | None = None
-    health: Health = Health()
-    smoke: tuple[str, ...] = ()
-    drain: Drain = Drain()
-
-
-class Cron(Section):
-    command: str | None = None
-    path: str | None = None
-    schedule: str
-    overlap: Literal["skip", "queue", "allow"] = "skip"
-    timeout_s: Duration = Field(300.0, validation_alias=_unit("timeout", "timeout_s"))
-
-
-class Processes(Section):
-    web: LongRunning | None = None
-    worker: Mapping[str, LongRunning] = Field(default_factory=dict)
-    cron: Mapping[str, Cron] = Field(default_factory=dict)
-
-
-class Services(Section):
-    postgres: bool = False
-    redis: bool = False
-
-
-class Deploy(Section):
-    strategy: Literal["blue-green"] = "blue-green"
-    keep_warm_s: Duration = Field(600.0, validation_alias=_unit("keep_warm", "keep_warm_s"))
-    keep_releases: int = 10
-
-
-class Redirect(Section):
-    source: str
-    destination: str
-    status: int = 308
-
-
-class Rewrite(Section):
-    source: str
-    destination: str
-
-
-class HeaderRule(Section):
-    source: str
-    headers: Mapping[str, str]
-
-
-class Routes(Section):
-    redirects: tuple[Redirect, ...] = ()
-    rewrites: tuple[Rewrite, ...] = ()
-    headers: tuple[HeaderRule, ...] = ()
-
-
-class Variables(Section):
-    required: tuple[str, ...] = ()
-    plain: Mapping[str, str] = Field(default_factory=dict)
+RESOLVED_ONLY = ("environment", "domains", "branch", "protected")
+"""Keys that a manifest has only once it is resolved; in a file they belong below `[environments.NAME]`."""
 
 
 class Manifest(Section):
-    """A manifest, resolved for one environment or not yet."""
+    """What a project is, how it is built, and what runs.
 
-    project: Project
-    build: Build = Build()
-    test: Test = Test()
-    release: ReleaseCommand = ReleaseCommand()
-    processes: Processes = Processes()
-    services: Services = Services()
-    deploy: Deploy = Deploy()
-    routes: Routes = Routes()
-    variables: Variables = Variables()
-    domains: tuple[str, ...] = ()
-    environments: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    Attributes:
+        environment: the environment that this manifest is resolved for; empty as the file says it.
+        domains, branch, protected: of that environment.
+    """
+
+    project: Project = Field(description="What the project is called and where its product lies.")
+    build: Build = Field(default_factory=Build, description="How the artifact is made.")
+    test: Test = Field(default_factory=Test, description="The project's own tests.")
+    release: ReleaseCommand = Field(
+        default_factory=ReleaseCommand, description="What runs before a release gets traffic."
+    )
+    processes: Processes = Field(default_factory=Processes, description="What runs.")
+    services: Services = Field(default_factory=Services, description="Managed dependencies.")
+    deploy: Deploy = Field(default_factory=Deploy, description="How a new release takes over.")
+    routes: Routes = Field(default_factory=Routes, description="Rules for paths, at the edge.")
+    variables: Variables = Field(
+        default_factory=Variables,
+        description="Variables that are not secret, and which are required.",
+    )
+    environments: Mapping[str, Environment] = Field(
+        default_factory=dict,
+        description="What differs by environment: `development`, `staging`, `production`, `preview`.",
+    )
+    environment: Annotated[str, SkipJsonSchema()] = ""
+    domains: Annotated[tuple[str, ...], SkipJsonSchema()] = ()
+    branch: Annotated[str | None, SkipJsonSchema()] = None
+    protected: Annotated[bool, SkipJsonSchema()] = False
 
     @property
     def web(self) -> LongRunning | None:
+        """The process that answers visitors; `None` when the project has none."""
         return self.processes.web
 
     @property
     def long_running(self) -> Mapping[str, LongRunning]:
+        """`web` and every `worker.NAME`."""
         web = {"web": self.processes.web} if self.processes.web is not None else {}
         return {**web, **{f"worker.{name}": item for name, item in self.processes.worker.items()}}
 
     @property
     def crons(self) -> Mapping[str, Cron]:
+        """Scheduled commands by their bare name."""
         return self.processes.cron
 
     @property
     def drain(self) -> Drain:
+        """How the web process ends."""
         return self.web.drain if self.web is not None else Drain()
 
     def for_environment(self, name: str) -> "Manifest":
-        def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-            out = dict(base)
-            for key, value in over.items():
-                deep = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
-                out[key] = merge(out[key], value) if deep else value
-            return out
+        """This manifest as it is in environment `name`; a branch's own environment gets that of `preview`.
 
-        base = self.model_dump(exclude={"environments"})
-        return Manifest.model_validate(merge(base, self.environments.get(name, {})))
+        Resolving a resolved manifest again gives it unchanged.
+        """
+        if self.environment:
+            return self
+        found = self.environments.get(name if name in ENVIRONMENTS else "preview", Environment())
+        resolved = merge(self.model_dump(by_alias=True, exclude={"environments"}), found.overrides)
+        return Manifest.model_validate(
+            {
+                **resolved,
+                "environment": name,
+                "domains": found.domains,
+                "branch": found.branch,
+                "protected": found.protected,
+            }
+        )
+
+    def canonical_json(self) -> str:
+        """The one text of this manifest: equal manifests have equal texts, and `model_validate_json` reads it back."""
+        return json.dumps(
+            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, hex."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.canonical_json())
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` changed by `over`: tables are merged key by key, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = merge(below, value)
+        else:
+            merged[key] = value
+    return merged

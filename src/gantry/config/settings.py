@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gantry.config.paths import Paths
@@ -22,6 +22,9 @@ class Settings:
         acme_email: `GANTRY_ACME_EMAIL`, for the authority's warnings; empty for none.
         acme_ca: `GANTRY_ACME_CA`, file with the CA of the ACME server itself, for test servers.
         database_url: `GANTRY_DATABASE_URL`, an external Postgres for the control state; empty: the embedded one.
+        control_url, control_token: `GANTRY_URL` and `GANTRY_TOKEN`: the control plane that commands talk to;
+            empty: this machine's own, over its socket.
+        debug: `GANTRY_DEBUG`: commands show tracebacks.
     """
 
     home: Path
@@ -33,6 +36,9 @@ class Settings:
     acme_email: str = ""
     acme_ca: str = ""
     database_url: str = ""
+    control_url: str = ""
+    control_token: str = field(default="", repr=False)
+    debug: bool = False
 
     @property
     def paths(self) -> Paths:
@@ -52,10 +58,9 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
     Raises:
-        UserError: `settings.invalid` naming the variable.
+        UserError: `settings.invalid` naming the variable, `settings.no-home`.
     """
-    home = environ.get("GANTRY_HOME") or str(Path(environ.get("HOME", "/root")) / ".gantry")
-    defaults = Settings(home=Path(home).expanduser().absolute())
+    defaults = Settings(home=_home(environ))
     return Settings(
         home=defaults.home,
         http_port=_port(environ, "GANTRY_HTTP_PORT", defaults.http_port),
@@ -66,7 +71,24 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         acme_email=environ.get("GANTRY_ACME_EMAIL", ""),
         acme_ca=environ.get("GANTRY_ACME_CA", ""),
         database_url=environ.get("GANTRY_DATABASE_URL", ""),
+        control_url=environ.get("GANTRY_URL", "").rstrip("/"),
+        control_token=environ.get("GANTRY_TOKEN", "").strip(),
+        debug=environ.get("GANTRY_DEBUG", "") not in ("", "0"),
     )
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    given = environ.get("GANTRY_HOME")
+    try:
+        # Without HOME, as under systemd or cron, the account's own folder.
+        return Path(given or Path(environ.get("HOME") or "~") / ".gantry").expanduser().absolute()
+    except RuntimeError:
+        raise UserError(
+            "settings.no-home",
+            "there is neither GANTRY_HOME nor HOME, and this account has no folder of its own",
+            hint="say where Gantry's data goes: export GANTRY_HOME=/var/lib/gantry",
+            where="GANTRY_HOME",
+        ) from None
 
 
 def _port(environ: Mapping[str, str], name: str, default: int) -> int:
@@ -81,3 +103,8 @@ def _port(environ: Mapping[str, str], name: str, default: int) -> int:
             where=name,
         )
     return int(text)
+
+
+def whole_environment() -> dict[str, str]:
+    """A copy of this process's environment, for builds: it says how packages are found (proxies, registries)."""
+    return dict(os.environ)

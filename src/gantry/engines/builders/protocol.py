@@ -61,10 +61,10 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What a build made. Immutable: its folder is read-only and its digest covers every file.
+    """What a build made. Immutable: nobody mounts its folder for writing, and its digest covers every file.
 
     Attributes:
-        digest: SHA-256 over paths, modes and contents, hex.
+        digest: SHA-256 over paths, modes and contents, and how it is started, hex.
         root: the folder.
         framework: as detected.
         web: argv that starts the product; it listens on `$HOST:$PORT`. Empty when there is none.
@@ -95,8 +95,9 @@ class BuildOutcome:
     Attributes:
         artifact: set when the build succeeded.
         code, message, hint: set when it failed: `build.command-failed`, `build.out-of-memory`, `build.timeout`,
-            `build.install-failed`, `build.no-output`, `build.low-memory`, `build.low-disk`, `build.unknown-framework`,
-            `build.lock-mismatch`, `test.failed`, `test.timeout`.
+            `build.install-failed`, `build.lock-mismatch`, `build.no-output`, `build.output-too-large`,
+            `build.no-sandbox`, `build.machine-failed`, `test.failed`, `test.timeout`, `test.out-of-memory`,
+            `test.no-build`, `test.machine-failed`. The message's first line says it all; more lines are output.
         phases: name -> seconds (`install`, `build`, `collect`, ...).
     """
 
@@ -135,6 +136,7 @@ class Workshop(Protocol):
         """The process that installs, builds and collects. Prepares its folder; may be called again.
 
         Raises:
+            UserError: `build.unknown-framework`, `build.no-node`.
             TransientError: `build.low-memory`, `build.low-disk` with what is free and what is needed.
         """
         ...

@@ -1,0 +1,91 @@
+"""Every check and every test, as CI runs them. Bare Python 3.11; sets up `.venv` itself.
+
+scripts/test           everything
+scripts/test --fast    the unit tests only
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import environment as venv
+from running import StepError, environment, say, step
+
+BIN = venv.VENV / "bin"
+NO_TESTS_COLLECTED = 5
+# Package -> the program that it brings. Tests that need a missing one are skipped, and say so.
+SYSTEM_PACKAGES = {"chromium": "chromium", "pebble": "pebble"}
+
+
+def main() -> int:
+    arguments = sys.argv[1:]
+    if arguments not in ([], ["--fast"]):
+        say(__doc__ or "")
+        return 2
+    os.chdir(venv.ROOT)
+    try:
+        venv.ensure(dev=True)
+    except StepError as error:
+        say(f"the test environment could not be set up: {error}")
+        return 1
+    if arguments:
+        return run_all([("unit tests", pytest("tests/unit", "-n", "2"))])
+    install_system_packages()
+    return run_all(
+        [
+            ("formatting", [str(BIN / "ruff"), "format", "--check", "."]),
+            ("lint", [str(BIN / "ruff"), "check", "."]),
+            ("types", [str(BIN / "mypy")]),
+            ("architecture", [str(BIN / "lint-imports")]),
+            ("unit and contract tests", pytest("-m", "not slow", "-n", "2")),
+            ("end-to-end tests", pytest("-m", "slow")),
+        ]
+    )
+
+
+def pytest(*arguments: str) -> list[str]:
+    return [str(venv.PYTHON), "-m", "pytest", *arguments]
+
+
+def install_system_packages() -> None:
+    missing = [name for name, program in SYSTEM_PACKAGES.items() if shutil.which(program) is None]
+    apt = shutil.which("apt-get")
+    if missing and apt is not None and os.geteuid() == 0:
+        env = environment(DEBIAN_FRONTEND="noninteractive")
+        for name in missing:
+            try:
+                step(
+                    f"install {name}, for tests only",
+                    [apt, "install", "-y", "--no-install-recommends", name],
+                    env=env,
+                )
+            except StepError:
+                continue  # said below
+    for name, program in SYSTEM_PACKAGES.items():
+        if shutil.which(program) is None:
+            say(f"! {name} is missing: the tests that need it are skipped (apt-get install {name})")
+
+
+def run_all(stages: list[tuple[str, list[str]]]) -> int:
+    """Run every stage, also after one has failed; 1 when any did."""
+    results = []
+    for name, argv in stages:
+        say(f"\n=== {name}: {' '.join(argv)}")
+        began_s = time.monotonic()
+        code = subprocess.call(argv, env=environment())
+        results.append((name, code, time.monotonic() - began_s))
+    say("\n=== summary")
+    failed = False
+    for name, code, elapsed_s in results:
+        none = code == NO_TESTS_COLLECTED
+        bad = code != 0 and not none
+        failed = failed or bad
+        mark, note = ("✗", f"exit code {code}") if bad else ("✓", "no tests" if none else "")
+        say(f"{mark} {name:<26} {elapsed_s:7.1f} s  {note}".rstrip())
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""How commands are declared: with examples, and with the options that many of them share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import rich_click as click
+from click.shell_completion import CompletionItem
+from rich.markup import escape
+
+from gantry.cli.session import Session
+
+ENVIRONMENTS = ("development", "staging", "production")
+DEFAULT_ENVIRONMENT = "production"
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+Example = tuple[str, str]
+"""What one wants, and the command line that does it."""
+
+
+class Command(click.RichCommand):
+    """A command whose help ends with examples."""
+
+    examples: tuple[Example, ...] = ()
+
+
+class Group(click.RichGroup):
+    """A command that has commands."""
+
+
+def command(
+    name: str, *examples: Example, group: click.Group | None = None
+) -> Callable[[Callable[..., object]], Command]:
+    """Declare a command with its examples, in a group if there is one."""
+
+    def declare(function: Callable[..., object]) -> Command:
+        made = click.command(name, cls=Command, epilog=_epilog(examples))(function)
+        made.examples = examples
+        if group is not None:
+            group.add_command(made)
+        return made
+
+    return declare
+
+
+def _epilog(examples: tuple[Example, ...]) -> str:
+    # rich-click makes a line of each paragraph, and a blank line of an empty one.
+    blocks = [f"[dim]# {escape(why)}[/]\n\n[bold cyan]{escape(line)}[/]" for why, line in examples]
+    return "\n\n \n\n".join(["[bold]Examples[/]", *blocks])
+
+
+class EnvironmentType(click.ParamType[str]):
+    """The name of an environment. The control plane decides whether it exists; the shell completes the usual ones."""
+
+    name = "environment"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in ENVIRONMENTS if name.startswith(incomplete)]
+
+
+def json_option(function: _F) -> _F:
+    """`--json`: the result as one JSON document on standard output."""
+
+    def remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        session = ctx.find_object(Session)
+        if value and session is not None:
+            session.as_json = True
+
+    return click.option(
+        "--json",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=remember,
+        help="Print the result as JSON.",
+    )(function)
+
+
+def project_option(function: _F) -> _F:
+    """`--project`: whose environment is meant."""
+    return click.option(
+        "--project", "-p", default="", help="Project; default: the one of the nearest gantry.toml."
+    )(function)
+
+
+def environment_option(*names: str, default: str = DEFAULT_ENVIRONMENT) -> Callable[[_F], _F]:
+    """`--environment`, with further names such as `--to`."""
+    return click.option(
+        *names,
+        "--environment",
+        "-e",
+        "environment",
+        type=EnvironmentType(),
+        default=default,
+        show_default=True,
+        help="Environment.",
+    )
+
+
+pass_session = click.make_pass_decorator(Session)
+
+folder_argument = click.argument(
+    "path", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)

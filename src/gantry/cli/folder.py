@@ -1,0 +1,60 @@
+"""Which project is meant: the folder with the nearest gantry.toml."""
+
+import tomllib
+from pathlib import Path
+
+from gantry.cli.session import Session
+from gantry.kernel.errors import NotFoundError, UserError
+
+MANIFEST = "gantry.toml"
+
+
+def project_folder(session: Session, path: Path | None) -> Path:
+    """The folder that holds gantry.toml: `path`, or else the working folder or the nearest one above it.
+
+    Raises:
+        NotFoundError: `project.no-manifest`.
+    """
+    start = (session.cwd / path).resolve() if path is not None else session.cwd
+    places = [start] if path is not None else [start, *start.parents]
+    for place in places:
+        if (place / MANIFEST).is_file():
+            return place
+    raise NotFoundError(
+        "project.no-manifest",
+        f"there is no {MANIFEST} in {start}" + ("" if path is not None else " or above it"),
+        hint="gantry init writes one from what it detects"
+        if path is None
+        else f"gantry init {path}",
+        where=str(start),
+    )
+
+
+def project_name(session: Session, given: str, path: Path | None = None) -> str:
+    """The name given with `--project`, or the one in the nearest gantry.toml.
+
+    Only the name is read: what else may be wrong with the file does not matter to `gantry logs`.
+
+    Raises:
+        UserError: `project.no-manifest`, `project.no-name`.
+    """
+    if given:
+        return given
+    file = project_folder(session, path) / MANIFEST
+    try:
+        name = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}).get("name")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise UserError(
+            "project.no-name",
+            f"{MANIFEST} cannot be read: {error}",
+            hint="mend the file, or name the project with --project",
+            where=str(file),
+        ) from None
+    if not isinstance(name, str) or not name:
+        raise UserError(
+            "project.no-name",
+            f"{MANIFEST} does not name the project",
+            hint='add [project] name = "my-project", or use --project',
+            where=str(file),
+        )
+    return name

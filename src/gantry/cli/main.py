@@ -1,0 +1,149 @@
+"""The root command, and the one place where errors become exit codes."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from io import TextIOWrapper
+
+import rich_click as click
+
+from gantry import __version__
+from gantry.cli import failures
+from gantry.cli.platform import Platform
+from gantry.cli.session import Session
+from gantry.kernel.errors import GantryError
+
+PROGRAM = "gantry"
+
+# Section of the help -> command -> (file below gantry.cli.commands, summary). Summaries stand here as well as in the
+# commands' docstrings, so that `gantry --help` imports none of them; a test keeps the two alike.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Start": {
+        "init": ("init", "Write a gantry.toml for the project in PATH (default: here)."),
+        "up": ("machine", "Start Gantry: the control plane, the edge and the databases."),
+        "down": ("machine", "End Gantry and everything that it started on this machine."),
+        "doctor": ("machine", "Check everything that Gantry needs of this machine."),
+    },
+    "Deploy": {
+        "deploy": ("deploy", "Bring the project in PATH (default: here) to an environment."),
+        "plan": ("plan", "Show what a deploy would do, and change nothing."),
+        "promote": ("promote", "Bring what is live in one environment to another."),
+        "rollback": ("rollback", "Return to an earlier release of an environment."),
+        "cancel": ("cancel", "Ask a deploy to stop, at whatever step it is."),
+        "releases": ("releases", "List an environment's releases, newest first."),
+    },
+    "Look": {
+        "status": ("status", "Show every project, and what a real request reaches."),
+        "logs": ("logs", "Show what the instances of an environment print."),
+        "open": ("open", "Open an environment's site, or the console, in the browser."),
+        "audit": ("audit", "Show who changed what, newest first."),
+    },
+    "Configure": {
+        "env": ("env", "Set, list, remove and import an environment's variables."),
+        "token": ("token", "Make, list and revoke API tokens."),
+        "destroy": ("destroy", "Delete an environment or a whole project."),
+    },
+    "Tool": {
+        "schema": ("schema", "Print the JSON schema of gantry.toml."),
+        "completion": ("completion", "Print the script that completes commands in a shell."),
+        "version": ("version", "Show the versions of this program and of the control plane."),
+    },
+}
+_FILES = {name: file for section in SECTIONS.values() for name, (file, _) in section.items()}
+_ALIASES = {"tokens": "token", "variables": "env", "ps": "status"}
+
+_HELP_CONFIG = click.RichHelpConfiguration(
+    text_markup="rich",
+    style_option="bold cyan",
+    style_command="bold cyan",
+    style_options_panel_border="dim",
+    style_commands_panel_border="dim",
+    style_options_table_leading=0,
+    max_width=100,
+    command_groups={
+        PROGRAM: [{"name": name, "commands": list(names)} for name, names in SECTIONS.items()]
+    },
+)
+
+
+class LazyGroup(click.RichGroup):
+    """Knows its commands by name and summary; imports a command's file when it is called."""
+
+    def load(self, name: str) -> click.Command:
+        """The real command in place of its summary."""
+        module = import_module(f"gantry.cli.commands.{_FILES[name]}")
+        command = module.COMMANDS[name]
+        assert isinstance(command, click.Command)
+        self.commands[name] = command
+        return command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_FILES)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = _ALIASES.get(args[0], args[0])
+        if name in _FILES:
+            self.load(name)
+        return super().resolve_command(ctx, [name, *args[1:]])
+
+
+def build_cli(platform: Platform) -> LazyGroup:
+    """The whole command tree, bound to a platform."""
+
+    @click.group(
+        PROGRAM,
+        cls=LazyGroup,
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "rich_help_config": _HELP_CONFIG,
+        },
+        epilog="Each command has examples: [bold cyan]gantry deploy --help[/]",
+    )
+    @click.version_option(__version__, prog_name=PROGRAM)
+    @click.pass_context
+    def gantry(ctx: click.Context) -> None:
+        """Takes a team's web product from a commit to production without dropping a request."""
+        if ctx.obj is None:
+            ctx.obj = Session(platform)
+
+    for section in SECTIONS.values():
+        for name, (_, summary) in section.items():
+            gantry.add_command(click.RichCommand(name=name, short_help=summary))
+    return gantry
+
+
+def run(platform: Platform, argv: Sequence[str], *, session: Session | None = None) -> int:
+    """Run one command line.
+
+    Parameters:
+        argv: without the program's name.
+        session: replaces consoles, clock and connection in tests.
+
+    Returns:
+        The exit code: 0, or that of the error's class (see `gantry.kernel.errors`).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a tick gets a ?
+    session = session or Session(platform)
+    cli = build_cli(platform)
+    try:
+        code = cli.main(list(argv), prog_name=PROGRAM, standalone_mode=False, obj=session)
+        return code if isinstance(code, int) else 0
+    except GantryError as error:
+        return failures.report(session, error)
+    except (
+        SystemExit
+    ) as error:  # rich-click, after the help of a group, and when the reader of a pipe has gone
+        return error.code if isinstance(error.code, int) else 1
+    except click.ClickException as error:
+        return failures.report(session, failures.from_click(error))
+    except (click.Abort, KeyboardInterrupt):
+        session.say("interrupted")
+        return failures.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 -- the last place where a defect can be shown decently
+        return failures.report(session, failures.unexpected(session, error))
+    finally:
+        session.close()

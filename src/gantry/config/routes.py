@@ -1,0 +1,169 @@
+"""Redirects, rewrites and headers that the edge applies before a request reaches the product."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from gantry.config.fields import Section, Text, bad_value, not_supported, shown
+from gantry.config.patterns import NotSupportedError, parse_pattern, unknown_parameters
+
+MOST_ROUTES = 1024
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?].*)?$", re.DOTALL)
+_WITH_HOST = re.compile(r"https?://[^/?]", re.IGNORECASE)
+_FORBIDDEN = frozenset(
+    {"connection", "content-length", "host", "keep-alive", "transfer-encoding", "upgrade"}
+)
+
+
+def _source(value: str) -> str:
+    try:
+        parse_pattern(value)
+    except NotSupportedError as error:
+        raise not_supported(str(error)) from None
+    except ValueError as error:
+        raise bad_value(str(error)) from None
+    return value
+
+
+def _destination(value: str) -> str:
+    if any(ord(char) <= 32 or ord(char) == 127 for char in value):
+        raise bad_value(f"is {shown(value)}, which has spaces or control characters in it")
+    if not value.startswith("/") and _WITH_HOST.match(value) and not _URL.match(value):
+        raise not_supported(
+            f"is {shown(value)}; the host of a URL can have no parameter, user or password"
+        )
+    if not value.startswith("/") and not _URL.match(value):
+        raise bad_value(
+            f"is {shown(value)}; write a path that starts with / or a whole URL with https://"
+        )
+    return value
+
+
+def _headers(value: Any) -> Any:  # noqa: ANN401 -- sees the value before its type is known
+    """Also take Vercel's list of `{key, value}` pairs."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return value
+    table: dict[str, Any] = {}
+    for pair in value:
+        if not isinstance(pair, Mapping) or set(pair) != {"key", "value"}:
+            raise bad_value(
+                'must be a table, or a list of pairs like { key = "X-Frame-Options", value = "DENY" }'
+            )
+        if not isinstance(pair["key"], str) or pair["key"] in table:
+            raise bad_value(f"names {shown(str(pair['key']))} twice, or not as text")
+        table[pair["key"]] = pair["value"]
+    return table
+
+
+def _header_table(value: Mapping[str, str]) -> Mapping[str, str]:
+    if not value:
+        raise bad_value("is empty")
+    for name, text in value.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise bad_value(f"has {shown(name)}, which cannot be the name of a header")
+        if name.lower() in _FORBIDDEN:
+            raise bad_value(f"has {name}, which belongs to the connection and cannot be set")
+        if not _HEADER_VALUE.fullmatch(text):
+            raise bad_value(f"has a value of {name} with line breaks or characters outside ASCII")
+    return value
+
+
+Source = Annotated[Text, AfterValidator(_source)]
+Destination = Annotated[Text, AfterValidator(_destination)]
+_SOURCE = Field(
+    description="Path to match, with parameters as Vercel and Next.js write them.",
+    examples=["/old/:slug*"],
+)
+
+
+class Redirect(Section):
+    """The visitor is sent elsewhere."""
+
+    source: Source = _SOURCE
+    destination: Destination = Field(
+        description="Path or whole URL; may use the parameters of `source`.",
+        examples=["/new/:slug*"],
+    )
+    status: Literal[301, 302, 303, 307, 308] = Field(
+        308, description="HTTP status. 308 and 301 are permanent: browsers remember them."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _vercel_words(cls, value: Any) -> Any:  # noqa: ANN401 -- sees the value before its type is known
+        """Also take Vercel's `permanent` and `statusCode`."""
+        if not isinstance(value, Mapping):
+            return value
+        table = dict(value)
+        permanent, code = table.pop("permanent", None), table.pop("statusCode", None)
+        if (permanent is not None) + (code is not None) + ("status" in table) > 1:
+            raise bad_value("says its status twice; keep one of status, statusCode and permanent")
+        if permanent is not None and not isinstance(permanent, bool):
+            raise bad_value("has a permanent that is neither true nor false")
+        if permanent is not None:
+            table["status"] = 308 if permanent else 307
+        elif code is not None:
+            table["status"] = code
+        return table
+
+    @model_validator(mode="after")
+    def _leads_elsewhere(self) -> "Redirect":
+        if self.source == self.destination:
+            raise bad_value(f"leads {self.source} to itself")
+        _check_parameters(self.source, self.destination)
+        return self
+
+
+class Rewrite(Section):
+    """The product is asked for another path than the visitor's; the visitor's URL stays."""
+
+    source: Source = _SOURCE
+    destination: Destination = Field(
+        description="Path that the product is asked for; may use the parameters of `source`.",
+        examples=["/api/:path*"],
+    )
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> "Rewrite":
+        if not self.destination.startswith("/"):
+            raise not_supported(
+                f"leads {shown(self.source)} to another host; a rewrite stays inside the product"
+            )
+        _check_parameters(self.source, self.destination)
+        return self
+
+
+class HeaderRule(Section):
+    """Response headers for some paths."""
+
+    source: Source = _SOURCE
+    headers: Annotated[
+        Mapping[str, Text], BeforeValidator(_headers), AfterValidator(_header_table)
+    ] = Field(
+        description="Header name to value; or a list of `{ key, value }` as in vercel.json.",
+        examples=[{"X-Frame-Options": "DENY"}],
+    )
+
+
+class Routes(Section):
+    """Rules for paths. Of two rules with one source the manifest's wins over that of vercel.json."""
+
+    redirects: Annotated[tuple[Redirect, ...], Field(max_length=MOST_ROUTES)] = Field(
+        (), description="Sends visitors elsewhere."
+    )
+    rewrites: Annotated[tuple[Rewrite, ...], Field(max_length=MOST_ROUTES)] = Field(
+        (), description="Asks the product for another path."
+    )
+    headers: Annotated[tuple[HeaderRule, ...], Field(max_length=MOST_ROUTES)] = Field(
+        (), description="Adds headers to answers."
+    )
+
+
+def _check_parameters(source: str, destination: str) -> None:
+    unknown = unknown_parameters(destination, parse_pattern(source))
+    if unknown:
+        raise bad_value(f"has {unknown[0]} in its destination, which its source does not have")

@@ -1,0 +1,280 @@
+"""The tables of a manifest other than processes and routes."""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
+
+from gantry.config.fields import (
+    Command,
+    Count,
+    DurationOf,
+    Flag,
+    FolderInside,
+    Section,
+    SizeOf,
+    Text,
+    VariableName,
+    as_duration,
+    as_size,
+    bad_value,
+    kind_of,
+    label_fault,
+    shown,
+    wrong_type,
+)
+from gantry.config.processes import Cores
+
+Framework = Literal["nextjs", "node", "static", "python", "command"]
+ENVIRONMENTS = ("development", "staging", "production", "preview")
+
+LONGEST_NAME = 40
+_LONGEST_HOST = 253
+_LONGEST_LABEL = 63
+
+
+def _project_name(value: str) -> str:
+    fault = label_fault(value)
+    if fault is not None:
+        raise bad_value(f"is {shown(value)}; {fault}", suggestion=_as_label(value))
+    if len(value) > LONGEST_NAME:
+        raise bad_value(f"has {len(value)} characters; at most {LONGEST_NAME} are possible")
+    if "--" in value:
+        raise bad_value(
+            f"is {shown(value)}; -- separates the parts of Gantry's own host names",
+            suggestion=_as_label(value),
+        )
+    if value == "gantry":
+        raise bad_value("is 'gantry', which is the console's own address; choose another name")
+    return value
+
+
+def _as_label(text: str) -> str:
+    """`My Shop_2` as a name that would do: `my-shop-2`; empty when nothing is left."""
+    kept = "".join(char if char.isascii() and char.isalnum() else "-" for char in text.lower())
+    return "-".join(part for part in kept.split("-") if part)[:LONGEST_NAME].strip("-")
+
+
+def _domain(value: str) -> str:
+    host = value.lower().removesuffix(".")
+    if "://" in host or "/" in host or ":" in host:
+        raise bad_value(
+            f"is {shown(value)}; write the bare name, without scheme, port or path",
+            suggestion=host.split("://")[-1].split("/")[0].split(":")[0],
+        )
+    if host == "localhost" or host.endswith(".localhost"):
+        raise bad_value(f"is {shown(value)}; names below .localhost are given by Gantry itself")
+    labels = host.split(".")
+    too_long = len(host) > _LONGEST_HOST or any(len(label) > _LONGEST_LABEL for label in labels)
+    if too_long or len(labels) < 2 or any(label_fault(label) for label in labels):
+        raise bad_value(f"is {shown(value)}, which is not a host name like 'example.org'")
+    if _is_address(host):
+        raise bad_value(f"is {shown(value)}; an address cannot be a domain")
+    return host
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+Domain = Annotated[Text, AfterValidator(_domain)]
+
+
+class Project(Section):
+    """What the project is called and where its product lies."""
+
+    name: Annotated[Text, AfterValidator(_project_name)] = Field(
+        description="Part of every address: lower-case letters, digits and single hyphens, at most 40 characters.",
+        examples=["smart-sign"],
+    )
+    root: FolderInside = Field(
+        "",
+        description="Folder of the product inside the repository; empty is the top.",
+        examples=["apps/web"],
+    )
+
+
+class Build(Section):
+    """How the artifact is made. A key that is left out follows the framework."""
+
+    framework: Framework | None = Field(
+        None, description="What the product is made with. Left out: Gantry detects it."
+    )
+    install: Command = Field(
+        None, description="Installs dependencies, in a shell.", examples=["npm ci"]
+    )
+    command: Command = Field(
+        None, description="Builds the product, in a shell.", examples=["npm run build"]
+    )
+    output: FolderInside | None = Field(
+        None, description="Folder that the build leaves its result in.", examples=["dist"]
+    )
+    memory_bytes: Annotated[int, SizeOf("64 MB", "1 TB")] = Field(
+        2_000_000_000,
+        alias="memory",
+        description="Most memory that the build may use.",
+        json_schema_extra=as_size,
+    )
+    cpu: Cores = Field(
+        None, description="Most processor cores that the build may use.", examples=[2]
+    )
+    timeout_s: Annotated[float, DurationOf("1s", "6h")] = Field(
+        900.0,
+        alias="timeout",
+        description="A build that takes longer is ended and has failed.",
+        json_schema_extra=as_duration,
+    )
+    env: tuple[VariableName, ...] = Field(
+        (),
+        description="Names of the variables that the build may read. No other variable reaches it, so that "
+        "changing another one makes no new build.",
+        examples=[["NEXT_PUBLIC_API"]],
+    )
+
+
+class Test(Section):
+    """The project's own tests, run after the build and before anything is released."""
+
+    __test__ = False  # not a test of Gantry's
+
+    command: Command = Field(
+        None, description="Runs the tests, in a shell. Left out: none.", examples=["npm test"]
+    )
+    timeout_s: Annotated[float, DurationOf("1s", "6h")] = Field(
+        600.0,
+        alias="timeout",
+        description="Tests that take longer are ended and have failed.",
+        json_schema_extra=as_duration,
+    )
+
+
+class ReleaseCommand(Section):
+    """A command of the new artifact that runs before it gets any traffic: migrations."""
+
+    command: Command = Field(
+        None, description="In a shell. Left out: none.", examples=["node scripts/migrate.mjs"]
+    )
+    timeout_s: Annotated[float, DurationOf("1s", "6h")] = Field(
+        300.0,
+        alias="timeout",
+        description="A command that takes longer is ended and has failed.",
+        json_schema_extra=as_duration,
+    )
+
+
+class RedisService(Section):
+    """A Redis cache of the environment's own."""
+
+    memory_bytes: Annotated[int, SizeOf("8 MB", "256 GB")] = Field(
+        64_000_000,
+        alias="memory",
+        description="Most memory for data; the least recently used keys go first.",
+        json_schema_extra=as_size,
+    )
+
+
+class Services(Section):
+    """Managed dependencies. Each environment gets its own."""
+
+    postgres: Flag = Field(False, description="A Postgres database, as `DATABASE_URL`.")  # noqa: FBT003 -- a default
+    redis: RedisService | None = Field(
+        None, description="A Redis cache, as `REDIS_URL`: `true`, or a table with `memory`."
+    )
+
+    @field_validator("redis", mode="before")
+    @classmethod
+    def _table_or_flag(cls, value: Any) -> Any:  # noqa: ANN401 -- sees the value before its type is known
+        if isinstance(value, bool):
+            return {} if value else None
+        if value is not None and not isinstance(value, Mapping | RedisService):
+            raise wrong_type(f"must be true, false or a table, not {kind_of(value)}")
+        return value
+
+
+class Deploy(Section):
+    """How a new release takes over."""
+
+    strategy: Literal["blue-green"] = Field(
+        "blue-green",
+        description="All traffic moves at once, when every instance of the new release is healthy.",
+    )
+    keep_warm_s: Annotated[float, DurationOf("0s", "7d")] = Field(
+        600.0,
+        alias="keep_warm",
+        description="How long the old release keeps running, for an immediate rollback and for its open pages.",
+        json_schema_extra=as_duration,
+    )
+    keep_releases: Annotated[Count, Ge(1), Le(1000)] = Field(
+        10, description="How many releases can be rolled back to."
+    )
+
+
+class Variables(Section):
+    """Variables of the project. Secrets do not belong here: `gantry env set` keeps them."""
+
+    required: tuple[VariableName, ...] = Field(
+        (),
+        description="A deploy is refused while one of these is not set. `.env.example` adds to them.",
+        examples=[["SESSION_SECRET"]],
+    )
+    optional: tuple[VariableName, ...] = Field(
+        (),
+        description="Not required, whatever `.env.example` says.",
+        examples=[["SENTRY_DSN"]],
+    )
+    plain: Mapping[VariableName, Text] = Field(
+        default_factory=dict,
+        description="Values that anyone may read. `gantry env set` wins over them.",
+        examples=[{"LOG_LEVEL": "info"}],
+    )
+
+
+OVERRIDES = "x-overrides"
+
+
+def _overrides(definition: str, what: str) -> WithJsonSchema:
+    """Shown as the table that it overrides; `gantry.config.schema` turns the mark into a reference."""
+    return WithJsonSchema(
+        {"type": "object", "description": f"Overrides of [{what}] here.", OVERRIDES: definition}
+    )
+
+
+class Environment(Section):
+    """What differs in one environment. Tables are merged key by key; values and lists replace."""
+
+    domains: tuple[Domain, ...] = Field(
+        (),
+        description="Domains of the team's own that lead here.",
+        examples=[["example.org", "www.example.org"]],
+    )
+    branch: Text | None = Field(
+        None, description="Branch whose commits belong here.", examples=["main"]
+    )
+    protected: Flag = Field(
+        False,  # noqa: FBT003 -- a default
+        description="Only those who may administer the project deploy here.",
+    )
+    build: Annotated[Mapping[str, Any], _overrides("Build", "build")] = {}
+    test: Annotated[Mapping[str, Any], _overrides("Test", "test")] = {}
+    release: Annotated[Mapping[str, Any], _overrides("ReleaseCommand", "release")] = {}
+    processes: Annotated[Mapping[str, Any], _overrides("Processes", "processes")] = {}
+    services: Annotated[Mapping[str, Any], _overrides("Services", "services")] = {}
+    deploy: Annotated[Mapping[str, Any], _overrides("Deploy", "deploy")] = {}
+    routes: Annotated[Mapping[str, Any], _overrides("Routes", "routes")] = {}
+    variables: Annotated[Mapping[str, Any], _overrides("Variables", "variables")] = {}
+
+    @property
+    def overrides(self) -> dict[str, Mapping[str, Any]]:
+        """The tables that this environment changes."""
+        own = {"domains", "branch", "protected"}
+        return {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name not in own and getattr(self, name)
+        }

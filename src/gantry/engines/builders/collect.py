@@ -1,0 +1,139 @@
+"""From a finished build to the artifact's folder."""
+
+import os
+import shutil
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+from gantry.engines.builders.failures import BuildFailed
+from gantry.engines.builders.plan import BuildPlan
+from gantry.engines.builders.workspace import inside
+from gantry.kernel.trees import copy_tree, entries, give, link_tree, remove_tree
+from gantry.kernel.units import format_size
+
+_NEVER = (".git", ".next/cache")
+_FOLDER_MODE = 0o755
+
+
+def collect(plan: BuildPlan, work: Path, root: str, target: Path, largest_bytes: int) -> BuildPlan:
+    """Fill `target`; returns the plan with what was found out on the way: how it starts, where its assets are.
+
+    Raises:
+        BuildFailed: `build.no-output`, `build.output-too-large`.
+    """
+    match plan.collect.method:
+        case "next":
+            return _collect_next(plan, work, root, target, largest_bytes)
+        case "folder":
+            _collect_folder(plan, work / root, target, largest_bytes)
+        case "tree":
+            _check_size(work, largest_bytes)
+            link_tree(work, target, owner=None)
+            for name in _NEVER:
+                remove_tree(target / name)
+    return plan
+
+
+def _collect_next(
+    plan: BuildPlan, work: Path, root: str, target: Path, largest_bytes: int
+) -> BuildPlan:
+    product = work / root
+    folder = plan.collect.sources[0]
+    standalone = _existing(product, f"{folder}/standalone")
+    server = _find_server(standalone, root) if standalone is not None else None
+    if standalone is None or server is None:
+        raise BuildFailed(
+            "build.no-output",
+            f"the build wrote no {folder}/standalone/server.js",
+            hint='set output: "standalone" in next.config, and leave distDir as it is',
+        )
+    _check_size(standalone, largest_bytes)
+    copy_tree(standalone, target)
+    home = target / server.parent
+    for source, place in (("public", "public"), (f"{folder}/static", f"{folder}/static")):
+        found = _existing(product, source)
+        if found is not None:
+            _check_size(found, largest_bytes)
+            copy_tree(found, home / place)
+    _drop_links(home / folder / "static")
+    assets = {prefix: (server.parent / name).as_posix() for prefix, name in plan.assets.items()}
+    return replace(plan, web=("node", server.as_posix()), assets=assets)
+
+
+def _find_server(standalone: Path, root: str) -> Path | None:
+    """`server.js`, relative: Next.js repeats the product's place below the folder that it took for the top."""
+    for place in (Path(root) / "server.js", Path("server.js")):
+        if (standalone / place).is_file():
+            return place
+    found = [path for path in standalone.rglob("server.js") if "node_modules" not in path.parts]
+    return min(found, key=lambda path: len(path.parts)).relative_to(standalone) if found else None
+
+
+def _collect_folder(plan: BuildPlan, product: Path, target: Path, largest_bytes: int) -> None:
+    for name in plan.collect.sources:
+        source = _existing(product, name)
+        if source is None or (plan.collect.needs and not (source / plan.collect.needs).is_file()):
+            continue
+        _check_size(source, largest_bytes)
+        copy_tree(source, target)
+        for left_out in ("node_modules", *_NEVER):
+            if name in ("", "."):
+                remove_tree(target / left_out)
+        for folder in plan.assets.values():
+            _drop_links(target / folder)
+        return
+    names = ", ".join(name or "the folder itself" for name in plan.collect.sources)
+    needs = f" with an {plan.collect.needs}" if plan.collect.needs else ""
+    raise BuildFailed(
+        "build.no-output",
+        f"the build left no output: looked for {names}{needs}",
+        hint='set [build] output = "..." in gantry.toml to the folder that the build writes',
+    )
+
+
+def _existing(product: Path, name: str) -> Path | None:
+    place = inside(product, name)
+    return place if place is not None and place.is_dir() else None
+
+
+def _check_size(folder: Path, largest_bytes: int) -> None:
+    size_bytes = sum(entry.size_bytes for entry in entries(folder))
+    if size_bytes > largest_bytes:
+        raise BuildFailed(
+            "build.output-too-large",
+            f"the output has {format_size(size_bytes)}, more than the {format_size(largest_bytes)} that are kept",
+            hint='leave out what is not served: [build] output = "..." in gantry.toml',
+        )
+
+
+def _drop_links(folder: Path) -> None:
+    """Assets are also read outside of the sandbox, where a link could lead anywhere."""
+    for path, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if Path(path, name).is_symlink():
+                Path(path, name).unlink()
+
+
+def set_modes(target: Path, owner: int | None) -> None:
+    """Plain modes and one owner. Files with several names belong to the package store and stay read-only.
+
+    An instance may write below `/app`, into an overlay that is forgotten: so its user must own the folders.
+    """
+    for folder, _, files in os.walk(target):
+        Path(folder).chmod(_FOLDER_MODE)
+        give(Path(folder), owner)
+        for name in files:
+            path = Path(folder, name)
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                path.chmod(0o755 if status.st_mode & stat.S_IXUSR else 0o644)
+                give(path, owner)
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space where `folder` is, or will be."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free

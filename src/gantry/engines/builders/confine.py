@@ -1,0 +1,203 @@
+"""Running one command of a build in the sandbox: limited, masked line by line, and killed whole when its time is up."""
+
+import os
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from gantry.engines.builders.memory import MemoryWatch
+from gantry.engines.runtime import sandbox
+from gantry.engines.runtime.protocol import Limits, Mount, ProcessSpec, Sandbox
+
+_WATCH_S = 0.2
+_LONGEST_LINE_BYTES = 16_384
+# Output that arrives after the command has ended comes from what it left behind; the sandbox ends with it.
+_SETSID_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run.
+
+    Attributes:
+        script: for a shell.
+        cwd: inside the sandbox.
+        deadline_s: on the monotonic clock.
+    """
+
+    script: str
+    cwd: str
+    env: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    network: bool
+    memory_bytes: int | None
+    processes: int | None
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended.
+
+    Attributes:
+        exit_code: 128 + the signal's number when a signal ended it.
+        peak_bytes: the most memory that its processes held at once.
+    """
+
+    exit_code: int
+    timed_out: bool
+    out_of_memory: bool
+    peak_bytes: int
+
+
+def owner() -> int | None:
+    """The user as whom sandboxed programs run, where it is not the present one."""
+    return sandbox.SANDBOX_UID if os.geteuid() == 0 else None
+
+
+def run(command: Command, scratch: Path, write: Callable[[str], None]) -> Ended:
+    """Run `command` to its end.
+
+    Parameters:
+        scratch: a folder of this task.
+        write: gets every line of output, without its end.
+
+    Raises:
+        OSError: the machine refused to start it.
+    """
+    process = subprocess.Popen(
+        # The sandbox reports to descriptor 4; what it reports is not needed here.
+        ("/bin/sh", "-c", 'exec "$@" 4>/dev/null', "sh", *_argv(command, scratch)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={"PATH": _SETSID_PATH, "LANG": "C.UTF-8"},
+        cwd="/",
+    )
+    assert process.stdin is not None and process.stdout is not None, "both are pipes"
+    watch = MemoryWatch(process.pid, command.memory_bytes)
+    with process.stdin as stdin:
+        stdin.write(_script(command).encode())
+    timed_out = _pump(process, process.stdout, command.deadline_s, watch, write)
+    code = process.wait()
+    killed = code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+    return Ended(
+        exit_code=128 - code if code < 0 else code,
+        timed_out=timed_out,
+        out_of_memory=watch.exceeded or (killed and not timed_out and watch.killed_by_kernel()),
+        peak_bytes=watch.peak_bytes,
+    )
+
+
+def _pump(
+    process: subprocess.Popen[bytes],
+    output: IO[bytes],
+    deadline_s: float,
+    watch: MemoryWatch,
+    write: Callable[[str], None],
+) -> bool:
+    """Pass the output on until it ends; whether the command was killed for its time."""
+    lines = _Lines(write)
+    timed_out = False
+    with output, selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while True:
+            now_s = time.monotonic()
+            if now_s > deadline_s:
+                timed_out = True
+            if timed_out or watch.look():
+                process.kill()  # the sandbox dies with it, and everything inside
+            if not selector.select(max(0.0, min(_WATCH_S, deadline_s - now_s))):
+                if process.poll() is not None:
+                    break
+                continue
+            data = os.read(output.fileno(), 65_536)
+            if not data:
+                break
+            lines.feed(data)
+    lines.finish()
+    return timed_out
+
+
+class _Lines:
+    """Cuts a stream into lines, so that a secret is never split between two writes."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        for line in whole:
+            self._emit(line)
+        if len(self._rest) > _LONGEST_LINE_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        if self._rest:
+            self._emit(self._rest)
+        self._rest = b""
+
+    def _emit(self, line: bytes) -> None:
+        # A progress bar overwrites its line; what stays is its last state.
+        text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+        self._write(text)
+
+
+def _argv(command: Command, scratch: Path) -> tuple[str, ...]:
+    spec = ProcessSpec(
+        id="build",
+        argv=("/bin/sh",),
+        env={},
+        cwd=command.cwd,
+        sandbox=Sandbox(mounts=command.mounts),
+        limits=Limits(processes=command.processes),
+    )
+    accounts = scratch / "accounts"
+    sandbox.write_accounts(accounts, "app", owner() or os.getuid(), owner() or os.getgid())
+    offline = () if command.network else ("--unshare-net",)
+    return (*confined(spec, accounts, scratch, offline), "/bin/sh", "-s")
+
+
+def confined(
+    spec: ProcessSpec, accounts: Path, scratch: Path, options: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """What goes before a program that is to run in the sandbox of `spec`, as the sandbox's user.
+
+    Parameters:
+        options: further words for bubblewrap.
+    """
+    assert spec.sandbox is not None, "only sandboxed programs"
+    bwrap, *words = sandbox.command(spec, sandbox.probe(), accounts, scratch)
+    return (bwrap, *options, *words, *_become())
+
+
+def _become() -> tuple[str, ...]:
+    uid = owner()
+    if uid is None:
+        return ()
+    setpriv = shutil.which("setpriv", path=_SETSID_PATH)
+    assert setpriv is not None, "sandbox.probe has looked for it"
+    identity = (f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
+    return (setpriv, *identity, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+
+
+def _script(command: Command) -> str:
+    """Sets the environment and becomes the command. It is read from a pipe: nothing is seen on a command line, and
+    no variable reaches a program that still has root's rights.
+    """
+    lines = ["unset PATH LANG PWD OLDPWD SHLVL"]
+    if command.processes is not None and owner() is None:
+        n = command.processes
+        lines.append(f"ulimit -u {n} 2>/dev/null || ulimit -p {n} 2>/dev/null")
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in command.env.items()]
+    lines += [f"cd {shlex.quote(command.cwd)}"]
+    lines.append(f"exec /bin/sh -c {shlex.quote(command.script)} </dev/null")
+    return "\n".join(lines) + "\n"

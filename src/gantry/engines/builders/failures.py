@@ -1,0 +1,125 @@
+"""What a build that failed says of itself: one code, the lines that matter, and what to do."""
+
+import re
+from collections import deque
+from collections.abc import Iterable
+
+from gantry.engines.builders.confine import Ended
+from gantry.kernel.units import format_duration, format_size
+
+_TAIL_LINES = 20
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_NOISE = re.compile(
+    r"^\s*$|^npm error$|^npm (notice|warn|verbose)|A complete log of this run|^npm error (A |/|errno$|path )"
+    r"|^\s*at .*node:internal|^> |^$",
+)
+_TELLING = re.compile(r"error|cannot|can't|not found|failed|denied|missing|invalid", re.IGNORECASE)
+_LOCK_MISMATCH = (
+    "can only install packages when your package.json and package-lock.json",
+    "`npm ci` can only install with an existing package-lock.json",
+    "ERR_PNPM_OUTDATED_LOCKFILE",
+    "Your lockfile needs to be updated",
+    "The lockfile would have been modified by this install",
+    "The lockfile at `uv.lock` needs to be updated",
+)
+# npm, pnpm and Yarn say which packages differ, among much else.
+_MISMATCHED = re.compile(r"(Missing|Invalid): |specifiers|lock ?file")
+
+
+class BuildFailed(Exception):  # noqa: N818 -- what happened; it ends in an outcome, not in a handler
+    """A build cannot go on.
+
+    Parameters:
+        code, message, hint: of the outcome.
+    """
+
+    def __init__(self, code: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class Tail:
+    """The last lines of a command's output, bounded."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=400)
+
+    def add(self, line: str) -> None:
+        self._lines.append(_ANSI.sub("", line).rstrip()[:500])
+
+    def relevant(self) -> list[str]:
+        """The last lines without noise."""
+        return [line for line in self._lines if not _NOISE.search(line)][-_TAIL_LINES:]
+
+    def matching(self, pattern: re.Pattern[str]) -> list[str]:
+        """The last lines that contain a match."""
+        return [line for line in self._lines if pattern.search(line)][-_TAIL_LINES:]
+
+    def contains(self, texts: Iterable[str]) -> bool:
+        """Whether some line contains one of `texts`."""
+        return any(text in line for line in self._lines for text in texts)
+
+
+def explain(
+    phase: str, label: str, ended: Ended, tail: Tail, *, memory_bytes: int | None, timeout_s: float
+) -> BuildFailed:
+    """Why a phase failed. Phases other than `install` and `test` count as building."""
+    area = "test" if phase == "test" else "build"
+    if ended.out_of_memory:
+        limit = "" if memory_bytes is None else f" of {format_size(memory_bytes)}"
+        return BuildFailed(
+            f"{area}.out-of-memory",
+            f"{label} used more memory than its limit{limit} (at most {format_size(ended.peak_bytes)} were seen)",
+            hint=f'raise it in gantry.toml: [build] memory = "{_more(memory_bytes)}"',
+        )
+    if ended.timed_out:
+        return BuildFailed(
+            f"{area}.timeout",
+            f"{label} did not end within {format_duration(timeout_s)}",
+            hint=f"the log shows where it stands; [{area}] timeout in gantry.toml gives it longer",
+        )
+    lines = tail.relevant()
+    if phase == "install":
+        return _explain_install(label, ended, tail, lines)
+    if phase == "test":
+        return BuildFailed(
+            "test.failed",
+            _message(f"the tests failed: {label} exited with {ended.exit_code}", lines),
+            hint="mend the test or the code and deploy again; what serves now is untouched",
+        )
+    return BuildFailed(
+        "build.command-failed",
+        _message(f"{label} exited with {ended.exit_code}", lines),
+        hint=f"run it on your machine: {label}",
+    )
+
+
+def _explain_install(label: str, ended: Ended, tail: Tail, lines: list[str]) -> BuildFailed:
+    if tail.contains(_LOCK_MISMATCH):
+        manager = label.split(maxsplit=1)[0]
+        command = {"pnpm": "pnpm install", "yarn": "yarn install", "python": "uv lock"}
+        return BuildFailed(
+            "build.lock-mismatch",
+            _message(
+                "the lock file does not fit the declared packages", tail.matching(_MISMATCHED)
+            ),
+            hint=f"{command.get(manager, 'npm install')}, then commit the lock file",
+        )
+    return BuildFailed(
+        "build.install-failed",
+        _message(f"{label} exited with {ended.exit_code}", lines),
+        hint="run it on your machine; for private packages set the token: gantry env set NPM_TOKEN=...",
+    )
+
+
+def _message(what: str, lines: list[str]) -> str:
+    telling = next((line for line in lines if _TELLING.search(line)), lines[-1] if lines else "")
+    first = f"{what}: {telling.strip()[:200]}" if telling else f"{what}, without a word"
+    return "\n".join([first, *lines]) if len(lines) > 1 else first
+
+
+def _more(memory_bytes: int | None) -> str:
+    doubled = 2 * (memory_bytes or 1_000_000_000)
+    return f"{max(1, round(doubled / 1_000_000_000))} GB"

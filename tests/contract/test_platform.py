@@ -1,0 +1,88 @@
+"""What commands need of the machine: the fake and the real platform keep the same promises."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gantry.app.local import LocalPlatform
+from gantry.cli.fake import FakePlatform
+from gantry.cli.platform import Platform
+from gantry.kernel.errors import ConflictError
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.real)])
+def platform(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Platform]:
+    if request.param == "fake":
+        yield FakePlatform(home=tmp_path / "home")
+        return
+    monkeypatch.setenv("GANTRY_HOME", str(tmp_path / "home"))
+    for name, port in zip(("GANTRY_HTTP_PORT", "GANTRY_HTTPS_PORT"), free_ports(2), strict=True):
+        monkeypatch.setenv(name, str(port))
+    real = LocalPlatform()
+    yield real
+    real.stop(lambda _: None)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "gantry.toml").write_text('[project]\nname = "site"\n')
+    (folder / "index.html").write_text("hello")
+    (folder / ".env").write_text("SECRET=1")
+    return folder
+
+
+def test_a_tree_has_one_digest_and_can_be_sent_twice(platform: Platform, folder: Path) -> None:
+    packed = platform.pack(folder)
+    assert packed.digest == platform.pack(folder).digest
+    assert len(packed.digest) == 64
+    assert packed.files == 2
+    assert b"".join(packed.open()) == b"".join(packed.open()) != b""
+
+
+def test_secrets_are_left_out_and_said_to_be(platform: Platform, folder: Path) -> None:
+    packed = platform.pack(folder)
+    assert any(name.startswith(".env") for name in packed.left_out)
+    (folder / ".env").write_text("SECRET=2")
+    assert platform.pack(folder).digest == packed.digest
+    (folder / "index.html").write_text("other")
+    assert platform.pack(folder).digest != packed.digest
+
+
+def test_detection_gives_reasons(platform: Platform, folder: Path) -> None:
+    found = platform.detect(folder)
+    assert found.framework
+    assert found.reasons
+
+
+def test_doctor_changes_nothing_and_says_how_to_mend(platform: Platform) -> None:
+    findings = platform.doctor()
+    assert findings
+    assert all(finding.mend for finding in findings if finding.state == "bad")
+    assert not platform.settings().home.exists()
+
+
+def test_start_and_stop(platform: Platform) -> None:
+    said: list[str] = []
+    platform.start(said.append)
+    assert said
+    assert platform.api_token()
+    with pytest.raises(ConflictError) as caught:
+        platform.start(said.append)
+    assert caught.value.code == "control.running"
+    platform.stop(said.append)
+    platform.stop(said.append)  # nothing runs: no error
+    platform.start(said.append)  # and everything comes back

@@ -1,0 +1,58 @@
+"""What a failed build says."""
+
+import pytest
+
+from gantry.engines.builders.confine import Ended
+from gantry.engines.builders.failures import Tail, explain
+
+_EUSAGE = """npm error code EUSAGE
+npm error
+npm error `npm ci` can only install packages when your package.json and package-lock.json or npm-shrinkwrap.json are in sync.
+npm error Missing: ms@2.1.3 from lock file
+npm error A complete log of this run can be found in: /home/gantry/.npm/_logs/x.log"""
+_TYPES = "\x1b[31mFailed to compile.\x1b[0m\n\n./app/page.tsx:3:7\nType error: Type 'string' is not assignable to type 'number'."
+
+
+def _explain(phase: str, output: str, ended: Ended) -> tuple[str, str, str]:
+    tail = Tail()
+    for line in output.splitlines():
+        tail.add(line)
+    failure = explain(phase, "next build", ended, tail, memory_bytes=512_000_000, timeout_s=90)
+    return failure.code, failure.message, failure.hint
+
+
+def _ended(code: int = 1, *, timed_out: bool = False, out_of_memory: bool = False) -> Ended:
+    return Ended(code, timed_out, out_of_memory, peak_bytes=530_000_000)
+
+
+@pytest.mark.parametrize(
+    ("phase", "output", "ended", "code", "says", "hint"),
+    [
+        ("install", _EUSAGE, _ended(), "build.lock-mismatch", "Missing: ms@2.1.3", "npm install"),
+        ("install", "ERR_PNPM_OUTDATED_LOCKFILE  Cannot install", _ended(), "build.lock-mismatch", "lock file", ""),
+        ("install", "npm error 404 Not Found - @own/ui", _ended(), "build.install-failed", "@own/ui", "NPM_TOKEN"),
+        ("build", _TYPES, _ended(), "build.command-failed", "./app/page.tsx:3:7", "next build"),
+        ("build", "", _ended(3), "build.command-failed", "exited with 3, without a word", ""),
+        ("build", "x", _ended(137, out_of_memory=True), "build.out-of-memory", "512.0 MB", 'memory = "1 GB"'),
+        ("build", "x", _ended(137, timed_out=True), "build.timeout", "1 min 30 s", "[build] timeout"),
+        ("test", "1 failing", _ended(), "test.failed", "1 failing", "untouched"),
+        ("test", "x", _ended(137, timed_out=True), "test.timeout", "1 min 30 s", "[test] timeout"),
+        ("prune", "npm error EACCES", _ended(), "build.command-failed", "EACCES", ""),
+    ],
+)  # fmt: skip
+def test_a_failure_is_told_with_what_matters(
+    phase: str, output: str, ended: Ended, code: str, says: str, hint: str
+) -> None:
+    found, message, advice = _explain(phase, output, ended)
+    assert found == code
+    assert says in message
+    assert hint in advice
+    assert "\x1b" not in message
+    assert "A complete log" not in message
+
+
+def test_only_the_last_lines_are_told() -> None:
+    output = "\n".join(f"line {number}" for number in range(1000)) + "\nError: it broke"
+    _, message, _ = _explain("build", output, _ended())
+    assert message.splitlines()[0] == "next build exited with 1: Error: it broke"
+    assert len(message.splitlines()) == 21

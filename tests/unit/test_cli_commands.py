@@ -1,0 +1,411 @@
+"""Commands against a fake platform and a fake control plane: output, errors, exit codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gantry.cli.platform import Finding
+from gantry.kernel.errors import (
+    AccessError,
+    ConflictError,
+    GantryError,
+    IntegrityError,
+    PermanentError,
+    TransientError,
+    UserError,
+)
+from gantry.wire import shapes
+from tests.support.cli import MANIFEST, Bench
+from tests.support.fake_api import SITE, FakeApi, deploy, failed, story_of_failure, story_of_success
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    (tmp_path / "gantry.toml").write_text(MANIFEST)
+    (tmp_path / "page.html").write_text("hello")
+    (tmp_path / ".env").write_text("SECRET=1")
+    return Bench(tmp_path)
+
+
+def asked(bench: Bench, method: str) -> list[tuple[str, Any]]:
+    return [(path, body) for verb, path, body in bench.api.asked if verb == method]
+
+
+def test_deploy_uploads_follows_and_prints_the_address(bench: Bench) -> None:
+    done = bench.run("deploy")
+    assert done.code == 0
+    assert done.out == f"{SITE}\n"
+    assert "left out .env" in done.err
+    assert "Deploying smart-sign to production · 3f2a91c Add announcements" in done.err
+    assert "build    running" in done.err
+    assert "Release 3 is live in production after 15.0 s" in done.err
+    assert len(bench.api.sources) == 1
+    (path, body), *_ = asked(bench, "POST")
+    assert path == "/projects/smart-sign/environments/production/deploys"
+    assert body["source_digest"] in bench.api.sources
+    assert body["commit"]["sha"] == "3f2a91c0ffee"
+
+
+def test_an_unchanged_tree_is_not_uploaded_again(bench: Bench) -> None:
+    bench.run("deploy")
+    again = bench.run("deploy", "--to", "staging")
+    assert "already uploaded" in again.err
+    assert len(asked(bench, "PUT")) == 1
+    assert asked(bench, "POST")[-1][0].endswith("/environments/staging/deploys")
+
+
+def test_deploy_as_json_prints_one_document(bench: Bench) -> None:
+    done = bench.run("deploy", "--json")
+    assert shapes.DeployBody.model_validate_json(done.out).state == "succeeded"
+
+
+def test_a_failed_deploy_shows_the_last_lines_and_the_error(bench: Bench) -> None:
+    bench.api.story = list(story_of_failure())
+    done = bench.run("deploy")
+    assert done.code == PermanentError.exit_code
+    assert done.out == ""
+    assert "last lines of build:\n  line 11\n" in done.err
+    assert "line 10\n" not in done.err
+    assert "error[build.command-failed]: npm run build ended with exit code 1" in done.err
+    assert "Nothing has changed for visitors." in done.err
+
+
+def test_a_failed_deploy_as_json(bench: Bench) -> None:
+    bench.api.story = list(story_of_failure())
+    done = bench.run("deploy", "--json")
+    assert done.code == PermanentError.exit_code
+    body = shapes.DeployBody.model_validate_json(done.out)
+    assert body.error is not None
+    assert body.error.code == "build.command-failed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("user", 2), ("transient", 3), ("integrity", 4), ("cancelled", 130)]
+)
+def test_the_exit_code_is_that_of_the_deploy_s_error(bench: Bench, kind: Any, code: int) -> None:
+    error = shapes.ErrorBody(kind=kind, code="a.b", message="m")
+    ended = deploy("cancelled" if kind == "cancelled" else "failed", error=error)
+    bench.api.story = [shapes.DeployEvent(event="end", deploy=ended)]
+    assert bench.run("deploy").code == code
+
+
+def test_a_cancelled_deploy_without_an_error(bench: Bench) -> None:
+    bench.api.story = [shapes.DeployEvent(event="end", deploy=deploy("cancelled"))]
+    done = bench.run("deploy")
+    assert (done.code, "error[deploy.cancelled]" in done.err) == (130, True)
+
+
+def test_a_broken_stream_is_joined_again(bench: Bench) -> None:
+    story = story_of_success()
+    bench.api.story = [*story[:2], httpx.ReadError("the control plane was restarted"), *story[2:]]
+    done = bench.run("deploy")
+    assert done.code == 0
+    assert "does not answer; the deploy goes on" in done.err
+    assert done.err.count("build    running") == 1
+
+
+def test_a_control_plane_that_stays_away(bench: Bench) -> None:
+    class Gone(FakeApi):
+        def handle(self, method: str, target: str, body: bytes) -> Any:
+            if target.endswith("/events"):
+                raise httpx.ConnectError("refused")
+            return super().handle(method, target, body)
+
+    bench.api = Gone()
+    bench.clock_moves = True
+    done = bench.run("deploy")
+    assert done.code == TransientError.exit_code
+    assert "error[control.down]" in done.err
+    assert "deploy dep-7kq2m9xw4t may go on" in done.err
+
+
+def test_ctrl_c_leaves_the_deploy_running(bench: Bench) -> None:
+    bench.api.story = [*story_of_success()[:2], KeyboardInterrupt()]
+    done = bench.run("deploy")
+    assert done.code == 130
+    assert "deploy dep-7kq2m9xw4t goes on" in done.err
+    assert "gantry cancel dep-7kq2m9xw4t" in done.err
+    assert not any(path.endswith("/cancel") for path, _ in asked(bench, "POST"))
+
+
+def test_detach(bench: Bench) -> None:
+    done = bench.run("deploy", "--detach")
+    assert (done.code, done.out) == (0, "dep-7kq2m9xw4t\n")
+
+
+def test_deploy_cancel(bench: Bench) -> None:
+    assert bench.run("deploy", "--cancel").code == 0
+    assert asked(bench, "POST") == [("/deploys/dep-7kq2m9xw4t/cancel", 0)]
+    bench.api.first = failed()
+    done = bench.run("deploy", "--cancel")
+    assert (done.code, "error[deploy.none-running]" in done.err) == (2, True)
+
+
+def test_promote_and_rollback(bench: Bench) -> None:
+    assert bench.run("promote").code == 0
+    assert bench.run("rollback", "--release", "2", "--to", "staging").code == 0
+    bodies = [(path, body) for path, body in asked(bench, "POST")]
+    assert bodies == [
+        ("/projects/smart-sign/environments/production/promote", {"from_environment": "staging"}),
+        ("/projects/smart-sign/environments/staging/rollback", {"to_release": 2}),
+    ]
+
+
+def test_a_folder_without_a_manifest(bench: Bench, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = bench.run("deploy", str(empty))
+    assert done.code == 2
+    assert "error[project.no-manifest]" in done.err
+    assert f"hint   gantry init {empty}" in done.err
+
+
+def test_every_fault_of_the_manifest_is_told_before_anything_is_sent(
+    bench: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "gantry.toml").write_text(
+        '[project]\nname = "Smart Sign"\n[biuld]\n[processes.web]\nmemory = "lots"\n'
+    )
+    for command in ("deploy", "plan"):
+        done = bench.run(command)
+        assert done.code == 2
+        assert "gantry.toml:2" in done.err
+        assert "biuld" in done.err
+        assert "lots" in done.err
+    assert bench.api.asked == []
+
+
+def test_the_nearest_manifest_above_is_found(bench: Bench, tmp_path: Path) -> None:
+    bench.cwd = tmp_path / "app" / "pages"
+    bench.cwd.mkdir(parents=True)
+    assert bench.run("releases").code == 0
+    assert asked(bench, "GET")[0][0].startswith("/projects/smart-sign/")
+
+
+@pytest.mark.parametrize("text", ["[project", '[project]\nname = ""', "", "project = 3", "\xff"])
+def test_a_manifest_without_a_name(bench: Bench, tmp_path: Path, text: str) -> None:
+    (tmp_path / "gantry.toml").write_text(text, encoding="latin-1")
+    done = bench.run("releases")
+    assert (done.code, "error[project.no-name]" in done.err) == (2, True)
+    assert bench.run("releases", "--project", "shop").code == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UserError("a.b", "m", hint="do this", where="there"),
+        ConflictError("a.b", "m", hint="do this", where="there"),
+        AccessError("a.b", "m", hint="do this", where="there"),
+        TransientError("a.b", "m", hint="do this", where="there"),
+        PermanentError("a.b", "m", hint="do this", where="there"),
+        IntegrityError("a.b", "m", hint="do this", where="there"),
+    ],
+)
+def test_errors_are_shown_the_same_way_everywhere(bench: Bench, error: GantryError) -> None:
+    bench.api.refusals["GET /status"] = error
+    done = bench.run("status")
+    assert done.code == error.exit_code
+    assert done.out == ""
+    assert done.err == "error[a.b]: m\n  where  there\n  hint   do this\n"
+    as_json = bench.run("status", "--json")
+    assert as_json.code == error.exit_code
+    assert json.loads(as_json.out) == {"error": error.as_dict()}
+    assert as_json.err == done.err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("status",),
+        ("releases",),
+        ("audit",),
+        ("plan",),
+        ("logs",),
+        ("env", "list"),
+        ("token", "list"),
+        ("version",),
+        ("doctor",),
+        ("token", "create", "ci"),
+        ("cancel", "dep-1"),
+        ("env", "set", "A=1"),
+    ],
+)
+def test_json_is_one_document_on_standard_output(bench: Bench, argv: tuple[str, ...]) -> None:
+    done = bench.run(*argv, "--json")
+    assert done.code == 0
+    json.loads(done.out)
+
+
+def test_up_says_where_to_go(bench: Bench) -> None:
+    done = bench.run("up")
+    assert done.code == 0
+    assert "starting the edge" in done.err
+    assert "https://gantry.localhost:8443" in done.err
+    again = bench.run("up")
+    assert again.code == 0
+    assert "runs already" in again.err
+
+
+def test_up_in_the_foreground(bench: Bench) -> None:
+    bench.run("up", "--foreground")
+    assert bench.platform.done == ["serve"]
+
+
+def test_up_that_fails(bench: Bench) -> None:
+    bench.platform.failures["start"] = UserError("port.taken", "port 8080 is used")
+    done = bench.run("up")
+    assert (done.code, "error[port.taken]" in done.err) == (2, True)
+
+
+def test_down(bench: Bench) -> None:
+    assert bench.run("down").code == 0
+    assert bench.platform.done == ["stop"]
+
+
+def test_doctor_ends_with_1_when_something_is_bad(bench: Bench) -> None:
+    bench.platform.findings = (
+        Finding("python", "ok", "3.11.7"),
+        Finding("memory", "warn", "only 1 GB", "add memory"),
+        Finding("port 8443", "bad", "used by nginx", "export GANTRY_HTTPS_PORT=9443"),
+    )
+    done = bench.run("doctor")
+    assert done.code == 1
+    assert "✗ port 8443  used by nginx\n    mend  export GANTRY_HTTPS_PORT=9443" in done.out
+
+
+def test_env_set_takes_values_from_everywhere(bench: Bench) -> None:
+    assert bench.run("env", "set", "A=1", "URL=a=b", "KEY", "-", stdin="s3cret\n").code == 0
+    assert asked(bench, "PATCH")[0][1] == {
+        "set": {"A": "1", "URL": "a=b", "KEY": "s3cret"},
+        "unset": [],
+    }
+    missing = bench.run("env", "set", "KEY")
+    assert (missing.code, "error[env.no-value]" in missing.err) == (2, True)
+    assert "error[env.twice]" in bench.run("env", "set", "A=1", "A=2").err
+    assert "error[env.empty]" in bench.run("env", "set", "A", "-").err
+
+
+def test_env_values_are_never_shown(bench: Bench) -> None:
+    done = bench.run("env", "set", "KEY=s3cret-value")
+    assert "s3cret-value" not in done.out + done.err
+
+
+def test_env_unset_and_import(bench: Bench, tmp_path: Path) -> None:
+    assert bench.run("env", "unset", "SESSION_SECRET").code == 0
+    (tmp_path / "vars.env").write_text("A=1\nB='two words'\n# no\n")
+    assert bench.run("env", "import", str(tmp_path / "vars.env")).code == 0
+    assert asked(bench, "PATCH")[-1][1]["set"] == {"A": "1", "B": "two words"}
+    (tmp_path / "none.env").write_text("# nothing\n")
+    assert "error[env.empty]" in bench.run("env", "import", str(tmp_path / "none.env")).err
+
+
+def test_logs_are_labelled_and_filtered(bench: Bench) -> None:
+    done = bench.run("logs")
+    assert "web.0 r3 │ ready on :31001\n" in done.out
+    assert "ins-8wq1z │ job done\n" in done.out
+    assert "no instance in production" in Bench(bench.cwd, api=_without_logs()).run("logs").err
+
+
+def test_following_logs_survives_a_restart_and_ends_with_ctrl_c(bench: Bench) -> None:
+    bench.api.log_breaks = [httpx.ReadError("restart"), KeyboardInterrupt()]
+    done = bench.run("logs", "-f", "--tail", "5")
+    assert done.code == 0
+    assert "the connection broke off; asking again" in done.err
+    assert done.out.count("web.0 r3 │ ready on :31001\n") == 2
+
+
+def test_following_logs_gives_up_when_nobody_answers(bench: Bench) -> None:
+    bench.api.refusals["GET /projects/smart-sign/environments"] = TransientError("a.b", "m")
+    assert bench.run("logs", "-f").code == 3
+
+
+def _without_logs() -> FakeApi:
+    class Silent(FakeApi):
+        def _logs(self, follow: bool) -> Any:
+            return 200, [b"[]"]
+
+    return Silent()
+
+
+def test_destroy_asks_for_the_name(bench: Bench) -> None:
+    refused = bench.run("destroy", "-e", "staging", stdin="smart-sign\n")
+    assert (refused.code, "error[destroy.not-confirmed]" in refused.err) == (2, True)
+    assert asked(bench, "DELETE") == []
+    assert bench.run("destroy", "-e", "staging", stdin="smart-sign/staging\n").code == 0
+    assert bench.run("destroy", "--yes").code == 0
+    assert [path for path, _ in asked(bench, "DELETE")] == [
+        "/projects/smart-sign/environments/staging",
+        "/projects/smart-sign",
+    ]
+
+
+def test_a_question_without_an_answer_is_an_interruption(bench: Bench) -> None:
+    assert bench.run("destroy").code == 130
+    assert asked(bench, "DELETE") == []
+
+
+def test_open_prints_addresses(bench: Bench) -> None:
+    assert bench.run("open", "--print").out == f"{SITE}\n"
+    assert bench.run("open", "--console", "--print").out.endswith("/login?token=once\n")
+    done = bench.run("open", "--print", "-e", "staging")
+    assert (done.code, "error[environment.unknown]" in done.err) == (2, True)
+
+
+def test_a_token_is_alone_on_standard_output(bench: Bench) -> None:
+    assert bench.run("token", "create", "ci", "--role", "viewer").out == "gt-secret\n"
+    assert bench.run("token", "revoke", "0123456789ab").code == 0
+
+
+def test_a_plan_that_is_blocked_ends_with_2(bench: Bench) -> None:
+    assert bench.run("plan").code == 0
+    blocker = shapes.ErrorBody(kind="user", code="variable.missing", message="lacks A")
+    bench.api.plan = bench.api.plan.model_copy(update={"blockers": (blocker,)})
+    done = bench.run("plan")
+    assert (done.code, "error[variable.missing]" in done.err) == (2, True)
+
+
+def test_version_also_without_a_control_plane(bench: Bench) -> None:
+    bench.api.refusals["GET /health"] = TransientError("control.down", "m")
+    done = bench.run("version")
+    assert (done.code, "does not answer" in done.out) == (0, True)
+
+
+def test_typing_mistakes_are_answered_with_what_was_meant(bench: Bench) -> None:
+    done = bench.run("depoly")
+    assert done.code == 2
+    assert "Did you mean" in done.err
+    assert "deploy" in done.err
+    assert "--detach" in bench.run("deploy", "--detatch").err
+    assert "error[cli.usage]" in bench.run("rollback", "--release", "zero").err
+    assert bench.run().code == 2
+
+
+def test_a_defect_is_one_sentence_and_a_log_file(bench: Bench) -> None:
+    bench.platform.failures["doctor"] = ZeroDivisionError("oops")  # type: ignore[assignment]
+    done = bench.run("doctor")
+    assert done.code == 1
+    assert "error[cli.unexpected]" in done.err
+    assert "Traceback" not in done.err
+    assert "ZeroDivisionError" in (bench.platform.home / "cli.log").read_text()
+
+
+def test_init_writes_a_manifest_and_says_why(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "My Shop!"
+    folder.mkdir()
+    (folder / ".env.example").write_text("SESSION_SECRET=\nLOG_LEVEL=info\n")
+    done = bench.run("init", str(folder))
+    assert done.code == 0
+    assert "because package.json depends on next 16.4.0" in done.err
+    assert "SESSION_SECRET" in done.err
+    assert 'name = "my-shop"' in (folder / "gantry.toml").read_text()
+    again = bench.run("init", str(folder))
+    assert (again.code, "error[init.exists]" in again.err) == (2, True)
+    assert bench.run("init", str(folder), "--force").code == 0
+    assert 'name = "shop"' in bench.run("init", str(folder), "--print", "--name", "shop").out
+
+
+def test_schema_is_json(bench: Bench) -> None:
+    assert "project" in json.loads(bench.run("schema").out)["properties"]

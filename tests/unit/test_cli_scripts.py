@@ -1,0 +1,107 @@
+"""The scripts that people run first: finding Python, steps that fail, locks without addresses."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SCRIPTS = ROOT / "scripts"
+
+
+def sh(*argv: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(each) for each in argv],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def program(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_python_that_is_new_enough_is_found(tmp_path: Path) -> None:
+    # The first on PATH is too old, a later name is good; the path has a space.
+    folder = tmp_path / "my tools"
+    program(folder, "python3", "echo Python 3.9.2; exit 1")
+    good = program(folder, "python3.12", f'exec "{sys.executable}" "$@"')
+    done = sh(SCRIPTS / "find-python", PATH=f"{folder}:/usr/bin:/bin")
+    assert (done.returncode, done.stdout.strip()) == (0, str(good))
+
+
+def test_python_can_be_named(tmp_path: Path) -> None:
+    good = program(tmp_path, "mine", f'exec "{sys.executable}" "$@"')
+    assert sh(SCRIPTS / "find-python", PYTHON=str(good)).stdout.strip() == str(good)
+
+
+def test_no_python_that_is_new_enough_is_a_clear_message(tmp_path: Path) -> None:
+    for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14", "python", "uv"):
+        program(tmp_path, name, "echo Python 3.9.2; exit 1")
+    done = sh(SCRIPTS / "find-python", PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert done.returncode == 2
+    assert "needs Python 3.11.4 or newer; this machine has" in done.stderr
+    assert "apt-get install python3" in done.stderr
+
+
+STEP = """
+import sys; sys.path.insert(0, {steps!r})
+from running import step, StepError
+try:
+    step("try it", [sys.executable, "-c", {program!r}])
+except StepError as error:
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "shown"),
+    [
+        ("print('quiet')", 0, "✓ try it"),
+        ("print('why'); raise SystemExit(3)", 7, "| why"),
+    ],
+)
+def test_a_step_shows_its_output_when_it_fails(text: str, code: int, shown: str) -> None:
+    source = STEP.format(steps=str(SCRIPTS / "steps"), program=text)
+    done = sh(sys.executable, "-c", source)
+    assert (done.returncode, shown in done.stdout) == (code, True)
+    assert ("quiet" in done.stdout) is False
+    for log in re.findall(r"whole output  (\S+)", done.stdout):
+        Path(log).unlink()
+
+
+def test_ci_runs_what_people_run() -> None:
+    assert 'exec "$(dirname -- "$0")/../scripts/test" "$@"' in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("name", ["find-python", "demo", "test", "lock", "generate-docs"])
+def test_scripts_are_executable_and_parse(name: str) -> None:
+    assert os.access(SCRIPTS / name, os.X_OK)
+    assert sh("sh", "-n", SCRIPTS / name).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_locks_pin_every_version_and_name_no_address(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert "://" not in text
+    for block in re.split(r"\n(?=\S)", text.strip()):
+        assert "==" in block, block
+        assert "--hash=sha256:" in block, block
+
+
+def test_the_locks_agree_and_cover_what_the_project_needs() -> None:
+    run, dev = (
+        dict(re.findall(r"^([a-z0-9-]+)(?:\[[^]]*\])?==(\S+)", (ROOT / name).read_text(), re.M))
+        for name in ("requirements.lock", "requirements-dev.lock")
+    )
+    assert run.items() <= dev.items()
+    text = (ROOT / "pyproject.toml").read_text().split("[project.scripts]")[0]
+    for name in re.findall(r'^  "([a-z0-9-]+)(?:\[\w+\])?[><=]', text, re.M):
+        assert name in run, f"run scripts/lock: {name} is not locked"

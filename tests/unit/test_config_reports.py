@@ -1,0 +1,56 @@
+"""Broken manifests and the exact reports that they get."""
+
+from pathlib import Path
+
+import pytest
+
+from gantry.config.load import ManifestError, load_manifest
+from gantry.kernel.errors import UserError
+from tests.support.config import GOLDEN, assert_golden
+
+CASES = sorted((GOLDEN / "reports").glob("*.toml"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_every_fault_of_a_file_is_in_one_report(case: Path) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(case.read_bytes())
+    error = caught.value
+    codes = "\n".join(sorted({fault.code for fault in error.faults}))
+    assert_golden(case.with_suffix(".txt"), f"{error.message}\n\n{codes}\n")
+
+
+def test_there_are_many_cases() -> None:
+    assert len(CASES) >= 25
+
+
+def test_a_report_is_a_users_error_with_a_place_and_a_command() -> None:
+    with pytest.raises(UserError) as caught:
+        load_manifest('[project]\nname = "shop"\nnam = 1\n')
+    assert caught.value.as_dict() == {
+        "kind": "user",
+        "code": "manifest.invalid",
+        "message": "gantry.toml:3: project.nam: unknown key; did you mean 'name'?",
+        "hint": "mend the lines above, then check again with: gantry plan",
+        "where": "gantry.toml:3",
+    }
+
+
+def test_faults_of_all_three_files_are_in_one_report() -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(
+            b'[project]\nname = "Shop"\n',
+            vercel=b'{"redirects": [\n{"source": "a", "destination": "/b"}]}',
+            env_example=b"A=1\nwhat is this\n",
+        )
+    assert [(fault.file, fault.line, fault.code) for fault in caught.value.faults] == [
+        (".env.example", 2, "manifest.syntax"),
+        ("gantry.toml", 2, "manifest.bad-value"),
+        ("vercel.json", 2, "manifest.bad-value"),
+    ]
+
+
+def test_a_file_that_is_too_large_is_not_read() -> None:
+    with pytest.raises(ManifestError, match="at most 262144 are possible"):
+        load_manifest(b"#" * 262_145)
+    assert load_manifest(b'[project]\nname="a"\n#' + b"x" * 262_000).project.name == "a"
