@@ -241,4 +241,5 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         assert refused.returncode == 2
         assert "edge.port-taken" in refused.stderr
         assert str(first.https_port) in refused.stderr
+        wait_until(lambda: not _processes_of(second), what="a half start leaves nothing behind:")
         assert "GANTRY_HTTPS_PORT" in refused.stderr

@@ -47,7 +47,7 @@ def test_no_python_that_is_new_enough_is_a_clear_message(tmp_path: Path) -> None
         program(tmp_path, name, "echo Python 3.9.2; exit 1")
     done = sh(SCRIPTS / "find-python", PATH=f"{tmp_path}:/usr/bin:/bin")
     assert done.returncode == 2
-    assert "needs Python 3.11.4 or newer; this machine has" in done.stderr
+    assert "needs Python 3.11 or newer; this machine has" in done.stderr
     assert "apt-get install python3" in done.stderr
 
 

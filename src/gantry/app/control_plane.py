@@ -64,8 +64,16 @@ class ControlPlane:
             lock.release()
 
     async def _run(self, engines: Engines) -> None:
+        adopted = await _any_engine_runs(engines)
         try:
             await self._start(engines)
+        except BaseException:
+            await self._cleanups.aclose()
+            if not adopted:
+                # A half start leaves nothing behind; engines that ran before go on serving.
+                await engines.stop()
+            raise
+        try:
             self._progress("ready")
             await self._stop.wait()
         finally:
@@ -203,6 +211,14 @@ class _Server(uvicorn.Server):
         """Take no more requests, and wait for those that run, at most 3 s."""
         self.should_exit = True
         await self._ended.wait()
+
+
+async def _any_engine_runs(engines: Engines) -> bool:
+    statuses = await engines.runtime.statuses()
+    return any(
+        engines.is_engine(key) and status.state is ProcessState.RUNNING
+        for key, status in statuses.items()
+    )
 
 
 async def _any_runs(engines: Engines, ids: list[str]) -> bool:

@@ -136,7 +136,7 @@ class Reconciler:
             defect = PermanentError(
                 "internal.error",
                 f"Gantry itself failed in the step {deploy.step}",
-                hint="the control plane's log has the details: gantry logs --control-plane",
+                hint="control.log in GANTRY_HOME has the details; please report it",
             )
             await self._fail(deploy, defect, world)
         finally:
