@@ -4,6 +4,7 @@ scripts/test           everything
 scripts/test --fast    the unit tests only
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -54,6 +55,8 @@ def install_system_packages() -> None:
     apt = shutil.which("apt-get")
     if missing and apt is not None and os.geteuid() == 0:
         env = environment(DEBIAN_FRONTEND="noninteractive")
+        with contextlib.suppress(StepError):  # said below, for each package
+            step("look up packages", [apt, "update", "-q"], env=env)
         for name in missing:
             try:
                 step(

@@ -107,6 +107,10 @@ class Machine:
         """Somebody's SIGKILL."""
         self._end(self.processes[process_id], SIGKILL)
 
+    def finish(self, process_id: str) -> None:
+        """A process ends well."""
+        self._end(self.processes[process_id], 0)
+
     def reboot(self) -> None:
         """Everything that ran is gone without an exit status."""
         self.edge_runs = False
@@ -310,7 +314,14 @@ class SimEdge:
 class SimProber:
     machine: Machine
 
-    async def get(self, url: str, *, host: str = "", timeout_s: float = 5.0) -> ProbeResult:
+    async def get(
+        self,
+        url: str,
+        *,
+        host: str = "",
+        timeout_s: float = 5.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> ProbeResult:
         path = "/" + url.split("/", 3)[3] if url.count("/") > 2 else "/"
         if url.startswith("http://"):
             port = int(url.removeprefix("http://127.0.0.1:").partition("/")[0])

@@ -125,6 +125,7 @@ class Platform:
         self.variables = VariableService(state, projects, box, clock)
         provider = ServiceProvider(state, SimDatabases(machine), SimCaches(), box, clock, self.ids)
         launcher = Launcher(state, self.workshop, provider, self.variables, NAMING)
+        self.launcher = launcher
         preparer = Preparer(
             state, self.sources, self.workshop, self.variables, box, clock, self.ids
         )

@@ -128,7 +128,14 @@ class MemoryProber:
         self.answers: dict[str, ProbeResult] = {}
         self.asked: list[tuple[str, str]] = []
 
-    async def get(self, url: str, *, host: str = "", timeout_s: float = 5.0) -> ProbeResult:
+    async def get(
+        self,
+        url: str,
+        *,
+        host: str = "",
+        timeout_s: float = 5.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> ProbeResult:
         self.asked.append((url, host))
         return self.answers.get(host, ProbeResult(0, 0.01, error="connection refused"))
 

@@ -309,7 +309,7 @@ async def test_assets_that_npm_cannot_fetch_are_only_a_warning(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(assets, "VENDOR", tmp_path / "vendor")
-    assert not await assets.ensure_assets(("/bin/sh", "-c", "echo no network; exit 1", "npm"))
+    assert not await assets.ensure_assets(("/bin/sh", "-c", "echo no network; exit 1", "npm"), {})
     assert "no network" in caplog.text
     assert not (tmp_path / "vendor").exists()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from gantry.app.cleanup import Cleanups
-from gantry.app.engines import Engines, make_engines
+from gantry.app.engines import Engines, make_engines, npm_argv, npm_environment
 from gantry.app.lock import HomeLock
 from gantry.app.operator import OperatorToken
 from gantry.app.wiring import Wired, wire
@@ -22,6 +22,7 @@ from gantry.kernel.errors import PermanentError
 from gantry.kernel.tasks import TaskSet
 from gantry.web.app import create_app
 from gantry.web.assets import ensure_assets
+from gantry.web.console.render import assets_changed
 
 _log = logging.getLogger(__name__)
 # From SIGTERM to SIGKILL when the whole platform ends.
@@ -101,9 +102,9 @@ class ControlPlane:
         )
         self._progress("starting the edge")
         await engines.edge.start()
-        self._progress("preparing the console")
-        await ensure_assets(engines.npm)
         await self._serve(wired, tasks)
+        # From npm, so it may take a while; until then the console is plainer.
+        tasks.spawn(_fetch_assets(), name="console assets")
 
     def _prepare_folders(self) -> None:
         paths = self._settings.paths
@@ -211,6 +212,11 @@ class _Server(uvicorn.Server):
         """Take no more requests, and wait for those that run, at most 3 s."""
         self.should_exit = True
         await self._ended.wait()
+
+
+async def _fetch_assets() -> None:
+    if await ensure_assets(npm_argv(), npm_environment()):
+        assets_changed()
 
 
 async def _any_engine_runs(engines: Engines) -> bool:

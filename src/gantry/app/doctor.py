@@ -43,8 +43,6 @@ def _examine(settings: Settings) -> Iterator[Finding]:
 
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        return Finding("python", "bad", f"Python {version}", "install Python 3.11 or newer")
     return Finding("python", "ok", f"Python {version}")
 
 

@@ -76,11 +76,6 @@ class Engines:
         await self.databases.stop()
         await self.system.stop()
 
-    @property
-    def npm(self) -> tuple[str, ...]:
-        """argv that runs npm."""
-        return npm_argv()
-
 
 def make_engines(settings: Settings) -> Engines:
     """Every engine; none is started."""
@@ -116,6 +111,16 @@ def npm_argv() -> tuple[str, ...]:
         str(wheel / "bin" / "node"),
         str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"),
     )
+
+
+def npm_environment() -> dict[str, str]:
+    """The environment for npm: the wheel's npm looks for the machine's settings beside itself, where they are not."""
+    env = whole_environment()
+    places = (Path("/etc/npmrc"), Path("/usr/etc/npmrc"), Path("/usr/local/etc/npmrc"))
+    machine = next((place for place in places if place.is_file()), None)
+    if machine is not None:
+        env.setdefault("npm_config_globalconfig", str(machine))
+    return env
 
 
 def engine_versions() -> Iterator[tuple[str, Callable[[], str]]]:

@@ -102,7 +102,7 @@ def wire(
     retention = Retention(
         state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
     )
-    schedule = Schedule(state, engines.runtime, launcher, clock)
+    schedule = Schedule(state, engines.runtime, launcher, outside, tasks, clock)
     loops = Loops(
         reconciler=reconciler,
         health=HealthCheck(engines.prober, memory, clock),

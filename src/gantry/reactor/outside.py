@@ -1,9 +1,10 @@
 """Asks the platform's own public port, as a visitor would."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gantry.engines.probes.protocol import Prober
+from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.features.deploys.decide import Smoke
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
@@ -30,6 +31,17 @@ class Outside:
             timeout_s=_REACHED_TIMEOUT_S,
         )
         return result.headers.get(RELEASE_HEADER, "")
+
+    async def call(
+        self, environment: Environment, path: str, *, headers: Mapping[str, str], timeout_s: float
+    ) -> ProbeResult:
+        """GET a path of the environment's address."""
+        return await self.prober.get(
+            f"https://127.0.0.1:{self.naming.https_port}{path}",
+            host=self.naming.environment_host(environment),
+            timeout_s=timeout_s,
+            headers=headers,
+        )
 
     async def smoke(self, project: str, release: Release) -> Smoke:
         """Ask every smoke path of the release at its own address."""

@@ -16,6 +16,8 @@ from gantry.features.projects import queries as projects
 from gantry.features.releases import queries as releases
 from gantry.features.releases.reading import manifest_of
 from gantry.kernel.clock import Clock
+from gantry.kernel.tasks import TaskSet
+from gantry.reactor.outside import Outside
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +33,10 @@ class Schedule:
     state: State
     runtime: Runtime
     launcher: Launcher
+    outside: Outside
+    tasks: TaskSet
     clock: Clock
+    _calls: set[Run] = field(default_factory=set)
     _looked_at: datetime | None = None
     _queued: tuple[Due, ...] = field(default=())
 
@@ -43,10 +48,10 @@ class Schedule:
         statuses = await self.runtime.statuses()
         async with self.state.transaction() as session:
             runs = await queries.list_running(session)
+        running = [run for run in runs if run in self._calls or _still_runs(run, statuses)]
         for run in runs:
-            if not _still_runs(run, statuses):
+            if run not in running:
                 await self._record_end(run, statuses.get(run.process_id))
-        running = [run for run in runs if _still_runs(run, statuses)]
         due = self._queued + tuple(
             Due(wanted, moment)
             for wanted in await self._wanted()
@@ -72,6 +77,7 @@ class Schedule:
                             release=release.id,
                             cron=name,
                             command=cron.command or "",
+                            path=cron.path or "",
                             schedule=cron.schedule,
                             overlap=cron.overlap,
                             timeout_s=cron.timeout_s,
@@ -79,10 +85,34 @@ class Schedule:
                     )
         return tuple(wanted)
 
+    async def _call(self, run: Run, wanted: Wanted) -> None:
+        """Ask the path of the environment's own address, as Vercel's crons do."""
+        try:
+            launch = await self.launcher.prepare(wanted.release)
+            secret = launch.variables.get("CRON_SECRET", "")
+            answer = await self.outside.call(
+                launch.environment,
+                wanted.path,
+                headers={"authorization": f"Bearer {secret}"} if secret else {},
+                timeout_s=wanted.timeout_s,
+            )
+            async with self.state.transaction() as session:
+                await queries.set_ended(
+                    session,
+                    run,
+                    succeeded=200 <= answer.status < 300,
+                    detail=answer.error or f"status {answer.status}",
+                    at=self.clock.now(),
+                )
+        finally:
+            self._calls.discard(run)
+
     async def _record_end(self, run: Run, status: ProcessStatus | None) -> None:
         code = status.exit_code if status is not None else None
-        timed_out = status is not None and status.timed_out
-        detail = "timed out" if timed_out else f"exited with {code}"
+        if status is None:
+            detail = "was lost when the control plane ended"
+        else:
+            detail = "timed out" if status.timed_out else f"exited with {code}"
         async with self.state.transaction() as session:
             await queries.set_ended(
                 session, run, succeeded=code == 0, detail=detail, at=self.clock.now()
@@ -101,6 +131,10 @@ class Schedule:
         async with self.state.transaction() as session:
             claimed = await queries.claim(session, run, skipped=step.skipped, at=self.clock.now())
         if not claimed or step.skipped:
+            return
+        if wanted.path:
+            self._calls.add(run)
+            self.tasks.spawn(self._call(run, wanted), name=run.process_id)
             return
         spec = await self.launcher.for_command(
             wanted.release, run.process_id, wanted.command, timeout_s=wanted.timeout_s

@@ -9,6 +9,7 @@ import hashlib
 import logging
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -37,11 +38,12 @@ ICONS = (
 )  # fmt: skip
 
 
-async def ensure_assets(npm: tuple[str, ...]) -> bool:
+async def ensure_assets(npm: tuple[str, ...], env: Mapping[str, str]) -> bool:
     """Make sure that the assets of the present lock file are there.
 
     Parameters:
         npm: argv that runs npm, such as `(node, npm-cli.js)`.
+        env: its environment.
 
     Returns:
         Whether they are; when npm fails, its last words are logged as a warning and nothing is changed.
@@ -53,7 +55,7 @@ async def ensure_assets(npm: tuple[str, ...]) -> bool:
         work = Path(folder)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(WEB / name, work / name)
-        if not await _install(npm, work):
+        if not await _install(npm, env, work):
             return False
         await asyncio.to_thread(_copy, work / "node_modules", wanted)
     return True
@@ -69,7 +71,7 @@ def _stamped(wanted: str) -> bool:
     return stamp.is_file() and stamp.read_text() == wanted
 
 
-async def _install(npm: tuple[str, ...], work: Path) -> bool:
+async def _install(npm: tuple[str, ...], env: Mapping[str, str], work: Path) -> bool:
     process = await asyncio.create_subprocess_exec(
         *npm,
         "ci",
@@ -78,6 +80,7 @@ async def _install(npm: tuple[str, ...], work: Path) -> bool:
         "--no-fund",
         "--loglevel=error",
         cwd=work,
+        env=dict(env),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

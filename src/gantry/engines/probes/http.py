@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,14 @@ class HttpProber:
         self._context: ssl.SSLContext | None = None
         self._context_of = ""
 
-    async def get(self, url: str, *, host: str = "", timeout_s: float = 5.0) -> ProbeResult:
+    async def get(
+        self,
+        url: str,
+        *,
+        host: str = "",
+        timeout_s: float = 5.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> ProbeResult:
         """See `Prober.get`."""
         began_s = self._clock.monotonic_s()
 
@@ -43,14 +50,14 @@ class HttpProber:
                 body=body.decode(errors="replace"),
             )
 
-        headers = {**_HEADERS, "host": host} if host else _HEADERS
+        sent = {**_HEADERS, **(headers or {}), **({"host": host} if host else {})}
         extensions = {"sni_hostname": host} if host else {}
         transport = httpx.AsyncHTTPTransport(verify=self._trust() if url[:6] == "https:" else False)
         try:
             async with (
                 asyncio.timeout(timeout_s),
                 httpx.AsyncClient(transport=transport, timeout=timeout_s) as client,
-                client.stream("GET", url, headers=headers, extensions=extensions) as answer,
+                client.stream("GET", url, headers=sent, extensions=extensions) as answer,
             ):
                 body = b""
                 async for chunk in answer.aiter_raw():

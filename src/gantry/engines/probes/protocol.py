@@ -26,8 +26,15 @@ class ProbeResult:
 class Prober(Protocol):
     """Sends single requests and never raises for what the other side does."""
 
-    async def get(self, url: str, *, host: str = "", timeout_s: float = 5.0) -> ProbeResult:
-        """GET `url`. `host` replaces the Host header and the TLS server name, so that the machine's own public port
+    async def get(
+        self,
+        url: str,
+        *,
+        host: str = "",
+        timeout_s: float = 5.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> ProbeResult:
+        """GET `url`, with `headers` beside the usual ones. `host` replaces the Host header and the TLS server name, so that the machine's own public port
         can be asked for any site. Redirects are not followed. Certificates are verified against the local
         authority and the system's.
         """

@@ -13,6 +13,8 @@ class Wanted:
     """A scheduled command of a live release.
 
     Attributes:
+        command: run as a process of the release; empty when `path` is asked instead.
+        path: asked of the environment's own address, with `CRON_SECRET` as bearer token.
         overlap: what happens when a run is due while the one before still runs.
     """
 
@@ -20,6 +22,7 @@ class Wanted:
     release: str
     cron: str
     command: str
+    path: str
     schedule: str
     overlap: Overlap
     timeout_s: float

@@ -78,6 +78,12 @@ def static(name: str) -> str:
     return f"/static/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
 
 
+def assets_changed() -> None:
+    """Read icons and static files anew: they were fetched after pages had been rendered without them."""
+    icon.cache_clear()
+    static.cache_clear()
+
+
 def has_static(name: str) -> bool:
     """Whether a vendored file is there."""
     return (STATIC / name).is_file()
