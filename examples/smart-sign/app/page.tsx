@@ -19,7 +19,7 @@ export default async function Home() {
       </header>
       <h1 className={styles.claim}>What is on in your building, where everybody walks past.</h1>
       <p className={styles.lead}>
-        Communities post announcements; the screens in their lobbies show them within a second, and keep showing them when
+        Communities post announcements; the screens in their lobbies show them at once, and keep showing them when
         the network is gone.
       </p>
       <h2 className={styles.heading}>Communities</h2>

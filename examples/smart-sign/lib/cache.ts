@@ -11,6 +11,8 @@ import { shared } from './shared.ts';
 
 const PREFIX = 'smart-sign:1:';
 const ANSWER_MS = 150;
+/** After an answer that did not come in time, nobody asks for so long. */
+const PAUSE_MS = 5_000;
 
 type Client = ReturnType<typeof connect>;
 
@@ -39,27 +41,34 @@ function connect(url: string) {
   return client;
 }
 
-function readyClient(): Client | null {
-  const url = env.redisUrl();
-  if (url === null) return null;
-  const { client } = shared('cache', () => {
-    try {
-      return { client: connect(url) };
-    } catch (error) {
-      log('error', 'REDIS_URL cannot be used; going on without a cache', { reason: reason(error) });
-      return { client: null };
-    }
-  });
-  return client?.isReady ? client : null;
+interface State {
+  client: Client | null;
+  pausedUntil: number;
+}
+
+function makeState(url: string): State {
+  try {
+    return { client: connect(url), pausedUntil: 0 };
+  } catch (error) {
+    log('error', 'REDIS_URL cannot be used; going on without a cache', { reason: reason(error) });
+    return { client: null, pausedUntil: 0 };
+  }
 }
 
 /** The answer, or undefined when there is none in time. */
 async function attempt<T>(work: (client: Client) => Promise<T>): Promise<T | undefined> {
-  const client = readyClient();
-  if (!client) return undefined;
+  const url = env.redisUrl();
+  if (url === null) return undefined;
+  const state = shared('cache', () => makeState(url));
+  const { client } = state;
+  if (!client?.isReady || Date.now() < state.pausedUntil) return undefined;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ANSWER_MS);
+    timer = setTimeout(() => {
+      state.pausedUntil = Date.now() + PAUSE_MS;
+      log('warn', 'the cache is slow; asking the database', { pause_ms: PAUSE_MS });
+      resolve(undefined);
+    }, ANSWER_MS);
   });
   try {
     // A command that fails after the deadline must not become an unhandled rejection.

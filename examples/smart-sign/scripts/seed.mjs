@@ -52,7 +52,7 @@ const COMMUNITIES = [
         type: 'urgent',
         visibility: 'draft',
         title: 'Water is off on floors 3 to 6',
-        body: 'Ready for the next time the plumber calls: make it public and every screen shows it within a second.',
+        body: 'Ready for the next time the plumber calls: make it public and every screen shows it at once.',
         expiresIn: 90 * DAY,
       },
     ],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { clockText, dateText, fromLocal, isNight, isTimezone, momentText, toLocal } from '../lib/time.ts';
+import { clockText, dateText, fromLocal, isNight, momentText, toLocal } from '../lib/time.ts';
 
 const utc = (text: string) => Date.parse(text);
 
@@ -33,11 +33,6 @@ describe('wall clock times', () => {
       assert.equal(fromLocal(text, 'UTC'), null, text);
     }
   });
-});
-
-test('timezones', () => {
-  assert.ok(isTimezone('Europe/Berlin'));
-  assert.ok(!isTimezone('Mars/Olympus'));
 });
 
 test('texts of the display', () => {

@@ -1,5 +1,6 @@
 import type { Metadata } from 'next';
 import { notFound } from 'next/navigation';
+import { cache } from 'react';
 import { isSlug } from '@/lib/announcement';
 import { env } from '@/lib/env';
 import { announcementsForPage, findCommunity } from '@/lib/store';
@@ -8,9 +9,12 @@ import type { Theme } from './use-theme';
 
 export const dynamic = 'force-dynamic';
 
+// The title and the page ask for the same community: once per request is enough.
+const communityOf = cache(async (slug: string) => (isSlug(slug) ? findCommunity(slug) : null));
+
 export async function generateMetadata({ params }: PageProps<'/d/[org]'>): Promise<Metadata> {
   const { org } = await params;
-  const community = isSlug(org) ? await findCommunity(org) : null;
+  const community = await communityOf(org);
   return { title: community?.name ?? 'Not found' };
 }
 
@@ -19,7 +23,7 @@ const themeOf = (value: unknown): Theme =>
 
 export default async function DisplayPage({ params, searchParams }: PageProps<'/d/[org]'>) {
   const { org } = await params;
-  const community = isSlug(org) ? await findCommunity(org) : null;
+  const community = await communityOf(org);
   if (!community) notFound();
   return (
     <Display

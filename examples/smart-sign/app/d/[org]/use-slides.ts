@@ -23,9 +23,8 @@ export function useSlides(items: Announcement[], now: number, paused: boolean): 
   const [cursor, setCursor] = useState<Cursor>({ id: null, position: 0, turn: 0 });
 
   const fresh = rotation(items, now);
-  // The clock ticks every second, but the slides change only with the announcements.
+  // The clock ticks every second, but the slides change only with the announcements: the key stands for them.
   const key = fresh.map((slide) => `${slide.id} ${slide.updatedAt}`).join('|');
-  // eslint-disable-next-line react-hooks/exhaustive-deps -- key stands for fresh
   const slides = useMemo(() => fresh, [key]);
 
   const index = relocate(slides, cursor.id, cursor.position);
