@@ -109,11 +109,16 @@ def test_completion_in_a_shell(home: Path) -> None:
     assert "rollback" in done.stdout
 
 
+def _heeds_ctrl_c() -> None:
+    """A test run in the background of a shell has SIGINT ignored, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_in_a_pipe_detaches(home: Path, api: FakeApi) -> None:
     api.pause_s = 0.3
     with subprocess.Popen(
         gantry("deploy"), env=environment(home), cwd=home.parent, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_heeds_ctrl_c,
     ) as child:  # fmt: skip
         assert child.stderr is not None
         for line in child.stderr:
@@ -131,6 +136,7 @@ def test_a_terminal_gets_the_live_view_and_the_question(home: Path, api: FakeApi
     child = subprocess.Popen(
         gantry("deploy"), env=environment(home), cwd=home.parent,
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=_heeds_ctrl_c,
     )  # fmt: skip
     os.close(theirs)
     try:

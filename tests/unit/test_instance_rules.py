@@ -136,6 +136,14 @@ def test_one_that_was_told_to_end_is_not_taken_back_but_made_anew() -> None:
     assert decide([want()], [], []) == (rules.Create("r-1", "web", 0, True),)
 
 
+def test_streams_that_outstay_their_deadline_are_told_by_making_the_instance_anew() -> None:
+    old = instance(started_at=at(0), healthy_at=at(1))
+    fresh = instance(started_at=at(61), healthy_at=at(62))
+    renewing = want(renew_before=at(60))
+    assert decide([renewing], [old], [running()]) == (rules.Terminate(old),)
+    assert decide([renewing], [fresh], [running()]) == ()
+
+
 def test_a_settled_platform_needs_nothing() -> None:
     fine = instance(started_at=at(0), healthy_at=at(1))
     assert decide([want()], [fine], [running()], {"i-1": Health(True)}) == ()

@@ -15,6 +15,7 @@ from gantry.engines.builders.protocol import Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.caches.protocol import CacheServers
 from gantry.engines.caches.redis import RedisServers
+from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions
 from gantry.engines.certificates.local import LocalAuthority
 from gantry.engines.certificates.protocol import Authority
 from gantry.engines.databases.postgres import DATA, SYSTEM, PostgresServer
@@ -82,6 +83,8 @@ def make_engines(settings: Settings) -> Engines:
     clock, ids, paths = SystemClock(), SystemIds(), settings.paths
     runtime = ProcessRuntime(paths, clock)
     local = LocalAuthority(paths.keys / "ca", settings.domain, clock)
+    options = AcmeOptions(settings.acme_directory, settings.acme_email, settings.acme_ca)
+    acme = AcmeAuthority(options, paths.keys / "acme-account.key")
     return Engines(
         runtime=runtime,
         edge=EnvoyEdge(settings, runtime, clock),
@@ -90,7 +93,7 @@ def make_engines(settings: Settings) -> Engines:
         caches=RedisServers(paths=paths, runtime=runtime, clock=clock),
         workshop=make_workshop(settings),
         sources=FolderSourceStore(paths.sources),
-        authorities={"local": local},
+        authorities={"local": local, "acme": acme},
         prober=HttpProber(lambda: local.root_file, clock),
         box=AgeBox(paths.keys / "age.key"),
         ports=RandomPorts(random.SystemRandom()),

@@ -11,7 +11,7 @@ from gantry.kernel.errors import UserError
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _START = re.compile(r"[ \t]*(?:export[ \t]+)?([^=\n#]*?)[ \t]*=[ \t]*")
 _QUOTED = {
-    '"': re.compile(r'"((?:\\[\s\S]|[^"\\])*+)"'),
+    '"': re.compile(r'"((?:\\[\s\S]|[^"\\])*)"'),
     "'": re.compile(r"'([^']*+)'"),
     "`": re.compile(r"`([^`]*+)`"),
 }

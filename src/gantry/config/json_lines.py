@@ -5,7 +5,7 @@ import re
 
 from gantry.config.toml_lines import KeyPath
 
-_TOKEN = re.compile(r'\n|[{}\[\],:]|"(?:\\.|[^"\\])*+"|[^\s{}\[\],:"]++')
+_TOKEN = re.compile(r'\n|[{}\[\],:]|"(?:\\.|[^"\\])*"|[^\s{}\[\],:"]++')
 
 
 def json_lines(text: str) -> dict[KeyPath, int]:

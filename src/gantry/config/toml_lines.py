@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 KeyPath = tuple[str | int, ...]
 
-_BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*+")
+# Groups are not repeated possessively: Python before 3.11.5 then misses matches (gh-106052).
+_BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*+")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]++")
 _STRING = re.compile(
-    r'"""(?:\\[\s\S]|[^"\\]|"(?!""))*+"{3,5}'
-    r"|'''(?:[^']|'(?!''))*+'{3,5}"
-    r'|"(?:\\.|[^"\\\n])*+"'
+    r'"""(?:\\[\s\S]|[^"\\]|"(?!""))*"{3,5}'
+    r"|'''(?:[^']|'(?!''))*'{3,5}"
+    r'|"(?:\\.|[^"\\\n])*"'
     r"|'[^'\n]*+'"
 )
 _SCALAR = re.compile(r"[^,\]}#\n]++")

@@ -23,7 +23,11 @@ def instance_wants(world: World) -> tuple[Want, ...]:
         want
         for release in world.releases.values()
         for want in wants_of(
-            release, live=world.environments[release.environment].live_release == release.id
+            release,
+            live=world.environments[release.environment].live_release == release.id,
+            now=world.now,
+            busy=release.id in world.edge.backends
+            and world.edge.backends[release.id].active_requests > 0,
         )
     )
 

@@ -95,7 +95,7 @@ def decide(
         filled.add((instance.release, instance.process, instance.slot))
         want = by_kind.get((instance.release, instance.process))
         process = processes.get(instance.id)
-        if want is None or instance.slot >= want.count or instance.stopping_since is not None:
+        if want is None or _must_go(instance, want):
             action = _stop(instance, process, want, now)
         else:
             action = _keep(instance, process, health.get(instance.id), want, now)
@@ -111,6 +111,13 @@ def decide(
 def back_off_s(failures: int) -> float:
     """Seconds to wait before the next start, after `failures` ends in a row that were its own fault."""
     return 0.0 if failures <= 1 else min(_LONGEST_BACK_OFF_S, 0.5 * 2.0 ** (failures - 2))
+
+
+def _must_go(instance: Instance, want: Want) -> bool:
+    if instance.slot >= want.count or instance.stopping_since is not None:
+        return True
+    started_at, renew_before = instance.started_at, want.renew_before
+    return started_at is not None and renew_before is not None and started_at < renew_before
 
 
 def _stop(

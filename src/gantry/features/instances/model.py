@@ -45,6 +45,8 @@ class Want:
         probed: it has a port, and is healthy when it answers there; else it is healthy when it stays up.
         start_deadline_s: it must be healthy this long after its start.
         terminate_s: from SIGTERM to SIGKILL.
+        renew_before: instances that were started before this moment are ended and made anew, so that streams that
+            are open on them are told to go elsewhere.
     """
 
     release: str
@@ -53,6 +55,7 @@ class Want:
     probed: bool
     start_deadline_s: float
     terminate_s: float
+    renew_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
