@@ -1,8 +1,8 @@
 """What people and machines do wrong: one clear message with a code, nothing lost, nothing left behind."""
 
 import os
-import shutil
-import subprocess
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,7 +87,8 @@ def test_a_corrupt_artifact_is_never_started(platform: Platform, project: Path) 
     write_project(project, note="second")
     platform.run("deploy", str(project))
     (release,) = [one for one in platform.json("releases", "--project", "small") if one["live"]]
-    os.kill(platform.control_pid(), 15)
+    os.kill(platform.control_pid(), signal.SIGKILL)
+    time.sleep(0.2)
     artifacts = platform.home / "artifacts"
     damaged = [path for path in artifacts.rglob("server.mjs") if "second" in path.read_text()]
     assert len(damaged) == 1
@@ -99,28 +100,3 @@ def test_a_corrupt_artifact_is_never_started(platform: Platform, project: Path) 
     platform.run("deploy", str(project))
     again = [one for one in platform.json("releases", "--project", "small") if one["live"]]
     assert again[0]["build"] != release["build"]
-
-
-@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("mount"), reason="mounts a small disk")
-def test_a_full_disk_is_named_and_costs_no_request(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2600M", "none", disk], check=True)
-    try:
-        with fresh_platform(GANTRY_HOME=str(disk / "home")) as platform:
-            platform.home = disk / "home"
-            folder = write_project(tmp_path / "small")
-            platform.run("deploy", str(folder))
-            filler = disk / "filler"
-            with filler.open("wb") as file:
-                file.truncate(0)
-                free = shutil.disk_usage(disk).free
-                os.posix_fallocate(file.fileno(), 0, free - 500_000_000)
-            write_project(folder, note="next")
-            said = refused(platform, "build.low-disk", "deploy", str(folder))
-            assert "free" in said
-            filler.unlink()
-            platform.run("deploy", str(folder))
-            platform.run("down")
-    finally:
-        subprocess.run(["umount", disk], check=True)

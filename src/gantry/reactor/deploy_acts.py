@@ -159,6 +159,7 @@ class DeployActs:
             async with self.state.transaction() as session:
                 await builds.set_failed(session, build.id, error.as_dict(), at=now)
             raise error
+        ready = task == "test" or not parse_manifest(deploy.manifest).test.command
         async with self.state.transaction() as session:
             if task == "test":
                 await builds.set_ready(session, build.id)
@@ -171,9 +172,12 @@ class DeployActs:
                     artifact=(artifact.digest, artifact.framework, artifact.size_bytes),
                     reasons=artifact.reasons,
                     phases=outcome.phases,
-                    ready=artifact.tested or not parse_manifest(deploy.manifest).test.command,
+                    ready=ready,
                     at=now,
                 )
+        if ready:
+            # The tests were the last to need the folder of the build.
+            await self.workshop.discard(build.id)
 
     async def _interrupted(self, task_id: str, task: decide.Task, world: World) -> PermanentError:
         process = world.processes.get(task_id)
