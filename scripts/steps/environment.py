@@ -44,12 +44,15 @@ def _wanted(*, dev: bool) -> str:
 
 
 def _make() -> None:
-    if PYTHON.exists() and _is_ours():
+    uv = shutil.which("uv")
+    # uv makes environments without pip: one that it made cannot be added to once uv is gone.
+    if PYTHON.exists() and _is_ours() and (uv is not None or (VENV / "bin" / "pip").exists()):
         return
     if VENV.exists():
-        say("  .venv was made elsewhere or by another Python; it is made anew")
+        say(
+            "  .venv was made elsewhere, by another Python or by a tool that is gone; it is made anew"
+        )
         shutil.rmtree(VENV)
-    uv = shutil.which("uv")
     if uv is not None:
         step("make .venv", [uv, "venv", "--python", sys.executable, str(VENV)], env=environment())
         return

@@ -14,8 +14,10 @@ from cryptography import x509
 
 from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions
 from gantry.engines.certificates.local import LocalAuthority
+from gantry.engines.edge.protocol import Certificate, EdgeConfig
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import TransientError, UserError
+from tests.support.edge import lab
 
 pytestmark = [
     pytest.mark.real,
@@ -136,6 +138,27 @@ async def test_a_certificate_is_issued_and_the_account_is_found_again(
                 tmp_path / "chain.pem", tmp_path / "leaf.key"
             )
     assert (tmp_path / "account.key").stat().st_mode & 0o077 == 0
+
+
+async def test_the_edge_answers_challenges_and_serves_what_was_issued(
+    pebble: Pebble, tmp_path: Path
+) -> None:
+    hosts = ("shop.example.test", "www.shop.example.test")
+    options = AcmeOptions(pebble.directory, "", pebble.ca_file)
+    authority = AcmeAuthority(options, tmp_path / "account.key")
+    async with lab(http_port=pebble.http_port) as edge:
+        await edge.edge.start()
+
+        async def publish(answers: Mapping[str, str]) -> None:
+            await edge.edge.apply(EdgeConfig(acme_challenges=answers))
+
+        issued = await authority.issue(hosts, publish)
+        local = await edge.certificate("a.localhost")
+        real = Certificate(hosts[0], hosts, issued.chain_pem, issued.key_pem)
+        await edge.edge.apply(EdgeConfig(certificates=(local, real)))
+        for name in hosts:
+            assert await edge.served_certificate(name) in issued.chain_pem
+        assert await edge.served_certificate("a.localhost") in local.chain_pem
 
 
 async def test_an_unanswered_challenge_is_refused_with_the_authority_s_words(

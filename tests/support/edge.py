@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from gantry.config.settings import Settings
 from gantry.engines.certificates.local import LocalAuthority
 from gantry.engines.edge.envoy import EnvoyEdge
@@ -94,8 +96,20 @@ class Lab:
         url = f"https://127.0.0.1:{self.settings.https_port}{path}"
         return await self.prober.get(url, host=host, timeout_s=10)
 
+    async def served_certificate(self, host: str) -> str:
+        """The certificate, PEM, that a visitor of `host` is shown."""
+        anything = ssl.create_default_context()
+        anything.check_hostname, anything.verify_mode = False, ssl.CERT_NONE
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", self.settings.https_port, ssl=anything, server_hostname=host
+        )
+        shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        return ssl.DER_cert_to_PEM_cert(shown)
+
     def context(self) -> ssl.SSLContext:
         """What trusts the local authority."""
+        self.authority.root()
         return ssl.create_default_context(cafile=str(self.authority.root_file))
 
     async def until_healthy(self, *backends: str, healthy: int = 1) -> None:
@@ -122,11 +136,11 @@ def config(
 
 
 @asynccontextmanager
-async def lab() -> AsyncIterator[Lab]:
+async def lab(http_port: int = 0) -> AsyncIterator[Lab]:
     """A lab on free ports, ended and deleted afterwards."""
     home = Path(tempfile.mkdtemp(prefix="gantry-edge-"))
-    http_port, https_port = free_ports(2)
-    settings = Settings(home=home, http_port=http_port, https_port=https_port)
+    free, https_port = free_ports(2)
+    settings = Settings(home=home, http_port=http_port or free, https_port=https_port)
     settings.paths.run.mkdir(parents=True)
     clock = SystemClock()
     runtime = ProcessRuntime(settings.paths, clock)
@@ -147,6 +161,15 @@ async def lab() -> AsyncIterator[Lab]:
             for one in made.instances:
                 await one.kill()
         shutil.rmtree(home, ignore_errors=True)
+
+
+class ToThisMachine(httpx.AsyncHTTPTransport):
+    """Every name leads to 127.0.0.1, whatever the machine's resolver says."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "sni_hostname": request.url.host}
+        request.url = request.url.copy_with(host="127.0.0.1")
+        return await super().handle_async_request(request)
 
 
 async def _publish_nothing(_challenges: object) -> None:

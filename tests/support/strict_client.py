@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+_SLOTS_PER_S = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -36,7 +38,9 @@ class Tally:
 
     Attributes:
         releases: release -> responses that it gave.
-        last_seen_s: release -> monotonic time of its last response.
+        first_seen_s, last_seen_s: release -> monotonic time of the begin of its first request and of the end of its
+            last response.
+        durations: tenths of a millisecond -> requests that took so long.
     """
 
     requests: int = 0
@@ -44,8 +48,44 @@ class Tally:
     reconnects: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     releases: dict[str, int] = field(default_factory=dict)
+    first_seen_s: dict[str, float] = field(default_factory=dict)
     last_seen_s: dict[str, float] = field(default_factory=dict)
+    durations: dict[int, int] = field(default_factory=dict)
     slowest_s: float = 0.0
+
+    def answered(self, release: str, began_s: float, ended_s: float) -> None:
+        """Count a whole response."""
+        self.requests += 1
+        took_s = ended_s - began_s
+        self.slowest_s = max(self.slowest_s, took_s)
+        slot = int(took_s * _SLOTS_PER_S)
+        self.durations[slot] = self.durations.get(slot, 0) + 1
+        self.releases[release] = self.releases.get(release, 0) + 1
+        self.first_seen_s.setdefault(release, began_s)
+        self.last_seen_s[release] = ended_s
+
+    def percentile_s(self, share: float) -> float:
+        """The duration that `share` (0 to 1) of the requests did not exceed, to a tenth of a millisecond."""
+        left = share * self.requests
+        for slot in sorted(self.durations):
+            left -= self.durations[slot]
+            if left <= 0:
+                return (slot + 1) / _SLOTS_PER_S
+        return 0.0
+
+    def overlap_s(self, old: str, new: str) -> float:
+        """How long `old` still answered after `new` had begun to; negative: there was a gap between them."""
+        return self.last_seen_s[old] - self.first_seen_s[new]
+
+    def summary(self) -> dict[str, object]:
+        """Everything, with percentiles in the place of durations."""
+        values = asdict(self)
+        del values["durations"]
+        percentiles = {
+            f"p{name}_s": self.percentile_s(share)
+            for name, share in (("50", 0.5), ("95", 0.95), ("99", 0.99), ("999", 0.999))
+        }
+        return values | percentiles
 
     def fail(self, reason: str) -> None:
         """Count a failure."""
@@ -95,8 +135,10 @@ async def _connection(
                     break
                 if pause_s:
                     await asyncio.sleep(pause_s)
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            tally.fail(f"{type(error).__name__}")
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+            tally.fail(
+                f"{type(error).__name__}"
+            )  # a reset, a short read, something that is not HTTP
         finally:
             writer.close()
 
@@ -117,14 +159,9 @@ async def _exchange(
         await reader.readexactly(2)
     else:
         await reader.readexactly(int(headers.get("content-length", "0")))
-    ended_s = time.monotonic()
-    tally.requests += 1
-    tally.slowest_s = max(tally.slowest_s, ended_s - began_s)
+    tally.answered(headers.get("x-gantry-release", ""), began_s, time.monotonic())
     if status != 200:
         tally.fail(f"status {status}")
-    release = headers.get("x-gantry-release", "")
-    tally.releases[release] = tally.releases.get(release, 0) + 1
-    tally.last_seen_s[release] = ended_s
     return headers.get("connection", "").lower() != "close"
 
 
@@ -147,7 +184,7 @@ def main() -> None:
     tally = asyncio.run(
         load(target, int(connections), until, pause_s=float(pause[0]) if pause else 0.0)
     )
-    sys.stdout.write(json.dumps(asdict(tally)) + "\n")
+    sys.stdout.write(json.dumps(tally.summary()) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 | path | answer |
 |---|---|
 | `/` | the name |
-| `/request` | the request that arrived, as JSON: method, path, headers |
+| `/request…` | the request that arrived, as JSON: method, path, headers |
 | `/page` | 20 kB of HTML, which is worth compressing |
 | `/flow` | three pieces of HTML, 0.2 s between them |
 | `/events` | an event with the name every 20 ms, without end |
@@ -74,7 +74,7 @@ async def _exchange(name: str, reader: asyncio.StreamReader, writer: asyncio.Str
 
 
 def _content(name: str, path: str, request: tuple[str, str, dict[str, str]]) -> tuple[str, bytes]:
-    if path == "/request":
+    if path.startswith("/request"):
         method, target, headers = request
         seen = {"name": name, "method": method, "path": target, "headers": headers}
         return "application/json", json.dumps(seen).encode()

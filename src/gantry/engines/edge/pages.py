@@ -1,6 +1,7 @@
 """The pages that the edge serves by itself. Small, inline, and readable without anything else."""
 
 import html
+import json
 
 _STYLE = (
     ":root{color-scheme:light dark;--b:#fff;--f:#1b2430;--m:#6b7684;--l:#e4e8ee}"
@@ -57,3 +58,35 @@ def unavailable() -> str:
         "This site is not answering right now. The page tries again by itself.",
         refresh_s=3,
     )
+
+
+def too_slow() -> str:
+    """Served when the product said nothing for as long as a request may be silent."""
+    return page(
+        "This takes too long",
+        "The site received the request but did not answer in time.",
+    )
+
+
+def unavailable_json() -> str:
+    """`unavailable` for programs."""
+    return _error_json("edge.unavailable", "no instance of this site answers right now")
+
+
+def too_slow_json() -> str:
+    """`too_slow` for programs."""
+    return _error_json("edge.too-slow", "the site did not answer in time")
+
+
+def nothing_live_json() -> str:
+    """`nothing_live` for programs."""
+    return _error_json("edge.nothing-live", "no release has been deployed to this address yet")
+
+
+def unknown_host_json() -> str:
+    """`unknown_host` for programs."""
+    return _error_json("edge.unknown-host", "there is no site at this address")
+
+
+def _error_json(code: str, message: str) -> str:
+    return json.dumps({"error": {"code": code, "message": message}}) + "\n"

@@ -1,12 +1,16 @@
 """Path patterns as Next.js and Vercel write them (path-to-regexp 6), translated for Envoy's RE2. Pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gantry.kernel.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MODIFIERS = frozenset("*+?")
+_LOOK_AROUND = re.compile(r"\(\?(?!:)")
+# RE2 fills in \1 to \9.
+_MOST_GROUPS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +19,16 @@ class Pattern:
 
     Attributes:
         regex: matches the whole path, without the query.
-        names: what each group is called; unnamed groups are `0`, `1`, ...
+        names: what each parameter is called; unnamed groups are `0`, `1`, ...
+        groups: the number of each parameter's group in `regex`.
+        slashed: parameter -> number of the group that holds it together with the slash before it; both are empty
+            where an optional parameter is absent.
     """
 
     regex: str
     names: tuple[str, ...]
+    groups: tuple[int, ...]
+    slashed: Mapping[str, int]
 
     def substitution(self, destination: str) -> str:
         """`destination` with `:name` and `$1` replaced by references to the groups, RE2 style (`\\1`).
@@ -36,10 +45,11 @@ class Pattern:
             here = destination[position]
             match = _NAME.match(destination, position + 1) if here == ":" else None
             if match is not None:
-                out.append(self._reference(match[0]))
-                position = match.end()
-                if position < len(destination) and destination[position] in _MODIFIERS:
-                    position += 1
+                if out and out[-1] == "/" and match[0] in self.slashed:
+                    out[-1] = f"\\{self.slashed[match[0]]}"  # `/old` becomes `/new`, not `/new/`
+                else:
+                    out.append(self._reference(match[0]))
+                position = _after_modifier(destination, match.end())
             elif here == "$" and destination[position + 1 : position + 2].isdigit():
                 out.append(self._reference(str(int(destination[position + 1]) - 1)))
                 position += 2
@@ -55,7 +65,7 @@ class Pattern:
                 f"the destination uses :{name}, which the source does not have",
                 hint="give it the same name in source and destination, such as /old/:slug",
             )
-        return f"\\{self.names.index(name) + 1}"
+        return f"\\{self.groups[self.names.index(name)]}"
 
 
 def compile_pattern(source: str) -> Pattern:
@@ -75,9 +85,11 @@ def compile_pattern(source: str) -> Pattern:
         compiled = re.compile(regex)
     except re.error as error:
         raise _bad(source, str(error)) from error
-    if compiled.groups != len(reader.names):
+    if _LOOK_AROUND.search(regex):
+        raise _bad(source, "the edge knows no look-around and no named group")
+    if compiled.groups != reader.group_count:
         raise _bad(source, "write groups inside a group as (?:...)")
-    return Pattern(regex, tuple(reader.names))
+    return Pattern(regex, tuple(reader.names), tuple(reader.groups), reader.slashed)
 
 
 class _Reader:
@@ -87,6 +99,9 @@ class _Reader:
         self._source = source
         self._position = 0
         self.names: list[str] = []
+        self.groups: list[int] = []
+        self.slashed: dict[str, int] = {}
+        self.group_count = 0
 
     def read(self) -> str:
         out: list[str] = []
@@ -114,9 +129,22 @@ class _Reader:
         if self._position < len(self._source) and self._source[self._position] == "(":
             inner = self._parentheses()
         modifier = self._modifier()
-        self.names.append(name)
         prefix = out.pop() if modifier and out and out[-1] == "/" else ""
-        out.append(_quantified(prefix, inner, modifier))
+        # A group around the slash too, while there are numbers left for the parameters that follow.
+        optional = bool(prefix) and modifier in "*?"
+        whole = optional and self.group_count + 2 + self._parameters_left() <= _MOST_GROUPS
+        if whole:
+            self.group_count += 1
+            self.slashed[name] = self.group_count
+        self.group_count += 1
+        self.names.append(name)
+        self.groups.append(self.group_count)
+        out.append(_quantified(prefix, inner, modifier, whole=whole))
+
+    def _parameters_left(self) -> int:
+        """At most so many: each begins with one of these characters."""
+        rest = self._source[self._position :]
+        return rest.count(":") + rest.count("(")
 
     def _modifier(self) -> str:
         if self._position < len(self._source) and self._source[self._position] in _MODIFIERS:
@@ -135,15 +163,22 @@ class _Reader:
         raise _bad(self._source, "a parenthesis is not closed")
 
 
-def _quantified(prefix: str, inner: str, modifier: str) -> str:
+def _after_modifier(destination: str, position: int) -> int:
+    """Where a destination goes on after a parameter; a `?` begins the query unless nothing follows it."""
+    rest = destination[position:]
+    return position + (rest == "?" or rest[:1] in ("*", "+"))
+
+
+def _quantified(prefix: str, inner: str, modifier: str, *, whole: bool) -> str:
+    group = "(" if whole else "(?:"
     match modifier:
         case "":
             return f"{prefix}({inner})"
         case "?":
-            return f"(?:{prefix}({inner}))?"
+            return f"{group}{prefix}({inner}))?"
         case _:
             many = f"({inner}(?:{prefix or '/'}{inner})*)"
-            return f"(?:{prefix}{many})" + ("?" if modifier == "*" else "")
+            return f"{group}{prefix}{many})" + ("?" if modifier == "*" else "")
 
 
 def _bad(source: str, why: str) -> UserError:

@@ -1,5 +1,6 @@
 """The whole configuration as files for Envoy to read. Pure: golden files in the tests show what comes out."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -7,13 +8,32 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gantry.engines.edge.clusters import cluster
-from gantry.engines.edge.listeners import NOWHERE, listener
-from gantry.engines.edge.protocol import Backend, Certificate, EdgeConfig
+from gantry.engines.edge.connections import NOWHERE
+from gantry.engines.edge.listeners import http_listener, https_listener
+from gantry.engines.edge.protocol import (
+    Backend,
+    Certificate,
+    EdgeConfig,
+    Endpoint,
+    HeaderRule,
+    Redirect,
+    Rewrite,
+    Site,
+)
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
 
 Json = dict[str, Any]
 
+_MOST_HEAP_BYTES = 402_653_184
+_MOST_CONNECTIONS = 20_000
+# RE2 is linear in the path whatever the pattern; at Envoy's own limit of 100 an ordinary pattern with a dozen
+# languages is refused, and the whole configuration with it. The manifest bounds length and repetitions.
+_LIMITS = {
+    "re2.max_program_size.error_level": 100_000,
+    "re2.max_program_size.warn_level": 100_000,
+}
 CDS, LDS, RDS_HTTP, RDS_HTTPS = "cds.json", "lds.json", "rds-http.json", "rds-https.json"
+SDS_PREFIX = "sds-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +52,56 @@ class Place:
     https_port: int
 
 
-def digest(config: EdgeConfig) -> str:
-    """Identity of a configuration: 16 hex digits."""
-    text = json.dumps(asdict(config), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def digest(config: EdgeConfig, place: Place) -> str:
+    """Identity of what `config` comes to in `place`: 16 hex digits.
+
+    It also changes when this code renders differently, so that a new Gantry brings an edge up to date that still
+    runs with files of the old one.
+    """
+    return version_of([asdict(config), _dialect(place)])
+
+
+@functools.cache
+def _dialect(place: Place) -> str:
+    sample = Site(
+        ("a.example",),
+        "sample",
+        redirects=(Redirect("/a/:b*", "/c/:b*"),),
+        rewrites=(Rewrite("/d/:e", "/f/:e"),),
+        headers=(HeaderRule("/g", (("h", "i"),)), HeaderRule("/(.*)", (("j", "k"),))),
+        stream_timeout_s=1.0,
+        noindex=True,
+    )
+    backend = Backend("sample", (Endpoint(port=1),), "/health")
+    certificate = Certificate("sample", sample.hosts, "", "")
+    config = EdgeConfig((sample, Site(("b.example",), None)), (backend,), (certificate,))
+    files = [
+        clusters_file(config.backends, ""),
+        listeners_file(config.certificates, place),
+        dict(routes_files(config, "", place)),
+    ]
+    return version_of(files)
+
+
+def empty_files(place: Place) -> Mapping[str, Json]:
+    """What a new edge starts with: it answers on the http port and knows no site."""
+    config = EdgeConfig()
+    version = digest(config, place)
+    return {
+        **routes_files(config, version, place),
+        CDS: clusters_file((), version),
+        LDS: listeners_file((), place),
+    }
 
 
 def bootstrap(place: Place) -> Json:
     """What Envoy starts with; everything else it reads from the other files."""
     return {
         "node": {"id": "edge", "cluster": "gantry"},
-        "admin": {"address": {"pipe": {"path": place.admin_socket, "mode": 0o600}}},
+        "admin": {
+            "address": {"pipe": {"path": place.admin_socket, "mode": 0o600}},
+            "ignore_global_conn_limit": True,
+        },
         "dynamic_resources": {
             "cds_config": _file(place, CDS),
             "lds_config": _file(place, LDS),
@@ -67,7 +126,46 @@ def bootstrap(place: Place) -> Json:
                 }
             }
         },
-    }  # fmt: skip
+        "overload_manager": _overload_manager(),
+        "layered_runtime": {"layers": [{"name": "limits", "static_layer": _LIMITS}]},
+    }
+
+
+def _overload_manager() -> Json:
+    """What happens before memory or connections run out: first give memory back, then refuse new requests."""
+    monitors = "type.googleapis.com/envoy.extensions.resource_monitors"
+
+    def action(name: str, threshold: float) -> Json:
+        trigger = {
+            "name": "envoy.resource_monitors.fixed_heap",
+            "threshold": {"value": threshold},
+        }
+        return {"name": f"envoy.overload_actions.{name}", "triggers": [trigger]}
+
+    return {
+        "refresh_interval": "0.5s",
+        "resource_monitors": [
+            {
+                "name": "envoy.resource_monitors.fixed_heap",
+                "typed_config": {
+                    "@type": f"{monitors}.fixed_heap.v3.FixedHeapConfig",
+                    "max_heap_size_bytes": _MOST_HEAP_BYTES,
+                },
+            },
+            {
+                "name": "envoy.resource_monitors.global_downstream_max_connections",
+                "typed_config": {
+                    "@type": f"{monitors}.downstream_connections.v3.DownstreamConnectionsConfig",
+                    "max_active_downstream_connections": _MOST_CONNECTIONS,
+                },
+            },
+        ],
+        "actions": [
+            action("shrink_heap", 0.8),
+            action("disable_http_keepalive", 0.9),
+            action("stop_accepting_requests", 0.95),
+        ],
+    }
 
 
 def clusters_file(backends: Iterable[Backend], version: str) -> Json:
@@ -78,19 +176,11 @@ def clusters_file(backends: Iterable[Backend], version: str) -> Json:
 def listeners_file(certificates: tuple[Certificate, ...], place: Place) -> Json:
     """The public ports; https only once there is a certificate."""
     folder = place.folder
-    resources = [
-        listener("http", place.address, place.http_port, f"{folder}/{RDS_HTTP}", (), folder)
-    ]
+    resources = [http_listener(place.address, place.http_port, f"{folder}/{RDS_HTTP}")]
     if certificates:
+        routes = f"{folder}/{RDS_HTTPS}"
         resources.append(
-            listener(
-                "https",
-                place.address,
-                place.https_port,
-                f"{folder}/{RDS_HTTPS}",
-                certificates,
-                folder,
-            )
+            https_listener(place.address, place.https_port, routes, certificates, folder)
         )
     return {"version_info": version_of(resources), "resources": resources}
 
@@ -99,7 +189,7 @@ def routes_files(config: EdgeConfig, version: str, place: Place) -> Mapping[str,
     """The sites."""
     tables = {
         RDS_HTTP: ("http", http_virtual_hosts(config, place.https_port)),
-        RDS_HTTPS: ("https", https_virtual_hosts(config)),
+        RDS_HTTPS: ("https", https_virtual_hosts(config, place.https_port)),
     }
     return {
         file: {
@@ -127,7 +217,7 @@ def routes_files(config: EdgeConfig, version: str, place: Place) -> Mapping[str,
 def secret_files(certificates: Iterable[Certificate]) -> Mapping[str, Json]:
     """The certificates with their keys, a file for each, so that one is swapped without touching another."""
     return {
-        f"sds-{one.name}.json": {
+        f"{SDS_PREFIX}{one.name}.json": {
             "version_info": version_of([one.chain_pem]),
             "resources": [
                 {

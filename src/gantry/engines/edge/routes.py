@@ -1,20 +1,17 @@
 """Sites as Envoy virtual hosts. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gantry.engines.edge import pages
+from gantry.engines.edge.headers import header, notes, response_headers
 from gantry.engines.edge.patterns import Pattern, compile_pattern
-from gantry.engines.edge.protocol import EdgeConfig, HeaderRule, Redirect, Rewrite, Site
+from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
 from gantry.kernel.errors import UserError
 
 Json = dict[str, Any]
 
-RELEASE_HEADER = "x-gantry-release"
 CHALLENGE_PATH = "/.well-known/acme-challenge/"
-# Every set of rules that a path may match becomes routes of its own: 2^n of them.
-MOST_HEADER_RULES = 6
 _CODES: Mapping[int, str] = {
     301: "MOVED_PERMANENTLY",
     302: "FOUND",
@@ -24,14 +21,16 @@ _CODES: Mapping[int, str] = {
 }
 _SAFE_METHODS = "GET|HEAD|OPTIONS"
 _RETRY_UNSENT = "connect-failure,refused-stream,reset-before-request"
+_RETRY_SAFE = f"{_RETRY_UNSENT},reset"
 # A stream or WebSocket that says nothing at all for an hour is gone.
 _STREAM_IDLE_S = 3600.0
 
 
-def https_virtual_hosts(config: EdgeConfig) -> list[Json]:
+def https_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
     """Every site, and a page for names that no site has."""
-    hosts = [_site(site) for site in config.sites]
-    return [*hosts, _page_host("unknown", ["*"], 404, pages.unknown_host())]
+    hosts = [_site(site, https_port) for site in config.sites]
+    unknown = _page_host("unknown", ["*"], 404, pages.unknown_host(), pages.unknown_host_json())
+    return [*hosts, unknown]
 
 
 def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
@@ -40,7 +39,7 @@ def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
         {
             "match": {"path": f"{CHALLENGE_PATH}{token}"},
             "direct_response": {"status": 200, "body": {"inline_string": answer}},
-            "response_headers_to_add": [_header("content-type", "text/plain")],
+            "response_headers_to_add": [header("content-type", "text/plain")],
         }
         for token, answer in sorted(config.acme_challenges.items())
     ]
@@ -55,46 +54,48 @@ def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
     return [{"name": "http", "domains": ["*"], "routes": [*challenges, to_https]}]
 
 
-def _site(site: Site) -> Json:
+def _site(site: Site, https_port: int) -> Json:
     if site.backend is None:
-        body = pages.nothing_live(site.title)
-        return _page_host(site.hosts[0], list(site.hosts), 503, body)
-    added = [_header(RELEASE_HEADER, "%UPSTREAM_METADATA(gantry:release)%")]
-    if site.noindex:
-        added.append(_header("x-robots-tag", "noindex"))
-    everywhere, some = _split(site.headers)
-    for rule in everywhere:
-        added += [_header(name, value) for name, value in rule.headers]
+        words = pages.nothing_live(site.title), pages.nothing_live_json()
+        return _page_host(site.hosts[0], list(site.hosts), 503, *words)
+    rewrites: tuple[Rewrite | None, ...] = (*site.rewrites, None)
     return {
         "name": site.hosts[0],
         "domains": list(site.hosts),
         "routes": [
-            *(_redirect(redirect) for redirect in site.redirects),
-            *_pass_on(site, some),
+            *(route for redirect in site.redirects for route in _redirect(redirect)),
+            *(route for rewrite in rewrites for route in _pass_on(site, rewrite)),
         ],
-        "response_headers_to_add": added,
+        "response_headers_to_add": response_headers(site, https_port),
+        "typed_per_filter_config": notes(site),
     }
 
 
-def _page_host(name: str, domains: list[str], status: int, body: str) -> Json:
+def _page_host(name: str, domains: list[str], status: int, html: str, json: str) -> Json:
+    wants_json = _header_match("accept", "application/json", contains=True)
     return {
         "name": name,
         "domains": domains,
         "routes": [
-            {
-                "match": {"prefix": "/"},
-                "direct_response": {"status": status, "body": {"inline_string": body}},
-                "response_headers_to_add": [
-                    _header("content-type", "text/html; charset=utf-8"),
-                    _header("cache-control", "no-store"),
-                    _header("retry-after", "5"),
-                ],
-            }
+            _page({"prefix": "/", "headers": [wants_json]}, status, "application/json", json),
+            _page({"prefix": "/"}, status, "text/html; charset=utf-8", html),
         ],
     }
 
 
-def _redirect(redirect: Redirect) -> Json:
+def _page(match: Json, status: int, content_type: str, body: str) -> Json:
+    return {
+        "match": match,
+        "direct_response": {"status": status, "body": {"inline_string": body}},
+        "response_headers_to_add": [
+            header("content-type", content_type),
+            header("cache-control", "no-store"),
+            header("retry-after", "5"),
+        ],
+    }
+
+
+def _redirect(redirect: Redirect) -> Iterator[Json]:
     pattern = compile_pattern(redirect.source)
     action: Json = {"response_code": _CODES[redirect.status]}
     target = redirect.destination
@@ -107,70 +108,76 @@ def _redirect(redirect: Redirect) -> Json:
             if colon:
                 action["port_redirect"] = int(port)
             target = slash + path or "/"
-    action["regex_rewrite"] = _regex_rewrite(pattern, target)
-    return {"match": {"safe_regex": {"regex": pattern.regex}}, "redirect": action}
+    for match, rewrite in _led_to(pattern, target):
+        yield {"match": match, "redirect": {**action, "regex_rewrite": rewrite}}
 
 
-def _pass_on(site: Site, rules: tuple[HeaderRule, ...]) -> Iterator[Json]:
-    """Rewrites first, then everything; each once for every set of header rules, the largest set first."""
-    for chosen in _subsets(rules):
-        headers = [_header(name, value) for rule in chosen for name, value in rule.headers]
-        conditions = [_path_condition(compile_pattern(rule.source)) for rule in chosen]
-        for rewrite in site.rewrites:
-            yield from _variants(site, conditions, headers, rewrite)
-        yield from _variants(site, conditions, headers, None)
+def _pass_on(site: Site, rewrite: Rewrite | None) -> Iterator[Json]:
+    for match, action in _rewritten(rewrite) if rewrite is not None else [({"prefix": "/"}, {})]:
+        yield from _by_kind(site, match, action)
 
 
-def _variants(
-    site: Site, conditions: list[Json], headers: list[Json], rewrite: Rewrite | None
-) -> Iterator[Json]:
-    """Streams, then requests that may be repeated, then all others."""
-    match: Json = {"prefix": "/"}
-    action: Json = {}
-    if rewrite is not None:
-        pattern = compile_pattern(rewrite.source)
-        match = {"safe_regex": {"regex": pattern.regex}}
-        action["regex_rewrite"] = _regex_rewrite(pattern, rewrite.destination)
-    stream = _header_match("accept", "text/event-stream", contains=True)
+def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
+    """WebSockets, event streams, requests that may be repeated, and all others."""
     upgrade = _header_match("upgrade", "websocket")
-    safe = {
-        "name": ":method",
-        "string_match": {"safe_regex": {"regex": _SAFE_METHODS}},
-    }
-    for more, idle_s, retry in (
-        ([upgrade], _STREAM_IDLE_S, _RETRY_UNSENT),
-        ([stream], _STREAM_IDLE_S, f"{_RETRY_UNSENT},reset"),
-        ([safe], site.request_timeout_s, f"{_RETRY_UNSENT},reset"),
-        ([], site.request_timeout_s, _RETRY_UNSENT),
+    stream = _header_match("accept", "text/event-stream", contains=True)
+    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": _SAFE_METHODS}}}
+    streaming = {}
+    if site.stream_timeout_s is not None:
+        streaming = {
+            "max_stream_duration": {"max_stream_duration": _seconds(site.stream_timeout_s)}
+        }
+    for condition, idle_s, retry, limit in (
+        ([upgrade], _STREAM_IDLE_S, _RETRY_UNSENT, streaming),
+        ([stream], _STREAM_IDLE_S, _RETRY_SAFE, streaming),
+        ([safe], site.request_timeout_s, _RETRY_SAFE, {}),
+        ([], site.request_timeout_s, _RETRY_UNSENT, {}),
     ):
-        route: Json = {
-            "match": {**match, "headers": [*conditions, *more]},
+        yield {
+            "match": {**match, "headers": [*match.get("headers", ()), *condition]},
             "route": {
                 "cluster": site.backend,
                 # A response may take as long as it moves; what is bounded is the silence.
                 "timeout": "0s",
-                "idle_timeout": f"{idle_s:g}s",
+                "idle_timeout": _seconds(idle_s),
                 "retry_policy": _retry_policy(retry),
                 **action,
+                **limit,
             },
         }
-        if site.stream_timeout_s is not None and more and more[0] in (stream, upgrade):
-            route["route"]["max_stream_duration"] = {
-                "max_stream_duration": f"{site.stream_timeout_s:g}s"
-            }
-        if headers:
-            route["response_headers_to_add"] = headers
-        yield route
+
+
+def _rewritten(rewrite: Rewrite) -> Iterator[tuple[Json, Json]]:
+    """Matches and actions of a rewrite."""
+    if not rewrite.destination.startswith("/"):
+        raise UserError(
+            "route.bad-rewrite",
+            f"a rewrite stays inside the product, but {rewrite.source} leads to {rewrite.destination}",
+            hint="write a path that begins with /, or a redirect",
+        )
+    for match, rewritten in _led_to(compile_pattern(rewrite.source), rewrite.destination):
+        yield match, {"regex_rewrite": rewritten}
+
+
+def _led_to(pattern: Pattern, destination: str) -> Iterator[tuple[Json, Json]]:
+    """Matches, and how the path changes. Envoy puts the visitor's query behind a destination that may have its own:
+    an `&` then keeps them apart.
+    """
+    match: Json = {"safe_regex": {"regex": pattern.regex}}
+    if "?" in destination:
+        asked = [_header_match(":path", "?", contains=True)]
+        yield {**match, "headers": asked}, _regex_rewrite(pattern, f"{destination}&")
+    yield match, _regex_rewrite(pattern, destination)
 
 
 def _retry_policy(retry_on: str) -> Json:
-    """Enough tries to bridge the restart of a single instance (about a second), on another instance where there is
-    one.
+    """Enough tries to bridge the restart of a single instance, three seconds in the mean, on another instance where
+    there is one.
     """
     return {
         "retry_on": retry_on,
-        "num_retries": 12,
-        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.4s"},
+        "num_retries": 16,
+        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
         "retry_host_predicate": [
             {
                 "name": "envoy.retry_host_predicates.previous_hosts",
@@ -181,33 +188,6 @@ def _retry_policy(retry_on: str) -> Json:
             }
         ],
         "host_selection_retry_max_attempts": 5,
-    }
-
-
-def _split(rules: Iterable[HeaderRule]) -> tuple[tuple[HeaderRule, ...], tuple[HeaderRule, ...]]:
-    """Rules for every path, which cost nothing, and rules for some."""
-    everywhere: list[HeaderRule] = []
-    some: list[HeaderRule] = []
-    for rule in rules:
-        (everywhere if rule.source in ("/(.*)", "/:path*") else some).append(rule)
-    if len(some) > MOST_HEADER_RULES:
-        raise UserError(
-            "route.too-many-headers",
-            f"{len(some)} header rules for parts of a site; at most {MOST_HEADER_RULES} are possible",
-            hint="join rules of one path, or set the headers in the product",
-        )
-    return tuple(everywhere), tuple(some)
-
-
-def _subsets(rules: tuple[HeaderRule, ...]) -> Iterator[tuple[HeaderRule, ...]]:
-    for size in range(len(rules), -1, -1):
-        yield from combinations(rules, size)
-
-
-def _path_condition(pattern: Pattern) -> Json:
-    return {
-        "name": ":path",
-        "string_match": {"safe_regex": {"regex": rf"{pattern.regex}(?:\?.*)?"}},
     }
 
 
@@ -223,8 +203,5 @@ def _regex_rewrite(pattern: Pattern, destination: str) -> Json:
     }
 
 
-def _header(name: str, value: str) -> Json:
-    return {
-        "header": {"key": name, "value": value},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
+def _seconds(seconds: float) -> str:
+    return f"{seconds:g}s"

@@ -12,7 +12,8 @@ from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.kernel.clock import Clock
 
 _MOST_BYTES = 4_096
-_HEADERS = {"user-agent": "gantry-probe", "accept": "*/*"}
+# The body is shown to people as it is, so nothing may compress it.
+_HEADERS = {"user-agent": "gantry-probe", "accept": "*/*", "accept-encoding": "identity"}
 
 
 class HttpProber:

@@ -34,8 +34,8 @@ class Prober(Protocol):
         timeout_s: float = 5.0,
         headers: Mapping[str, str] | None = None,
     ) -> ProbeResult:
-        """GET `url`, with `headers` beside the usual ones. `host` replaces the Host header and the TLS server name, so that the machine's own public port
-        can be asked for any site. Redirects are not followed. Certificates are verified against the local
-        authority and the system's.
+        """GET `url`, with `headers` beside the usual ones. `host` replaces the Host header and the TLS server name,
+        so that the machine's own public port can be asked for any site. Redirects are not followed. Certificates are
+        verified against the local authority and the system's.
         """
         ...

@@ -1,0 +1,45 @@
+"""What no edge can do, found before anything is written. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from gantry.engines.edge.protocol import EdgeConfig
+from gantry.kernel.errors import PermanentError
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
+
+
+def check(config: EdgeConfig) -> None:
+    """Refuse what contradicts itself.
+
+    Raises:
+        PermanentError: `edge.rejected`.
+    """
+    backends = [one.name for one in config.backends]
+    _unique("backend", backends)
+    _unique("host", (host for site in config.sites for host in site.hosts))
+    _unique("certificate", (one.name for one in config.certificates))
+    for site in config.sites:
+        if not site.hosts:
+            raise rejected("a site has no host")
+        if site.backend is not None and site.backend not in backends:
+            raise rejected(f"{site.hosts[0]} is sent to {site.backend}, which is no backend")
+    for certificate in config.certificates:
+        if not _FILE_NAME.fullmatch(certificate.name):
+            raise rejected(f"{certificate.name!r} cannot be the name of a certificate")
+
+
+def rejected(words: str) -> PermanentError:
+    """The edge's own words about a configuration that it does not take."""
+    return PermanentError(
+        "edge.rejected",
+        f"the edge refused its configuration: {words or 'it does not say why'}",
+        hint="the configuration before stays in effect; please report this",
+    )
+
+
+def _unique(what: str, names: Iterable[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise rejected(f"{what} {twice[0]} is there twice")

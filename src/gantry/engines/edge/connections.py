@@ -1,0 +1,215 @@
+"""How the edge speaks HTTP with visitors: limits, trace and request identities, compression, pages, access log. Pure."""
+
+from typing import Any
+
+from gantry.engines.edge import pages
+from gantry.engines.edge.headers import note_filter
+
+Json = dict[str, Any]
+
+_TYPE = "type.googleapis.com/"
+_FILTERS = "envoy.extensions.filters.http"
+# The tracer must name a place for its spans; none is ever sampled, so none is ever sent.
+NOWHERE = "nowhere"
+# What visitors say about where they come from, or what only the edge may say, is not passed on.
+_NOT_FROM_VISITORS = (
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "forwarded",
+    "x-real-ip",
+    "x-envoy-external-address",
+    "x-envoy-original-path",
+    "x-gantry-release",
+)
+# text/event-stream is not among them: a compressor would hold events back.
+_COMPRESSED = (
+    "text/html", "text/plain", "text/css", "text/xml", "text/javascript", "text/markdown", "text/x-component",
+    "application/javascript", "application/json", "application/manifest+json", "application/xml",
+    "application/wasm", "image/svg+xml", "font/ttf",
+)  # fmt: skip
+# Nobody healthy, connection failed or cut, tries used up, no such cluster, overflow, reset.
+_NOBODY_ANSWERED = ("UH", "UF", "UC", "URX", "NC", "UO", "LR", "UR")
+_TOO_SILENT = ("UT", "SI", "UPE")
+
+
+def connection_manager(name: str, routes_file: str) -> Json:
+    """The filter that turns a connection into requests and finds their route in `routes_file`."""
+    return {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": f"{_TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": name,
+            "codec_type": "AUTO",
+            "rds": {
+                "route_config_name": name,
+                "config_source": {
+                    "path_config_source": {"path": routes_file},
+                    "resource_api_version": "V3",
+                },
+            },
+            "use_remote_address": True,
+            "always_set_request_id_in_response": True,
+            "server_header_transformation": "PASS_THROUGH",
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+            "early_header_mutation_extensions": [_without_forged_headers()],
+            "http_filters": [
+                *map(_compressor, ("gzip", "brotli", "zstd")),
+                note_filter(),
+                _router(),
+            ],
+            "local_reply_config": _own_pages(),
+            "tracing": _tracing(),
+            "access_log": [_access_log()],
+            **_limits(),
+        },
+    }
+
+
+def _limits() -> Json:
+    """Routes replace `stream_idle_timeout`; it holds for requests that match none."""
+    return {
+        "normalize_path": True,
+        "merge_slashes": False,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "stream_idle_timeout": "300s",
+        "request_headers_timeout": "30s",
+        "drain_timeout": "10s",
+        "common_http_protocol_options": {
+            "idle_timeout": "3600s",
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": 128,
+            "initial_stream_window_size": 262_144,
+            "initial_connection_window_size": 1_048_576,
+        },
+    }
+
+
+def _without_forged_headers() -> Json:
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": f"{_TYPE}envoy.extensions.http.early_header_mutation"
+            ".header_mutation.v3.HeaderMutation",
+            "mutations": [{"remove": header} for header in _NOT_FROM_VISITORS],
+        },
+    }
+
+
+def _router() -> Json:
+    return {
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": f"{_TYPE}{_FILTERS}.router.v3.Router"},
+    }
+
+
+def _compressor(kind: str) -> Json:
+    libraries: dict[str, tuple[str, Json]] = {
+        "zstd": ("zstd.compressor.v3.Zstd", {"compression_level": 3}),
+        "brotli": ("brotli.compressor.v3.Brotli", {"quality": 4}),
+        "gzip": ("gzip.compressor.v3.Gzip", {"compression_level": "COMPRESSION_LEVEL_4"}),
+    }
+    library, settings = libraries[kind]
+    return {
+        "name": f"envoy.filters.http.compressor.{kind}",
+        "typed_config": {
+            "@type": f"{_TYPE}{_FILTERS}.compressor.v3.Compressor",
+            "response_direction_config": {
+                "common_config": {
+                    "min_content_length": 512,
+                    "content_type_matcher": [
+                        {"prefix": content, "ignore_case": True} for content in _COMPRESSED
+                    ],
+                },
+                # A page keeps its ETag, or browsers would load again what has not changed.
+                "weaken_etag_on_compress": True,
+            },
+            # Of those that a browser takes: the last that says so, if any.
+            "choose_first": kind != "gzip",
+            "compressor_library": {
+                "name": kind,
+                "typed_config": {
+                    "@type": f"{_TYPE}envoy.extensions.compression.{library}",
+                    **settings,
+                },
+            },
+        },
+    }
+
+
+def _own_pages() -> Json:
+    """The edge's own page where it would say `no healthy upstream`; what the product answers is never touched."""
+    return {
+        "mappers": [
+            _mapper(_NOBODY_ANSWERED, "application/json", pages.unavailable_json()),
+            _mapper(_NOBODY_ANSWERED, "", pages.unavailable()),
+            _mapper(_TOO_SILENT, "application/json", pages.too_slow_json()),
+            _mapper(_TOO_SILENT, "", pages.too_slow()),
+        ]
+    }
+
+
+def _mapper(flags: tuple[str, ...], accept: str, body: str) -> Json:
+    flagged: Json = {"response_flag_filter": {"flags": list(flags)}}
+    if accept:
+        wanted = {"name": "accept", "string_match": {"contains": accept, "ignore_case": True}}
+        flagged = {"and_filter": {"filters": [flagged, {"header_filter": {"header": wanted}}]}}
+    return {
+        "filter": flagged,
+        "body": {"inline_string": body},
+        "body_format_override": {
+            "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
+            "content_type": accept or "text/html; charset=utf-8",
+        },
+        "headers_to_add": [
+            {"header": {"key": "cache-control", "value": "no-store"}},
+            {"header": {"key": "retry-after", "value": "3"}},
+        ],
+    }
+
+
+def _tracing() -> Json:
+    """No spans are exported; this makes the edge begin a W3C trace where the visitor brings none."""
+    return {
+        "random_sampling": {"value": 0},
+        "provider": {
+            "name": "envoy.tracers.opentelemetry",
+            "typed_config": {
+                "@type": f"{_TYPE}envoy.config.trace.v3.OpenTelemetryConfig",
+                "service_name": "edge",
+                "http_service": {
+                    "http_uri": {"uri": "http://nowhere/", "cluster": NOWHERE, "timeout": "1s"}
+                },
+            },
+        },
+    }
+
+
+def _access_log() -> Json:
+    """Lines of JSON in the process's log, which the runtime bounds."""
+    return {
+        "name": "envoy.access_loggers.stdout",
+        "typed_config": {
+            "@type": f"{_TYPE}envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": {
+                "json_format": {
+                    "at": "%START_TIME%",
+                    "host": "%REQ(:AUTHORITY)%",
+                    "method": "%REQ(:METHOD)%",
+                    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+                    "status": "%RESPONSE_CODE%",
+                    "flags": "%RESPONSE_FLAGS%",
+                    "duration_ms": "%DURATION%",
+                    "bytes": "%BYTES_SENT%",
+                    "release": "%UPSTREAM_METADATA(gantry:release)%",
+                    "upstream": "%UPSTREAM_HOST%",
+                    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                    "request_id": "%REQ(X-REQUEST-ID)%",
+                    "trace_id": "%TRACE_ID%",
+                }
+            },
+        },
+    }

@@ -1,0 +1,115 @@
+"""Response headers as Envoy adds them. Pure.
+
+A rule for some paths has two parts. A filter notes which rules match the visitor's path; then an expression (CEL) gives
+the value where that was noted and nothing elsewhere, and Envoy adds no header without a value. So a rule costs two lines,
+however many there are. The expressions could match by themselves, but only patterns of at most 100 instructions.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from gantry.engines.edge.patterns import compile_pattern
+from gantry.engines.edge.protocol import HeaderRule, Site
+from gantry.kernel.errors import UserError
+
+Json = dict[str, Any]
+
+RELEASE_HEADER = "x-gantry-release"
+# Envoy takes a thousand for a site; some are ours.
+MOST_HEADERS = 900
+_STRICT_TRANSPORT_S = 365 * 24 * 3600
+_HTTPS_PORT = 443
+_EVERYWHERE = frozenset({"/(.*)", "/:path*"})
+NOTE_FILTER = "envoy.filters.http.header_to_metadata"
+_NOTE_TYPE = "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config"
+_NOTES = "gantry.headers"
+_NOTED = "yes"
+# What the edge answers by itself was reached by no release.
+_REACHED = "%CEL(response.code_details == 'via_upstream' ? xds.cluster_name : '')%"
+
+
+def response_headers(site: Site, https_port: int) -> list[Json]:
+    """All that is added to the answers of `site`; of two rules for one header and path the later wins.
+
+    Raises:
+        UserError: `route.too-many-headers`, `route.bad-pattern`.
+    """
+    added = [header(RELEASE_HEADER, _REACHED)]
+    if site.noindex:
+        added.append(header("x-robots-tag", "noindex"))
+    if https_port == _HTTPS_PORT and not any(_is_local(host) for host in site.hosts):
+        # Browsers apply it to every port of the name, so it is only true where https has its own port.
+        strict = header("strict-transport-security", f"max-age={_STRICT_TRANSPORT_S}")
+        added.append({**strict, "append_action": "ADD_IF_ABSENT"})
+    ruled = [one for number, rule in enumerate(site.headers) for one in _of_rule(number, rule)]
+    if len(ruled) > MOST_HEADERS:
+        raise UserError(
+            "route.too-many-headers",
+            f"{len(ruled)} headers for {site.hosts[0]}; at most {MOST_HEADERS} are possible",
+            hint="join rules, or set the headers in the product",
+        )
+    return added + ruled
+
+
+def header(name: str, value: str) -> Json:
+    """A header that replaces one of that name; `value` is a format of Envoy's."""
+    return {
+        "header": {"key": name, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+
+
+def notes(site: Site) -> Json:
+    """The filter's settings for `site`: which rules match the path that the visitor asked for.
+
+    Raises:
+        UserError: `route.bad-pattern`.
+    """
+    rules = [
+        {
+            "header": ":path",
+            "on_header_present": {
+                "metadata_namespace": _NOTES,
+                "key": _key(number),
+                # Where the pattern does not match, the path itself is noted.
+                "regex_value_rewrite": {
+                    "pattern": {"regex": rf"^(?:{compile_pattern(rule.source).regex})(?:\?.*)?$"},
+                    "substitution": _NOTED,
+                },
+            },
+        }
+        for number, rule in enumerate(site.headers)
+        if rule.source not in _EVERYWHERE
+    ]
+    if not rules:
+        return {}
+    return {NOTE_FILTER: {"@type": _NOTE_TYPE, "request_rules": rules}}
+
+
+def note_filter() -> Json:
+    """Notes nothing, but for sites that say what."""
+    return {"name": NOTE_FILTER, "typed_config": {"@type": _NOTE_TYPE}}
+
+
+def _of_rule(number: int, rule: HeaderRule) -> Iterator[Json]:
+    for name, value in rule.headers:
+        if rule.source in _EVERYWHERE:
+            yield header(name, value.replace("%", "%%"))
+        else:
+            noted = f"metadata.filter_metadata['{_NOTES}']['{_key(number)}'] == '{_NOTED}'"
+            yield header(name, f"%CEL({noted} ? {_quoted(value)} : '')%")
+
+
+def _key(number: int) -> str:
+    return f"rule-{number}"
+
+
+def _quoted(text: str) -> str:
+    """A CEL string that holds no character that means something to Envoy's formats."""
+    return (
+        "'" + "".join(c if c.isalnum() and c.isascii() else f"\\u{ord(c):04x}" for c in text) + "'"
+    )
+
+
+def _is_local(host: str) -> bool:
+    return host == "localhost" or host.endswith(".localhost")

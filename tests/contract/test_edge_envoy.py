@@ -1,0 +1,553 @@
+"""What visitors get from real Envoy: switches, dying instances, streams, certificates."""
+
+import asyncio
+import contextlib
+import json
+import random
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+
+from gantry.config.patterns import parse_pattern
+from gantry.engines.edge.envoy import PROCESS_ID, EnvoyEdge
+from gantry.engines.edge.protocol import (
+    Backend,
+    EdgeConfig,
+    Endpoint,
+    HeaderRule,
+    Redirect,
+    Rewrite,
+    Site,
+)
+from gantry.kernel.clock import SystemClock
+from gantry.kernel.errors import PermanentError, UserError
+from tests.support import strict_client
+from tests.support.edge import DEADLINE_S, Lab, ToThisMachine, backend, config, free_ports, lab
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+async def edge() -> AsyncIterator[Lab]:
+    async with lab() as made:
+        await made.edge.start()
+        yield made
+
+
+@asynccontextmanager
+async def visitors(edge: Lab, connections: int = 40) -> AsyncIterator[dict[str, Any]]:
+    """Strict clients that ask as fast as they can while the block runs; afterwards what they saw."""
+    stop = edge.settings.home / f"stop-{random.randrange(10**9)}"
+    client = await asyncio.create_subprocess_exec(
+        *(
+            sys.executable,
+            strict_client.__file__,
+            "a.localhost",
+            str(edge.settings.https_port),
+            "/",
+        ),
+        *(str(edge.authority.root_file), str(connections), str(stop)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    seen: dict[str, Any] = {}
+    try:
+        yield seen
+    finally:
+        stop.touch()
+        out, _ = await client.communicate()
+    seen.update(json.loads(out))
+
+
+async def until_busy(edge: Lab, name: str) -> None:
+    """Wait until requests arrive at a backend."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not (await edge.edge.status()).backends[name].active_requests:
+            await asyncio.sleep(0.005)
+
+
+def client(edge: Lab) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=ToThisMachine(verify=edge.context()), timeout=20)
+
+
+def url(edge: Lab, path: str = "/", host: str = "a.localhost", scheme: str = "https") -> str:
+    return f"{scheme}://{host}:{edge.settings.https_port}{path}"
+
+
+async def served(edge: Lab, **site: Any) -> None:
+    """One instance of release `r-1` behind `a.localhost`."""
+    one = await edge.instance("one")
+    await edge.edge.apply(
+        EdgeConfig(
+            (Site(("a.localhost",), "r-1", **site),),
+            (backend("r-1", one),),
+            (await edge.certificate("a.localhost", "b.localhost", "unknown.localhost"),),
+        )
+    )
+    await edge.until_healthy("r-1")
+
+
+# -- switches and dying instances ------------------------------------------------------------
+
+
+async def test_twenty_switches_fail_no_request(edge: Lab) -> None:
+    certificates = (await edge.certificate("a.localhost"),)
+    instances = [await edge.instance(f"i-{number}") for number in range(2)]
+    old = backend("r-0", instances[0])
+    await edge.edge.apply(config("r-0", old, certificates=certificates))
+    async with visitors(edge) as seen:
+        await until_busy(edge, "r-0")
+        for number in range(1, 21):
+            new = backend(f"r-{number}", instances[number % 2])
+            await edge.edge.apply(config(old.name, old, new, certificates=certificates))
+            await edge.until_healthy(new.name)
+            await edge.edge.apply(config(new.name, new, old, certificates=certificates))
+            await until_busy(edge, new.name)
+            await edge.edge.apply(config(new.name, new, certificates=certificates))
+            old = new
+    assert seen["failures"] == 0, seen
+    assert set(seen["releases"]) == {f"r-{number}" for number in range(21)}
+
+
+async def test_a_switch_straight_to_a_new_backend_waits_until_it_can_be_used(edge: Lab) -> None:
+    certificates = (await edge.certificate("a.localhost"),)
+    instances = [await edge.instance(f"i-{number}") for number in range(2)]
+    await edge.edge.apply(config("r-0", backend("r-0", instances[0]), certificates=certificates))
+    async with visitors(edge) as seen:
+        await until_busy(edge, "r-0")
+        for number in range(1, 11):
+            new = backend(f"r-{number}", instances[number % 2])
+            await edge.edge.apply(config(new.name, new, certificates=certificates))
+            await until_busy(edge, new.name)
+    assert seen["failures"] == 0, seen
+
+
+async def test_instances_come_and_go_without_a_failed_request(edge: Lab) -> None:
+    certificates = (await edge.certificate("a.localhost"),)
+    one, two = [await edge.instance(name) for name in ("one", "two")]
+    nobody = Endpoint(port=free_ports(1)[0])
+    few, more = backend("r-0", one), backend("r-0", one, two)
+    half_dead = replace(more, endpoints=(*more.endpoints, nobody))
+    await edge.edge.apply(config("r-0", few, certificates=certificates))
+    async with visitors(edge) as seen:
+        await until_busy(edge, "r-0")
+        for _ in range(3):
+            for group in (more, few, half_dead):
+                await edge.edge.apply(config("r-0", group, certificates=certificates))
+                await edge.until_healthy("r-0", healthy=2 if group is not few else 1)
+    assert seen["failures"] == 0, seen
+
+
+async def test_killed_instances_fail_no_get(edge: Lab) -> None:
+    certificates = (await edge.certificate("a.localhost"),)
+    instances = [await edge.instance(f"i-{number}") for number in range(2)]
+    await edge.edge.apply(config("r-0", backend("r-0", *instances), certificates=certificates))
+    await edge.until_healthy("r-0", healthy=2)
+    async with visitors(edge) as seen:
+        await until_busy(edge, "r-0")
+        for number in range(6):
+            await instances[number % 2].kill()
+            await edge.until_healthy("r-0", healthy=1)
+            await instances[number % 2].start()
+            await edge.until_healthy("r-0", healthy=2)
+    assert seen["failures"] == 0, seen
+
+
+async def test_the_restart_of_a_single_instance_is_bridged(edge: Lab) -> None:
+    certificates = (await edge.certificate("a.localhost"),)
+    only = await edge.instance("only")
+    await edge.edge.apply(config("r-0", backend("r-0", only), certificates=certificates))
+    await edge.until_healthy("r-0")
+    async with visitors(edge) as seen:
+        await until_busy(edge, "r-0")
+        for _ in range(2):
+            await only.kill()
+            await asyncio.sleep(0.7)  # what a product needs to start
+            await only.start()
+            await edge.until_healthy("r-0")
+    assert seen["failures"] == 0, seen
+
+
+async def test_an_edge_that_was_killed_serves_again_without_being_told_anew(edge: Lab) -> None:
+    await served(edge)
+    applied = (await edge.edge.status()).applied
+    await edge.runtime.signal(PROCESS_ID, kill=True)
+    async with asyncio.timeout(DEADLINE_S):
+        while (await edge.edge.status()).running:
+            await asyncio.sleep(0.005)
+    await edge.edge.start()
+    assert (await edge.edge.status()).applied == applied
+    assert (await edge.get()).body == "one"
+
+
+async def test_another_control_plane_finds_the_edge_and_what_it_does(edge: Lab) -> None:
+    await served(edge)
+    before = (await edge.runtime.statuses())[PROCESS_ID].pid
+    other = EnvoyEdge(edge.settings, edge.runtime, SystemClock())
+    await other.start()
+    assert (await edge.runtime.statuses())[PROCESS_ID].pid == before
+    assert (await other.status()) == (await edge.edge.status())
+    await other.aclose()
+
+
+# -- streams -----------------------------------------------------------------------------------
+
+
+async def test_a_websocket_outlives_switch_removal_and_certificates(edge: Lab) -> None:
+    await served(edge)
+    two = await edge.instance("two")
+    async with websockets.connect(
+        url(edge, "/socket", scheme="wss"), ssl=edge.context(), host="127.0.0.1"
+    ) as socket:
+        await socket.send("before")
+        assert await socket.recv() == "before"
+        assert (await edge.edge.status()).backends["r-1"].active_requests == 1
+        certificates = (
+            await edge.certificate("a.localhost"),
+            await edge.certificate("c.localhost", name="c.localhost"),
+        )
+        await edge.edge.apply(config("r-2", backend("r-2", two), certificates=certificates))
+        assert (await edge.get()).body == "two"
+        await socket.send("after")
+        assert await socket.recv() == "after"
+
+
+async def test_events_flow_at_once_and_outlive_a_switch(edge: Lab) -> None:
+    await served(edge)
+    certificates = (await edge.certificate("a.localhost"),)
+    two = await edge.instance("two")
+    headers = {"accept": "text/event-stream", "accept-encoding": "gzip, br, zstd"}
+    async with (
+        client(edge) as visitor,
+        visitor.stream("GET", url(edge, "/events"), headers=headers) as answer,
+    ):
+        assert "content-encoding" not in answer.headers
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "id: 0"
+        await edge.edge.apply(config("r-2", backend("r-2", two), certificates=certificates))
+        assert (await edge.get()).body == "two"
+        async for line in lines:
+            assert line in ("", "data: one") or line.startswith("id: ")
+            if line == "id: 20":
+                break
+
+
+async def test_compressed_html_flows_as_it_is_made(edge: Lab) -> None:
+    await served(edge)
+    loop = asyncio.get_running_loop()
+    arrived: list[float] = []
+    async with client(edge) as visitor, visitor.stream("GET", url(edge, "/flow")) as answer:
+        assert answer.headers["content-encoding"] in ("gzip", "br", "zstd")
+        async for text in answer.aiter_text():
+            arrived += [loop.time()] * text.count("<p>")
+    assert len(arrived) == 3
+    assert arrived[1] - arrived[0] > 0.1
+    assert arrived[2] - arrived[1] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("accepted", "chosen"),
+    [
+        ("gzip", "gzip"),
+        ("br", "br"),
+        ("zstd", "zstd"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip, deflate, br", "br"),
+        ("identity", None),
+    ],
+)
+async def test_pages_are_compressed(edge: Lab, accepted: str, chosen: str | None) -> None:
+    await served(edge)
+    async with client(edge) as visitor:
+        headers = {"accept-encoding": accepted}
+        async with visitor.stream("GET", url(edge, "/page"), headers=headers) as answer:
+            size = len(b"".join([part async for part in answer.aiter_raw()]))
+    assert answer.headers.get("content-encoding") == chosen
+    assert size == 20_000 if chosen is None else size < 1_000
+
+
+async def test_silence_is_bounded_for_requests_and_not_for_streams(edge: Lab) -> None:
+    await served(edge, request_timeout_s=0.4)
+    silent = await edge.get("/silent")
+    assert silent.status == 504
+    assert "takes too long" in silent.body
+    async with client(edge) as visitor:
+        headers = {"accept": "text/event-stream"}
+        with pytest.raises(httpx.ReadTimeout):
+            await visitor.get(url(edge, "/silent"), headers=headers, timeout=1.2)
+
+
+async def test_streams_end_at_their_deadline(edge: Lab) -> None:
+    await served(edge, stream_timeout_s=0.5)
+    headers = {"accept": "text/event-stream"}
+    async with client(edge) as visitor:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await visitor.get(url(edge, "/events"), headers=headers)
+
+
+# -- certificates --------------------------------------------------------------------------------
+
+
+async def test_a_certificate_is_swapped_under_load(edge: Lab) -> None:
+    one = await edge.instance("one")
+    certificates = (await edge.certificate("a.localhost"),)
+    await edge.edge.apply(config("r-0", backend("r-0", one), certificates=certificates))
+    async with visitors(edge) as seen:
+        await until_busy(edge, "r-0")
+        for number in range(10):
+            fresh = await edge.certificate("a.localhost", f"x-{number}.localhost")
+            await edge.edge.apply(config("r-0", backend("r-0", one), certificates=(fresh,)))
+            assert (await edge.get(host=f"x-{number}.localhost")).status == 404
+    assert (seen["failures"], seen["reconnects"]) == (0, 0), seen
+
+
+async def test_certificates_come_and_go_under_load(edge: Lab) -> None:
+    one = await edge.instance("one")
+    first = await edge.certificate("a.localhost")
+    second = await edge.certificate("shop.localhost", name="shop.localhost")
+    await edge.edge.apply(config("r-0", backend("r-0", one), certificates=(first,)))
+    async with visitors(edge) as seen:
+        await until_busy(edge, "r-0")
+        for _ in range(5):
+            for certificates in ((first, second), (first,)):
+                await edge.edge.apply(config("r-0", backend("r-0", one), certificates=certificates))
+                asked = await edge.get(host="shop.localhost")
+                assert asked.status == (404 if len(certificates) == 2 else 0)
+    assert seen["failures"] == 0, seen
+
+
+async def test_a_bad_certificate_is_refused_and_the_old_one_stays(edge: Lab) -> None:
+    await served(edge)
+    before = await edge.edge.status()
+    good = await edge.certificate("a.localhost")
+    for chain, key in (("nonsense", good.key_pem), (good.chain_pem, "nonsense")):
+        bad = replace(good, chain_pem=chain, key_pem=key)
+        with pytest.raises(PermanentError, match="Failed to load"):
+            await edge.edge.apply(config(None, certificates=(bad,)))
+        after = await edge.edge.status()
+        assert (after.applied, after.backends.keys()) == (before.applied, before.backends.keys())
+        assert "Failed to load" in after.rejected
+        assert (await edge.get()).body == "one"
+
+
+async def test_a_bad_endpoint_is_refused_and_the_old_routes_stay(edge: Lab) -> None:
+    await served(edge)
+    before = (await edge.edge.status()).applied
+    bad = Backend("r-2", (Endpoint(host="no-address", port=1),))
+    with pytest.raises(PermanentError, match="no-address"):
+        await edge.edge.apply(config("r-2", bad))
+    assert (await edge.edge.status()).applied == before
+    assert (await edge.get()).body == "one"
+
+
+async def test_a_taken_port_is_named(edge: Lab) -> None:
+    taken = replace(edge.settings, home=edge.settings.home / "other")
+    with pytest.raises(UserError, match=r"is taken by envoy") as caught:
+        await EnvoyEdge(
+            taken, type(edge.runtime)(taken.paths, SystemClock()), SystemClock()
+        ).start()
+    assert caught.value.code == "edge.port-taken"
+
+
+# -- what the edge says --------------------------------------------------------------------------
+
+
+async def test_requests_arrive_with_what_only_the_edge_knows(edge: Lab) -> None:
+    await served(edge)
+    forged = {
+        "x-forwarded-for": "203.0.113.9",
+        "x-forwarded-host": "evil.example",
+        "x-forwarded-proto": "http",
+        "x-real-ip": "203.0.113.9",
+        "forwarded": "for=203.0.113.9",
+        "x-envoy-original-path": "/forged",
+        "x-envoy-upstream-rq-timeout-ms": "1",
+        "x-request-id": "forged",
+    }
+    async with client(edge) as visitor:
+        answer = await visitor.get(url(edge, "/request?a=1"), headers=forged)
+    seen = answer.json()
+    assert seen["path"] == "/request?a=1"
+    headers = seen["headers"]
+    assert headers["x-forwarded-proto"] == "https"
+    assert headers["x-forwarded-host"] == f"a.localhost:{edge.settings.https_port}"
+    assert "forged" not in json.dumps(seen)
+    assert "203.0.113.9" not in json.dumps(seen)
+    assert "x-envoy-upstream-rq-timeout-ms" not in headers
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", headers["traceparent"])
+    assert answer.headers["x-request-id"] == headers["x-request-id"]
+    assert answer.headers["x-gantry-release"] == "r-1"
+    assert "server" not in answer.headers
+    assert "strict-transport-security" not in answer.headers
+
+
+async def test_a_visitor_s_trace_goes_on(edge: Lab) -> None:
+    await served(edge)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    async with client(edge) as visitor:
+        headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+        answer = await visitor.get(url(edge, "/request"), headers=headers)
+    assert answer.json()["headers"]["traceparent"].startswith(f"00-{trace}-")
+
+
+@pytest.mark.parametrize("path", ["/", "/cut"])
+async def test_the_edge_s_own_page_claims_no_release(edge: Lab, path: str) -> None:
+    await served(edge)
+    if path == "/":
+        await edge.instances[0].kill()
+    async with client(edge) as visitor:
+        page = await visitor.get(url(edge, path), headers={"accept": "text/html"})
+        error = await visitor.get(url(edge, path), headers={"accept": "application/json"})
+    assert page.status_code == error.status_code == 503
+    assert "<h1>Back in a moment</h1>" in page.text
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert error.json()["error"]["code"] == "edge.unavailable"
+    assert "x-gantry-release" not in page.headers
+    assert page.headers["cache-control"] == "no-store"
+
+
+async def test_the_product_s_own_errors_are_not_touched(edge: Lab) -> None:
+    await served(edge)
+    answer = await edge.get("/own-503")
+    assert (answer.status, answer.body) == (503, "one")
+    assert answer.headers["x-gantry-release"] == "r-1"
+
+
+async def test_names_without_a_release_and_without_a_site(edge: Lab) -> None:
+    await served(edge)
+    one = edge.instances[0]
+    certificates = (await edge.certificate("a.localhost", "b.localhost", "unknown.localhost"),)
+    sites = (Site(("a.localhost",), "r-1"), Site(("b.localhost",), None, title="<Shop>"))
+    await edge.edge.apply(EdgeConfig(sites, (backend("r-1", one),), certificates))
+    nothing, unknown = await edge.get(host="b.localhost"), await edge.get(host="unknown.localhost")
+    assert (nothing.status, unknown.status) == (503, 404)
+    assert "Nothing is live at &lt;Shop&gt; yet" in nothing.body
+    async with client(edge) as visitor:
+        accept = {"accept": "application/json"}
+        answer = await visitor.get(url(edge, host="unknown.localhost"), headers=accept)
+    assert answer.json()["error"]["code"] == "edge.unknown-host"
+
+
+async def test_plain_http_answers_challenges_and_leads_to_https(edge: Lab) -> None:
+    await edge.edge.apply(EdgeConfig(acme_challenges={"token-1": "token-1.thumbprint"}))
+    base = f"http://a.localhost:{edge.settings.http_port}"
+    async with client(edge) as visitor:
+        challenge = await visitor.get(f"{base}/.well-known/acme-challenge/token-1")
+        other = await visitor.get(f"{base}/.well-known/acme-challenge/token-2?a=b")
+    assert (challenge.status_code, challenge.text) == (200, "token-1.thumbprint")
+    assert other.status_code == 308
+    assert other.headers["location"] == url(edge, "/.well-known/acme-challenge/token-2?a=b")
+
+
+# -- rules for paths --------------------------------------------------------------------------
+
+
+async def test_redirects(edge: Lab) -> None:
+    await served(
+        edge,
+        redirects=(
+            Redirect("/old/:slug*", "/new/:slug*"),
+            Redirect("/post/:id(\\d+)/:rest(.*)", "/p/:rest?id=:id", 307),
+            Redirect("/out/(.*)", "https://example.org:8443/$1", 302),
+            Redirect("/home", "https://example.org", 301),
+        ),
+    )
+    async with client(edge) as visitor:
+        for path, status, location in (
+            ("/old/a/b", 308, url(edge, "/new/a/b")),
+            ("/old/a/b?q=1", 308, url(edge, "/new/a/b?q=1")),
+            ("/old", 308, url(edge, "/new")),
+            ("/older", 200, None),
+            ("/post/42/c/d", 307, url(edge, "/p/c/d?id=42")),
+            ("/post/42/c/d?x=1&y=2", 307, url(edge, "/p/c/d?id=42&?x=1&y=2")),
+            ("/post/x/c", 200, None),
+            ("/out/a/b", 302, "https://example.org:8443/a/b"),
+            ("/home", 301, "https://example.org/"),
+        ):
+            answer = await visitor.get(url(edge, path))
+            assert (answer.status_code, answer.headers.get("location")) == (status, location), path
+
+
+async def test_every_pattern_that_a_manifest_may_have_is_taken(edge: Lab) -> None:
+    """One refused pattern would hold back the routes of every project."""
+    chance = random.Random(7)
+    pieces = (
+        *("/", "a", ".", "-", "é", "\\(", "\\\\", "%20", "$", "|", "~", "^", "[", "]", "="),
+        *(":a", ":b*", ":c+", ":d?", ":e(\\d+)", ":f(x|y)?", ":g([^/]+?)*", "(.*)", "((?:a|b)+)"),
+        *(
+            "(\\w{2,30})",
+            "([a-z\\-]{1,500})",
+            "(\\d{1,1000})",
+            "(a{2,}?)",
+            "([.+*?^$(){}])",
+            "(\\.png)",
+        ),
+        "(en|de|fr|es|it|pt|nl|pl|ru|ja|ko|zh|sv|da|fi|no|cs|hu|ro|bg)/documentation/:version",
+    )
+    sources: list[str] = []
+    while len(sources) < 300:
+        source = "/" + "".join(chance.choices(pieces, k=chance.randrange(1, 7)))
+        with contextlib.suppress(ValueError):
+            sources.append(parse_pattern(source).text)
+    sources.append("/" + "x" * 2047)
+    redirects = tuple(Redirect(source, "/there") for source in sources)
+    rules = tuple(HeaderRule(source, (("x-rule", source[:20]),)) for source in sources)
+    await served(edge, redirects=redirects)
+    await served(edge, headers=tuple(rule for rule in rules if rule.headers[0][1].isascii()))
+    assert (await edge.get("/" + "x" * 2047)).headers["x-rule"] == "/" + "x" * 19
+
+
+async def test_rewrites_come_after_redirects(edge: Lab) -> None:
+    await served(
+        edge,
+        redirects=(Redirect("/docs/old", "/docs/new"),),
+        rewrites=(Rewrite("/docs/:path*", "/request/:path*"), Rewrite("/r", "/request?from=r")),
+    )
+    async with client(edge) as visitor:
+        assert (await visitor.get(url(edge, "/docs/old"))).status_code == 308
+        assert (await visitor.get(url(edge, "/other"))).text == "one"
+    for path, asked in (
+        ("/docs/a/b", "/request/a/b"),
+        ("/docs/a?q=1", "/request/a?q=1"),
+        ("/docs", "/request"),
+        ("/r", "/request?from=r"),
+        ("/r?x=1", "/request?from=r&?x=1"),
+    ):
+        assert json.loads((await edge.get(path)).body)["path"] == asked
+
+
+async def test_headers_for_everything_and_for_some_paths(edge: Lab) -> None:
+    tricky = "default-src 'self' \"x\" \\d 100% %REQ(host)%)"
+    await served(
+        edge,
+        noindex=True,
+        rewrites=(Rewrite("/public/:path*", "/inner/:path*"),),
+        headers=(
+            HeaderRule("/(.*)", (("x-all", tricky), ("x-wins", "first"))),
+            HeaderRule("/public/:path*", (("x-some", tricky), ("x-wins", "second"))),
+            *(HeaderRule(f"/p-{number}", (("x-many", str(number)),)) for number in range(100)),
+        ),
+    )
+    everywhere = await edge.get("/?x=/public/a")
+    assert everywhere.headers["x-all"] == tricky
+    assert everywhere.headers["x-wins"] == "first"
+    assert "x-some" not in everywhere.headers
+    assert everywhere.headers["x-robots-tag"] == "noindex"
+    some = await edge.get("/public/a?b=c")
+    assert (some.headers["x-some"], some.headers["x-wins"]) == (tricky, "second")
+    assert "x-many" not in some.headers
+    assert (await edge.get("/p-99")).headers["x-many"] == "99"
+
+
+async def test_stopping_lets_requests_end(edge: Lab) -> None:
+    await served(edge)
+    asked = asyncio.get_running_loop().create_task(edge.get("/slow"))
+    await until_busy(edge, "r-1")
+    await edge.edge.stop()
+    assert (await asked).body == "one"

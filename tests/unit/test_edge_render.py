@@ -1,0 +1,153 @@
+"""The edge's configuration as golden files. `GANTRY_REWRITE_GOLDEN=1 pytest` writes them anew."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.engines.edge import render
+from gantry.engines.edge.headers import MOST_HEADERS
+from gantry.engines.edge.protocol import (
+    Backend,
+    Certificate,
+    EdgeConfig,
+    Endpoint,
+    HeaderRule,
+    Redirect,
+    Rewrite,
+    Site,
+)
+from gantry.kernel.errors import UserError
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "edge"
+PLACE = render.Place(
+    folder="/gantry/edge",
+    admin_socket="/gantry/run/envoy-admin.sock",
+    address="0.0.0.0",
+    http_port=80,
+    https_port=443,
+)
+SHOP = Site(
+    ("shop.localhost",),
+    "r-2",
+    release="r-2",
+    redirects=(
+        Redirect("/old/:slug*", "/new/:slug*"),
+        Redirect("/out", "https://example.org/there?from=shop", 307),
+    ),
+    rewrites=(Rewrite("/docs/:page", "/pages/:page"),),
+    headers=(
+        HeaderRule("/(.*)", (("x-frame-options", "DENY"),)),
+        HeaderRule("/embed/:name", (("x-frame-options", "ALLOWALL"),)),
+    ),
+    request_timeout_s=30,
+    stream_timeout_s=3600,
+    title="Shop",
+)
+CONFIG = EdgeConfig(
+    sites=(
+        SHOP,
+        Site(("shop.example", "www.shop.example"), "r-2", release="r-2"),
+        Site(("new.localhost",), None, title="New", noindex=True),
+        Site(("gantry.localhost",), "console", noindex=True),
+    ),
+    backends=(
+        Backend(
+            "r-2",
+            (Endpoint(port=20_001), Endpoint(port=20_002)),
+            health_path="/health",
+            health_host="shop.localhost",
+        ),
+        Backend("console", (Endpoint(socket="/gantry/run/api.sock"),), idle_timeout_s=4),
+    ),
+    certificates=(
+        Certificate("local", ("shop.localhost", "gantry.localhost"), "CHAIN 1", "KEY 1"),
+        Certificate("shop.example", ("shop.example", "www.shop.example"), "CHAIN 2", "KEY 2"),
+    ),
+    acme_challenges={"token-b": "answer-b", "token-a": "answer-a"},
+)
+
+
+def files() -> Mapping[str, Any]:
+    return {
+        "bootstrap.json": render.bootstrap(PLACE),
+        render.CDS: render.clusters_file(CONFIG.backends, "VERSION"),
+        render.LDS: render.listeners_file(CONFIG.certificates, PLACE),
+        **render.routes_files(CONFIG, "VERSION", PLACE),
+        **render.secret_files(CONFIG.certificates),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(files()))
+def test_the_files_are_what_the_golden_files_say(name: str) -> None:
+    text = json.dumps(files()[name], indent=1) + "\n"
+    if os.environ.get("GANTRY_REWRITE_GOLDEN"):
+        (GOLDEN / name).write_text(text)
+    assert text == (GOLDEN / name).read_text()
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == set(files())
+
+
+def test_rendering_changes_nothing_and_repeats() -> None:
+    assert files() == files()
+
+
+def headers_of(site: Site, place: render.Place = PLACE) -> dict[str, str]:
+    routes = render.routes_files(EdgeConfig(sites=(site,)), "", place)[render.RDS_HTTPS]
+    added = routes["resources"][0]["virtual_hosts"][0]["response_headers_to_add"]
+    return {one["header"]["key"]: one["header"]["value"] for one in added}
+
+
+def test_strict_transport_only_where_it_is_true() -> None:
+    real = Site(("shop.example",), "r-1")
+    assert "strict-transport-security" in headers_of(real)
+    assert "strict-transport-security" not in headers_of(replace(real, hosts=("a.localhost",)))
+    assert "strict-transport-security" not in headers_of(real, replace(PLACE, https_port=8443))
+
+
+def test_a_certificate_changes_its_own_secret_only() -> None:
+    renewed = replace(CONFIG.certificates[1], chain_pem="CHAIN 3")
+    before = render.secret_files(CONFIG.certificates)
+    after = render.secret_files((CONFIG.certificates[0], renewed))
+    assert before["sds-local.json"] == after["sds-local.json"]
+    assert before["sds-shop.example.json"] != after["sds-shop.example.json"]
+    assert render.listeners_file(CONFIG.certificates, PLACE) == render.listeners_file(
+        (CONFIG.certificates[0], renewed), PLACE
+    )
+
+
+def test_names_of_the_first_certificate_do_not_change_the_listener() -> None:
+    more = replace(CONFIG.certificates[0], hosts=("shop.localhost", "r-3--shop.localhost"))
+    assert render.listeners_file(CONFIG.certificates, PLACE) == render.listeners_file(
+        (more, CONFIG.certificates[1]), PLACE
+    )
+
+
+def test_the_digest_depends_on_the_configuration_and_on_the_place() -> None:
+    assert render.digest(CONFIG, PLACE) == render.digest(CONFIG, PLACE)
+    assert render.digest(CONFIG, PLACE) != render.digest(EdgeConfig(), PLACE)
+    assert render.digest(CONFIG, PLACE) != render.digest(CONFIG, replace(PLACE, https_port=8443))
+
+
+@pytest.mark.parametrize(
+    ("site", "code"),
+    [
+        (replace(SHOP, redirects=(Redirect("old", "/new"),)), "route.bad-pattern"),
+        (replace(SHOP, redirects=(Redirect("/a", "/:b"),)), "route.unknown-parameter"),
+        (replace(SHOP, rewrites=(Rewrite("/a", "https://b.example/"),)), "route.bad-rewrite"),
+        (
+            replace(SHOP, headers=(HeaderRule("/a", (("x-a", ""),) * (MOST_HEADERS + 1)),)),
+            "route.too-many-headers",
+        ),
+    ],
+)
+def test_what_cannot_be_rendered(site: Site, code: str) -> None:
+    with pytest.raises(UserError) as caught:
+        render.routes_files(EdgeConfig(sites=(site,)), "", PLACE)
+    assert caught.value.code == code
