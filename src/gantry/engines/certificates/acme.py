@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import requests
 from acme import challenges, client, crypto_util, errors, messages
@@ -126,7 +126,7 @@ class _PatientNetwork(client.ClientNetwork):
     because of two in a row would be asked for only hours later.
     """
 
-    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+    def post(self, *args: object, **kwargs: object) -> requests.Response:
         """See `ClientNetwork.post`."""
         for _ in range(_NONCES_MAX - 1):
             try:
