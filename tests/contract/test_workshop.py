@@ -130,9 +130,12 @@ async def test_what_was_removed_is_gone(case: Case) -> None:
 
 
 async def test_discarding_a_build_keeps_its_artifact(case: Case) -> None:
+    assert await case.workshop.folders() == frozenset()
     digest = await _build(case, case.request)
+    assert await case.workshop.folders() == {case.request.id}
     await case.workshop.discard(case.request.id)
     await case.workshop.discard(case.request.id)
+    assert await case.workshop.folders() == frozenset()
     assert await case.workshop.outcome("build-b-1") is None
     assert (await case.workshop.artifact(digest)).digest == digest
 

@@ -373,6 +373,9 @@ class SimWorkshop:
     async def list(self) -> Mapping[str, int]:
         return dict.fromkeys(self.machine.artifacts, 1)
 
+    async def folders(self) -> frozenset[str]:
+        return frozenset()
+
     async def discard(self, request_id: str) -> None:
         return None
 

@@ -149,6 +149,7 @@ class Platform:
                 clock,
                 self.ids,
                 "plane",
+                tidy=lambda: None,
             ),
         )
         self.health = HealthCheck(prober, self.memory, clock)

@@ -41,6 +41,8 @@ def stored(releases: tuple[Release, ...], **changes: Any) -> Stored:
         deploys=(),
         live={"env-1": releases[-1].id},
         keep={"env-1": 3},
+        artifacts=frozenset(),
+        folders=frozenset(),
         sources=frozenset(f"s-{one.build}" for one in releases) | {"orphan"},
         instances=frozenset(),
         processes={},
@@ -79,6 +81,27 @@ def test_an_unused_build_is_kept_for_a_day() -> None:
 
 def test_snapshots_go_with_their_builds() -> None:
     assert decide(stored(were_live(4))).sources == ("orphan", "s-b-1")
+
+
+def test_a_folder_goes_when_its_build_and_what_works_in_it_are_done() -> None:
+    story = stored(
+        were_live(1),
+        builds=(
+            build(id="b-1", state=BuildState.READY),
+            build(id="b-2", state=BuildState.BUILDING),
+            build(id="b-3", state=BuildState.BUILT),
+            build(id="b-4", state=BuildState.READY),
+        ),
+        folders=frozenset({"b-1", "b-2", "b-3", "b-4", "b-failed"}),
+        processes={"test-b-4": running("test-b-4"), "build-b-1": exited("build-b-1")},
+    )
+    assert decide(story).folders == ("b-1", "b-failed")
+
+
+def test_artifacts_that_no_build_knows_go() -> None:
+    known = build(id="b-1", state=BuildState.READY, artifact_digest="a-1")
+    story = stored(were_live(1), builds=(known,), artifacts=frozenset({"a-1", "a-lost"}))
+    assert decide(story).artifacts == ("a-lost",)
 
 
 def test_logs_of_ended_processes_go_after_days_and_never_those_in_use() -> None:

@@ -65,7 +65,7 @@ def wire(
     clock, ids, box = engines.clock, engines.ids, engines.box
     naming = Naming(settings.domain, settings.https_port)
     owner = f"{os.uname().nodename}:{os.getpid()}"
-    memory, waker = Memory(), Waker()
+    memory, waker, tidy = Memory(), Waker(), Waker()
     projects = ProjectService(box, clock, ids)
     variables = VariableService(state, projects, box, clock)
     provider = ServiceProvider(state, engines.databases, engines.caches, box, clock, ids)
@@ -88,6 +88,7 @@ def wire(
             clock=clock,
             ids=ids,
             owner=owner,
+            tidy=tidy.wake,
         ),
     )
     reconciler = Reconciler(
@@ -113,7 +114,7 @@ def wire(
         clock=clock,
         owner=owner,
         periodic=(
-            Periodic("retention", _RETAIN_EVERY_S, retention.once),
+            Periodic("retention", _RETAIN_EVERY_S, retention.once, tidy),
             Periodic("schedule", _SCHEDULE_EVERY_S, schedule.once),
         ),
     )

@@ -1,6 +1,7 @@
 """Act: the steps of the pipeline. Effects come before their record, and every effect may be repeated."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -38,7 +39,11 @@ _TAIL_BYTES = 4_000
 
 @dataclass(frozen=True, slots=True)
 class DeployActs:
-    """Carries out what `features.deploys.decide` decided."""
+    """Carries out what `features.deploys.decide` decided.
+
+    Attributes:
+        tidy: called when a deploy has ended: what it needed may be deleted now.
+    """
 
     state: State
     runtime: Runtime
@@ -51,6 +56,7 @@ class DeployActs:
     clock: Clock
     ids: IdSource
     owner: str
+    tidy: Callable[[], None]
 
     async def act(  # noqa: C901, PLR0912 -- one branch for each action, nothing else
         self, deploy: Deploy, action: decide.Action, world: World
@@ -102,7 +108,7 @@ class DeployActs:
             )
         _log.info("%s: %s %s %s", deploy.id, deploy.step, action.state, action.detail)
         if to is None:
-            self.memory.forget_deploy(deploy.id)
+            self._over(deploy)
 
     async def _read_source(self, deploy: Deploy, world: World) -> None:
         environment = world.environments[deploy.environment]
@@ -175,9 +181,6 @@ class DeployActs:
                     ready=ready,
                     at=now,
                 )
-        if ready:
-            # The tests were the last to need the folder of the build.
-            await self.workshop.discard(build.id)
 
     async def _interrupted(self, task_id: str, task: decide.Task, world: World) -> PermanentError:
         process = world.processes.get(task_id)
@@ -300,8 +303,12 @@ class DeployActs:
                 )
             await self._abandon_build(session, deploy, world, error)
             await queries.end_badly(session, deploy, state, error, at=self.clock.now())
-        self.memory.forget_deploy(deploy.id)
+        self._over(deploy)
         _log.warning("%s: %s at %s: %s", deploy.id, state, deploy.step, error["message"])
+
+    def _over(self, deploy: Deploy) -> None:
+        self.memory.forget_deploy(deploy.id)
+        self.tidy()
 
     async def _undo_switch(self, session: Session, deploy: Deploy) -> None:
         """Give visitors the release before again, where a switch was recorded and not confirmed."""
@@ -330,7 +337,6 @@ class DeployActs:
             return
         if build.state in (BuildState.BUILDING, BuildState.BUILT):
             await builds.set_failed(session, build.id, error, at=self.clock.now())
-            await self.workshop.discard(build.id)
 
 
 def _shared(deploy: Deploy, build: Build, world: World) -> bool:

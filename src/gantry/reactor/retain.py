@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from gantry.kernel.clock import Clock
 
 _log = logging.getLogger(__name__)
 _KEEP_LOG_BYTES = 20_000_000
-# An upload is given this long until a deploy must name it.
+# An upload is given this long until a deploy must name it, and an artifact until its build does.
 _GRACE_S = 3600.0
 _DEFAULT_KEEP = 10
 
@@ -36,7 +37,8 @@ class Retention:
     sources: SourceStore
     clock: Clock
     home: Path
-    _first_seen_s: dict[str, float] = field(default_factory=dict)
+    _artifacts_seen_s: dict[str, float] = field(default_factory=dict)
+    _sources_seen_s: dict[str, float] = field(default_factory=dict)
 
     async def once(self) -> None:
         """One round."""
@@ -46,7 +48,10 @@ class Retention:
             await accounts.delete_expired(session, at=self.clock.now())
 
     async def _look(self) -> Stored:
-        snapshots = await self._settled_sources()
+        artifacts = self._settled(await self.workshop.list(), self._artifacts_seen_s)
+        snapshots = self._settled(await self.sources.list(), self._sources_seen_s)
+        # Before the builds: one that begins in between has its record before its folder.
+        folders = await self.workshop.folders()
         async with self.state.transaction() as session:
             environments = await projects.list_environments(session)
             everything = await releases.list_all(session)
@@ -63,6 +68,8 @@ class Retention:
             deploys=found_deploys,
             live={environment.id: environment.live_release for environment in environments},
             keep=keep,
+            artifacts=artifacts,
+            folders=folders,
             sources=snapshots,
             instances=frozenset(instance.id for instance in found_instances),
             processes=await self.runtime.statuses(),
@@ -70,13 +77,13 @@ class Retention:
             now=self.clock.now(),
         )
 
-    async def _settled_sources(self) -> frozenset[str]:
+    def _settled(self, stored: Iterable[str], seen_s: dict[str, float]) -> frozenset[str]:
+        """What has been there for a while; `seen_s` remembers since when."""
         now_s = self.clock.monotonic_s()
-        stored = await self.sources.list()
-        self._first_seen_s = {digest: self._first_seen_s.get(digest, now_s) for digest in stored}
-        return frozenset(
-            digest for digest, seen_s in self._first_seen_s.items() if now_s - seen_s >= _GRACE_S
-        )
+        first_s = {digest: seen_s.get(digest, now_s) for digest in stored}
+        seen_s.clear()
+        seen_s.update(first_s)
+        return frozenset(digest for digest, s in first_s.items() if now_s - s >= _GRACE_S)
 
     async def _delete(self, deletions: Deletions) -> None:
         for build in deletions.builds:
@@ -87,6 +94,11 @@ class Retention:
             if not shared:
                 await self.workshop.remove(build.artifact_digest)
             _log.info("build %s of %s was deleted: nothing can reach it", build.id, build.project)
+        for digest in deletions.artifacts:
+            await self.workshop.remove(digest)
+            _log.info("artifact %s was deleted: no build knows it", digest[:12])
+        for build_id in deletions.folders:
+            await self.workshop.discard(build_id)
         for digest in deletions.sources:
             await self.sources.remove(digest)
         for process_id in deletions.processes:

@@ -13,12 +13,13 @@ class Waker:
         """Let the loop look again now. Cheap; may be called any number of times."""
         self._event.set()
 
-    async def wait(self, timeout_s: float) -> None:
-        """Sleep until woken, at most `timeout_s`. Wakes between two waits are not lost."""
+    async def wait(self, timeout_s: float) -> bool:
+        """Sleep until woken, at most `timeout_s`; whether it was woken. Wakes between two waits are not lost."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._event.wait()
         except TimeoutError:
-            pass
+            return False
         finally:
             self._event.clear()
+        return True

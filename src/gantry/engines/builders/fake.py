@@ -122,6 +122,10 @@ class FakeWorkshop:
         """See `Workshop.list`."""
         return {digest: artifact.size_bytes for digest, artifact in self._artifacts.items()}
 
+    async def folders(self) -> frozenset[str]:
+        """See `Workshop.folders`."""
+        return frozenset(task.partition("-")[2] for task in self._tasks)
+
     async def discard(self, request_id: str) -> None:
         """See `Workshop.discard`."""
         for task in ("build", "test"):

@@ -161,6 +161,10 @@ class Workshop(Protocol):
         """Digest -> size in bytes of every artifact kept."""
         ...
 
+    async def folders(self) -> frozenset[str]:
+        """Ids of the builds whose working folder is there."""
+        ...
+
     async def discard(self, request_id: str) -> None:
         """Delete the working folder of a build. Caches and artifacts stay."""
         ...

@@ -112,6 +112,10 @@ class LocalWorkshop:
         """See `Workshop.list`."""
         return await asyncio.to_thread(self._shelf.sizes)
 
+    async def folders(self) -> frozenset[str]:
+        """See `Workshop.folders`."""
+        return await asyncio.to_thread(_names, self._paths.builds)
+
     async def discard(self, request_id: str) -> None:
         """See `Workshop.discard`."""
         await asyncio.to_thread(remove_tree, self._paths.builds / request_id)
@@ -277,6 +281,10 @@ def _engine(name: str) -> Engine:
             raise IntegrityError(
                 "artifact.corrupt", f"an artifact names an unknown engine {name!r}"
             )
+
+
+def _names(folder: Path) -> frozenset[str]:
+    return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
 
 
 def _sha256(text: str) -> str:

@@ -26,9 +26,17 @@ _KEEP_UNUSED_BUILD = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Deletions:
-    """What to delete."""
+    """What to delete.
+
+    Attributes:
+        builds: with their artifacts.
+        artifacts: digests of those that no build knows.
+        folders: builds that are done with their working folder.
+    """
 
     builds: tuple[Build, ...] = ()
+    artifacts: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     processes: tuple[str, ...] = ()
 
@@ -40,6 +48,8 @@ class Stored:
     Attributes:
         releases: all of them, of every environment.
         keep: environment -> how many releases that were live can be rolled back to.
+        artifacts: digests of stored artifacts that have been there long enough for a build to name them.
+        folders: builds whose working folder is there.
         sources: stored snapshots that have been there long enough for a deploy to name them.
         instances: ids of all instances.
         free_share: free part of the disk, 0 to 1.
@@ -50,6 +60,8 @@ class Stored:
     deploys: tuple[Deploy, ...]
     live: Mapping[str, str | None]
     keep: Mapping[str, int]
+    artifacts: frozenset[str]
+    folders: frozenset[str]
     sources: frozenset[str]
     instances: frozenset[str]
     processes: Mapping[str, ProcessStatus]
@@ -73,8 +85,11 @@ def decide(stored: Stored) -> Deletions:
     gone_ids = {build.id for build in gone}
     kept_sources = {deploy.source_digest for deploy in stored.deploys}
     kept_sources |= {build.source_digest for build in stored.builds if build.id not in gone_ids}
+    known = {build.artifact_digest for build in stored.builds}
     return Deletions(
         builds=gone,
+        artifacts=tuple(sorted(stored.artifacts - known)),
+        folders=tuple(_done_folders(stored)),
         sources=tuple(sorted(stored.sources - kept_sources)),
         processes=tuple(_ended_processes(stored)),
     )
@@ -101,6 +116,19 @@ def _kept_releases(stored: Stored) -> Iterable[str]:
 def _last_live(release: Release) -> datetime:
     assert release.live_at is not None, "only releases that were live are sorted"
     return release.left_at or datetime.max.replace(tzinfo=release.live_at.tzinfo)
+
+
+def _done_folders(stored: Stored) -> Iterable[str]:
+    """The tests are the last to need the folder of a build."""
+    needed = {
+        build.id
+        for build in stored.builds
+        if build.state in (BuildState.BUILDING, BuildState.BUILT)
+    }
+    for folder in sorted(stored.folders - needed):
+        tasks = (stored.processes.get(f"{task}-{folder}") for task in ("build", "test"))
+        if not any(task is not None and task.state is ProcessState.RUNNING for task in tasks):
+            yield folder
 
 
 def _ended_processes(stored: Stored) -> Iterable[str]:
