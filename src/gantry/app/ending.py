@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 from gantry.app.engines import make_engines
-from gantry.app.operator import read_token
+from gantry.app.token_file import read_token
 from gantry.config.settings import Settings
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.kernel.errors import TransientError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.app.lock import HomeLock
-from gantry.app.operator import read_token
+from gantry.app.token_file import read_token
 from gantry.cli.platform import Finding, PackedSource, Platform, Progress
 from gantry.config.settings import Settings, from_environment
 from gantry.kernel.errors import ConflictError, GantryError, PermanentError, TransientError

@@ -2,36 +2,16 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
+from gantry.app.token_file import token_file
 from gantry.config.paths import Paths
 from gantry.features.accounts.model import Caller, Role
 from gantry.features.accounts.service import AccountService
 from gantry.kernel.clock import Clock
-from gantry.kernel.errors import TransientError
 
 _OPERATOR = Caller("operator", Role.OWNER)
 _LIFE_DAYS = 7
 _RENEW_EVERY_S = 24 * 3600.0
-
-
-def token_file(paths: Paths) -> Path:
-    """Where the token lies, mode 0600."""
-    return paths.keys / "operator.token"
-
-
-def read_token(paths: Paths) -> str:
-    """The present token.
-
-    Raises:
-        TransientError: `control.down` this platform was never started.
-    """
-    try:
-        return token_file(paths).read_text().strip()
-    except FileNotFoundError:
-        raise TransientError(
-            "control.down", f"no platform was started in {paths.home} yet", hint="gantry up"
-        ) from None
 
 
 @dataclass(frozen=True, slots=True)
