@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
+import stat
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -18,8 +20,9 @@ from gantry.config.settings import Settings
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.engines.state.migrate import migrate
 from gantry.engines.state.postgres import PostgresState
-from gantry.kernel.errors import PermanentError
+from gantry.kernel.errors import PermanentError, UserError
 from gantry.kernel.tasks import TaskSet
+from gantry.kernel.trees import remove_tree
 from gantry.web.app import create_app
 from gantry.web.assets import ensure_assets
 from gantry.web.console.render import assets_changed
@@ -110,6 +113,15 @@ class ControlPlane:
         paths = self._settings.paths
         for folder in (paths.home, paths.run, paths.keys):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Its name can be guessed where it lies in a folder that everybody may write to.
+        status = paths.run.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise UserError(
+                "home.foreign-folder",
+                f"{paths.run} belongs to somebody else (uid {status.st_uid})",
+                hint="delete it, or choose a shorter GANTRY_HOME: then the sockets lie inside it",
+                where="GANTRY_HOME",
+            )
 
     async def _open_state(self, engines: Engines) -> PostgresState:
         self._progress("starting the system database")
@@ -166,6 +178,9 @@ class ControlPlane:
         for key in products:
             await engines.runtime.signal(key, kill=True)
         await engines.stop()
+        paths = self._settings.paths
+        if not paths.run.is_relative_to(paths.home):
+            remove_tree(paths.run)  # nothing outside of the home stays behind
 
 
 class _Server(uvicorn.Server):
