@@ -33,7 +33,7 @@ def home(tmp_path: Path, api: FakeApi) -> Iterator[Path]:
 
 def environment(home: Path, **changes: str) -> dict[str, str]:
     path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return {**kept, "GANTRY_HOME": str(home), "PYTHONPATH": path, "TERM": "xterm", **changes}
 
 
