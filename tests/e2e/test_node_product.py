@@ -4,19 +4,25 @@ import json
 import os
 import shutil
 import signal
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.support.platform import Platform, fresh_platform, stopped_platform, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SERVER = """
+import crypto from 'node:crypto';
 import http from 'node:http';
 const release = process.env.GANTRY_RELEASE;
 let draining = false;
@@ -32,6 +38,18 @@ const server = http.createServer((request, response) => {
     return;
   }
   response.end(release);
+});
+server.on('upgrade', (request, socket) => {
+  const key = request.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+  const accept = crypto.createHash('sha1').update(key).digest('base64');
+  socket.write('HTTP/1.1 101 Switching Protocols\\r\\nupgrade: websocket\\r\\nconnection: upgrade\\r\\n' +
+    `sec-websocket-accept: ${accept}\\r\\n\\r\\n`);
+  const say = (text) => socket.write(Buffer.concat([Buffer.from([0x81, text.length]), Buffer.from(text)]));
+  say(release);
+  const beat = setInterval(() => say('beat'), 200);
+  socket.on('error', () => {}).on('close', () => clearInterval(beat));
+  const restart = Buffer.from([0x88, 2, 0x03, 0xf4]);  // close frame, code 1012: service restart
+  process.on('SIGTERM', () => { clearInterval(beat); socket.end(restart); });
 });
 server.keepAliveTimeout = Number(process.env.KEEP_ALIVE_TIMEOUT ?? 5000);
 server.listen(process.env.PORT, process.env.HOST);
@@ -201,6 +219,34 @@ def test_a_stream_outlives_the_switch_and_is_told_to_reconnect(
     assert not listener.is_alive(), "the stream has a deadline"
     assert seen[-1][0] - switched > 2, "it was not cut at once"
     assert any("reconnect" in line for _, line in seen[-4:]), "and it was told"
+
+
+def test_a_websocket_outlives_the_switch_and_is_closed_in_order(
+    platform: Platform, project: Path
+) -> None:
+    platform.run("deploy", str(project))
+    old = live(platform)["live"]["id"]  # type: ignore[index]
+    context = ssl.create_default_context(cafile=platform.root_file)
+    beats: list[float] = []
+    with connect(
+        platform.url("small.localhost", "/socket").replace("https", "wss"),
+        sock=socket.create_connection(("127.0.0.1", platform.https_port)),
+        ssl=context,
+    ) as client:
+        assert client.recv(timeout=10) == old
+        with ThreadPoolExecutor(1) as threads:
+            write_project(project, note="next")
+            deployed = threads.submit(platform.run, "deploy", str(project))
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    client.recv(timeout=60)
+                    beats.append(time.monotonic())
+            deployed.result()
+    switched = live(platform)
+    assert switched["live"]["id"] != old  # type: ignore[index]
+    assert closed.value.rcvd is not None, "it was closed by the product, not cut"
+    assert closed.value.rcvd.code == 1012
+    assert len(beats) > 20, "and went on after the switch, until its deadline"
 
 
 def test_everything_is_gone_after_down(tmp_path: Path) -> None:
