@@ -125,7 +125,7 @@ def fresh_platform(**extra: str) -> Iterator[Platform]:
 def stopped_platform(**extra: str) -> Iterator[Platform]:
     """A platform that was never started."""
     folder = Path(tempfile.mkdtemp(prefix="gantry-e2e-"))
-    http_port, https_port = _free_ports(2)
+    http_port, https_port = free_ports(2)
     platform = Platform(folder / "home", http_port, https_port, extra)
     try:
         yield platform
@@ -161,7 +161,8 @@ def wait_until(condition: Any, *, timeout_s: float = 30.0, what: str = "it") -> 
     raise AssertionError(f"{what} did not happen within {timeout_s:.0f} s")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:

@@ -21,8 +21,14 @@ def _explain(phase: str, output: str, ended: Ended) -> tuple[str, str, str]:
     return failure.code, failure.message, failure.hint
 
 
-def _ended(code: int = 1, *, timed_out: bool = False, out_of_memory: bool = False) -> Ended:
-    return Ended(code, timed_out, out_of_memory, peak_bytes=530_000_000)
+def _ended(
+    code: int = 1,
+    *,
+    timed_out: bool = False,
+    out_of_memory: bool = False,
+    disk_full: bool = False,
+) -> Ended:
+    return Ended(code, timed_out, out_of_memory, disk_full, peak_bytes=530_000_000)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +39,7 @@ def _ended(code: int = 1, *, timed_out: bool = False, out_of_memory: bool = Fals
         ("install", "npm error 404 Not Found - @own/ui", _ended(), "build.install-failed", "@own/ui", "NPM_TOKEN"),
         ("build", _TYPES, _ended(), "build.command-failed", "./app/page.tsx:3:7", "next build"),
         ("build", "", _ended(3), "build.command-failed", "exited with 3, without a word", ""),
+        ("build", "x", _ended(137, disk_full=True), "build.disk-full", "filled the disk", "gantry doctor"),
         ("build", "x", _ended(137, out_of_memory=True), "build.out-of-memory", "512.0 MB", 'memory = "1 GB"'),
         ("build", "x", _ended(137, timed_out=True), "build.timeout", "1 min 30 s", "[build] timeout"),
         ("test", "1 failing", _ended(), "test.failed", "1 failing", "untouched"),

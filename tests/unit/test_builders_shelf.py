@@ -10,7 +10,7 @@ from gantry.engines.builders.plan import BuildPlan, Collect
 from gantry.engines.builders.protocol import BuildRequest
 from gantry.engines.builders.room import Needs, available_memory_bytes, check_room
 from gantry.engines.builders.shelf import Shelf
-from gantry.kernel.errors import TransientError
+from gantry.kernel.errors import PermanentError, TransientError
 from gantry.kernel.trees import remove_tree
 from tests.support.builders import NODE_PACKAGE, a_request, a_workshop, write_tree
 
@@ -137,7 +137,7 @@ def test_a_change_outside_of_the_products_folder_makes_no_new_build(tmp_path: Pa
 
 def test_no_room_is_refused_with_numbers(tmp_path: Path) -> None:
     with pytest.raises(
-        TransientError, match=r"GB of disk are free .* needs 1000000\.0 TB"
+        PermanentError, match=r"GB of disk are free .* needs 1000000\.0 TB"
     ) as low_disk:
         check_room(Needs(disk_bytes=10**18), tmp_path / "not/yet/there", None)
     assert low_disk.value.code == "build.low-disk"

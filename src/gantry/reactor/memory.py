@@ -16,6 +16,7 @@ class Memory:
         reached: deploy -> release that the public port answered with.
         retry_at_s: key of a piece of work that met a passing fault -> monotonic time of the next try.
         setbacks: the same key -> tries in a row that met one.
+        set_back_since_s: the same key -> monotonic time of the first of these.
     """
 
     health: dict[str, Health] = field(default_factory=dict)
@@ -23,6 +24,7 @@ class Memory:
     reached: dict[str, str] = field(default_factory=dict)
     retry_at_s: dict[str, float] = field(default_factory=dict)
     setbacks: dict[str, int] = field(default_factory=dict)
+    set_back_since_s: dict[str, float] = field(default_factory=dict)
 
     def may_try(self, key: str, now_s: float) -> bool:
         """Whether the work may be tried (again) now."""
@@ -32,6 +34,7 @@ class Memory:
         """The work met a passing fault: seconds until the next try."""
         count = self.setbacks.get(key, 0) + 1
         self.setbacks[key] = count
+        self.set_back_since_s.setdefault(key, now_s)
         delay_s = float(min(30.0, 0.2 * 2 ** min(count, 10)))
         self.retry_at_s[key] = now_s + delay_s
         return delay_s
@@ -40,6 +43,11 @@ class Memory:
         """The work went well."""
         self.setbacks.pop(key, None)
         self.retry_at_s.pop(key, None)
+        self.set_back_since_s.pop(key, None)
+
+    def waiting_s(self, key: str, now_s: float) -> float:
+        """For how long the work has met nothing but passing faults."""
+        return now_s - self.set_back_since_s.get(key, now_s)
 
     def forget_deploy(self, deploy_id: str) -> None:
         """The deploy ended."""

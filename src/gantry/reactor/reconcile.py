@@ -24,6 +24,9 @@ from gantry.reactor.world import World
 
 _log = logging.getLogger(__name__)
 
+# A fault that may pass has this long to do so before it ends the deploy that met it.
+PATIENCE_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Acts:
@@ -39,7 +42,7 @@ class Reconciler:
     """Compares what is wanted with what is, and takes the next steps.
 
     Steps of one deploy follow each other; different deploys, and the instances, move side by side. A step that
-    meets a passing fault is tried again later; any other fault ends its deploy, and never the loop.
+    meets a passing fault is tried again for a minute; any other fault ends its deploy, and never the loop.
     """
 
     def __init__(
@@ -126,8 +129,7 @@ class Reconciler:
             await self._acts.deploys.act(deploy, action, world)
             self._memory.succeeded(deploy.id)
         except TransientError as error:
-            delay_s = self._memory.set_back(deploy.id, self._clock.monotonic_s())
-            _log.warning("%s: %s; next try in %.1f s", deploy.id, error, delay_s)
+            await self._wait_or_fail(deploy, error, world)
         except GantryError as error:
             if error.code != MOVED:
                 await self._fail(deploy, error, world)
@@ -143,6 +145,17 @@ class Reconciler:
             self._busy.discard(deploy.id)
             self._ended_in_look[deploy.id] = self._look
             self._wake()
+
+    async def _wait_or_fail(self, deploy: Deploy, error: TransientError, world: World) -> None:
+        now_s = self._clock.monotonic_s()
+        delay_s = self._memory.set_back(deploy.id, now_s)
+        if self._memory.waiting_s(deploy.id, now_s) > PATIENCE_S:
+            await self._fail(deploy, error, world)
+            self._memory.succeeded(deploy.id)
+            return
+        _log.warning("%s: %s; next try in %.1f s", deploy.id, error, delay_s)
+        words = f"waits: {error.message}; next try in {delay_s:.0f} s"
+        await self._guard(f"{deploy.id} note", self._acts.deploys.note(deploy, words))
 
     async def _fail(self, deploy: Deploy, error: GantryError, world: World) -> None:
         key = deploy.id

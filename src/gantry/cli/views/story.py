@@ -25,16 +25,18 @@ class Story:
     _partial: dict[StepName, str] = field(default_factory=dict)
 
     def apply(self, event: DeployEvent, now_s: float) -> tuple[StepBody, ...]:
-        """Take in one event; the steps whose state changed with it."""
+        """Take in one event; the steps whose state or detail changed with it."""
         if event.event == "log":
             self._log(event.step or self.deploy.step, event.text)
             return ()
         if event.deploy is None:
             return ()
-        before = {step.name: step.state for step in self.deploy.steps}
+        before = {step.name: (step.state, step.detail) for step in self.deploy.steps}
         self.deploy, self.at_s = event.deploy, now_s
         return tuple(
-            step for step in event.deploy.steps if step.state != before.get(step.name, "waiting")
+            step
+            for step in event.deploy.steps
+            if (step.state, step.detail) != before.get(step.name, ("waiting", ""))
         )
 
     def forget_logs(self) -> None:

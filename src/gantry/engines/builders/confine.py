@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from gantry.engines.builders.memory import MemoryWatch
+from gantry.engines.builders.watching import DiskWatch, MemoryWatch
 from gantry.engines.runtime import sandbox
 from gantry.engines.runtime.protocol import Limits, Mount, ProcessSpec, Sandbox
 
@@ -29,6 +29,7 @@ class Command:
     Attributes:
         script: for a shell.
         cwd: inside the sandbox.
+        reserve_bytes: of disk; a command that leaves less free is killed.
         deadline_s: on the monotonic clock.
     """
 
@@ -39,6 +40,7 @@ class Command:
     network: bool
     memory_bytes: int | None
     processes: int | None
+    reserve_bytes: int
     deadline_s: float
 
 
@@ -54,6 +56,7 @@ class Ended:
     exit_code: int
     timed_out: bool
     out_of_memory: bool
+    disk_full: bool
     peak_bytes: int
 
 
@@ -83,15 +86,18 @@ def run(command: Command, scratch: Path, write: Callable[[str], None]) -> Ended:
     )
     assert process.stdin is not None and process.stdout is not None, "both are pipes"
     watch = MemoryWatch(process.pid, command.memory_bytes)
+    disk = DiskWatch(scratch, command.reserve_bytes)
     with process.stdin as stdin:
         stdin.write(_script(command).encode())
-    timed_out = _pump(process, process.stdout, command.deadline_s, watch, write)
+    timed_out = _pump(process, process.stdout, command.deadline_s, (watch, disk), write)
     code = process.wait()
     killed = code in (-signal.SIGKILL, 128 + signal.SIGKILL)
     return Ended(
         exit_code=128 - code if code < 0 else code,
         timed_out=timed_out,
-        out_of_memory=watch.exceeded or (killed and not timed_out and watch.killed_by_kernel()),
+        disk_full=disk.exceeded,
+        out_of_memory=watch.exceeded
+        or (killed and not timed_out and not disk.exceeded and watch.killed_by_kernel()),
         peak_bytes=watch.peak_bytes,
     )
 
@@ -100,7 +106,7 @@ def _pump(
     process: subprocess.Popen[bytes],
     output: IO[bytes],
     deadline_s: float,
-    watch: MemoryWatch,
+    watches: tuple[MemoryWatch, DiskWatch],
     write: Callable[[str], None],
 ) -> bool:
     """Pass the output on until it ends; whether the command was killed for its time."""
@@ -115,7 +121,7 @@ def _pump(
             # Not at every line: a look walks through all processes of the machine.
             if now_s >= next_look_s:
                 next_look_s = now_s + _WATCH_S
-                exceeded = watch.look()
+                exceeded = any(watch.look() for watch in watches)
             if timed_out or exceeded:
                 process.kill()  # the sandbox dies with it, and everything inside
             if not selector.select(max(0.0, min(_WATCH_S, deadline_s - now_s))):

@@ -80,6 +80,12 @@ def explain(
             f"{label} did not end within {format_duration(timeout_s)}",
             hint=f"the log shows where it stands; [{area}] timeout in gantry.toml gives it longer",
         )
+    if ended.disk_full:
+        return BuildFailed(
+            f"{area}.disk-full",
+            f"{label} was stopped: it had filled the disk up to what the services of this machine need",
+            hint="let it write less, or make room: gantry doctor shows what uses the disk",
+        )
     lines = tail.relevant()
     if phase == "install":
         return _explain_install(label, ended, tail, lines)

@@ -25,6 +25,7 @@ class Job:
         mounts: the tools.
         folders: further folders of packages on this machine, for the install phase.
         artifact_bytes: the largest artifact that is kept.
+        reserve_bytes: of disk that are left free.
     """
 
     task: Task
@@ -44,6 +45,7 @@ class Job:
     processes: int | None
     timeout_s: float
     artifact_bytes: int
+    reserve_bytes: int
     test: str = ""
 
     @property

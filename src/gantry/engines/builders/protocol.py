@@ -137,7 +137,8 @@ class Workshop(Protocol):
 
         Raises:
             UserError: `build.unknown-framework`, `build.no-node`.
-            TransientError: `build.low-memory`, `build.low-disk` with what is free and what is needed.
+            PermanentError: `build.low-disk` with what is free and what is needed.
+            TransientError: `build.low-memory` likewise.
         """
         ...
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gantry.engines.builders.collect import free_bytes
-from gantry.kernel.errors import TransientError
+from gantry.kernel.errors import PermanentError, TransientError
 from gantry.kernel.units import format_size
 
 
@@ -16,22 +16,26 @@ class Needs:
         disk_bytes: where builds lie.
         memory_bytes: at least this, however small a build's own limit is.
         share_of_limit: how much of a build's memory limit must be available; few builds ever reach it.
+        reserve_bytes: of disk that a build leaves to the databases and logs of what serves; a build that would take it
+            is stopped.
     """
 
     disk_bytes: int = 2_000_000_000
     memory_bytes: int = 300_000_000
     share_of_limit: float = 0.5
+    reserve_bytes: int = 500_000_000
 
 
 def check_room(needs: Needs, builds: Path, limit_bytes: int | None) -> None:
     """Refuse a build that this machine has no room for now.
 
     Raises:
-        TransientError: `build.low-memory`, `build.low-disk`.
+        PermanentError: `build.low-disk`; a disk does not become empty by waiting.
+        TransientError: `build.low-memory`; other builds end.
     """
     free = free_bytes(builds)
     if free < needs.disk_bytes:
-        raise TransientError(
+        raise PermanentError(
             "build.low-disk",
             f"{format_size(free)} of disk are free at {builds}; a build needs {format_size(needs.disk_bytes)}",
             hint="gantry doctor shows what uses the disk",

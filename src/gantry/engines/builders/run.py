@@ -137,6 +137,7 @@ class Runner:
                 network=phase.network,
                 memory_bytes=job.memory_bytes,
                 processes=job.processes,
+                reserve_bytes=job.reserve_bytes,
                 deadline_s=self._deadline_s,
             )  # fmt: skip
 
@@ -148,7 +149,7 @@ class Runner:
                 ended = confine.run(command, job.folder, line)
             finally:
                 remove_tree(job.folder / "npm")
-        if ended.exit_code or ended.timed_out or ended.out_of_memory:
+        if ended.exit_code or ended.timed_out or ended.out_of_memory or ended.disk_full:
             raise explain(
                 phase.name,
                 phase.label,

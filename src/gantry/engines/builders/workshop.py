@@ -178,6 +178,7 @@ class LocalWorkshop:
             processes=request.limits.processes,
             timeout_s=timeout_s,
             artifact_bytes=self._options.artifact_bytes,
+            reserve_bytes=self._options.needs.reserve_bytes,
             test=request.test,
         )
         path = job.write()

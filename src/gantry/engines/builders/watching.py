@@ -1,7 +1,8 @@
-"""How much memory a tree of processes holds, and an end to the one that holds too much."""
+"""How much memory a tree of processes holds and how much disk is left, and an end to what takes too much."""
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -33,6 +34,21 @@ class MemoryWatch:
         """The kernel has killed something in our control group since the beginning, or near the limit."""
         near = self._limit_bytes is not None and self.peak_bytes > 0.8 * self._limit_bytes
         return near or kernel_kills() > self._kernel_kills
+
+
+class DiskWatch:
+    """Looks at the file system that a command writes to."""
+
+    def __init__(self, folder: Path, reserve_bytes: int) -> None:
+        self._folder = folder
+        self._reserve_bytes = reserve_bytes
+        self.exceeded = False
+
+    def look(self) -> bool:
+        """Whether less than the reserve is free, or was."""
+        if shutil.disk_usage(self._folder).free < self._reserve_bytes:
+            self.exceeded = True
+        return self.exceeded
 
 
 def descendants(pid: int) -> list[int]:

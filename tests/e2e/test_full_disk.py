@@ -1,0 +1,114 @@
+"""A disk of our own that is full: nothing that serves stops, commands say what is wrong, and all is well once there is room."""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_bad_input import live, refused, with_build
+from tests.e2e.test_node_product import write_project
+from tests.support.platform import Platform, free_ports, wait_until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system"),
+]
+_DISK_MB = 3000
+
+
+class Disk:
+    """A small file system, and the file that fills it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ballast = folder / "ballast"
+
+    def free_bytes(self) -> int:
+        usage = os.statvfs(self.folder)
+        return usage.f_bavail * usage.f_frsize
+
+    def fill(self, *, leave_bytes: int = 0) -> None:
+        """Leave only so much."""
+        with self._ballast.open("ab") as file:
+            os.posix_fallocate(
+                file.fileno(), file.tell(), max(1, self.free_bytes() - leave_bytes - 4096)
+            )
+        if leave_bytes == 0:
+            with pytest.raises(OSError, match="No space"), self._ballast.open("ab", 0) as file:
+                while True:
+                    file.write(b"\0" * 4096)
+
+    def make_room(self) -> None:
+        self._ballast.unlink()
+
+
+@pytest.fixture(scope="module")
+def disk() -> Iterator[Disk]:
+    folder = Path(tempfile.mkdtemp(prefix="gantry-disk-"))
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m,mode=755", "tmpfs", str(folder))
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        folder.rmdir()
+        pytest.skip(f"this machine mounts nothing: {mounted.stderr.strip()}")
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(("umount", "--lazy", str(folder)), check=True)
+        folder.rmdir()
+
+
+@pytest.fixture(scope="module")
+def platform(disk: Disk) -> Iterator[Platform]:
+    http_port, https_port = free_ports(2)
+    platform = Platform(disk.folder / "home", http_port, https_port)
+    try:
+        platform.run("up")
+        yield platform
+    finally:
+        platform.run("down", check=False)
+
+
+def test_a_full_disk(platform: Platform, disk: Disk, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "small")
+    platform.run("deploy", str(project))
+    first = live(platform)
+
+    disk.fill(leave_bytes=300_000_000)
+    write_project(project, note="no room for a build")
+    said = refused(platform, "build.low-disk", "deploy", str(project))
+    assert "300.0 MB of disk are free" in said
+    assert "hint" in said
+
+    disk.fill()
+    with platform.strict_client("small.localhost", connections=5, pause_s=0.01) as tally:
+        refused(platform, "build.low-disk", "deploy", str(project))
+        words = platform.run(
+            "env", "set", "--project", "small", f"LONG={'x' * 20_000}", check=False
+        )
+        assert words.returncode == 3, words.stderr
+        assert "No space left on device" in words.stderr
+        time.sleep(2)
+    assert tally["failures"] == 0, tally
+    assert live(platform) == first
+
+    disk.make_room()
+    platform.run("deploy", str(project))
+    assert live(platform) != first
+
+
+def test_a_disk_that_a_build_fills(platform: Platform, disk: Disk, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "small", note="good")
+    platform.run("deploy", str(project))
+    with_build(project, 'command = "dd if=/dev/zero of=big bs=1M"\nmemory = "8 GB"')
+    said = refused(platform, "build.disk-full", "deploy", str(project))
+    assert "Nothing has changed for visitors" in said
+    # What the build had written is gone with it.
+    wait_until(lambda: disk.free_bytes() > 2_500_000_000, what="the disk's room")
+    write_project(project, note="good again")
+    platform.run("deploy", str(project))
+    assert not any((platform.home / "builds").iterdir())
