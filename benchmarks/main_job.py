@@ -47,12 +47,14 @@ def main() -> None:
         project = copy_of_smart_sign(Path(scratch))
         secrets = [f"{name}={value}" for name, value in SECRETS.items()]
         up.run("env", "set", "--project", "smart-sign", *secrets)
-        _builds(up, project, Path(scratch), table)
-        _rollbacks(up, project, table)
-        _under_load(up, project, table, options.rounds)
-        _with_kills(up, table, options.seconds)
-        _idle(up, table, options.seconds)
-    Console(width=140).print(table)
+        try:
+            _builds(up, project, Path(scratch), table)
+            _rollbacks(up, project, table)
+            _under_load(up, project, table, options.rounds)
+            _with_kills(up, table, options.seconds)
+            _idle(up, table, options.seconds)
+        finally:
+            Console(width=140).print(table)
 
 
 def _builds(platform: Platform, project: Path, scratch: Path, table: Table) -> None:
@@ -171,9 +173,11 @@ def _idle(platform: Platform, table: Table, seconds: int) -> None:
     time.sleep(15)  # releases that were replaced end their work first
     control = psutil.Process(platform.control_pid())
     own = [control, *_engines(platform)]
-    before = {process.pid: sum(process.cpu_times()[:2]) for process in own}
+    before = {process.pid: _cpu_s(process) for process in own}
     time.sleep(seconds)
-    used = {process.pid: sum(process.cpu_times()[:2]) - before[process.pid] for process in own}
+    # A database's helpers come and go; one that has ended meanwhile counts no longer.
+    own = [process for process in own if process.is_running()]
+    used = {process.pid: _cpu_s(process) - before[process.pid] for process in own}
     whole = sum(process.memory_full_info().pss for process in own)
     share = used[control.pid] / seconds
     table.add_row(
@@ -191,6 +195,10 @@ def _idle(platform: Platform, table: Table, seconds: int) -> None:
         f"{memory / whole:.2f}",
         "at most 150 MB; 400 MB",
     )
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    return float(sum(process.cpu_times()[:2]))
 
 
 def _engines(platform: Platform) -> list[psutil.Process]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gantry.engines.state.protocol import Session, State
 from gantry.features.deploys import queries as deploy_queries
-from gantry.features.deploys.model import Deploy
+from gantry.features.deploys.model import Deploy, StepRecord
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.launching import Launcher
@@ -127,7 +127,7 @@ class Platform:
         launcher = Launcher(state, self.workshop, provider, self.variables, NAMING)
         self.launcher = launcher
         preparer = Preparer(
-            state, self.sources, self.workshop, self.variables, box, clock, self.ids
+            state, self.sources, self.workshop, self.variables, box, NAMING, clock, self.ids
         )
         prober = SimProber(machine)
         ports = Ports(machine.chance)
@@ -184,6 +184,11 @@ class Platform:
         """A deploy as the database has it."""
         async with self.state.transaction() as session:
             return await deploy_queries.get(session, deploy_id)
+
+    async def steps(self, deploy_id: str) -> tuple[StepRecord, ...]:
+        """Its steps as the database has them."""
+        async with self.state.transaction() as session:
+            return await deploy_queries.list_steps(session, deploy_id)
 
     async def request(self, source: str, environment: str = "production") -> Deploy:
         """Ask for a deploy."""

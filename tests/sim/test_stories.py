@@ -148,6 +148,48 @@ async def test_cancel_works_at_any_moment(platform: Platform, ticks: int) -> Non
     assert platform.machine.visit(HOST) == (200, expected)
 
 
+async def test_a_fault_that_does_not_pass_ends_the_deploy_with_its_words(
+    platform: Platform,
+) -> None:
+    platform.machine.faults.refuse = 1.0
+    deploy = await platform.request(platform.sources.put(program()))
+    for _ in range(100):
+        await platform.tick(0.1)
+    waiting = await platform.get(deploy.id)
+    assert waiting.state is DeployState.ACTIVE, "a fault may pass"
+    (step,) = [one for one in await platform.steps(deploy.id) if one.name is Step.BUILD]
+    assert step.detail.startswith("waits: build_task was refused; next try in")
+    ended = await platform.finish(deploy.id)
+    assert ended.state is DeployState.FAILED
+    assert ended.error is not None
+    assert ended.error["code"] == "sim.refused"
+
+
+async def test_a_fault_that_passes_ends_nothing(platform: Platform) -> None:
+    platform.machine.faults.refuse = 1.0
+    deploy = await platform.request(platform.sources.put(program()))
+    for _ in range(100):
+        await platform.tick(0.1)
+    platform.machine.faults.refuse = 0.0
+    assert (await platform.finish(deploy.id)).state is DeployState.SUCCEEDED
+
+
+async def test_a_domain_of_another_environment_is_refused(platform: Platform) -> None:
+    def with_domain(environment: str) -> str:
+        section = f"[environments.{environment}]"
+        changed = MANIFEST.replace(section, f'{section}\ndomains = ["example.org"]')
+        return platform.sources.put(Program(manifest=changed))
+
+    first = await platform.finish((await platform.request(with_domain("production"))).id)
+    second = await platform.request(with_domain("staging"), "staging")
+    ended = await platform.finish(second.id)
+    assert ended.error is not None
+    assert ended.error["code"] == "domain.taken"
+    for _ in range(10):
+        await platform.tick()
+    assert platform.machine.visit("example.org") == (200, first.release)
+
+
 async def test_deploys_of_one_environment_queue(platform: Platform) -> None:
     first = await platform.request(platform.sources.put(program("1")))
     second = await platform.request(platform.sources.put(program("2")))

@@ -396,8 +396,10 @@ def test_init_writes_a_manifest_and_says_why(bench: Bench, tmp_path: Path) -> No
     folder = tmp_path / "My Shop!"
     folder.mkdir()
     (folder / ".env.example").write_text("SESSION_SECRET=\nLOG_LEVEL=info\n")
+    (folder / "vercel.json").write_text('{"regions": ["fra1"]}')
     done = bench.run("init", str(folder))
     assert done.code == 0
+    assert "! vercel.json:1: regions: not honoured" in done.err
     assert "because package.json depends on next 16.4.0" in done.err
     assert "SESSION_SECRET" in done.err
     assert 'name = "my-shop"' in (folder / "gantry.toml").read_text()

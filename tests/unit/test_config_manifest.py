@@ -64,7 +64,6 @@ LOG_LEVEL = "info"
 [environments.production]
 domains = ["Shop.Example", "www.shop.example"]
 branch = "main"
-protected = true
 processes.web = { instances = 3, memory = "1 GB" }
 [environments.staging]
 processes.worker.images.instances = 0
@@ -116,7 +115,7 @@ def test_tables_of_an_environment_are_merged_and_values_replaced() -> None:
     assert (production.web.instances, production.web.memory_bytes) == (3, 1_000_000_000)
     assert production.web.health.path == "/health"
     assert production.domains == ("shop.example", "www.shop.example")
-    assert (production.branch, production.protected) == ("main", True)
+    assert production.branch == "main"
     assert production.services.redis is not None
     assert production.services.redis.memory_bytes == 128_000_000
     assert staging.processes.worker["images"].instances == 0

@@ -70,7 +70,9 @@ def wire(
     variables = VariableService(state, projects, box, clock)
     provider = ServiceProvider(state, engines.databases, engines.caches, box, clock, ids)
     launcher = Launcher(state, engines.workshop, provider, variables, naming)
-    preparer = Preparer(state, engines.sources, engines.workshop, variables, box, clock, ids)
+    preparer = Preparer(
+        state, engines.sources, engines.workshop, variables, box, naming, clock, ids
+    )
     outside = Outside(engines.prober, naming)
     acts = Acts(
         instances=InstanceActs(state, engines.runtime, launcher, engines.ports, memory, clock, ids),

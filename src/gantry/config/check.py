@@ -188,7 +188,7 @@ def _overrides(table: Table, name: str) -> Table:
     own = environments.get(name) if isinstance(environments, dict) else None
     if not isinstance(own, dict):
         return {}
-    mergeable = set(Environment.model_fields) - {"domains", "branch", "protected"}
+    mergeable = set(Environment.model_fields) - {"domains", "branch"}
     return {
         key: value for key, value in own.items() if key in mergeable and isinstance(value, dict)
     }

@@ -52,7 +52,7 @@ __all__ = [
     "merge",
 ]
 
-RESOLVED_ONLY = ("environment", "domains", "branch", "protected")
+RESOLVED_ONLY = ("environment", "domains", "branch")
 """Keys that a manifest has only once it is resolved; in a file they belong below `[environments.NAME]`."""
 
 
@@ -61,7 +61,7 @@ class Manifest(Section):
 
     Attributes:
         environment: the environment that this manifest is resolved for; empty as the file says it.
-        domains, branch, protected: of that environment.
+        domains, branch: of that environment.
     """
 
     project: Project = Field(description="What the project is called and where its product lies.")
@@ -85,7 +85,6 @@ class Manifest(Section):
     environment: Annotated[str, SkipJsonSchema()] = ""
     domains: Annotated[tuple[str, ...], SkipJsonSchema()] = ()
     branch: Annotated[str | None, SkipJsonSchema()] = None
-    protected: Annotated[bool, SkipJsonSchema()] = False
 
     @property
     def web(self) -> LongRunning | None:
@@ -123,7 +122,6 @@ class Manifest(Section):
                 "environment": name,
                 "domains": found.domains,
                 "branch": found.branch,
-                "protected": found.protected,
             }
         )
 

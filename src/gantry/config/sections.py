@@ -254,11 +254,9 @@ class Environment(Section):
         examples=[["example.org", "www.example.org"]],
     )
     branch: Text | None = Field(
-        None, description="Branch whose commits belong here.", examples=["main"]
-    )
-    protected: Flag = Field(
-        False,  # noqa: FBT003 -- a default
-        description="Only those who may administer the project deploy here.",
+        None,
+        description="Only commits of this branch are deployed here; builds may be promoted from anywhere.",
+        examples=["main"],
     )
     build: Annotated[Mapping[str, Any], _overrides("Build", "build")] = {}
     test: Annotated[Mapping[str, Any], _overrides("Test", "test")] = {}
@@ -272,7 +270,7 @@ class Environment(Section):
     @property
     def overrides(self) -> dict[str, Mapping[str, Any]]:
         """The tables that this environment changes."""
-        own = {"domains", "branch", "protected"}
+        own = {"domains", "branch"}
         return {
             name: getattr(self, name)
             for name in type(self).model_fields

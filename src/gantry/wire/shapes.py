@@ -239,7 +239,6 @@ class PlanBody(Shape):
     environment: str
     changes: tuple[PlanChange, ...]
     blockers: tuple[ErrorBody, ...] = Field((), description="Why the deploy would be refused.")
-    notes: tuple[str, ...] = ()
 
 
 class LogBody(Shape):

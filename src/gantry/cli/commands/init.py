@@ -12,7 +12,7 @@ from gantry.cli.folder import MANIFEST
 from gantry.cli.session import Session
 from gantry.config.env_example import read_env_example
 from gantry.config.init import render_manifest
-from gantry.config.load import read_project
+from gantry.config.load import VERCEL, examine
 from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import Detection
 from gantry.kernel.errors import ConflictError
@@ -54,7 +54,9 @@ def init(session: Session, path: Path | None, name: str, force: bool, only_print
         click.echo(text, nl=False)
         return
     target.write_text(text, encoding="utf-8")
-    _tell(session, target, detection, _to_set(read_project(folder)))
+    reading = examine(folder)
+    ignored = tuple(note for note in reading.notes if note.startswith(f"{VERCEL}:"))
+    _tell(session, target, detection, (*detection.notes, *ignored), _to_set(reading.manifest))
 
 
 def project_name_of(folder: Path) -> str:
@@ -78,13 +80,19 @@ def _to_set(manifest: Manifest) -> tuple[str, ...]:
     return tuple(name for name in manifest.variables.required if not brought.get(name, False))
 
 
-def _tell(session: Session, target: Path, detection: Detection, required: tuple[str, ...]) -> None:
+def _tell(
+    session: Session,
+    target: Path,
+    detection: Detection,
+    notes: tuple[str, ...],
+    required: tuple[str, ...],
+) -> None:
     if session.as_json:
         found = {
             "path": str(target),
             "framework": detection.framework,
             "reasons": detection.reasons,
-            "notes": detection.notes,
+            "notes": notes,
             "required": required,
         }
         session.json(json.dumps(found))
@@ -97,7 +105,7 @@ def _tell(session: Session, target: Path, detection: Detection, required: tuple[
     )
     for reason in detection.reasons:
         session.say(f"  because {reason}", style="dim")
-    for note in detection.notes:
+    for note in notes:
         session.err.print(Text.assemble(("! ", "bold yellow"), note), soft_wrap=True)
     if required:
         session.say(f"It needs these variables, as {_EXAMPLE} says:")

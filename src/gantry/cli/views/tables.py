@@ -86,7 +86,6 @@ def audit(bodies: Iterable[AuditBody]) -> Table:
 def plan(body: PlanBody) -> list[Text]:
     """One line for each thing that would change."""
     shown = [_change(change) for change in body.changes]
-    shown += [Text.assemble(("! ", "yellow"), note) for note in body.notes]
     return shown or [Text("nothing would change")]
 
 

@@ -15,6 +15,8 @@ from gantry.features.deploys.model import Deploy
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import queries as projects
 from gantry.features.projects.model import Environment
+from gantry.features.projects.naming import Naming
+from gantry.features.releases import queries as releases
 from gantry.features.variables import queries as variable_queries
 from gantry.features.variables.model import RESERVED
 from gantry.features.variables.service import VariableService
@@ -48,6 +50,7 @@ class Preparer:
     workshop: Workshop
     variables: VariableService
     box: SecretBox
+    naming: Naming
     clock: Clock
     ids: IdSource
 
@@ -70,7 +73,7 @@ class Preparer:
         """The manifest in the snapshot, checked and resolved for `environment`.
 
         Raises:
-            UserError: `manifest.*`, `source.no-manifest`, `source.other-project`.
+            UserError: `manifest.*`, `source.no-manifest`, `source.other-project`, `domain.reserved`, `domain.taken`.
         """
         text = await self.sources.read_file(digest, MANIFEST)
         if text is None:
@@ -94,7 +97,34 @@ class Preparer:
                 hint="check [project] name in gantry.toml",
                 where=MANIFEST,
             )
-        return manifest.for_environment(environment.name)
+        resolved = manifest.for_environment(environment.name)
+        await self._check_domains(resolved, environment)
+        return resolved
+
+    async def _check_domains(self, manifest: Manifest, environment: Environment) -> None:
+        own = [domain for domain in manifest.domains if self.naming.is_own(domain)]
+        if own:
+            raise UserError(
+                "domain.reserved",
+                f"{own[0]} lies below {self.naming.domain}, where only Gantry gives names",
+                hint=f"without it the site is at {self.naming.environment_host(environment)}",
+                where=f"{MANIFEST}: environments.{environment.name}.domains",
+            )
+        async with self.state.transaction() as session:
+            holder = await releases.domain_holder(
+                session,
+                tuple(manifest.domains),
+                except_project=environment.project,
+                except_environment=environment.name,
+            )
+        if holder is not None:
+            domain, project, name = holder
+            raise UserError(
+                "domain.taken",
+                f"{domain} leads to {name} of {project} now",
+                hint=f"take it out of that project's {MANIFEST} and deploy it, then deploy this again",
+                where=f"{MANIFEST}: environments.{environment.name}.domains",
+            )
 
     async def missing_variables(
         self, session: Session, manifest: Manifest, environment: Environment
@@ -127,9 +157,10 @@ class Preparer:
         """Check everything that can be checked before work begins, and find or claim the build.
 
         Raises:
-            UserError: what is wrong with the manifest; `variable.missing` with the list.
+            UserError: what is wrong with the manifest; `deploy.other-branch`; `variable.missing` with the list.
         """
         manifest = await self.manifest(deploy.source_digest, environment)
+        _check_branch(manifest, deploy, environment)
         async with self.state.transaction() as session:
             missing = await self.missing_variables(session, manifest, environment)
         if missing:
@@ -161,6 +192,18 @@ class Preparer:
             key=key,
             source_digest=request.source_digest,
             at=self.clock.now(),
+        )
+
+
+def _check_branch(manifest: Manifest, deploy: Deploy, environment: Environment) -> None:
+    """A tree without a known branch (no git, a detached checkout in CI) is not held back."""
+    wanted, given = manifest.branch, deploy.commit.branch
+    if wanted and given and wanted != given:
+        raise UserError(
+            "deploy.other-branch",
+            f"{environment.name} takes commits of {wanted}; this one is of {given}",
+            hint=f"git switch {wanted}, or change [environments.{environment.name}] branch",
+            where=MANIFEST,
         )
 
 

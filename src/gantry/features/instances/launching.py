@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gantry.config.manifest import Manifest
+from gantry.config.sections import RedisService
 from gantry.engines.builders.protocol import Artifact, Workshop
 from gantry.engines.runtime.protocol import Limits, ProcessSpec
 from gantry.engines.state.protocol import State
@@ -54,7 +55,10 @@ class Launcher:
             build = await builds.get(session, release.build)
             sealed = await queries.variables_sealed(session, release_id)
         manifest = manifest_of(release)
-        urls = await self.services.provide(environment, wanted_services(manifest))
+        redis = manifest.services.redis or RedisService()
+        urls = await self.services.provide(
+            environment, wanted_services(manifest), cache_bytes=redis.memory_bytes
+        )
         return Launch(
             release=release,
             environment=environment,

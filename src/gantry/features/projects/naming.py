@@ -33,6 +33,10 @@ class Naming:
         """The build's address: the newest running release made of it, production's before others'."""
         return f"{build_id}--{project}.{self.domain}"
 
+    def is_own(self, host: str) -> bool:
+        """Whether `host` is the platform's own domain or lies below it, where only the platform gives names."""
+        return host == self.domain or host.endswith(f".{self.domain}")
+
     def url(self, host: str) -> str:
         """Public URL of `host`, without a trailing slash."""
         return f"https://{host}" if self.https_port == 443 else f"https://{host}:{self.https_port}"

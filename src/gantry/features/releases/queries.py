@@ -53,6 +53,21 @@ async def list_for_environment(
     return tuple(_release(row) for row in rows)
 
 
+async def domain_holder(
+    session: Session, domains: tuple[str, ...], *, except_project: str, except_environment: str
+) -> tuple[str, str, str] | None:
+    """One of `domains` that a live release of another environment has: domain, project, environment."""
+    row = await session.one(
+        """SELECT domain, e.project, e.name
+           FROM environments e JOIN releases r ON r.id = e.live_release,
+                jsonb_array_elements_text(r.manifest->'domains') domain
+           WHERE domain = ANY(%(domains)s) AND (e.project, e.name) <> (%(project)s, %(name)s)
+           ORDER BY domain LIMIT 1""",
+        {"domains": list(domains), "project": except_project, "name": except_environment},
+    )
+    return (row["domain"], row["project"], row["name"]) if row else None
+
+
 async def list_all(session: Session) -> tuple[Release, ...]:
     """Every release, oldest first."""
     rows = await session.rows(f"SELECT {_COLUMNS} FROM releases ORDER BY created_at")

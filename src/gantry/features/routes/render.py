@@ -58,7 +58,7 @@ def hosts(routes: Routes) -> tuple[str, ...]:
 
 def domains(routes: Routes) -> tuple[str, ...]:
     """Every custom domain of a live release."""
-    return tuple(domain for item in routes.routed if _is_live(item) for domain in _domains_of(item))
+    return tuple(domain for names in _granted(routes).values() for domain in names)
 
 
 def render(
@@ -97,6 +97,7 @@ def _console_backend(routes: Routes) -> Backend:
 
 def _environment_sites(routes: Routes) -> Iterable[Site]:
     live = {item.environment.id: item for item in routes.routed if _is_live(item)}
+    granted = _granted(routes)
     for environment in routes.environments:
         item = live.get(environment.id)
         host = routes.naming.environment_host(environment)
@@ -108,7 +109,7 @@ def _environment_sites(routes: Routes) -> Iterable[Site]:
                 noindex=environment.name != PRODUCTION,
             )
         else:
-            names = (host, *_domains_of(item))
+            names = (host, *granted[environment.id])
             yield _site(item, names, noindex=environment.name != PRODUCTION)
 
 
@@ -142,8 +143,24 @@ def _is_live(item: Routed) -> bool:
     return item.environment.live_release == item.release.id
 
 
-def _domains_of(item: Routed) -> tuple[str, ...]:
-    return tuple(item.manifest.domains)
+def _granted(routes: Routes) -> Mapping[str, tuple[str, ...]]:
+    """Environment -> its custom domains.
+
+    A deploy is refused a domain that it cannot have; here two that slipped through at the same moment must not stop
+    the edge for everybody, so the older environment keeps it.
+    """
+    live = [item for item in routes.routed if _is_live(item)]
+    taken: set[str] = set()
+    granted: dict[str, tuple[str, ...]] = {}
+    for item in sorted(live, key=lambda item: (item.environment.created_at, item.environment.id)):
+        names = tuple(
+            name
+            for name in dict.fromkeys(item.manifest.domains)
+            if name not in taken and not routes.naming.is_own(name)
+        )
+        taken.update(names)
+        granted[item.environment.id] = names
+    return granted
 
 
 def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:

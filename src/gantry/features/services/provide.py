@@ -25,16 +25,21 @@ class ServiceProvider:
     ids: IdSource
 
     async def provide(
-        self, environment: Environment, kinds: tuple[ServiceKind, ...]
+        self, environment: Environment, kinds: tuple[ServiceKind, ...], *, cache_bytes: int
     ) -> dict[str, str]:
         """Make sure that the services exist and run; variable -> URL.
+
+        Parameters:
+            cache_bytes: most memory for data of a cache.
 
         A service that was provided once keeps its name and secret for good, also while no release asks for it.
         """
         if not kinds:
             return {}
         services = await self._record(environment, kinds)
-        return {service.kind.variable: await self._ensure(service) for service in services}
+        return {
+            service.kind.variable: await self._ensure(service, cache_bytes) for service in services
+        }
 
     async def drop(self, services: tuple[Service, ...]) -> None:
         """Delete services with their data."""
@@ -62,9 +67,9 @@ class ServiceProvider:
             have = await queries.list_for_environment(session, environment.id)
         return tuple(service for service in have if service.kind in kinds)
 
-    async def _ensure(self, service: Service) -> str:
+    async def _ensure(self, service: Service, cache_bytes: int) -> str:
         secret = self.box.open(service.secret_sealed)
         if service.kind is ServiceKind.POSTGRES:
             await self.databases.start()
             return await self.databases.ensure(DatabaseGrant(service.name, service.name, secret))
-        return await self.caches.ensure(CacheGrant(service.name, secret))
+        return await self.caches.ensure(CacheGrant(service.name, secret, cache_bytes))
