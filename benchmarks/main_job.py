@@ -66,6 +66,7 @@ def _builds(platform: Platform, project: Path, scratch: Path, table: Table) -> N
         alone.append(_alone(project, scratch / "alone", scratch / "downloads"))
         _forget_builds(platform)
         (project / "public" / "round.txt").write_text(f"{number}\n")
+        os.sync()
         deploys.append(_seconds(platform, "deploy", str(project)))
     _full_deploy(table, f"full deploy, downloads kept (median of {_PAIRS})", deploys, alone)
     again = [_seconds(platform, "deploy", str(project)) for _ in range(_PAIRS)]
@@ -106,6 +107,7 @@ def _alone(project: Path, folder: Path, downloads: Path) -> float:
         "NEXT_TELEMETRY_DISABLED": "1",
         "npm_config_cache": str(downloads),
     }
+    os.sync()  # what was written before is not waited for here
     began_s = time.monotonic()
     for command in (
         [node, npm, "ci"],
