@@ -75,7 +75,7 @@ CONFIG = EdgeConfig(
 def files() -> Mapping[str, Any]:
     return {
         "bootstrap.json": render.bootstrap(PLACE),
-        render.CDS: render.clusters_file(CONFIG.backends, "VERSION"),
+        render.CDS: render.clusters_file(CONFIG, "VERSION"),
         render.LDS: render.listeners_file(CONFIG.certificates, PLACE),
         **render.routes_files(CONFIG, "VERSION", PLACE),
         **render.secret_files(CONFIG.certificates),

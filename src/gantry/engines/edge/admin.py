@@ -39,9 +39,18 @@ class Admin:
         pairs = (line.split(": ", 1) for line in text.splitlines() if ": " in line)
         return {name: value.strip('"') for name, value in pairs}
 
+    async def counters(self, pattern: str) -> Mapping[str, Any]:
+        """Counters whose names match a regular expression, and histograms with their buckets."""
+        asked = {"format": "json", "histogram_buckets": "cumulative", "filter": pattern}
+        return await self._json(str(httpx.URL("/stats", params=asked)))
+
+    async def clusters(self) -> Mapping[str, Any]:
+        """Every cluster with its instances and their counters."""
+        return await self._json("/clusters?format=json")
+
     async def backends(self) -> Mapping[str, BackendStatus]:
         """What it sees of each cluster."""
-        answer = await self._json("/clusters?format=json")
+        answer = await self.clusters()
         return {
             one["name"]: _status(one.get("host_statuses", []))
             for one in answer.get("cluster_statuses", [])
@@ -86,7 +95,7 @@ class Admin:
 
 
 def _status(hosts: list[dict[str, Any]]) -> BackendStatus:
-    healthy = active = 0
+    healthy = active = requests = 0
     for host in hosts:
         health = host.get("health_status", {})
         bad = any(value is True for key, value in health.items() if key.startswith("failed_"))
@@ -94,7 +103,9 @@ def _status(hosts: list[dict[str, Any]]) -> BackendStatus:
         for stat in host.get("stats", []):
             if stat.get("name") == "rq_active":
                 active += int(stat.get("value", 0))
-    return BackendStatus(total=len(hosts), healthy=healthy, active_requests=active)
+            if stat.get("name") == "rq_total":
+                requests += int(stat.get("value", 0))
+    return BackendStatus(len(hosts), healthy, active, requests)
 
 
 def _unreachable(error: Exception) -> TransientError:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from gantry.engines.edge.protocol import EdgeConfig
+from gantry.engines.edge.protocol import Canary, EdgeConfig, Site
 from gantry.kernel.errors import PermanentError
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
@@ -23,11 +23,31 @@ def check(config: EdgeConfig) -> None:
     for site in config.sites:
         if not site.hosts:
             raise rejected("a site has no host")
-        if site.backend is not None and site.backend not in backends:
-            raise rejected(f"{site.hosts[0]} is sent to {site.backend}, which is no backend")
+        for backend in _backends_of(site):
+            if backend not in backends:
+                raise rejected(f"{site.hosts[0]} is sent to {backend}, which is no backend")
+        if site.canary is not None:
+            _check_canary(site.canary)
     for certificate in config.certificates:
         if not _FILE_NAME.fullmatch(certificate.name):
             raise rejected(f"{certificate.name!r} cannot be the name of a certificate")
+
+
+def _backends_of(site: Site) -> Iterable[str]:
+    if site.backend is not None:
+        yield site.backend
+    if site.canary is not None:
+        yield site.canary.candidate
+    if site.mirror is not None:
+        yield site.mirror
+    yield from (pin.backend for pin in site.pins)
+
+
+def _check_canary(canary: Canary) -> None:
+    if not 1 <= canary.buckets <= 100 or 100 % canary.buckets:
+        raise rejected(f"{canary.buckets} buckets do not divide 100")
+    if not 0 <= canary.percent <= 100 or canary.percent * canary.buckets % 100:
+        raise rejected(f"{canary.percent} % is no number of {canary.buckets} buckets")
 
 
 def rejected(words: str) -> PermanentError:

@@ -26,16 +26,7 @@ def cluster(backend: Backend) -> Json:
         # As long as one endpoint is known to be healthy, only healthy ones are used; when none is, all are tried,
         # because an instance that was started again is back before its next check.
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
-        "circuit_breakers": {
-            "thresholds": [
-                {
-                    "max_connections": 4096,
-                    "max_pending_requests": 4096,
-                    "max_requests": 8192,
-                    "max_retries": 1024,
-                }
-            ]
-        },
+        "circuit_breakers": _circuit_breakers(),
         "outlier_detection": {
             "consecutive_gateway_failure": 5,
             "enforcing_consecutive_gateway_failure": 100,
@@ -57,6 +48,38 @@ def cluster(backend: Backend) -> Json:
             }
         },
         "metadata": {"filter_metadata": {"gantry": {"release": backend.name}}},
+    }
+
+
+def fallback(name: str, clusters: tuple[str, ...]) -> Json:
+    """A cluster that is others, each used when those before it have nobody healthy."""
+    return {
+        "@type": f"{_TYPE}envoy.config.cluster.v3.Cluster",
+        "name": name,
+        "connect_timeout": "1s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "circuit_breakers": _circuit_breakers(),
+        "cluster_type": {
+            "name": "envoy.clusters.aggregate",
+            "typed_config": {
+                "@type": f"{_TYPE}envoy.extensions.clusters.aggregate.v3.ClusterConfig",
+                "clusters": list(clusters),
+            },
+        },
+    }
+
+
+def _circuit_breakers() -> Json:
+    """Envoy's own limit is three retries at once, too few for the moment at which an instance dies."""
+    return {
+        "thresholds": [
+            {
+                "max_connections": 4096,
+                "max_pending_requests": 4096,
+                "max_requests": 8192,
+                "max_retries": 1024,
+            }
+        ]
     }
 
 

@@ -2,20 +2,22 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import envoy as envoy_wheel
 
 from gantry.config.settings import Settings
-from gantry.engines.edge import render
+from gantry.engines.edge import numbers, render
 from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.checks import check
 from gantry.engines.edge.connections import NOWHERE
 from gantry.engines.edge.files import ConfigFolder
 from gantry.engines.edge.handover import Handover
 from gantry.engines.edge.ports import check_free
-from gantry.engines.edge.protocol import Edge, EdgeConfig, EdgeStatus
+from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus
+from gantry.engines.edge.visitors import candidate_of
 from gantry.engines.runtime.protocol import Limits, ProcessSpec, ProcessState, Runtime
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import PermanentError, TransientError
@@ -76,7 +78,7 @@ class EnvoyEdge:
         version = render.digest(config, self._place)
         # Everything is rendered before anything is written: a rule that cannot be expressed changes nothing.
         routes = render.routes_files(config, version, self._place)
-        clusters = render.clusters_file(config.backends, version)
+        clusters = render.clusters_file(config, version)
         before = self._folder.read(render.CDS).get("resources", [])
         wanted = {one["name"] for one in clusters["resources"]}
         leaving = [one for one in before if one["name"] not in wanted]
@@ -118,8 +120,19 @@ class EnvoyEdge:
             running=True,
             applied=versions.pop() if len(versions) == 1 else "",
             rejected=self._rejected,
-            backends={name: one for name, one in backends.items() if name != NOWHERE},
+            backends={
+                name: one
+                for name, one in backends.items()
+                if name != NOWHERE and candidate_of(name) == name
+            },
         )
+
+    async def numbers(self) -> Mapping[str, BackendNumbers]:
+        """See `Edge.numbers`."""
+        clusters = self._folder.read(render.CDS).get("resources", [])
+        names = [one["name"] for one in clusters if "load_assignment" in one]
+        stats, hosts = await self._admin.counters(numbers.PATTERN), await self._admin.clusters()
+        return numbers.read(stats, hosts, names)
 
     async def stop(self) -> None:
         """See `Edge.stop`."""

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from gantry.engines.edge.checks import check
 from gantry.engines.edge.protocol import (
     Backend,
+    BackendNumbers,
     BackendStatus,
     Edge,
     EdgeConfig,
@@ -70,6 +71,7 @@ class FakeEdge:
         self.applied: list[EdgeConfig] = []
         self.starts = 0
         self.active_requests: dict[str, int] = {}
+        self.counted: dict[str, BackendNumbers] = {}
 
     async def start(self) -> None:
         """See `Edge.start`."""
@@ -106,13 +108,20 @@ class FakeEdge:
             backends={backend.name: self._seen(backend) for backend in self.config.backends},
         )
 
+    async def numbers(self) -> Mapping[str, BackendNumbers]:
+        """See `Edge.numbers`."""
+        if not self.runs:
+            raise TransientError("edge.unreachable", _REFUSED, hint="gantry status")
+        names = (backend.name for backend in self.config.backends)
+        return {name: self.counted.get(name, BackendNumbers()) for name in names}
+
     async def stop(self) -> None:
         """See `Edge.stop`."""
         self.runs = False
 
     def digest(self, config: EdgeConfig) -> str:
         """See `Edge.digest`."""
-        text = json.dumps(asdict(config), sort_keys=True)
+        text = json.dumps(asdict(config), sort_keys=True, default=lambda one: one.hex())
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def kill(self) -> None:

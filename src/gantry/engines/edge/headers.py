@@ -25,7 +25,7 @@ _NOTE_TYPE = "type.googleapis.com/envoy.extensions.filters.http.header_to_metada
 _NOTES = "gantry.headers"
 _NOTED = "yes"
 # What the edge answers by itself was reached by no release.
-_REACHED = "%CEL(response.code_details == 'via_upstream' ? xds.cluster_name : '')%"
+_REACHED = "%CEL(response.code_details == 'via_upstream' ? xds.upstream_host_metadata.filter_metadata['gantry']['release'] : '')%"
 
 
 def response_headers(site: Site, https_port: int) -> list[Json]:

@@ -57,6 +57,40 @@ class HeaderRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """Visitors are divided between a site's backend and a candidate, and each keeps the one that he got.
+
+    A visitor draws one of `buckets` and carries it in a signed cookie; the buckets below the share belong to the
+    candidate. So a rising share moves visitors in one direction only, and nobody can choose.
+
+    Attributes:
+        name: of the rollout; a cookie of another one is drawn anew.
+        candidate: a backend.
+        percent: share of the candidate, a multiple of 100 / `buckets`.
+        buckets: divides 100; few of them keep the configuration small.
+        key: signs the cookie.
+    """
+
+    name: str
+    candidate: str
+    percent: int
+    key: bytes = field(repr=False)
+    buckets: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Requests of pages that were loaded from an older build: what they ask for is answered by its release.
+
+    Attributes:
+        deployment: what `x-deployment-id`, or `dpl` in the query, says.
+    """
+
+    deployment: str
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """The hosts of one environment, release or console, and where their requests go.
 
@@ -66,6 +100,8 @@ class Site:
         release: identity that the edge adds as `x-gantry-release`, so that anyone can ask who answered.
         stream_timeout_s: the longest life of one request, WebSocket or event stream; `None`: unbounded.
         title: what the friendly page calls this site.
+        mirror: backend that gets copies of GET and HEAD requests; its answers are thrown away.
+        pins: releases that answer for pages of their own; documents always get the present release.
     """
 
     hosts: tuple[str, ...]
@@ -78,6 +114,9 @@ class Site:
     stream_timeout_s: float | None = None
     title: str = ""
     noindex: bool = False
+    canary: Canary | None = None
+    mirror: str | None = None
+    pins: tuple[Pin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +150,37 @@ class EdgeConfig:
 
 @dataclass(frozen=True, slots=True)
 class BackendStatus:
-    """What the edge sees of one backend."""
+    """What the edge sees of one backend.
+
+    Attributes:
+        requests: that went to its instances since the edge began.
+    """
 
     total: int
     healthy: int
     active_requests: int
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BackendNumbers:
+    """Counters of one backend since the edge began. Attempts are counted: a request that was tried twice is two.
+
+    Attributes:
+        requests: attempts that have ended.
+        errors: those that were answered with a status of 500 or above, or cut.
+        unanswered: those that found nobody to connect to.
+        retries: attempts that were made because one before had failed.
+        ejections: how often an instance was left out for its failures.
+        within_ms: upper bound in ms -> attempts whose answer was complete within it.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    unanswered: int = 0
+    retries: int = 0
+    ejections: int = 0
+    within_ms: Mapping[float, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +225,14 @@ class Edge(Protocol):
 
     async def status(self) -> EdgeStatus:
         """What it does now. Never raises: an edge that does not answer is `running=False`."""
+        ...
+
+    async def numbers(self) -> Mapping[str, BackendNumbers]:
+        """Backend -> what became of its requests. Never touches the way of a request.
+
+        Raises:
+            TransientError: `edge.unreachable`.
+        """
         ...
 
     async def stop(self) -> None:

@@ -7,20 +7,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gantry.engines.edge.clusters import cluster
+from gantry.engines.edge.clusters import cluster, fallback
 from gantry.engines.edge.connections import NOWHERE
 from gantry.engines.edge.listeners import http_listener, https_listener
+from gantry.engines.edge.numbers import PATTERN, TIMES_MS
 from gantry.engines.edge.protocol import (
     Backend,
+    Canary,
     Certificate,
     EdgeConfig,
     Endpoint,
     HeaderRule,
+    Pin,
     Redirect,
     Rewrite,
     Site,
 )
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
+from gantry.engines.edge.visitors import with_fallback
 
 Json = dict[str, Any]
 
@@ -58,7 +62,12 @@ def digest(config: EdgeConfig, place: Place) -> str:
     It also changes when this code renders differently, so that a new Gantry brings an edge up to date that still
     runs with files of the old one.
     """
-    return version_of([asdict(config), _dialect(place)])
+    return version_of([_plain(asdict(config)), _dialect(place)])
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 -- any JSON
+    """Bytes as text: keys of canaries."""
+    return json.loads(json.dumps(value, default=lambda one: one.hex()))
 
 
 @functools.cache
@@ -71,12 +80,15 @@ def _dialect(place: Place) -> str:
         headers=(HeaderRule("/g", (("h", "i"),)), HeaderRule("/(.*)", (("j", "k"),))),
         stream_timeout_s=1.0,
         noindex=True,
+        canary=Canary("sample", "sample", 50, b"sample", 2),
+        mirror="sample",
+        pins=(Pin("sample", "sample"),),
     )
     backend = Backend("sample", (Endpoint(port=1),), "/health")
     certificate = Certificate("sample", sample.hosts, "", "")
     config = EdgeConfig((sample, Site(("b.example",), None)), (backend,), (certificate,))
     files = [
-        clusters_file(config.backends, ""),
+        clusters_file(config, ""),
         listeners_file(config.certificates, place),
         dict(routes_files(config, "", place)),
     ]
@@ -89,7 +101,7 @@ def empty_files(place: Place) -> Mapping[str, Json]:
     version = digest(config, place)
     return {
         **routes_files(config, version, place),
-        CDS: clusters_file((), version),
+        CDS: clusters_file(config, version),
         LDS: listeners_file((), place),
     }
 
@@ -109,11 +121,16 @@ def bootstrap(place: Place) -> Json:
         "static_resources": {
             "clusters": [{"name": NOWHERE, "type": "STATIC", "connect_timeout": "1s"}]
         },
+        # Histograms are merged when they are flushed.
+        "stats_flush_interval": "1s",
         "stats_config": {
-            # A name for each release would be kept for good; the totals per release come from /clusters.
+            "histogram_bucket_settings": [
+                {"match": {"suffix": "upstream_rq_time"}, "buckets": list(TIMES_MS)}
+            ],
             "stats_matcher": {
                 "inclusion_list": {
                     "patterns": [
+                        {"safe_regex": {"regex": PATTERN}},
                         {"prefix": "listener_manager."},
                         {"prefix": "cluster_manager."},
                         {"prefix": "http.https."},
@@ -124,7 +141,7 @@ def bootstrap(place: Place) -> Json:
                         {"contains": ".rds."},
                     ]
                 }
-            }
+            },
         },
         "overload_manager": _overload_manager(),
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": _LIMITS}]},
@@ -168,9 +185,16 @@ def _overload_manager() -> Json:
     }
 
 
-def clusters_file(backends: Iterable[Backend], version: str) -> Json:
-    """The backends."""
-    return {"version_info": version, "resources": [cluster(one) for one in backends]}
+def clusters_file(config: EdgeConfig, version: str) -> Json:
+    """The backends, and for each canary its candidate with the current release behind it."""
+    canaries = {
+        with_fallback(site.canary, site.backend): (site.canary.candidate, site.backend)
+        for site in config.sites
+        if site.canary is not None and site.backend is not None
+    }
+    resources = [cluster(one) for one in config.backends]
+    resources += [fallback(name, members) for name, members in canaries.items()]
+    return {"version_info": version, "resources": resources}
 
 
 def listeners_file(certificates: tuple[Certificate, ...], place: Place) -> Json:

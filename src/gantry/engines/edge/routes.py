@@ -7,6 +7,7 @@ from gantry.engines.edge import pages
 from gantry.engines.edge.headers import header, notes, response_headers
 from gantry.engines.edge.patterns import Pattern, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
+from gantry.engines.edge.visitors import destinations
 from gantry.kernel.errors import UserError
 
 Json = dict[str, Any]
@@ -19,7 +20,7 @@ _CODES: Mapping[int, str] = {
     307: "TEMPORARY_REDIRECT",
     308: "PERMANENT_REDIRECT",
 }
-_SAFE_METHODS = "GET|HEAD|OPTIONS"
+_SAFE_METHODS = "GET|HEAD"
 _RETRY_UNSENT = "connect-failure,refused-stream,reset-before-request"
 _RETRY_SAFE = f"{_RETRY_UNSENT},reset"
 # A stream or WebSocket that says nothing at all for an hour is gone.
@@ -127,24 +128,36 @@ def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
         streaming = {
             "max_stream_duration": {"max_stream_duration": _seconds(site.stream_timeout_s)}
         }
-    for condition, idle_s, retry, limit in (
+    for condition, idle_s, retry, more in (
         ([upgrade], _STREAM_IDLE_S, _RETRY_UNSENT, streaming),
         ([stream], _STREAM_IDLE_S, _RETRY_SAFE, streaming),
-        ([safe], site.request_timeout_s, _RETRY_SAFE, {}),
+        ([safe], site.request_timeout_s, _RETRY_SAFE, _mirror(site)),
         ([], site.request_timeout_s, _RETRY_UNSENT, {}),
     ):
-        yield {
-            "match": {**match, "headers": [*match.get("headers", ()), *condition]},
-            "route": {
-                "cluster": site.backend,
-                # A response may take as long as it moves; what is bounded is the silence.
-                "timeout": "0s",
-                "idle_timeout": _seconds(idle_s),
-                "retry_policy": _retry_policy(retry),
-                **action,
-                **limit,
-            },
-        }
+        for headers, query, destination in destinations(site):
+            yield {
+                "match": {
+                    **match,
+                    "headers": [*match.get("headers", ()), *condition, *headers],
+                    **({"query_parameters": query} if query else {}),
+                },
+                "route": {
+                    **destination,
+                    # A response may take as long as it moves; what is bounded is the silence.
+                    "timeout": "0s",
+                    "idle_timeout": _seconds(idle_s),
+                    "retry_policy": _retry_policy(retry, fall_back=site.canary is not None),
+                    **action,
+                    **more,
+                },
+            }
+
+
+def _mirror(site: Site) -> Json:
+    if site.mirror is None:
+        return {}
+    copy = {"cluster": site.mirror, "disable_shadow_host_suffix_append": True}
+    return {"request_mirror_policies": [copy]}
 
 
 def _rewritten(rewrite: Rewrite) -> Iterator[tuple[Json, Json]]:
@@ -170,11 +183,11 @@ def _led_to(pattern: Pattern, destination: str) -> Iterator[tuple[Json, Json]]:
     yield match, _regex_rewrite(pattern, destination)
 
 
-def _retry_policy(retry_on: str) -> Json:
+def _retry_policy(retry_on: str, *, fall_back: bool) -> Json:
     """Enough tries to bridge the restart of a single instance, three seconds in the mean, on another instance where
-    there is one.
+    there is one; of a canary, on the current release where the candidate has none.
     """
-    return {
+    policy: Json = {
         "retry_on": retry_on,
         "num_retries": 16,
         "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
@@ -189,6 +202,16 @@ def _retry_policy(retry_on: str) -> Json:
         ],
         "host_selection_retry_max_attempts": 5,
     }
+    if fall_back:
+        policy["retry_priority"] = {
+            "name": "envoy.retry_priorities.previous_priorities",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.retry.priority"
+                ".previous_priorities.v3.PreviousPrioritiesConfig",
+                "update_frequency": 1,
+            },
+        }
+    return policy
 
 
 def _header_match(name: str, value: str, *, contains: bool = False) -> Json:

@@ -1,0 +1,74 @@
+"""What became of the requests of each backend, from Envoy's own counters. Pure.
+
+Requests that go to a candidate with the current release behind it are counted by Envoy at the cluster that joins the
+two; only the counters of the instances tell which of the two answered. Times are not counted for each instance, so
+those of the joined cluster are the candidate's: others are among them only while the candidate cannot answer at all.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gantry.engines.edge.protocol import BackendNumbers
+from gantry.engines.edge.visitors import candidate_of
+
+# Upper bounds of the buckets of response times, ms; a quantile is known as well as its bucket is narrow.
+TIMES_MS = (
+    1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 75.0, 100.0, 125.0, 150.0, 200.0, 250.0, 300.0,
+    400.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0, 3000.0, 5000.0, 7500.0, 10000.0, 20000.0, 60000.0,
+)  # fmt: skip
+_RETRIES, _EJECTIONS = "upstream_rq_retry", "outlier_detection.ejections_enforced_total"
+# The name of a release has no dot.
+PATTERN = rf"^cluster\.[^.]+\.({_RETRIES}|{_EJECTIONS}|upstream_rq_time)$"
+
+
+def read(
+    stats: Mapping[str, Any], clusters: Mapping[str, Any], names: Iterable[str]
+) -> Mapping[str, BackendNumbers]:
+    """The numbers of `names`; what Envoy has not counted yet is zero.
+
+    Parameters:
+        stats: its answer about the counters that match `PATTERN`.
+        clusters: its answer about clusters and their instances.
+    """
+    counted, times = _counters(stats)
+    hosts = {one["name"]: _hosts(one) for one in clusters.get("cluster_statuses", [])}
+    return {
+        name: BackendNumbers(
+            requests=hosts.get(name, _NOTHING).total(),
+            errors=hosts.get(name, _NOTHING)["rq_error"],
+            unanswered=hosts.get(name, _NOTHING)["cx_connect_fail"],
+            retries=counted[name, _RETRIES],
+            ejections=counted[name, _EJECTIONS],
+            within_ms={bound: times[name, bound] for bound in TIMES_MS},
+        )
+        for name in names
+    }
+
+
+_NOTHING = Counter[str]()
+
+
+def _counters(
+    stats: Mapping[str, Any],
+) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, float]]]:
+    counted, times = Counter[tuple[str, str]](), Counter[tuple[str, float]]()
+    for one in stats.get("stats", []):
+        if "value" in one:
+            _, cluster, counter = one["name"].split(".", 2)
+            counted[candidate_of(cluster), counter] += int(one["value"])
+        for histogram in one.get("histograms", ()):
+            cluster = candidate_of(histogram["name"].split(".", 2)[1])
+            for bucket in histogram["buckets"]:
+                times[cluster, float(bucket["upper_bound"])] += int(bucket["cumulative"])
+    return counted, times
+
+
+def _hosts(cluster: Mapping[str, Any]) -> Counter[str]:
+    """Attempts of all its instances: each was a success, an error (5xx or cut), or never got a connection."""
+    found = Counter[str]()
+    for host in cluster.get("host_statuses", []):
+        for stat in host.get("stats", []):
+            if stat["name"] in ("rq_success", "rq_error", "cx_connect_fail"):
+                found[stat["name"]] += int(stat.get("value", 0))
+    return found

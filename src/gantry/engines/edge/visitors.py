@@ -1,0 +1,106 @@
+"""Which backend a request goes to: pages of older builds, visitors of a canary, everybody else. Pure.
+
+A canary needs no code in the way of a request. A visitor without a valid cookie is sent to one of as many weighted
+entries as there are buckets, and each entry sets the cookie of its bucket; a visitor with one is matched by a regular
+expression of all valid cookies of his side. Whoever changes his cookie is drawn anew.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from gantry.engines.edge.headers import header
+from gantry.engines.edge.protocol import Canary, Pin, Site
+
+Json = dict[str, Any]
+
+COOKIE = "gantry-rollout"
+_COOKIE_LIFE_S = 24 * 3600
+_SIGNATURE_DIGITS = 16
+_OR_ELSE = "+"
+_DEPLOYMENT_HEADER = "x-deployment-id"
+_DEPLOYMENT_QUERY = "dpl"
+
+
+def destinations(site: Site) -> Iterator[tuple[list[Json], list[Json], Json]]:
+    """In the order in which they are tried: header matches, query matches, and the route's destination."""
+    assert site.backend is not None, "a site without a backend has a page"
+    for pin in site.pins:
+        yield from _pinned(pin)
+    if site.canary is not None:
+        yield from _divided(site.canary, site.backend)
+    else:
+        yield [], [], {"cluster": site.backend}
+
+
+def with_fallback(canary: Canary, current: str) -> str:
+    """Name of the cluster that tries the candidate, and the current release where the candidate cannot answer."""
+    return f"{canary.candidate}{_OR_ELSE}{current}"
+
+
+def candidate_of(cluster: str) -> str:
+    """The backend that a cluster is for: of one made by `with_fallback` the candidate, else itself."""
+    return cluster.partition(_OR_ELSE)[0]
+
+
+def token(canary: Canary, bucket: int) -> str:
+    """Value of the cookie of one bucket."""
+    message = f"{canary.name}:{bucket}".encode()
+    signature = hmac.new(canary.key, message, hashlib.sha256).hexdigest()[:_SIGNATURE_DIGITS]
+    return f"{bucket}.{signature}"
+
+
+def _pinned(pin: Pin) -> Iterator[tuple[list[Json], list[Json], Json]]:
+    not_a_document = [
+        _header("sec-fetch-dest", {"exact": "document"}, invert=True),
+        _header("sec-fetch-mode", {"exact": "navigate"}, invert=True),
+    ]
+    destination = {"cluster": pin.backend}
+    yield [_header(_DEPLOYMENT_HEADER, {"exact": pin.deployment}), *not_a_document], [], destination
+    without = {"name": _DEPLOYMENT_HEADER, "present_match": False}
+    asked = {"name": _DEPLOYMENT_QUERY, "string_match": {"exact": pin.deployment}}
+    yield [without, *not_a_document], [asked], destination
+
+
+def _divided(canary: Canary, current: str) -> Iterator[tuple[list[Json], list[Json], Json]]:
+    tokens = [token(canary, bucket) for bucket in range(canary.buckets)]
+    share = canary.percent * canary.buckets // 100
+    candidate = with_fallback(canary, current)
+    if share:
+        yield [_carries(tokens[:share])], [], {"cluster": candidate}
+    if share < canary.buckets:
+        yield [_carries(tokens[share:])], [], {"cluster": current}
+    entries = [
+        {
+            "name": candidate if bucket < share else current,
+            "weight": 1,
+            "response_headers_to_add": [_cookie(value)],
+        }
+        for bucket, value in enumerate(tokens)
+    ]
+    yield [], [], {"weighted_clusters": {"clusters": entries}}
+
+
+def _carries(tokens: list[str]) -> Json:
+    values = "|".join(re.escape(one) for one in tokens)
+    return _header(
+        "cookie", {"safe_regex": {"regex": rf"(?:.*;\s*)?{COOKIE}=(?:{values})(?:;.*)?"}}
+    )
+
+
+def _cookie(value: str) -> Json:
+    attributes = f"Path=/; Max-Age={_COOKIE_LIFE_S}; HttpOnly; Secure; SameSite=Lax"
+    return {
+        **header("set-cookie", f"{COOKIE}={value}; {attributes}"),
+        "append_action": "APPEND_IF_EXISTS_OR_ADD",
+    }
+
+
+def _header(name: str, how: Json, *, invert: bool = False) -> Json:
+    match: Json = {"name": name, "string_match": how}
+    if invert:
+        # A header that is not there is neither of the two.
+        match |= {"invert_match": True, "treat_missing_header_as_empty": True}
+    return match

@@ -1,0 +1,188 @@
+"""What visitors get from real Envoy while traffic moves in stages: shares, cookies, copies, pages of older builds."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import httpx
+import pytest
+
+from gantry.engines.edge.protocol import BackendNumbers, Canary, Certificate, EdgeConfig, Pin, Site
+from gantry.engines.edge.visitors import COOKIE
+from gantry.kernel.errors import PermanentError
+from tests.contract.test_edge_envoy import client, url, visitors
+from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab
+
+pytestmark = pytest.mark.real
+KEY = b"0123456789abcdef0123456789abcdef"
+CANARY = Canary("ro-1", "r-2", 25, KEY, buckets=4)
+
+
+@dataclass(slots=True)
+class Pair:
+    """A current release `r-1` and a candidate `r-2`."""
+
+    lab: Lab
+    certificate: Certificate
+    current: Instance
+    candidate: Instance
+
+    async def apply(self, site: Site) -> None:
+        backends = (backend("r-1", self.current), backend("r-2", self.candidate))
+        await self.lab.edge.apply(EdgeConfig((site,), backends, (self.certificate,)))
+
+    async def until_counted(self, name: str, requests: int) -> BackendNumbers:
+        """Counters are merged once a second."""
+        deadline_s = time.monotonic() + DEADLINE_S
+        while True:
+            numbers = (await self.lab.edge.numbers())[name]
+            if numbers.requests >= requests:
+                return numbers
+            assert time.monotonic() < deadline_s, numbers
+            await asyncio.sleep(0.05)
+
+
+SITE = Site(("a.localhost",), "r-1", release="r-1")
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    async with lab() as made:
+        await made.edge.start()
+        certificate = await made.certificate("a.localhost")
+        yield Pair(made, certificate, await made.instance("one"), await made.instance("two"))
+
+
+async def ask(pair: Pair, path: str = "/", **headers: str) -> httpx.Response:
+    """One visitor without a memory."""
+    async with client(pair.lab) as visitor:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await visitor.get(url(pair.lab, path), headers=named)
+
+
+async def test_visitors_are_divided_and_keep_what_they_got(pair: Pair) -> None:
+    await pair.apply(replace(SITE, canary=CANARY))
+    got = Counter[str]()
+    cookies: dict[str, str] = {}
+    async with client(pair.lab) as visitor:
+        for _ in range(200):
+            visitor.cookies.clear()
+            answer = await visitor.get(url(pair.lab))
+            got[answer.text] += 1
+            cookies[answer.text] = answer.cookies[COOKIE]
+    # 200 draws of 1 in 4: outside of 20 to 85 once in ten million runs.
+    assert 20 <= got["two"] <= 85
+    assert got["one"] + got["two"] == 200
+    for name, cookie in cookies.items():
+        for _ in range(10):
+            again = await ask(pair, cookie=f"a=b; {COOKIE}={cookie}; c=d")
+            assert again.text == name
+            assert "set-cookie" not in again.headers
+
+
+async def test_a_rising_share_moves_visitors_in_one_direction(pair: Pair) -> None:
+    await pair.apply(replace(SITE, canary=CANARY))
+    held: dict[str, str] = {}
+    async with client(pair.lab) as visitor:
+        while len(held) < CANARY.buckets:
+            visitor.cookies.clear()
+            answer = await visitor.get(url(pair.lab))
+            held[answer.cookies[COOKIE]] = answer.text
+    before = set(held.values())
+    assert before == {"one", "two"}
+    for percent in (50, 75, 100):
+        await pair.apply(replace(SITE, canary=replace(CANARY, percent=percent)))
+        now = {cookie: (await ask(pair, cookie=f"{COOKIE}={cookie}")).text for cookie in held}
+        assert sum(name == "two" for name in now.values()) == percent // 25
+        assert all(now[cookie] == "two" for cookie, name in held.items() if name == "two")
+        held = now
+
+
+@pytest.mark.parametrize("forged", ["0.0000000000000000", "0", "99.x", "1.a.b"])
+async def test_a_forged_cookie_is_drawn_anew(pair: Pair, forged: str) -> None:
+    await pair.apply(replace(SITE, canary=replace(CANARY, percent=0)))
+    answer = await ask(pair, cookie=f"{COOKIE}={forged}")
+    assert answer.text == "one"
+    assert answer.cookies[COOKIE] != forged
+
+
+async def test_a_cookie_of_another_rollout_is_drawn_anew(pair: Pair) -> None:
+    await pair.apply(replace(SITE, canary=replace(CANARY, percent=100)))
+    cookie = (await ask(pair)).cookies[COOKIE]
+    await pair.apply(replace(SITE, canary=replace(CANARY, name="ro-2", percent=0)))
+    answer = await ask(pair, cookie=f"{COOKIE}={cookie}")
+    assert answer.text == "one"
+    assert COOKIE in answer.cookies
+
+
+async def test_a_candidate_that_dies_costs_no_request(pair: Pair) -> None:
+    await pair.apply(replace(SITE, canary=replace(CANARY, percent=100)))
+    async with visitors(pair.lab, connections=10) as seen:
+        await pair.until_counted("r-2", 50)
+        await pair.candidate.kill()
+        before = (await pair.lab.edge.numbers())["r-1"].requests
+        await pair.until_counted("r-1", before + 100)
+    assert seen["failures"] == 0, seen
+    assert seen["requests"] > 150
+    died = await pair.until_counted("r-2", 1)
+    assert died.errors + died.unanswered > 0, "and it is seen that it died"
+
+
+async def test_safe_requests_are_copied_and_no_others(pair: Pair) -> None:
+    await pair.apply(replace(SITE, mirror="r-2"))
+    async with client(pair.lab) as visitor:
+        for _ in range(20):
+            assert (await visitor.get(url(pair.lab))).text == "one"
+            assert (await visitor.post(url(pair.lab), content=b"x")).text == "one"
+    assert (await pair.until_counted("r-2", 20)).requests == 20
+    assert (await pair.until_counted("r-1", 40)).requests == 40
+
+
+async def test_a_mirror_that_is_dead_or_silent_costs_nothing(pair: Pair) -> None:
+    await pair.apply(replace(SITE, mirror="r-2"))
+    async with visitors(pair.lab, connections=10) as seen:
+        await pair.until_counted("r-2", 50)
+        await pair.candidate.kill()
+        before = (await pair.lab.edge.numbers())["r-1"].requests
+        await pair.until_counted("r-1", before + 200)
+    assert seen["failures"] == 0, seen
+
+
+async def test_a_page_of_an_older_build_gets_its_own_release(pair: Pair) -> None:
+    pinned = replace(SITE, pins=(Pin("build-2", "r-2"),), canary=replace(CANARY, percent=0))
+    await pair.apply(pinned)
+    assert (await ask(pair, "/_next/a.js?dpl=build-2")).text == "two"
+    assert (await ask(pair, "/data", x_deployment_id="build-2")).text == "two"
+    assert (await ask(pair, "/data?dpl=build-2", x_deployment_id="build-1")).text == "one"
+    assert (await ask(pair, "/a.js?dpl=build-9")).text == "one"
+    document = await ask(pair, "/?dpl=build-2", sec_fetch_dest="document")
+    assert document.text == "one"
+    navigation = await ask(pair, "/", x_deployment_id="build-2", sec_fetch_mode="navigate")
+    assert navigation.text == "one"
+
+
+async def test_numbers_tell_errors_and_times(pair: Pair) -> None:
+    await pair.apply(SITE)
+    async with client(pair.lab) as visitor:
+        for path in ("/", "/own-503", "/own-503", "/slow"):
+            await visitor.get(url(pair.lab, path))
+    await pair.until_counted("r-1", 4)
+    async with asyncio.timeout(DEADLINE_S):
+        while not (numbers := (await pair.lab.edge.numbers())["r-1"]).within_ms.get(60_000.0):
+            await asyncio.sleep(0.05)
+    assert (numbers.requests, numbers.errors, numbers.unanswered) == (4, 2, 0), numbers
+    assert numbers.within_ms[400.0] == 3
+    assert numbers.within_ms[60_000.0] == 4
+
+
+async def test_shares_that_cannot_be_are_refused(pair: Pair) -> None:
+    for broken in (
+        replace(CANARY, percent=10),
+        replace(CANARY, buckets=7),
+        replace(CANARY, candidate="r-9"),
+    ):
+        with pytest.raises(PermanentError) as caught:
+            await pair.apply(replace(SITE, canary=broken))
+        assert caught.value.code == "edge.rejected"
