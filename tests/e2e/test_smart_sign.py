@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +30,12 @@ KEEP_PICTURES = os.environ.get("GANTRY_PICTURES") == "1"
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    project = copy_of_smart_sign(tmp_path_factory.mktemp("project"))
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_smart_sign(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def platform(project: Path) -> Iterator[Platform]:
     with fresh_platform() as up:
         secrets = [f"{name}={value}" for name, value in SECRETS.items()]
         for environment in ("staging", "production"):
@@ -106,6 +111,62 @@ def test_an_announcement_appears_on_the_display_without_a_reload(
     # Urgent announcements take precedence: it is shown at once.
     expect(display.get_by_text("The lift is being mended").first).to_be_visible(timeout=15_000)
     assert loads == [], "the display was not reloaded"
+
+
+def test_an_old_tab_goes_on_through_three_deploys(
+    platform: Platform, project: Path, context: BrowserContext
+) -> None:
+    tab = context.new_page()
+    problems: list[str] = []
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on(
+        "response",
+        lambda answer: (
+            problems.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None
+        ),
+    )
+    releases: set[str] = set()
+    tab.on("response", lambda answer: releases.add(answer.headers.get("x-gantry-release", "")))
+    tab.goto(platform.url(HOST, "/admin/harbour-house"))
+    tab.locator("input[type=password]").fill(SECRETS["ADMIN_PASSWORD"])
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_label("Title")).to_be_visible()
+    tab.evaluate("window.loadedOnce = true")
+    first = _live(platform)
+    page, form = project / "app" / "page.tsx", "app/admin/[org]/announcement-form.tsx"
+    for number in range(3):
+        # Other text in a page and in the very form that the tab holds: every chunk of it has a new name.
+        for file in (page, project / form):
+            text = file.read_text()
+            file.write_text(re.sub(r"<(form|main)\b", rf'<\1 data-round="{number}"', text, count=1))
+        platform.run("deploy", str(project))
+        assert _live(platform) != first
+        tab.get_by_text("Event", exact=True).first.click()
+        tab.get_by_label("Title").fill(f"Round {number}")
+        tab.get_by_label("Text").fill("Everybody is welcome.")
+        tab.get_by_role("button", name="Post announcement").click()
+        expect(tab.get_by_text(f"Round {number}", exact=True).first).to_be_visible()
+        tab.get_by_role("link", name="All communities").click()
+        expect(tab.get_by_role("link", name="Admin").first).to_be_visible()
+        tab.go_back()
+        expect(tab.get_by_label("Title")).to_be_visible()
+        page_file = (project / form).read_text()
+        (project / form).write_text(page_file.replace(f' data-round="{number}"', ""))
+        page.write_text(page.read_text().replace(f' data-round="{number}"', ""))
+    assert tab.evaluate("window.loadedOnce"), "the tab was never loaded anew"
+    assert problems == []
+    assert first in releases
+    # A document is always of the present release.
+    tab.reload()
+    expect(tab.get_by_label("Title")).to_be_visible()
+    assert _live(platform) in releases
+
+
+def _live(platform: Platform) -> str:
+    (project,) = platform.json("status")["projects"]
+    production = next(one for one in project["environments"] if one["name"] == "production")
+    release: str = production["live"]["id"]
+    return release
 
 
 def test_the_console_shows_all_of_it(platform: Platform, context: BrowserContext) -> None:

@@ -23,7 +23,7 @@ from gantry.engines.builders.protocol import (
 from gantry.engines.caches.protocol import CacheGrant, CacheServers
 from gantry.engines.certificates.protocol import Authority, Issued, PublishChallenges
 from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
-from gantry.engines.edge.protocol import BackendStatus, Edge, EdgeConfig, EdgeStatus
+from gantry.engines.edge.protocol import BackendNumbers, BackendStatus, Edge, EdgeConfig, EdgeStatus
 from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.engines.runtime.protocol import (
     LogChunk,
@@ -82,6 +82,7 @@ class Machine:
     clock: ManualClock
     chance: random.Random
     faults: Faults = field(default_factory=Faults)
+    counted: dict[str, BackendNumbers] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
     processes: dict[str, Running] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
@@ -282,6 +283,10 @@ class SimEdge:
         self.machine.edge_config = config
         self.machine.maybe_lose("apply")
         return self.digest(config)
+
+    async def numbers(self) -> Mapping[str, BackendNumbers]:
+        names = (backend.name for backend in self.machine.edge_config.backends)
+        return {name: self.machine.counted.get(name, BackendNumbers()) for name in names}
 
     async def status(self) -> EdgeStatus:
         if not self.machine.edge_runs:

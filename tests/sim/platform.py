@@ -13,7 +13,8 @@ from gantry.features.deploys.service import DeployService
 from gantry.features.instances.launching import Launcher
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
-from gantry.features.releases.model import Commit
+from gantry.features.releases import queries as release_queries
+from gantry.features.releases.model import Commit, Release
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.ids import SeededIds
@@ -27,6 +28,7 @@ from gantry.reactor.memory import Memory
 from gantry.reactor.outside import Outside
 from gantry.reactor.reconcile import Acts, Reconciler
 from gantry.reactor.release_acts import ReleaseActs
+from gantry.reactor.rollouts import Rollouts
 from gantry.reactor.world import observe
 from tests.sim.machine import (
     Machine,
@@ -135,7 +137,7 @@ class Platform:
             instances=InstanceActs(
                 state, self.runtime, launcher, ports, self.memory, clock, self.ids
             ),
-            releases=ReleaseActs(state, clock),
+            releases=ReleaseActs(state, self.memory, clock),
             edge=EdgeActs(state, self.edge, {"local": SimAuthority(machine)}, box, TaskSet()),
             deploys=DeployActs(
                 state,
@@ -151,6 +153,9 @@ class Platform:
                 "plane",
                 tidy=lambda: None,
             ),
+        )
+        self.rollouts = Rollouts(
+            state, self.edge, Outside(prober, NAMING), self.memory, clock, lambda: None
         )
         self.health = HealthCheck(prober, self.memory, clock)
         self.deploys = DeployService(state, self.sources, projects, clock, self.ids)
@@ -168,6 +173,7 @@ class Platform:
         """One look, its steps, its probes; then time passes."""
         world = await self.reconciler.once()
         await self.reconciler.settle()
+        await self.rollouts.once()
         await self.health.probe_due(health_targets(world, NAMING))
         self.machine.pass_time(seconds)
 
@@ -184,6 +190,11 @@ class Platform:
         """A deploy as the database has it."""
         async with self.state.transaction() as session:
             return await deploy_queries.get(session, deploy_id)
+
+    async def release(self, release_id: str) -> Release:
+        """A release as the database has it."""
+        async with self.state.transaction() as session:
+            return await release_queries.get(session, release_id)
 
     async def steps(self, deploy_id: str) -> tuple[StepRecord, ...]:
         """Its steps as the database has them."""

@@ -36,10 +36,11 @@ _DETAILS = {
     Step.START: "2 instances",
     Step.HEALTHY: "2 of 2 answer /api/health",
     Step.SMOKE: "3 checks passed",
+    Step.ROLLOUT: "all traffic moves at once",
     Step.SWITCH: "the public port answers with the new release after 41 ms",
     Step.DRAIN: "no request was left on the old release",
 }
-_SECONDS = (0.4, 34.2, 12.1, 0.1, 1.3, 0.2, 0.9, 0.3, 0.1, 10.2)
+_SECONDS = (0.4, 34.2, 12.1, 0.1, 1.3, 0.2, 0.9, 0.3, 0.0, 0.1, 10.2)
 
 
 @dataclass(frozen=True, slots=True)

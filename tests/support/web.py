@@ -13,7 +13,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 
 from gantry.config.settings import Settings
 from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
-from gantry.engines.edge.protocol import Edge, EdgeConfig, EdgeStatus
+from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus
 from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.engines.runtime.protocol import (
     LogChunk,
@@ -30,6 +30,7 @@ from gantry.features.accounts.service import AccountService
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.projects.service import ProjectService
+from gantry.features.rollouts.service import RolloutService
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock, ManualClock
 from gantry.kernel.errors import UserError
@@ -113,6 +114,9 @@ class MemoryEdge:
 
     async def status(self) -> EdgeStatus:
         return self.seen
+
+    async def numbers(self) -> Mapping[str, BackendNumbers]:
+        return {}
 
     async def stop(self) -> None:
         return None
@@ -222,6 +226,7 @@ class House:
         self.settings = Settings(home=self.home)
         self.services = Services(
             state=self.state,
+            rollouts=RolloutService(self.state, self.clock),
             deploys=self.deploys,
             variables=self.variables,
             accounts=self.accounts,

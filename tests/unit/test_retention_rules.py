@@ -115,22 +115,31 @@ def test_logs_of_ended_processes_go_after_days_and_never_those_in_use() -> None:
     assert set(decide(story).processes) == {"i-0", "i-2"}
 
 
-PATIENCE = Patience(keep_warm_s=600, requests_s=30, streams_s=60)
+PATIENCE = Patience(keep_warm_s=600, requests_s=30, streams_s=60, skew_s=0)
 
 
-def retired(now: float, active: dict[str, int], held: tuple[str, ...] = ()) -> list[str]:
+def retired(
+    now: float,
+    active: dict[str, int],
+    held: tuple[str, ...] = (),
+    *,
+    skew_s: float = 0,
+    asked: dict[str, float] | None = None,
+) -> list[str]:
     releases = (
         release("r-1", left_at=at(0)),
         release("r-2", left_at=at(20)),
         release("r-3"),
         release("r-0", state=ReleaseState.RETIRED, left_at=at(0)),
     )
+    patience = replace(PATIENCE, skew_s=skew_s)
     found = to_retire(
         releases,
         live={"env-1": "r-3"},
         held=frozenset(held),
         active_requests=active,
-        patience={one.id: PATIENCE for one in releases},
+        asked_at={name: at(seconds) for name, seconds in (asked or {}).items()},
+        patience={one.id: patience for one in releases},
         now=at(now),
     )
     return [one.id for one in found]
@@ -150,3 +159,25 @@ def test_the_release_before_the_live_one_stays_warm() -> None:
 
 def test_a_deploy_holds_its_releases() -> None:
     assert retired(1000, {}, held=("r-1", "r-2")) == []
+
+
+def test_an_older_release_runs_on_while_pages_of_it_ask() -> None:
+    assert retired(299, {}, skew_s=300) == []
+    assert retired(300, {}, skew_s=300) == ["r-1"]
+    assert retired(599, {}, skew_s=300, asked={"r-1": 300}) == []
+    assert retired(600, {}, skew_s=300, asked={"r-1": 300}) == ["r-1"]
+    assert "r-1" in retired(86_400, {}, skew_s=300, asked={"r-1": 86_399}), "a day at most"
+
+
+def test_only_three_older_releases_run_for_their_pages() -> None:
+    older = [release(f"r-{number}", left_at=at(number)) for number in range(5)]
+    found = to_retire(
+        [*older, release("r-live")],
+        live={"env-1": "r-live"},
+        held=frozenset(),
+        active_requests={},
+        asked_at={},
+        patience={one.id: replace(PATIENCE, skew_s=900) for one in [*older, release("r-live")]},
+        now=at(30),
+    )
+    assert [one.id for one in found] == ["r-0", "r-1"]

@@ -37,6 +37,8 @@ ROLES = {
     "GET /api/v1/projects/{project}/environments/{environment}/deploys": Role.VIEWER,
     "POST /api/v1/projects/{project}/environments/{environment}/promote": Role.DEVELOPER,
     "POST /api/v1/projects/{project}/environments/{environment}/rollback": Role.DEVELOPER,
+    "GET /api/v1/projects/{project}/environments/{environment}/rollout": Role.VIEWER,
+    "POST /api/v1/projects/{project}/environments/{environment}/rollout/{wish}": Role.DEVELOPER,
     "POST /api/v1/projects/{project}/environments/{environment}/plan": Role.DEVELOPER,
     "GET /api/v1/deploys/{deploy}": Role.VIEWER,
     "POST /api/v1/deploys/{deploy}/cancel": Role.DEVELOPER,

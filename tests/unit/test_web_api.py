@@ -60,7 +60,7 @@ async def test_a_deploy_is_queued_and_the_reactor_woken(
     deploy = shapes.DeployBody.model_validate(answer.json())
     assert (deploy.state, deploy.queue_position, deploy.requested_by) == ("queued", 0, "ada")
     assert deploy.url == "https://smart-sign.localhost:8443"
-    assert [step.state for step in deploy.steps] == ["waiting"] * 10
+    assert [step.state for step in deploy.steps] == ["waiting"] * 11
     assert house.woken == 1
     second = shapes.DeployBody.model_validate(
         (await http.post(f"{_ENV}/deploys", json=request)).json()

@@ -14,6 +14,7 @@ from gantry.features.deploys.service import DeployService
 from gantry.features.instances.launching import Launcher
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
+from gantry.features.rollouts.service import RolloutService
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.tasks import TaskSet
@@ -29,6 +30,7 @@ from gantry.reactor.plan import Planner
 from gantry.reactor.reconcile import Acts, Reconciler
 from gantry.reactor.release_acts import ReleaseActs
 from gantry.reactor.retain import Retention
+from gantry.reactor.rollouts import EVERY_S as ROLLOUTS_EVERY_S, Rollouts
 from gantry.reactor.schedule import Schedule
 from gantry.reactor.waker import Waker
 from gantry.reactor.world import observe
@@ -76,7 +78,7 @@ def wire(
     outside = Outside(engines.prober, naming)
     acts = Acts(
         instances=InstanceActs(state, engines.runtime, launcher, engines.ports, memory, clock, ids),
-        releases=ReleaseActs(state, clock),
+        releases=ReleaseActs(state, memory, clock),
         edge=EdgeActs(state, engines.edge, engines.authorities, box, tasks),
         deploys=DeployActs(
             state=state,
@@ -105,6 +107,7 @@ def wire(
     retention = Retention(
         state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
     )
+    rollouts = Rollouts(state, engines.edge, outside, memory, clock, waker.wake)
     schedule = Schedule(state, engines.runtime, launcher, outside, tasks, clock)
     loops = Loops(
         reconciler=reconciler,
@@ -118,12 +121,14 @@ def wire(
         periodic=(
             Periodic("retention", _RETAIN_EVERY_S, retention.once, tidy),
             Periodic("schedule", _SCHEDULE_EVERY_S, schedule.once),
+            Periodic("rollouts", ROLLOUTS_EVERY_S, rollouts.once),
         ),
     )
     accounts = AccountService(state, clock, ids)
     services = Services(
         state=state,
         deploys=DeployService(state, engines.sources, projects, clock, ids),
+        rollouts=RolloutService(state, clock),
         variables=variables,
         accounts=accounts,
         sources=engines.sources,

@@ -135,6 +135,14 @@ class Api:
             shapes.DeployBody, "POST", f"{_at(project, environment)}/rollback", request
         )
 
+    def rollout(self, project: str, environment: str) -> shapes.RolloutBody:
+        return self._one(shapes.RolloutBody, "GET", f"{_at(project, environment)}/rollout")
+
+    def ask_rollout(
+        self, project: str, environment: str, wish: shapes.WishName
+    ) -> shapes.RolloutBody:
+        return self._one(shapes.RolloutBody, "POST", f"{_at(project, environment)}/rollout/{wish}")
+
     def plan(
         self, project: str, environment: str, request: shapes.DeployRequest
     ) -> shapes.PlanBody:

@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "plan": ("plan", "Show what a deploy would do, and change nothing."),
         "promote": ("promote", "Bring what is live in one environment to another."),
         "rollback": ("rollback", "Return to an earlier release of an environment."),
+        "rollout": ("rollout", "Watch and steer how traffic moves to a new release."),
         "cancel": ("cancel", "Ask a deploy to stop, at whatever step it is."),
         "releases": ("releases", "List an environment's releases, newest first."),
     },

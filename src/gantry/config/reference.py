@@ -26,6 +26,8 @@ _SECTIONS = (
     ("services", "Services"),
     ("services.redis", "RedisService"),
     ("deploy", "Deploy"),
+    ("[deploy.steps]", "RolloutStep"),
+    ("deploy.verdict", "VerdictRules"),
     ("[routes.redirects]", "Redirect"),
     ("[routes.rewrites]", "Rewrite"),
     ("[routes.headers]", "HeaderRule"),
@@ -38,6 +40,7 @@ _WORDS = {
     "object": "table",
     "boolean": "true or false",
     "integer": "whole number",
+    "number": "number",
     "string": "text",
 }
 
@@ -172,6 +175,8 @@ def _quantity(value: dict[str, Any]) -> str:
 
 
 def _bounds(value: dict[str, Any]) -> str:
+    if "exclusiveMinimum" in value:
+        return f", between {value['exclusiveMinimum']} and {value['exclusiveMaximum']}"
     if "minimum" not in value:
         return ""
     return f", {value['minimum']}–{value['maximum']}"

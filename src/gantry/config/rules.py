@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from croniter import croniter
 from croniter.croniter import CroniterBadDateError
@@ -40,6 +41,7 @@ def impossible(manifest: Manifest) -> Iterator[Problem]:
     both = sorted(set(manifest.variables.required) & set(manifest.variables.optional))
     for name in both:
         yield Problem(("variables", "optional"), f"{name} cannot be required and optional")
+    yield from _rollout(manifest)
     if manifest.environment == "production":
         yield from _production(manifest)
 
@@ -94,6 +96,24 @@ def _web(manifest: Manifest) -> Iterator[Problem]:
             ("processes", "web", "drain", "streams"),
             f"is {duration_text(web.drain.streams_s)}, shorter than requests = "
             f"{duration_text(web.drain.requests_s)}; a stream is a request that lasts longer",
+        )
+
+
+def _rollout(manifest: Manifest) -> Iterator[Problem]:
+    deploy = manifest.deploy
+    if deploy.strategy != "canary":
+        return  # the steps of one environment may be written for all
+    if not deploy.steps and not deploy.mirror_s:
+        yield Problem(("deploy", "steps"), "a canary needs at least one step, or a mirror")
+    for number, (before, after) in enumerate(pairwise(deploy.steps), start=1):
+        if after.percent <= before.percent:
+            yield Problem(
+                ("deploy", "steps", number, "percent"),
+                f"is {after.percent} after {before.percent}; the shares must rise",
+            )
+    if manifest.web is None:
+        yield Problem(
+            ("deploy", "strategy"), "a canary needs a web process; its visitors are divided"
         )
 
 

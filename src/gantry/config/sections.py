@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
 from gantry.config.fields import (
@@ -197,17 +197,86 @@ class Services(Section):
         return value
 
 
+Share = Annotated[float, Gt(0.0), Lt(1.0)]
+
+
+class RolloutStep(Section):
+    """One step of a canary."""
+
+    percent: Annotated[Count, Ge(1), Le(99)] = Field(
+        description="Visitors that get the new release in this step. Each keeps the release that he got."
+    )
+    time_s: Annotated[float, DurationOf("1s", "7d")] = Field(
+        60.0,
+        alias="time",
+        description="How long the two releases are compared before the step ends.",
+        json_schema_extra=as_duration,
+    )
+
+
+class VerdictRules(Section):
+    """When the new release is bad, good, or not yet known well enough."""
+
+    error_margin: Share = Field(
+        0.01, description="By how much more of its requests the new release may fail: 0.01 is 1 %."
+    )
+    latency_ratio: Annotated[float, Ge(1.0), Le(100.0)] = Field(
+        1.25, description="How many times slower it may be, at each of p50, p95 and p99."
+    )
+    latency_floor_s: Annotated[float, DurationOf("0s", "1m")] = Field(
+        0.02,
+        alias="latency_floor",
+        description="A difference smaller than this is never held against it.",
+        json_schema_extra=as_duration,
+    )
+    restarts: Annotated[Count, Ge(0), Le(1000)] = Field(
+        0, description="How often its instances may end by themselves."
+    )
+    when_inconclusive: Literal["promote", "abort"] = Field(
+        "promote",
+        description="What to do at the end of a step with too few requests to know.",
+    )
+
+
 class Deploy(Section):
     """How a new release takes over."""
 
-    strategy: Literal["blue-green"] = Field(
+    strategy: Literal["blue-green", "canary"] = Field(
         "blue-green",
-        description="All traffic moves at once, when every instance of the new release is healthy.",
+        description="`blue-green`: all traffic moves at once, when every instance of the new release is healthy. "
+        "`canary`: in steps, with a verdict in each.",
+    )
+    mirror_s: Annotated[float, DurationOf("0s", "1h")] = Field(
+        0.0,
+        alias="mirror",
+        description="With `canary`: how long copies of GET and HEAD requests go to the new release before any "
+        "visitor does. Their answers are thrown away.",
+        json_schema_extra=as_duration,
+    )
+    steps: tuple[RolloutStep, ...] = Field(
+        default_factory=lambda: tuple(RolloutStep(percent=percent) for percent in (5, 25, 50)),
+        description="With `canary`: the shares of visitors, rising; after the last all traffic moves. Left out: 5, 25 "
+        "and 50 %, a minute each.",
+        max_length=20,
+    )
+    approval: Flag = Field(
+        False,  # noqa: FBT003 -- a default
+        description="With `canary`: after each step wait for `gantry rollout promote`.",
+    )
+    verdict: VerdictRules = Field(
+        default_factory=VerdictRules, description="With `canary`: when the new release is bad."
     )
     keep_warm_s: Annotated[float, DurationOf("0s", "7d")] = Field(
         600.0,
         alias="keep_warm",
         description="How long the old release keeps running, for an immediate rollback and for its open pages.",
+        json_schema_extra=as_duration,
+    )
+    skew_protection_s: Annotated[float, DurationOf("0s", "1d")] = Field(
+        600.0,
+        alias="skew_protection",
+        description="How long older releases keep running after their last request, for pages that were loaded from "
+        "them; the newest three, a day at most.",
         json_schema_extra=as_duration,
     )
     keep_releases: Annotated[Count, Ge(1), Le(1000)] = Field(

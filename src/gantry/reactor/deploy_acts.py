@@ -25,6 +25,8 @@ from gantry.features.projects import queries as projects
 from gantry.features.releases import queries as releases
 from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.releases.reading import manifest_of, parse_manifest
+from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts.model import Rollout, RolloutState, stages_of
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import Cancelled, PermanentError
@@ -85,6 +87,8 @@ class DeployActs:
                 await self._start_release(deploy)
             case decide.RunSmoke():
                 await self._smoke(deploy, world)
+            case decide.BeginRollout():
+                await self._begin_rollout(deploy, world)
             case decide.Switch():
                 await self._switch(deploy)
             case decide.AskPublicPort():
@@ -282,6 +286,29 @@ class DeployActs:
         attempts = before.attempts + 1 if before is not None else 1
         self.memory.smoke[deploy.id] = replace(smoke, attempts=attempts)
 
+    async def _begin_rollout(self, deploy: Deploy, world: World) -> None:
+        assert deploy.release is not None, "the release step made one"
+        section = manifest_of(world.releases[deploy.release]).deploy
+        current = world.environments[deploy.environment].live_release
+        assert current is not None, "without one all traffic moves at once"
+        now = self.clock.now()
+        rollout = Rollout(
+            id=self.ids.new("ro"),
+            deploy=deploy.id,
+            environment=deploy.environment,
+            candidate=deploy.release,
+            current=current,
+            stages=stages_of(section),
+            stage=0,
+            state=RolloutState.RUNNING,
+            approval=section.approval,
+            cookie_key=self.ids.secret(),
+            started_at=now,
+            stage_started_at=now,
+        )
+        async with self.state.transaction() as session:
+            await rollouts.insert(session, rollout)
+
     async def _switch(self, deploy: Deploy) -> None:
         assert deploy.release is not None, "the release step made one"
         async with self.state.transaction() as session:
@@ -300,7 +327,12 @@ class DeployActs:
     ) -> None:
         for task_id in await self._own_tasks(deploy, world):
             await self.runtime.signal(task_id, kill=True)
+        rollout = world.rollouts.get(deploy.id)
         async with self.state.transaction() as session:
+            if rollout is not None:
+                await rollouts.end(
+                    session, rollout, RolloutState.ABORTED, error["message"], at=self.clock.now()
+                )
             await self._undo_switch(session, deploy)
             if deploy.release is not None and deploy.kind is not DeployKind.ROLLBACK:
                 await releases.set_state(

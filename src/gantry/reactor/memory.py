@@ -1,6 +1,8 @@
 """What the reactor remembers between two looks, and may forget at any time at the price of asking again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from gantry.features.deploys.decide import Smoke
 from gantry.features.instances.model import Health
@@ -14,6 +16,8 @@ class Memory:
         health: instance -> what its last probes said.
         smoke: deploy -> what its smoke checks said.
         reached: deploy -> release that the public port answered with.
+        asked: release -> how many requests had gone to it, and when that was last seen to rise.
+        stage_in_effect: rollout -> the stage that the edge has acknowledged.
         retry_at_s: key of a piece of work that met a passing fault -> monotonic time of the next try.
         setbacks: the same key -> tries in a row that met one.
         set_back_since_s: the same key -> monotonic time of the first of these.
@@ -22,9 +26,19 @@ class Memory:
     health: dict[str, Health] = field(default_factory=dict)
     smoke: dict[str, Smoke] = field(default_factory=dict)
     reached: dict[str, str] = field(default_factory=dict)
+    asked: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    stage_in_effect: dict[str, int] = field(default_factory=dict)
     retry_at_s: dict[str, float] = field(default_factory=dict)
     setbacks: dict[str, int] = field(default_factory=dict)
     set_back_since_s: dict[str, float] = field(default_factory=dict)
+
+    def note_requests(self, requests: Mapping[str, int], now: datetime) -> None:
+        """Keep when each release was last asked; what is not there any more is forgotten."""
+        before = self.asked
+        self.asked = {
+            name: before[name] if name in before and before[name][0] == count else (count, now)
+            for name, count in requests.items()
+        }
 
     def may_try(self, key: str, now_s: float) -> bool:
         """Whether the work may be tried (again) now."""

@@ -43,6 +43,14 @@ class Outside:
             headers=headers,
         )
 
+    async def ask(self, project: str, release_id: str, path: str) -> ProbeResult:
+        """GET a path of a release's own address."""
+        return await self.prober.get(
+            f"https://127.0.0.1:{self.naming.https_port}{path}",
+            host=self.naming.release_host(project, release_id),
+            timeout_s=_SMOKE_TIMEOUT_S,
+        )
+
     async def smoke(self, project: str, release: Release) -> Smoke:
         """Ask every smoke path of the release at its own address."""
         web = manifest_of(release).web
@@ -51,11 +59,7 @@ class Outside:
         return Smoke(failures=tuple(filter(None, answers)), checked=len(paths))
 
     async def _ask(self, project: str, release: Release, path: str) -> str:
-        result = await self.prober.get(
-            f"https://127.0.0.1:{self.naming.https_port}{path}",
-            host=self.naming.release_host(project, release.id),
-            timeout_s=_SMOKE_TIMEOUT_S,
-        )
+        result = await self.ask(project, release.id, path)
         if result.status == 0:
             return f"{path}: {result.error}"
         if result.status >= 400:

@@ -1,12 +1,15 @@
 """From the world to what each feature's rules want to know."""
 
+import math
+
 from gantry.engines.runtime.protocol import ProcessStatus
-from gantry.features.deploys.decide import Candidate, Seen
+from gantry.features.deploys.decide import Candidate, RolloutSeen, Seen
 from gantry.features.deploys.model import Deploy, Step
 from gantry.features.instances.model import Want
 from gantry.features.instances.wants import wants_of
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of, parse_manifest
+from gantry.features.rollouts.model import stages_of
 from gantry.features.routes.render import Routed, Routes
 from gantry.reactor.memory import Memory
 from gantry.reactor.world import World
@@ -47,6 +50,12 @@ def routes_of(world: World, naming: Naming, console_socket: str) -> Routes:
             )
             for release in world.releases.values()
         ),
+        rollouts={
+            rollout.environment: rollout
+            for rollout in world.rollouts.values()
+            if not rollout.state.ended
+        },
+        deployments={build.id: build.deployment for build in world.builds.values()},
     )
 
 
@@ -67,9 +76,21 @@ def see_deploy(deploy: Deploy, world: World, memory: Memory, *, edge_current: bo
         edge_healthy=backend.healthy if backend is not None else 0,
         smoke=memory.smoke.get(deploy.id),
         has_smoke=manifest is not None and manifest.web is not None and bool(manifest.web.smoke),
+        rollout=_rollout(deploy, world),
         reached=memory.reached.get(deploy.id, ""),
         deadline_s=_deadline_s(deploy, world),
     )
+
+
+def _rollout(deploy: Deploy, world: World) -> RolloutSeen | None:
+    begun = world.rollouts.get(deploy.id)
+    if begun is not None:
+        return RolloutSeen(begun.state, begun.reason)
+    release = world.releases.get(deploy.release or "")
+    live = world.environments[deploy.environment].live_release
+    if release is None or live is None or live == release.id:
+        return None
+    return RolloutSeen() if stages_of(manifest_of(release).deploy) else None
 
 
 def _task(deploy: Deploy, world: World) -> ProcessStatus | None:
@@ -118,6 +139,8 @@ def _deadline_s(deploy: Deploy, world: World) -> float:
     manifest = manifest_of(release)
     if deploy.step is Step.MIGRATE:
         return manifest.release.timeout_s + _TASK_MARGIN_S
+    if deploy.step is Step.ROLLOUT:
+        return math.inf  # its stages have their own times, and people may pause it
     if deploy.step is Step.HEALTHY and manifest.web is not None:
         return manifest.web.health.start_deadline_s
     return _QUICK_STEP_S

@@ -19,6 +19,8 @@ from gantry.features.projects import queries as projects
 from gantry.features.projects.model import Environment
 from gantry.features.releases import queries as releases
 from gantry.features.releases.model import Release
+from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts.model import Rollout
 from gantry.kernel.clock import Clock
 
 
@@ -30,6 +32,7 @@ class World:
         environments, releases, builds: by identity; releases are those that run, still have instances, or belong
             to an open deploy.
         deploys: those that have not ended, oldest first.
+        rollouts: of these deploys, by deploy; ended ones too.
     """
 
     now: datetime
@@ -38,6 +41,7 @@ class World:
     builds: Mapping[str, Build]
     instances: tuple[Instance, ...]
     deploys: tuple[Deploy, ...]
+    rollouts: Mapping[str, Rollout]
     certificates: tuple[StoredCertificate, ...]
     processes: Mapping[str, ProcessStatus]
     edge: EdgeStatus
@@ -63,6 +67,7 @@ async def observe(state: State, runtime: Runtime, edge: Edge, clock: Clock) -> W
         for deploy in open_deploys:
             if deploy.release is not None and deploy.release not in present:
                 present[deploy.release] = await releases.get(session, deploy.release)
+        moving = await rollouts.list_for_deploys(session, tuple(one.id for one in open_deploys))
         wanted_builds = {release.build for release in present.values()}
         wanted_builds |= {deploy.build for deploy in open_deploys if deploy.build is not None}
         environments = await projects.list_environments(session)
@@ -76,6 +81,7 @@ async def observe(state: State, runtime: Runtime, edge: Edge, clock: Clock) -> W
         builds=found_builds,
         instances=found_instances,
         deploys=open_deploys,
+        rollouts={rollout.deploy: rollout for rollout in moving},
         certificates=found_certificates,
         processes=await runtime.statuses(),
         edge=await edge.status(),

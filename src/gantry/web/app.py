@@ -15,6 +15,7 @@ from gantry.web.api import (
     logs as log_api,
     platform,
     projects,
+    rollouts,
     sources,
     variables,
 )
@@ -42,7 +43,7 @@ from gantry.web.views.logs import Masks
 # Snapshots are streamed and have a bound of their own; everything else is small.
 LARGEST_BODY_BYTES = 4_000_000
 _PAGES = (overview, environment, deploy_page, audit_page, session, actions)
-_AREAS = (platform, projects, sources, deploys, variables, log_api, accounts, audit)
+_AREAS = (platform, projects, sources, deploys, rollouts, variables, log_api, accounts, audit)
 
 
 def create_app(services: Services) -> FastAPI:

@@ -18,6 +18,10 @@ TAGS: list[dict[str, Any]] = [
     {"name": "platform", "description": "The platform itself: whether and how it runs."},
     {"name": "projects", "description": "Projects, their environments and releases."},
     {"name": "sources", "description": "Snapshots of source trees, which builds are made from."},
+    {
+        "name": "rollouts",
+        "description": "How traffic moves to a new release, and what is said of it.",
+    },
     {"name": "deploys", "description": "The way of a change to its environment, step by step."},
     {"name": "variables", "description": "Configuration values of environments."},
     {"name": "logs", "description": "What instances print."},

@@ -16,6 +16,7 @@ from gantry.engines.state.protocol import State
 from gantry.features.accounts.service import AccountService
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
+from gantry.features.rollouts.service import RolloutService
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource, SystemIds
@@ -52,6 +53,7 @@ class Services:
 
     state: State
     deploys: DeployService
+    rollouts: RolloutService
     variables: VariableService
     accounts: AccountService
     sources: SourceStore

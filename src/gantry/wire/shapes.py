@@ -6,8 +6,21 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 StepName = Literal[
-    "source", "build", "test", "release", "migrate", "start", "healthy", "smoke", "switch", "drain"
+    "source",
+    "build",
+    "test",
+    "release",
+    "migrate",
+    "start",
+    "healthy",
+    "smoke",
+    "rollout",
+    "switch",
+    "drain",
 ]
+OutcomeName = Literal["pass", "fail", "inconclusive"]
+RolloutStateName = Literal["running", "paused", "waiting", "passed", "failed", "aborted"]
+WishName = Literal["pause", "resume", "promote", "abort"]
 StepStateName = Literal["waiting", "running", "done", "skipped", "failed"]
 DeployStateName = Literal["queued", "active", "succeeded", "failed", "cancelled"]
 InstanceStateName = Literal["starting", "healthy", "unhealthy", "backing-off", "stopping"]
@@ -114,6 +127,62 @@ class DeployEvent(Shape):
     deploy: DeployBody | None = None
     step: StepName | None = None
     text: str = ""
+
+
+class ReasonBody(Shape):
+    """What one check says of a candidate."""
+
+    check: str
+    outcome: OutcomeName
+    sentence: str
+    candidate: float | None = Field(
+        description="A share, milliseconds or a count; null where it is unbounded."
+    )
+    current: float | None
+    numbers: dict[str, int]
+
+
+class VerdictBody(Shape):
+    """What is said of a candidate, from its traffic beside that of the current release."""
+
+    outcome: OutcomeName
+    summary: str
+    reasons: tuple[ReasonBody, ...]
+
+
+class StageBody(Shape):
+    """One stage of a rollout."""
+
+    kind: Literal["mirror", "canary"]
+    percent: int = Field(description="Of the visitors; 0 for a mirror.")
+    time_s: float
+    state: Literal["waiting", "running", "done"]
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    verdict: VerdictBody | None = None
+
+
+class RolloutBody(Shape):
+    """The move of an environment's traffic from one release to another."""
+
+    id: str
+    project: str
+    environment: str
+    deploy: str
+    candidate: str
+    candidate_number: int
+    current: str
+    current_number: int
+    state: RolloutStateName
+    stages: tuple[StageBody, ...]
+    stage: int = Field(description="The present one, from 0.")
+    approval: bool = Field(description="Somebody must approve each next stage.")
+    wish: WishName | None = Field(None, description="Asked for and not done yet.")
+    verdict: VerdictBody | None
+    reason: str = Field("", description="Why it ended.")
+    started_at: datetime
+    ended_at: datetime | None
+    elapsed_s: float
 
 
 class ReleaseBody(Shape):

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+# As many digits of a build's key as its product is told.
+DEPLOYMENT_DIGITS = 12
+
 
 class BuildState(StrEnum):
     """How far a build is."""
@@ -40,6 +43,11 @@ class Build:
     error: Mapping[str, str] | None
     created_at: datetime
     finished_at: datetime | None
+
+    @property
+    def deployment(self) -> str:
+        """What pages of this build say in `x-deployment-id` and `dpl`."""
+        return self.key[:DEPLOYMENT_DIGITS]
 
     @property
     def build_task(self) -> str:

@@ -12,6 +12,7 @@ from typing import Literal
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.builds.model import Build, BuildState
 from gantry.features.deploys.model import Deploy, DeployState, Step, StepState
+from gantry.features.rollouts.model import RolloutState
 
 Task = Literal["build", "test", "migrate"]
 CRASHES_BEFORE_FAILURE = 3
@@ -51,6 +52,19 @@ class Smoke:
 
 
 @dataclass(frozen=True, slots=True)
+class RolloutSeen:
+    """How the rollout of a deploy stands.
+
+    Attributes:
+        state: `None` before it has begun.
+        reason: why it ended, in one sentence.
+    """
+
+    state: RolloutState | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What was observed for one deploy.
 
@@ -60,6 +74,7 @@ class Seen:
         live_release: what the environment routes to.
         edge_current: the edge acknowledged the configuration that the database implies.
         edge_healthy: instances of the candidate that the edge itself calls healthy.
+        rollout: how the traffic moves in stages; `None` when it moves at once.
         reached: release that the public port answered with, asked after the switch; empty before.
         deadline_s: the longest that the present step may take.
     """
@@ -74,6 +89,7 @@ class Seen:
     edge_healthy: int = 0
     smoke: Smoke | None = None
     has_smoke: bool = False
+    rollout: RolloutSeen | None = None
     reached: str = ""
     deadline_s: float = 600.0
 
@@ -123,6 +139,11 @@ class RunSmoke:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginRollout:
+    """Give the candidate its first share."""
+
+
+@dataclass(frozen=True, slots=True)
 class Switch:
     """Route visitors to the candidate."""
 
@@ -161,6 +182,7 @@ Action = (
     | ProvideServices
     | StartRelease
     | RunSmoke
+    | BeginRollout
     | Switch
     | AskPublicPort
     | Advance
@@ -274,6 +296,26 @@ def _smoke(deploy: Deploy, seen: Seen) -> Action | None:
     )
 
 
+def _rollout(deploy: Deploy, seen: Seen) -> Action | None:
+    if seen.rollout is None:
+        return Advance(StepState.SKIPPED, "all traffic moves at once")
+    match seen.rollout.state:
+        case None:
+            return BeginRollout()
+        case RolloutState.PASSED:
+            return Advance(detail=seen.rollout.reason)
+        case RolloutState.FAILED | RolloutState.ABORTED as state:
+            return Fail(
+                _error(
+                    f"rollout.{state}",
+                    f"the new release was taken back: {seen.rollout.reason}",
+                    "gantry rollout status shows the numbers; the release before has all traffic",
+                )
+            )
+        case _:
+            return None
+
+
 def _switch(deploy: Deploy, seen: Seen) -> Action | None:
     if not _is_live(deploy, seen):
         return Switch()
@@ -301,6 +343,7 @@ _STEPS = {
     Step.START: _start,
     Step.HEALTHY: _healthy,
     Step.SMOKE: _smoke,
+    Step.ROLLOUT: _rollout,
     Step.SWITCH: _switch,
     Step.DRAIN: _drain,
 }

@@ -42,6 +42,7 @@ class Step(StrEnum):
     START = "start"
     HEALTHY = "healthy"
     SMOKE = "smoke"
+    ROLLOUT = "rollout"
     SWITCH = "switch"
     DRAIN = "drain"
 

@@ -8,6 +8,9 @@ from gantry.features.releases.model import Release, ReleaseState
 
 # Long enough for a request that was routed in the moment of the switch to show up in the edge's numbers.
 _QUIET_AFTER = timedelta(seconds=10)
+# Releases that run for pages that were loaded from them: each costs memory, and a page is rarely older.
+_MOST_OLDER = 3
+_LONGEST_SKEW_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +21,13 @@ class Patience:
         keep_warm_s: the release before the live one, ready for a rollback within a second.
         requests_s: deadline for requests that still run.
         streams_s: deadline for event streams and WebSockets.
+        skew_s: how long an older release keeps running after its last request, for pages that were loaded from it.
     """
 
     keep_warm_s: float
     requests_s: float
     streams_s: float
+    skew_s: float
 
 
 def to_retire(
@@ -31,6 +36,7 @@ def to_retire(
     live: Mapping[str, str | None],
     held: frozenset[str],
     active_requests: Mapping[str, int],
+    asked_at: Mapping[str, datetime],
     patience: Mapping[str, Patience],
     now: datetime,
 ) -> tuple[Release, ...]:
@@ -40,6 +46,7 @@ def to_retire(
         live: environment -> the release that visitors get.
         held: releases that a deploy is working on.
         active_requests: release -> requests and streams that the edge still has on it.
+        asked_at: release -> when a request was last seen to go to it.
         patience: release -> how long it is kept.
     """
     left = [
@@ -49,18 +56,17 @@ def to_retire(
         and release.id != live.get(release.environment)
         and release.id not in held
     ]
-    newest_left: dict[str, Release] = {}
-    for release in left:
-        best = newest_left.get(release.environment)
-        if best is None or _left_at(release) > _left_at(best):
-            newest_left[release.environment] = release
+    newest_first: dict[str, list[Release]] = {}
+    for release in sorted(left, key=_left_at, reverse=True):
+        newest_first.setdefault(release.environment, []).append(release)
     return tuple(
         release
         for release in left
         if _may_stop(
             release,
-            warm=newest_left[release.environment] is release,
+            rank=newest_first[release.environment].index(release),
             active_requests=active_requests.get(release.id, 0),
+            asked_at=asked_at.get(release.id, _left_at(release)),
             patience=patience[release.id],
             now=now,
         )
@@ -72,11 +78,20 @@ def _left_at(release: Release) -> datetime:
 
 
 def _may_stop(
-    release: Release, *, warm: bool, active_requests: int, patience: Patience, now: datetime
+    release: Release,
+    *,
+    rank: int,
+    active_requests: int,
+    asked_at: datetime,
+    patience: Patience,
+    now: datetime,
 ) -> bool:
     age_s = (now - _left_at(release)).total_seconds()
-    if warm:
-        return age_s >= max(patience.keep_warm_s, patience.streams_s)
+    if rank == 0 and age_s < max(patience.keep_warm_s, patience.streams_s):
+        return False
+    unasked_s = min(age_s, (now - asked_at).total_seconds())
+    if rank < _MOST_OLDER and unasked_s < patience.skew_s and age_s < _LONGEST_SKEW_S:
+        return False
     if active_requests == 0:
         return age_s >= min(_QUIET_AFTER.total_seconds(), patience.requests_s)
     return age_s >= patience.streams_s

@@ -34,4 +34,5 @@ def patience_of(release: Release) -> Patience:
         keep_warm_s=manifest.deploy.keep_warm_s,
         requests_s=drain.requests_s,
         streams_s=drain.streams_s,
+        skew_s=manifest.deploy.skew_protection_s,
     )

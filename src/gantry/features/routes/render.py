@@ -1,15 +1,18 @@
 """What the edge should do, as one value derived from environments, releases and instances. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 from gantry.config.manifest import Manifest
 from gantry.engines.edge.protocol import (
     Backend,
+    Canary,
     Certificate,
     EdgeConfig,
     Endpoint,
     HeaderRule,
+    Pin,
     Redirect,
     Rewrite,
     Site,
@@ -18,8 +21,14 @@ from gantry.features.instances.model import Instance
 from gantry.features.projects.model import PRODUCTION, Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import Release, ReleaseState
+from gantry.features.rollouts.model import Rollout, StageKind, buckets_of
 
 CONSOLE_BACKEND = "console"
+
+
+class _Shares(TypedDict, total=False):
+    canary: Canary
+    mirror: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +47,16 @@ class Routes:
 
     Attributes:
         console_socket: where the control plane listens.
+        rollouts: environment -> the rollout that moves its traffic now.
+        deployments: build -> what its pages call themselves.
     """
 
     naming: Naming
     console_socket: str
     environments: tuple[Environment, ...]
     routed: tuple[Routed, ...]
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    deployments: Mapping[str, str] = field(default_factory=dict)
 
 
 def hosts(routes: Routes) -> tuple[str, ...]:
@@ -110,7 +123,38 @@ def _environment_sites(routes: Routes) -> Iterable[Site]:
             )
         else:
             names = (host, *granted[environment.id])
-            yield _site(item, names, noindex=environment.name != PRODUCTION)
+            site = _site(item, names, noindex=environment.name != PRODUCTION)
+            yield replace(site, pins=_pins(item, routes), **_shares(item, routes))
+
+
+def _pins(live: Routed, routes: Routes) -> tuple[Pin, ...]:
+    """Pages of every build that still runs here get their own release; of two releases of one build the live one."""
+    running = [
+        item
+        for item in _addressable(routes.routed)
+        if item.environment.id == live.environment.id and item.release.build in routes.deployments
+    ]
+    oldest_first = sorted(running, key=lambda item: (_is_live(item), item.release.created_at))
+    pins = {routes.deployments[item.release.build]: item.release.id for item in oldest_first}
+    return tuple(Pin(deployment, backend) for deployment, backend in sorted(pins.items()))
+
+
+def _shares(live: Routed, routes: Routes) -> _Shares:
+    rollout = routes.rollouts.get(live.environment.id)
+    stage = rollout.present if rollout is not None else None
+    has_instances = {item.release.id for item in routes.routed if item.instances}
+    if rollout is None or stage is None or rollout.candidate not in has_instances:
+        return {}
+    if stage.kind is StageKind.MIRROR:
+        return {"mirror": rollout.candidate}
+    canary = Canary(
+        name=rollout.id,
+        candidate=rollout.candidate,
+        percent=stage.percent,
+        key=rollout.cookie_key.encode(),
+        buckets=buckets_of(rollout.stages),
+    )
+    return {"canary": canary}
 
 
 def _release_sites(routes: Routes) -> Iterable[Site]:

@@ -15,7 +15,17 @@ from gantry.web.views.reader import Reader
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 # After its switch a deploy can only be followed by a rollback.
-_BEFORE_SWITCH = ("source", "build", "test", "release", "migrate", "start", "healthy", "smoke")
+_BEFORE_SWITCH = (
+    "source",
+    "build",
+    "test",
+    "release",
+    "migrate",
+    "start",
+    "healthy",
+    "smoke",
+    "rollout",
+)
 
 
 @router.get("/deploys/{deploy}")

@@ -107,6 +107,7 @@ _STEPS = {
     "start": "Start instances",
     "healthy": "Wait until healthy",
     "smoke": "Smoke checks",
+    "rollout": "Rollout",
     "switch": "Switch traffic",
     "drain": "Drain the old release",
 }

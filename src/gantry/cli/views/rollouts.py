@@ -1,0 +1,82 @@
+"""A rollout in a terminal: the two releases side by side, the stages, the verdict."""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gantry.cli.views import words
+from gantry.wire.shapes import OutcomeName, ReasonBody, RolloutBody, StageBody
+
+_STATES = {
+    "running": "cyan",
+    "paused": "yellow",
+    "waiting": "yellow",
+    "passed": "green",
+    "failed": "red",
+    "aborted": "red",
+}
+_OUTCOMES: dict[OutcomeName, tuple[str, str]] = {
+    "pass": ("✓", "green"),
+    "fail": ("✗", "red"),
+    "inconclusive": ("·", "dim"),
+}
+_TIMES = ("p50", "p95", "p99")
+_SHARES = ("errors", "waiting")
+_BAR = 20
+
+
+def rollout(body: RolloutBody) -> Iterator[RenderableType]:
+    """The whole of it, from the headline to the reasons."""
+    yield Text.assemble(
+        (f"Release {body.candidate_number}", "bold"),
+        f" after release {body.current_number} in {body.environment} of {body.project}  ",
+        (_state(body), f"bold {_STATES[body.state]}"),
+        f"  {words.took(body.elapsed_s)}",
+    )
+    for stage in body.stages:
+        yield _stage(stage)
+    if body.reason:
+        yield Text(body.reason, style=_STATES[body.state])
+    if body.verdict is None:
+        yield Text("there are no numbers of it yet", style="dim")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    for name in ("", "check", f"release {body.candidate_number}", f"release {body.current_number}"):
+        table.add_column(name, justify="right" if name.startswith("release") else "left")
+    for reason in body.verdict.reasons:
+        sign, style = _OUTCOMES[reason.outcome]
+        candidate, current = _value(reason, reason.candidate), _value(reason, reason.current)
+        table.add_row(Text(sign, style=style), reason.check, candidate, current)
+    yield table
+    yield Text(body.verdict.summary, style=_OUTCOMES[body.verdict.outcome][1])
+
+
+def _state(body: RolloutBody) -> str:
+    if body.state == "waiting":
+        return "waits for approval: gantry rollout promote"
+    return f"{body.state}, {body.wish} was asked for" if body.wish else body.state
+
+
+def _stage(stage: StageBody) -> Text:
+    style = {"waiting": "dim", "running": "bold cyan", "done": "green"}[stage.state]
+    filled = round(_BAR * stage.percent / 100)
+    name = "mirror" if stage.kind == "mirror" else f"{stage.percent:>4} %"
+    return Text.assemble(
+        (f"  {name:<7}", style),
+        ("█" * filled, style),
+        ("░" * (_BAR - filled), "dim"),
+        f"  {words.took(stage.time_s):>8}  ",
+        (stage.state, style),
+    )
+
+
+def _value(reason: ReasonBody, value: float | None) -> str:
+    if value is None:
+        return "more than a minute"
+    if reason.check in _TIMES:
+        return f"{value:,.0f} ms"
+    if reason.check in _SHARES:
+        return f"{value:.2%}"
+    return f"{value:,.0f}"

@@ -1,0 +1,195 @@
+"""Act: rollouts move by their numbers. One look a second while there is a rollout, nothing otherwise."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import assert_never
+
+from gantry.config.sections import VerdictRules
+from gantry.engines.edge.protocol import BackendNumbers, Edge
+from gantry.engines.state.protocol import State
+from gantry.features.instances import queries as instances
+from gantry.features.instances.model import Instance
+from gantry.features.projects import queries as projects
+from gantry.features.releases import queries as releases
+from gantry.features.releases.model import Release
+from gantry.features.releases.reading import manifest_of
+from gantry.features.rollouts import decide, queries
+from gantry.features.rollouts.model import Rollout, StageKind
+from gantry.features.rollouts.verdict.decide import judge
+from gantry.features.rollouts.verdict.histogram import Histogram
+from gantry.features.rollouts.verdict.model import Look, Numbers, Outcome, Verdict
+from gantry.features.rollouts.verdict.policy import Policy
+from gantry.kernel.clock import Clock
+from gantry.reactor.memory import Memory
+from gantry.reactor.outside import Outside
+
+_log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+# Requests of our own, to each of the two releases, while visitors send too few.
+_OWN_PER_LOOK = 4
+_ENOUGH_PER_LOOK = 5
+
+
+@dataclass(slots=True)
+class _Window:
+    """What had been counted when a stage came into effect, and how often it was looked at since."""
+
+    stage: int
+    candidate: Numbers
+    current: Numbers
+    looks: int = 0
+    requests: int = 0
+
+
+@dataclass(slots=True)
+class Rollouts:
+    """Looks at every open rollout, and takes its next step.
+
+    Attributes:
+        wake: the edge or a deploy has something to do now.
+    """
+
+    state: State
+    edge: Edge
+    outside: Outside
+    memory: Memory
+    clock: Clock
+    wake: Callable[[], None]
+    _windows: dict[str, _Window] = field(default_factory=dict)
+
+    async def once(self) -> None:
+        """One look."""
+        async with self.state.transaction() as session:
+            opened = await queries.list_open(session)
+            if not opened:
+                self._windows.clear()
+                return
+            found = await instances.list_all(session)
+        counted = await self.edge.numbers()
+        for rollout in opened:
+            await self._look(rollout, counted, found)
+
+    async def _look(
+        self,
+        rollout: Rollout,
+        counted: Mapping[str, BackendNumbers],
+        found: tuple[Instance, ...],
+    ) -> None:
+        async with self.state.transaction() as session:
+            candidate = await releases.get(session, rollout.candidate)
+        rules = manifest_of(candidate).deploy.verdict
+        in_effect = self.memory.stage_in_effect.get(rollout.id) == rollout.stage
+        verdict = self._judge(rollout, rules, counted, found) if in_effect else None
+        if verdict is not None:
+            async with self.state.transaction() as session:
+                await queries.set_verdict(session, rollout.id, _wire(verdict))
+        seen = decide.Seen(
+            now=self.clock.now(),
+            outcome=verdict.outcome.value if verdict is not None else None,
+            summary=verdict.summary if verdict is not None else "there are no numbers of it yet",
+            in_effect=in_effect,
+            when_inconclusive=rules.when_inconclusive,
+        )
+        action = decide.decide(rollout, seen)
+        if action is not None:
+            await self._act(rollout, action)
+        elif in_effect and verdict is not None and verdict.outcome is Outcome.INCONCLUSIVE:
+            await self._add_requests(rollout, candidate)
+
+    def _judge(
+        self,
+        rollout: Rollout,
+        rules: VerdictRules,
+        counted: Mapping[str, BackendNumbers],
+        found: tuple[Instance, ...],
+    ) -> Verdict:
+        candidate = _numbers(counted.get(rollout.candidate), rollout.candidate, found)
+        current = _numbers(counted.get(rollout.current), rollout.current, found)
+        window = self._windows.get(rollout.id)
+        if window is None or window.stage != rollout.stage:
+            window = _Window(rollout.stage, candidate, current)
+            self._windows[rollout.id] = window
+        window.looks += 1
+        age_s = rollout.stage_age(self.clock.now()).total_seconds()
+        at_end = age_s >= rollout.stages[rollout.stage].time_s
+        look = Look(step=rollout.stage + 1, number=window.looks, at_end=at_end)
+        policy = Policy(
+            error_margin=rules.error_margin,
+            latency_ratio=rules.latency_ratio,
+            latency_floor_ms=rules.latency_floor_s * 1000,
+            restarts_allowed=rules.restarts,
+            when_inconclusive=rules.when_inconclusive,
+        )
+        return judge(candidate - window.candidate, current - window.current, policy, look)
+
+    async def _act(self, rollout: Rollout, action: decide.Action) -> None:
+        now = self.clock.now()
+        async with self.state.transaction() as session:
+            match action:
+                case decide.BeginStage(number):
+                    await queries.begin_stage(session, rollout, number, at=now)
+                case decide.Hold(state):
+                    await queries.hold(session, rollout, state, at=now)
+                case decide.Resume():
+                    await queries.resume(session, rollout, at=now)
+                case decide.End(state, reason):
+                    await queries.end(session, rollout, state, reason, at=now)
+                case _:
+                    assert_never(action)
+        _log.info("%s: %s", rollout.id, action)
+        self.wake()
+
+    async def _add_requests(self, rollout: Rollout, candidate: Release) -> None:
+        """Ask both releases at their own addresses where visitors ask too little; what they answer is counted too."""
+        window = self._windows[rollout.id]
+        total = (await self.edge.numbers())[rollout.candidate].requests
+        enough, window.requests = total - window.requests >= _ENOUGH_PER_LOOK, total
+        if enough or rollout.stages[rollout.stage].kind is StageKind.MIRROR:
+            return
+        web = manifest_of(candidate).web
+        paths = (web.smoke if web is not None else ()) or ("/",)
+        async with self.state.transaction() as session:
+            environment = await projects.get_environment_by_id(session, rollout.environment)
+        asked = [paths[number % len(paths)] for number in range(_OWN_PER_LOOK)]
+        await asyncio.gather(
+            *(
+                self.outside.ask(environment.project, release, path)
+                for release in (rollout.candidate, rollout.current)
+                for path in asked
+            )
+        )
+
+
+def _numbers(counted: BackendNumbers | None, release: str, found: tuple[Instance, ...]) -> Numbers:
+    counted = counted or BackendNumbers()
+    own = [one for one in found if one.release == release]
+    bounds = tuple(sorted(counted.within_ms))
+    counts = tuple(counted.within_ms[bound] for bound in bounds)
+    return Numbers(
+        requests=counted.requests,
+        errors=min(counted.requests, counted.errors + counted.unanswered),
+        latency=Histogram(bounds, counts, counts[-1]) if counts else Histogram(),
+        restarts=sum(one.restarts for one in own),
+        out_of_memory_kills=sum("out of memory" in one.last_exit for one in own),
+    )
+
+
+def _wire(verdict: Verdict) -> dict[str, object]:
+    return {
+        "outcome": verdict.outcome.value,
+        "summary": verdict.summary,
+        "reasons": [
+            {
+                "check": reason.check.value,
+                "outcome": reason.outcome.value,
+                "sentence": reason.sentence,
+                "candidate": reason.candidate,
+                "current": reason.current,
+                "numbers": asdict(reason.numbers),
+            }
+            for reason in verdict.reasons
+        ],
+    }

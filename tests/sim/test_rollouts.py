@@ -1,0 +1,204 @@
+"""Canaries on a machine of glass: what visitors get in each stage, and how a bad candidate ends."""
+
+import random
+
+import pytest
+
+from gantry.engines.edge.numbers import TIMES_MS
+from gantry.engines.edge.protocol import BackendNumbers, Site
+from gantry.engines.state.postgres import PostgresState
+from gantry.features.deploys.model import Deploy, DeployState, Step
+from gantry.features.releases.model import ReleaseState
+from gantry.features.rollouts.model import RolloutState, Wish
+from gantry.features.rollouts.service import RolloutService
+from gantry.kernel.clock import ManualClock
+from gantry.kernel.errors import ConflictError
+from gantry.kernel.ids import SeededIds
+from tests.sim.machine import Machine, Program
+from tests.sim.platform import Platform
+
+HOST = "shop.localhost"
+MANIFEST = """
+[project]
+name = "shop"
+[processes.web]
+health = {{ path = "/health", start_deadline = "10s" }}
+[deploy]
+strategy = "canary"
+mirror = "20s"
+steps = [{{ percent = 5, time = "30s" }}, {{ percent = 50, time = "30s" }}]
+{more}
+[environments.production]
+"""
+
+
+def program(note: str, more: str = "") -> Program:
+    return Program(manifest=f"{MANIFEST.format(more=more)}# {note}\n")
+
+
+@pytest.fixture
+def platform(state: PostgresState) -> Platform:
+    return Platform(state, Machine(ManualClock(), random.Random(1)), SeededIds(1))
+
+
+def site(platform: Platform) -> Site:
+    (found,) = [one for one in platform.machine.edge_config.sites if HOST in one.hosts]
+    return found
+
+
+def share(platform: Platform) -> str:
+    """What the candidate gets now."""
+    here = site(platform)
+    if here.canary is not None:
+        return f"{here.canary.percent} %"
+    return "mirror" if here.mirror is not None else "nothing"
+
+
+def traffic(platform: Platform, deploy: Deploy, *, failing: float = 0.0) -> None:
+    """A second of 400 requests, divided as the edge was told."""
+    here, machine = site(platform), platform.machine
+    candidate = deploy.release
+    parts = {here.backend: 400}
+    if here.canary is not None:
+        got = 4 * here.canary.percent
+        parts = {here.backend: 400 - got, here.canary.candidate: got}
+    elif here.mirror is not None:
+        parts[here.mirror] = 400
+    for name, requests in parts.items():
+        assert name is not None
+        before = machine.counted.get(name, BackendNumbers(within_ms=dict.fromkeys(TIMES_MS, 0)))
+        failed = round(requests * failing) if name == candidate else 0
+        within = {
+            bound: count + (requests if bound >= 10 else 0)
+            for bound, count in before.within_ms.items()
+        }
+        machine.counted[name] = BackendNumbers(
+            before.requests + requests, before.errors + failed, within_ms=within
+        )
+
+
+async def live(platform: Platform, more: str = "") -> Deploy:
+    """Release 1 is live."""
+    source = platform.sources.put(program("1", more))
+    return await platform.finish((await platform.request(source)).id)
+
+
+async def run(
+    platform: Platform, deploy: Deploy, seconds: int, *, failing: float = 0.0
+) -> list[str]:
+    """Let time pass under load; the shares that were seen, each once, in order."""
+    shares: list[str] = []
+    for _ in range(seconds):
+        now = await platform.get(deploy.id)
+        if now.state.ended:
+            break
+        await platform.tick(1.0)
+        traffic(platform, await platform.get(deploy.id), failing=failing)
+        if not shares or shares[-1] != share(platform):
+            shares.append(share(platform))
+    await platform.tick()  # the edge hears of the end
+    return shares
+
+
+async def test_a_good_candidate_gets_all_traffic_in_stages(platform: Platform) -> None:
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    shares = await run(platform, second, 200)
+    ended = await platform.get(second.id)
+    assert (ended.state, ended.error) == (DeployState.SUCCEEDED, None)
+    assert shares == ["nothing", "mirror", "5 %", "50 %", "nothing"]
+    assert platform.machine.visit(HOST) == (200, ended.release)
+
+
+async def test_the_first_release_needs_no_stages(platform: Platform) -> None:
+    first = await live(platform)
+    (step,) = [one for one in await platform.steps(first.id) if one.name is Step.ROLLOUT]
+    assert (step.state, step.detail) == ("skipped", "all traffic moves at once")
+
+
+async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: Platform) -> None:
+    first = await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    shares = await run(platform, second, 200, failing=0.05)
+    ended = await platform.get(second.id)
+    assert ended.state is DeployState.FAILED
+    assert ended.error is not None
+    assert ended.error["code"] == "rollout.failed"
+    assert "requests failed on the candidate" in ended.error["message"]
+    assert "5 %" not in shares, "the mirror was enough"
+    assert share(platform) == "nothing"
+    assert platform.machine.visit(HOST) == (200, first.release)
+    assert ended.release is not None
+    assert (await platform.release(ended.release)).state is ReleaseState.FAILED
+
+
+async def test_people_pause_resume_and_promote(platform: Platform) -> None:
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    service = RolloutService(platform.state, platform.machine.clock)
+    await run(platform, second, 20)
+    assert share(platform) == "mirror"
+    with pytest.raises(ConflictError, match="running"):
+        await service.ask("shop", "production", Wish.RESUME, by="ada")
+    await service.ask("shop", "production", Wish.PAUSE, by="ada")
+    await run(platform, second, 300)
+    assert share(platform) == "mirror"
+    assert (await service.latest("shop", "production")).state is RolloutState.PAUSED
+    await service.ask("shop", "production", Wish.PROMOTE, by="ada")
+    await run(platform, second, 5)
+    assert share(platform) == "5 %"
+    await run(platform, second, 200)
+    assert (await platform.get(second.id)).state is DeployState.SUCCEEDED
+    with pytest.raises(ConflictError, match="ended"):
+        await service.ask("shop", "production", Wish.ABORT, by="ada")
+
+
+async def test_an_abort_gives_all_traffic_back(platform: Platform) -> None:
+    first = await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    await run(platform, second, 40)
+    assert share(platform) == "5 %"
+    service = RolloutService(platform.state, platform.machine.clock)
+    await service.ask("shop", "production", Wish.ABORT, by="ada")
+    await run(platform, second, 20)
+    ended = await platform.get(second.id)
+    assert ended.error is not None
+    assert ended.error["code"] == "rollout.aborted"
+    assert platform.machine.visit(HOST) == (200, first.release)
+
+
+async def test_a_cancel_ends_the_rollout_too(platform: Platform) -> None:
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    await run(platform, second, 40)
+    await platform.deploys.cancel(second.id, by="ada")
+    await run(platform, second, 20)
+    assert (await platform.get(second.id)).state is DeployState.CANCELLED
+    service = RolloutService(platform.state, platform.machine.clock)
+    assert (await service.latest("shop", "production")).state is RolloutState.ABORTED
+    assert share(platform) == "nothing"
+
+
+async def test_each_stage_waits_for_an_approval(platform: Platform) -> None:
+    await live(platform, "approval = true")
+    second = await platform.request(platform.sources.put(program("2", "approval = true")))
+    service = RolloutService(platform.state, platform.machine.clock)
+    for expected in ("mirror", "5 %", "50 %"):
+        await run(platform, second, 100)
+        assert share(platform) == expected
+        assert (await service.latest("shop", "production")).state is RolloutState.WAITING
+        await service.ask("shop", "production", Wish.PROMOTE, by="ada")
+    await run(platform, second, 20)
+    assert (await platform.get(second.id)).state is DeployState.SUCCEEDED
+
+
+async def test_a_stage_without_traffic_follows_the_policy(platform: Platform) -> None:
+    more = '[deploy.verdict]\nwhen_inconclusive = "abort"'
+    await live(platform, more)
+    second = await platform.request(platform.sources.put(program("2", more)))
+    for _ in range(120):
+        await platform.tick(1.0)
+    ended = await platform.get(second.id)
+    assert ended.error is not None
+    assert ended.error["code"] == "rollout.failed"
+    assert "too little is known of it" in ended.error["message"]
