@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import BrowserContext, expect
 
 from tests.e2e.test_node_product import SERVER, live, write_project
+from tests.support.browser import CHROMIUM, log_in, picture
 from tests.support.platform import Platform, fresh_platform, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CANARY = """strategy = "canary"
 steps = [{ percent = 5, time = "5s" }, { percent = 50, time = "5s" }]
+"""
+SLOW_CANARY = """strategy = "canary"
+mirror = "3s"
+steps = [{ percent = 5, time = "2m" }, { percent = 25, time = "2m" }, { percent = 50, time = "2m" }]
 """
 # Of 20 answers one is an error; health and smoke checks see nothing of it.
 ONE_IN_TWENTY = SERVER.replace(
@@ -26,11 +32,11 @@ ONE_IN_TWENTY = SERVER.replace(
 ).replace("const release", "globalThis.asked = 0;\nconst release")
 
 
-def write(folder: Path, *, server: str = SERVER, note: str = "") -> Path:
+def write(folder: Path, *, server: str = SERVER, note: str = "", canary: str = CANARY) -> Path:
     """The small product, as a canary."""
     write_project(folder, server=server, note=note)
     manifest = folder / "gantry.toml"
-    manifest.write_text(manifest.read_text().replace("[deploy]\n", f"[deploy]\n{CANARY}"))
+    manifest.write_text(manifest.read_text().replace("[deploy]\n", f"[deploy]\n{canary}"))
     return folder
 
 
@@ -92,16 +98,28 @@ def test_a_candidate_with_five_percent_errors_is_taken_back(
     assert errors["outcome"] == "fail"
 
 
-def test_people_steer_it(platform: Platform, project: Path) -> None:
-    write(project, note="steered")
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing")
+def test_people_steer_it(platform: Platform, project: Path, context: BrowserContext) -> None:
+    write(project, note="steered", canary=SLOW_CANARY)
     platform.run("deploy", str(project), "--detach")
 
     def stands(state: str) -> bool:
         return bool(rollout(platform, check=False).get("state") == state)
 
     wait_until(lambda: stands("running"), what="the rollout")
-    platform.run("rollout", "pause", "--project", "small")
+    page = context.new_page()
+    log_in(platform, page)
+    page.goto(platform.url("gantry.localhost", "/projects/small/production"))
+    with platform.strict_client("small.localhost", "/shop", connections=20, pause_s=0.1):
+        expect(page.get_by_text("5 % of the visitors get it")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("cell", name="P95")).to_be_visible()
+        page.get_by_role("heading", name="Rollout of release").scroll_into_view_if_needed()
+        time.sleep(3)
+        page.evaluate("document.getElementById('rollout').scrollIntoView()")
+        picture(page, "rollout.png")
+    page.get_by_role("button", name="Pause").click()
     wait_until(lambda: stands("paused"), what="the pause")
+    expect(page.get_by_text("Paused", exact=True).first).to_be_visible()
     shown = platform.run("rollout", "status", "--project", "small").stdout
     assert "paused" in shown
     assert "5 %" in shown

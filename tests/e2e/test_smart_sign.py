@@ -1,32 +1,22 @@
 """Smart Sign on the whole platform, in a real browser: what the first user does on the first day."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect
 
-from tests.support.platform import (
-    REPOSITORY,
-    SECRETS,
-    Platform,
-    copy_of_smart_sign,
-    fresh_platform,
-)
+from tests.support.browser import CHROMIUM, log_in, picture
+from tests.support.platform import SECRETS, Platform, copy_of_smart_sign, fresh_platform
 
-CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing"),
 ]
 HOST = "smart-sign.localhost"
-# The pictures in the documentation: GANTRY_PICTURES=1 scripts/test makes them anew.
-KEEP_PICTURES = os.environ.get("GANTRY_PICTURES") == "1"
 
 
 @pytest.fixture(scope="module")
@@ -43,34 +33,6 @@ def platform(project: Path) -> Iterator[Platform]:
         up.run("deploy", str(project), "--to", "staging")
         up.run("promote", "--project", "smart-sign", "--from", "staging", "--to", "production")
         yield up
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                # The local authority is not in this browser's store; a page's certificate is checked elsewhere.
-                "--ignore-certificate-errors",
-            ],
-        )
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    made = browser.new_context(ignore_https_errors=True, viewport={"width": 1280, "height": 800})
-    yield made
-    made.close()
 
 
 def test_status_names_the_release_that_a_request_really_reached(platform: Platform) -> None:
@@ -177,20 +139,20 @@ def test_the_console_shows_all_of_it(platform: Platform, context: BrowserContext
         "console",
         lambda message: problems.append(message.text) if message.type == "error" else None,
     )
-    _log_in(platform, page)
+    log_in(platform, page)
     expect(page.get_by_text("smart-sign").first).to_be_visible()
-    _picture(page, "console.png")
+    picture(page, "console.png")
     page.goto(platform.url("gantry.localhost", "/projects/smart-sign/production"))
     expect(page.get_by_text("healthy").first).to_be_visible()
-    _picture(page, "environment.png")
+    picture(page, "environment.png")
     last = platform.json("status")["projects"][0]["environments"][0]["deploy"]["id"]
     page.goto(platform.url("gantry.localhost", f"/deploys/{last}"))
     expect(page.get_by_text(re.compile("switch", re.IGNORECASE)).first).to_be_visible()
-    _picture(page, "deploy.png")
+    picture(page, "deploy.png")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.emulate_media(color_scheme="dark")
-    _picture(page, "phone.png")
+    picture(page, "phone.png")
     assert problems == []
 
 
@@ -207,19 +169,3 @@ def test_a_login_link_works_once(platform: Platform, browser: Browser) -> None:
         inside = page.get_by_text("smart-sign").count() > 0
         assert inside == (number == 0)
         fresh.close()
-
-
-def _log_in(platform: Platform, page: Page) -> None:
-    page.goto(platform.run("open", "--console", "--print").stdout.split()[-1])
-    button = page.get_by_role("button")
-    if "/login" in page.url and button.count():
-        button.first.click()
-    page.wait_for_url(lambda url: "/login" not in url)
-
-
-def _picture(page: Page, name: str) -> None:
-    page.wait_for_timeout(300)
-    picture = page.screenshot()
-    assert len(picture) > 5_000, "an empty page"
-    if KEEP_PICTURES:
-        (REPOSITORY / "docs" / "images" / name).write_bytes(picture)

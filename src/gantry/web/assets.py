@@ -34,7 +34,7 @@ ICONS = (
     "arrow-up-right", "ban", "check", "chevron-right", "circle", "circle-alert", "circle-check", "circle-dashed",
     "circle-dot", "circle-pause", "circle-x", "clock", "copy", "database", "external-link", "git-branch", "git-commit-horizontal",
     "key-round", "loader-circle", "log-out", "moon", "package", "plus", "rocket", "scroll-text", "server",
-    "skip-forward", "sun", "trash-2", "triangle-alert", "undo-2", "x",
+    "play", "skip-forward", "sun", "trash-2", "triangle-alert", "undo-2", "x",
 )  # fmt: skip
 
 

@@ -5,9 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse
 
+from gantry.features.rollouts.model import Wish
 from gantry.features.variables.model import LONGEST_VALUE
 from gantry.web.access import Developer
 from gantry.web.services import Has
+from gantry.wire.shapes import WishName
 
 router = APIRouter(include_in_schema=False, default_response_class=RedirectResponse)
 
@@ -48,6 +50,16 @@ async def promote(
     )
     services.wake()
     return _see(f"/deploys/{deploy.id}")
+
+
+@router.post(f"{_PATH}/rollout/{{wish}}")
+async def ask_rollout(
+    services: Has, caller: Developer, project: str, environment: str, wish: WishName
+) -> RedirectResponse:
+    """Pause, resume, promote or abort the rollout."""
+    await services.rollouts.ask(project, environment, Wish(wish), by=caller.account)
+    services.wake()
+    return _see(f"/projects/{project}/{environment}#rollout")
 
 
 @router.post(f"{_PATH}/variables/set")

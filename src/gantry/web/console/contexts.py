@@ -5,6 +5,7 @@ from datetime import datetime
 
 from gantry.features.accounts.model import Role
 from gantry.kernel.errors import GantryError
+from gantry.web.console.rollout import RolloutPanel
 from gantry.wire.shapes import (
     AuditBody,
     DeployBody,
@@ -94,6 +95,7 @@ class EnvironmentPage:
         deploy: the deploy that runs or waits; `None` when none does.
         rollback: where "roll back" without a choice would go.
         promotion: what could be promoted from or to this environment.
+        rollout: the newest one, while it goes on and for an hour after it failed.
     """
 
     card: EnvironmentCard
@@ -105,6 +107,7 @@ class EnvironmentPage:
     rollback: ReleaseBody | None
     promotion: Promotion | None
     variables: tuple[VariableBody, ...]
+    rollout: RolloutPanel | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The page of an environment, and its logs."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -8,22 +9,26 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from gantry.features.deploys import queries as deploys
 from gantry.features.projects import queries as projects
 from gantry.features.projects.model import Environment
+from gantry.features.rollouts import queries as rollouts
 from gantry.features.variables import queries as variables
 from gantry.kernel.errors import NotFoundError
 from gantry.web.access import Viewer
 from gantry.web.console.contexts import EnvironmentCard, EnvironmentPage, LogsPage, Promotion
 from gantry.web.console.frame import card_of, frame_of, in_order
 from gantry.web.console.render import render
+from gantry.web.console.rollout import RolloutPanel
 from gantry.web.services import Has, Services
 from gantry.web.views import environments
 from gantry.web.views.deploys import deploy_body
 from gantry.web.views.reader import Reader
+from gantry.web.views.rollouts import rollout_body
 from gantry.web.views.variables import variable_bodies
-from gantry.wire.shapes import DeployBody, ReleaseBody, VariableBody
+from gantry.wire.shapes import DeployBody, ReleaseBody, RolloutBody, VariableBody
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 _RELEASES, _DEPLOYS = 25, 10
+_SHOWN_AFTER_FAILURE = timedelta(hours=1)
 
 
 @router.get("/projects/{project}")
@@ -67,6 +72,7 @@ class _Read:
     releases: tuple[ReleaseBody, ...]
     deploys: tuple[DeployBody, ...]
     variables: tuple[VariableBody, ...]
+    rollout: RolloutBody | None
 
 
 async def read_page(services: Services, project: str, environment: str) -> EnvironmentPage:
@@ -87,6 +93,7 @@ async def read_page(services: Services, project: str, environment: str) -> Envir
         rollback=_rollback(read.releases),
         promotion=_promotion(card, read.cards),
         variables=read.variables,
+        rollout=_rollout(read.rollout, services.clock.now()),
     )
 
 
@@ -95,12 +102,23 @@ async def _read(reader: Reader, seen: environments.Seen, found: Environment) -> 
     bodies = [await environments.environment_body(reader, seen, each) for each in siblings]
     recent = await deploys.list_for_environment(reader.session, found.id, limit=_DEPLOYS)
     listed = await variables.list_variables(reader.session, found.id)
+    newest = await rollouts.latest(reader.session, found.id)
     return _Read(
         cards=in_order(bodies),
         releases=await environments.release_bodies(reader, found, limit=_RELEASES),
         deploys=tuple([await deploy_body(reader, each) for each in recent]),
         variables=variable_bodies(listed),
+        rollout=await rollout_body(reader, newest) if newest is not None else None,
     )
+
+
+def _rollout(body: RolloutBody | None, now: datetime) -> RolloutPanel | None:
+    """Shown while it goes on; one that was taken back also for a while after, because somebody will ask why."""
+    if body is None or body.state == "passed":
+        return None
+    if body.ended_at is not None and now - body.ended_at > _SHOWN_AFTER_FAILURE:
+        return None
+    return RolloutPanel(body)
 
 
 def _under_way(recent: tuple[DeployBody, ...]) -> DeployBody | None:
