@@ -33,7 +33,6 @@ def _times(factor: float) -> Scenario:
 
 
 SAME = (
-    Scenario("no errors", current_errors=0.0, candidate_errors=0.0),
     Scenario("0.1 % errors"),
     Scenario("0.1 % errors, 20 requests/s", requests_s=20.0),
     Scenario("0.1 % errors, 1,000 requests/s", requests_s=1000.0),

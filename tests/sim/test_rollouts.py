@@ -1,6 +1,7 @@
 """Canaries on a machine of glass: what visitors get in each stage, and how a bad candidate ends."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -151,6 +152,27 @@ async def test_people_pause_resume_and_promote(platform: Platform) -> None:
     assert (await platform.get(second.id)).state is DeployState.SUCCEEDED
     with pytest.raises(ConflictError, match="ended"):
         await service.ask("shop", "production", Wish.ABORT, by="ada")
+
+
+async def test_a_new_control_plane_goes_on_with_the_numbers_of_the_stage(
+    platform: Platform,
+) -> None:
+    first = await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    await run(platform, second, 40)
+    assert share(platform) == "5 %"
+    # A few errors, not enough to tell; then the control plane is replaced, and a few more.
+    for failing in (1.0, 0.0):
+        traffic(platform, await platform.get(second.id), failing=failing * 0.1)
+        await platform.tick(1.0)
+        platform.rollouts = replace(platform.rollouts, _windows={})
+    service = RolloutService(platform.state, platform.machine.clock)
+    verdict = (await service.latest("shop", "production")).verdict
+    assert verdict is not None
+    (errors,) = [reason for reason in verdict["reasons"] if reason["check"] == "errors"]
+    assert errors["numbers"]["candidate"] == 2
+    assert errors["numbers"]["candidate_of"] > 40, "counted since the stage began"
+    assert platform.machine.visit(HOST) == (200, first.release)
 
 
 async def test_an_abort_gives_all_traffic_back(platform: Platform) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import assert_never
+from typing import Any, assert_never
 
 from gantry.config.sections import VerdictRules
 from gantry.engines.edge.protocol import BackendNumbers, Edge
@@ -82,7 +82,7 @@ class Rollouts:
             candidate = await releases.get(session, rollout.candidate)
         rules = manifest_of(candidate).deploy.verdict
         in_effect = self.memory.stage_in_effect.get(rollout.id) == rollout.stage
-        verdict = self._judge(rollout, rules, counted, found) if in_effect else None
+        verdict = await self._judge(rollout, rules, counted, found) if in_effect else None
         if verdict is not None:
             async with self.state.transaction() as session:
                 await queries.set_verdict(session, rollout.id, _wire(verdict))
@@ -99,7 +99,7 @@ class Rollouts:
         elif in_effect and verdict is not None and verdict.outcome is Outcome.INCONCLUSIVE:
             await self._add_requests(rollout, candidate)
 
-    def _judge(
+    async def _judge(
         self,
         rollout: Rollout,
         rules: VerdictRules,
@@ -108,10 +108,7 @@ class Rollouts:
     ) -> Verdict:
         candidate = _numbers(counted.get(rollout.candidate), rollout.candidate, found)
         current = _numbers(counted.get(rollout.current), rollout.current, found)
-        window = self._windows.get(rollout.id)
-        if window is None or window.stage != rollout.stage:
-            window = _Window(rollout.stage, candidate, current)
-            self._windows[rollout.id] = window
+        window = await self._window(rollout, candidate, current)
         window.looks += 1
         age_s = rollout.stage_age(self.clock.now()).total_seconds()
         at_end = age_s >= rollout.stages[rollout.stage].time_s
@@ -124,6 +121,17 @@ class Rollouts:
             when_inconclusive=rules.when_inconclusive,
         )
         return judge(candidate - window.candidate, current - window.current, policy, look)
+
+    async def _window(self, rollout: Rollout, candidate: Numbers, current: Numbers) -> _Window:
+        """The present stage's; another control plane may have begun it."""
+        window = self._windows.get(rollout.id)
+        if window is None or window.stage != rollout.stage:
+            now = {"candidate": asdict(candidate), "current": asdict(current)}
+            async with self.state.transaction() as session:
+                began = await queries.baseline(session, rollout, now)
+            window = _Window(rollout.stage, _read(began["candidate"]), _read(began["current"]))
+            self._windows[rollout.id] = window
+        return window
 
     async def _act(self, rollout: Rollout, action: decide.Action) -> None:
         now = self.clock.now()
@@ -175,6 +183,12 @@ def _numbers(counted: BackendNumbers | None, release: str, found: tuple[Instance
         restarts=sum(one.restarts for one in own),
         out_of_memory_kills=sum("out of memory" in one.last_exit for one in own),
     )
+
+
+def _read(stored: Mapping[str, Any]) -> Numbers:
+    times = stored["latency"]
+    latency = Histogram(tuple(times["bounds_ms"]), tuple(times["counts"]), times["total"])
+    return Numbers(**{**stored, "latency": latency})
 
 
 def _wire(verdict: Verdict) -> dict[str, object]:

@@ -177,6 +177,20 @@ async def stage_history(session: Session, rollout_id: str) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+async def baseline(
+    session: Session, rollout: Rollout, counted: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """What had been counted when the present stage came into effect: `counted`, unless that is known already."""
+    row = await session.one(
+        """UPDATE rollout_stages SET baseline = COALESCE(baseline, %(counted)s)
+           WHERE rollout = %(id)s AND number = %(number)s RETURNING baseline""",
+        {"id": rollout.id, "number": rollout.stage, "counted": json.dumps(dict(counted))},
+    )
+    assert row is not None, "a stage that is in effect has begun"
+    found: Mapping[str, Any] = row["baseline"]
+    return found
+
+
 async def _begin(session: Session, rollout_id: str, number: int, *, at: datetime) -> None:
     await session.execute(
         """INSERT INTO rollout_stages (rollout, number, started_at) VALUES (%(id)s, %(number)s, %(at)s)

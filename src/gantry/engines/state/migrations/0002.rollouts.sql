@@ -28,6 +28,8 @@ CREATE TABLE rollout_stages (
     number integer NOT NULL,
     started_at timestamptz NOT NULL,
     ended_at timestamptz,
+    -- What had been counted of both releases when the stage came into effect.
+    baseline jsonb,
     verdict jsonb,
     PRIMARY KEY (rollout, number)
 );

@@ -13,9 +13,9 @@ is spent on *how many* bad requests the candidate had instead of on looks: its c
 comes among the first few bad requests of both releases. Each c is one event that happens once, so that looking more
 often adds nothing. Two families of such rules share the risk, and either convicts:
 
-- the first 16 bad requests: limits chosen one after the other, so that the probability of ever being convicted wrongly
+- the first 24 bad requests: limits chosen one after the other, so that the probability of ever being convicted wrongly
   is known exactly and follows a spending plan (K. K. G. Lan and D. L. DeMets, "Discrete sequential boundaries for
-  clinical trials", 1983), half of what is left for each further request. This makes small numbers speak early;
+  clinical trials", 1983), about half of what is left for each further request. This makes small numbers speak early;
 - every count c: the exact binomial tail against a part of the risk proportional to 1 / (c (c - 1)). These parts
   sum to one from c = 2 on (George Boole's inequality), so that this holds for numbers of any size.
 
@@ -30,7 +30,7 @@ from gantry.features.rollouts.verdict.tails import at_least
 
 # One bad request is an anecdote.
 FEWEST = 2
-_FIRST = 16
+_FIRST = 24
 _EARLY_PART = 0.9
 _LONGEST = 400
 _GRID = math.log(1.01)
@@ -68,7 +68,7 @@ def is_beyond(count: int, of: int, tolerated: float) -> bool:
 
 @functools.lru_cache(maxsize=8192)
 def early_limits(share: float, risk: float) -> tuple[int, ...]:
-    """How many bad requests the current release may have had for the candidate's c-th one to convict, at c = 0 to 16.
+    """How many bad requests the current release may have had for the candidate's c-th one to convict, at c = 0 to 24.
 
     -1 where no number is few enough. Follows the probability that the c-th bad request of the candidate is the s-th of
     both and nothing has convicted before; what convicts leaves the race, so the sum of what left is exact.
@@ -88,7 +88,9 @@ def early_limits(share: float, risk: float) -> tuple[int, ...]:
 
 def _plan(count: int) -> float:
     """The part of the risk that may be spent up to the candidate's `count`-th bad request."""
-    return 1.0 if count == _FIRST else 1.0 - 0.5 ** (count - 1)
+    if count == _FIRST:
+        return 1.0
+    return 0.9 * (1.0 - 0.5 ** (count - 1)) + 0.1 * (1.0 - 1.0 / count)
 
 
 def _next_arrivals(arrivals: list[float], share: float) -> list[float]:

@@ -55,6 +55,11 @@ class Histogram:
         place = bisect_left(self.bounds_ms, latency_ms)
         return place if place < len(self.bounds_ms) else None
 
+    def bounds_beside(self, latency_ms: float) -> range:
+        """The places of the last bound below `latency_ms` and of the first from there, where there are such."""
+        place = bisect_left(self.bounds_ms, latency_ms)
+        return range(max(0, place - 1), min(place + 1, len(self.bounds_ms)))
+
     def quantile_ms(self, part: float) -> float:
         """The latency that `part` of the requests did not exceed, in milliseconds.
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gantry.features.rollouts.verdict import risk, wording
 from gantry.features.rollouts.verdict.case import Case
-from gantry.features.rollouts.verdict.evidence import FEWEST, is_worse
+from gantry.features.rollouts.verdict.evidence import is_worse
 from gantry.features.rollouts.verdict.model import Check, Counts, Outcome, Reason
 from gantry.features.rollouts.verdict.tails import at_most
 
@@ -13,10 +13,13 @@ from gantry.features.rollouts.verdict.tails import at_most
 class Latency:
     """One quantile of how long requests took.
 
-    It becomes a question of shares: the limit is the current release's quantile and what is tolerated on top, raised
-    to the next bound of the histogram, and what counts is how many requests took longer. Every bound of the histogram
-    has its own part of the risk, so that the bound may be chosen by what was seen. Were the candidate's quantile at
-    the limit, a share of 1 - `part` of its requests would be slower: ruling that out is a pass.
+    It becomes a question of shares. The limit is the current release's quantile and what is tolerated on top; what is
+    counted is how many requests took longer than a bound of the histogram beside that limit. Each bound has its own part
+    of the risk, so that it may be chosen by what was seen.
+
+    It fails when more of the candidate's requests than is luck took longer than the bound below or above the limit, and
+    its quantile is seen beyond the limit. It passes when the bound above is shown to hold: were the candidate's
+    quantile there, a share of 1 - `part` of its requests would be slower, and that few would be are luck.
 
     Parameters:
         part: which quantile, such as 0.95.
@@ -29,23 +32,13 @@ class Latency:
     seen_is_enough: bool = False
 
     def fails(self, case: Case) -> bool:
-        candidate, current = case.candidate.latency, case.current.latency
-        limit_ms = self._limit_ms(case)
-        place = _place(case, limit_ms)
-        if place is None:
-            return False
-        slow = candidate.slower_than(place)
-        if slow < FEWEST or candidate.quantile_ms(self.part) <= limit_ms:
-            return False
-        part = candidate.total / (candidate.total + current.total)
-        budget = case.step_risk * risk.LATENCY / len(current.bounds_ms)
-        return is_worse(slow, slow + current.slower_than(place), part, budget)
+        return self._convicting(case) is not None
 
     def passes(self, case: Case) -> bool:
         candidate = case.candidate.latency
         limit_ms = self._limit_ms(case)
-        place = _place(case, limit_ms)
-        if place is None:
+        place = candidate.first_bound_from(limit_ms)
+        if place is None or not _comparable(case):
             return False
         if self.seen_is_enough:
             enough = candidate.total >= case.policy.minimum_requests
@@ -56,15 +49,32 @@ class Latency:
     def reason(self, case: Case, outcome: Outcome) -> Reason:
         candidate, current = case.candidate.latency, case.current.latency
         values = candidate.quantile_ms(self.part), current.quantile_ms(self.part)
-        place = _place(case, self._limit_ms(case))
+        place = self._convicting(case)
         if place is None:
-            counts = Counts(0, candidate.total, 0, current.total)
-            sentence = f"{self.check} cannot be compared: {_why_not(counts)}"
-        else:
-            slow = candidate.slower_than(place), current.slower_than(place)
-            counts = Counts(slow[0], candidate.total, slow[1], current.total)
-            sentence = self._sentence(values, current.bounds_ms, place, counts)
+            place = current.first_bound_from(self._limit_ms(case))
+        if place is None or not _comparable(case):
+            counts = Counts(candidate.total, 0, current.total, 0)
+            return Reason(self.check, outcome, self._why_not(counts), *values, counts)
+        slow = candidate.slower_than(place), current.slower_than(place)
+        counts = Counts(slow[0], candidate.total, slow[1], current.total)
+        sentence = self._sentence(values, current.bounds_ms, place, counts)
         return Reason(self.check, outcome, sentence, *values, counts)
+
+    def _convicting(self, case: Case) -> int | None:
+        """Where in the histogram the candidate is shown to be slower, when it is seen beyond the limit."""
+        if not _comparable(case):
+            return None
+        candidate, current = case.candidate.latency, case.current.latency
+        limit_ms = self._limit_ms(case)
+        if candidate.quantile_ms(self.part) <= limit_ms:
+            return None
+        share = candidate.total / (candidate.total + current.total)
+        budget = case.step_risk * risk.LATENCY / len(current.bounds_ms)
+        for place in current.bounds_beside(limit_ms):
+            slow = candidate.slower_than(place)
+            if is_worse(slow, slow + current.slower_than(place), share, budget):
+                return place
+        return None
 
     def _sentence(
         self,
@@ -85,20 +95,20 @@ class Latency:
         now_ms, policy = case.current.latency.quantile_ms(self.part), case.policy
         return max(now_ms * policy.latency_ratio, now_ms + policy.latency_floor_ms)
 
+    def _why_not(self, counts: Counts) -> str:
+        timed = wording.count_of(counts.candidate, "timed request", "timed requests")
+        sentence = (
+            f"{self.check} cannot be compared: {timed} on the candidate, "
+            f"{wording.number(counts.current)} on the current release"
+        )
+        if counts.candidate and counts.current:
+            sentence += "; what is tolerated lies beyond the last bound of the histogram"
+        return sentence
 
-def _place(case: Case, limit_ms: float) -> int | None:
-    """Where in the histogram requests count as slower; `None` when there is nothing to compare."""
+
+def _comparable(case: Case) -> bool:
     candidate, current = case.candidate.latency, case.current.latency
     if not candidate.total or not current.total:
-        return None
+        return False
     candidate.must_share_bounds(current)
-    return current.first_bound_from(limit_ms)
-
-
-def _why_not(counts: Counts) -> str:
-    if counts.candidate_of and counts.current_of:
-        return "what is tolerated lies beyond the last bound of the histogram"
-    return (
-        f"{counts.candidate_of:,} requests to the candidate and {counts.current_of:,} "
-        "to the current release were timed"
-    )
+    return True

@@ -28,7 +28,7 @@ def percent(share: float) -> str:
         return "under 0.01 %"
     if value > 99.99:
         return "over 99.99 %"
-    return f"{value:.2f} %" if value < 0.1 or value > 99.9 else f"{value:.1f} %"
+    return f"{value:.2f} %" if value < 0.095 or value >= 99.95 else f"{value:.1f} %"
 
 
 def latency(latency_ms: float, last_ms: float) -> str:

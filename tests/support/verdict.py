@@ -1,0 +1,49 @@
+"""Numbers of releases, made for tests of the verdict."""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from itertools import accumulate
+
+from hypothesis import strategies as st
+
+from gantry.features.rollouts.verdict.histogram import Histogram
+from gantry.features.rollouts.verdict.model import Numbers
+
+BOUNDS_MS = (5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 150.0, 250.0, 400.0, 600.0, 1000.0, 2500.0)
+
+
+def timed(latencies_ms: Iterable[float]) -> Histogram:
+    """A histogram of requests that took so long."""
+    buckets = [0] * (len(BOUNDS_MS) + 1)
+    for latency_ms in latencies_ms:
+        buckets[bisect_left(BOUNDS_MS, latency_ms)] += 1
+    return Histogram(BOUNDS_MS, tuple(accumulate(buckets[:-1])), sum(buckets))
+
+
+def spread(requests: int, factor: float = 1.0) -> Histogram:
+    """A histogram of `requests` spread over 20 to 200 ms, most of them fast, times `factor`."""
+    return timed(
+        factor * 20.0 * 10.0 ** (((place + 0.5) / requests) ** 2) for place in range(requests)
+    )
+
+
+def seen(requests: int, errors: int = 0, factor: float = 1.0, waiting: int = 0) -> Numbers:
+    """Numbers of a release whose latency is `spread`."""
+    return Numbers(requests, errors, spread(requests, factor), waiting)
+
+
+@st.composite
+def numbers(draw: st.DrawFn, most: int = 3000) -> Numbers:
+    """Any numbers, of releases good and bad."""
+    buckets = draw(st.lists(st.integers(0, most // 10), min_size=13, max_size=13))
+    requests = draw(st.integers(0, most))
+    return Numbers(
+        requests,
+        draw(st.integers(0, requests)),
+        Histogram(BOUNDS_MS, tuple(accumulate(buckets[:-1])), sum(buckets)),
+        draw(st.integers(0, 50)),
+        draw(st.integers(0, 3)),
+        draw(st.integers(0, 2)),
+        draw(st.integers(0, 2)),
+        draw(st.integers(0, 2)),
+    )
