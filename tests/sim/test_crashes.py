@@ -2,11 +2,14 @@
 
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from gantry.engines.state.postgres import PostgresState
-from gantry.features.deploys.model import Deploy, DeployState
+from gantry.features.deploys.model import Deploy, DeployState, Step
+from gantry.features.rollouts.model import RolloutState
+from gantry.features.rollouts.service import RolloutService
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
 from tests.sim.machine import Faults, Machine
@@ -64,6 +67,50 @@ async def test_a_crash_at_a_commit(state: PostgresState, at: int, after: bool) -
 
 async def test_every_commit_of_a_deploy_is_covered(state: PostgresState) -> None:
     assert 15 <= await _commits(state) <= 30, "widen the range of test_a_crash_at_a_commit"
+
+
+CANARY = """
+[deploy]
+strategy = "canary"
+steps = [{ percent = 5, time = "1s" }, { percent = 50, time = "1s" }]
+"""
+# The rollout lies between these commits of such a deploy; those before are those of any deploy.
+_FIRST, _LAST = 17, 36
+
+
+async def _canary(platform: Platform) -> Deploy:
+    source = program("2")
+    source = replace(source, manifest=source.manifest + CANARY)
+    return await platform.request(platform.sources.put(source))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(_FIRST, _LAST + 1))
+async def test_a_crash_at_a_commit_of_a_canary(state: PostgresState, at: int, after: bool) -> None:
+    platform, _ = await _live_platform(state, at)
+    deploy = await _canary(platform)
+    crasher = Crasher(state, at=at, after=after)
+    assert await _crash_at(platform, crasher, deploy.id)
+    platform.boot(state)
+    ended = await platform.finish(deploy.id)
+    assert ended.state is DeployState.SUCCEEDED, ended.error
+    assert platform.machine.visit(HOST) == (200, ended.release)
+    service = RolloutService(state, platform.machine.clock)
+    assert (await service.latest("shop", "production")).state is RolloutState.PASSED
+
+
+async def test_every_commit_of_a_canary_is_covered(state: PostgresState) -> None:
+    platform, _ = await _live_platform(state, 0)
+    deploy = await _canary(platform)
+    crasher = Crasher(state)
+    begun = 0
+    platform.boot(crasher)
+    while not (found := await platform.get(deploy.id)).state.ended:
+        if found.step is Step.ROLLOUT and not begun:
+            begun = crasher.commits
+        await platform.tick()
+    assert begun >= _FIRST - 2, f"the rollout begins at commit {begun}"
+    assert crasher.commits >= _LAST, f"there are {crasher.commits} commits"
 
 
 @pytest.fixture(params=range(12))
