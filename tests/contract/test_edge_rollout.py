@@ -140,6 +140,30 @@ async def test_safe_requests_are_copied_and_no_others(pair: Pair) -> None:
     assert (await pair.until_counted("r-1", 40)).requests == 40
 
 
+async def test_a_copy_says_that_it_is_one(pair: Pair) -> None:
+    copies: list[str] = []
+
+    async def candidate(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        copies.append(head.lower())
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(candidate, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await pair.candidate.kill()
+        pair.candidate = Instance("copies", port)
+        await pair.apply(replace(SITE, mirror="r-2"))
+        answer = await ask(pair, "/request/mine", x_gantry_mirror="forged")
+        assert "x-gantry-mirror" not in answer.json()["headers"]
+        async with asyncio.timeout(DEADLINE_S):
+            while not (found := [one for one in copies if "/request/mine" in one]):
+                await asyncio.sleep(0.01)
+    assert "x-gantry-mirror: 1\r\n" in found[0]
+    assert "host: a.localhost" in found[0]
+
+
 async def test_a_mirror_that_is_dead_or_silent_costs_nothing(pair: Pair) -> None:
     await pair.apply(replace(SITE, mirror="r-2"))
     async with visitors(pair.lab, connections=10) as seen:

@@ -22,6 +22,7 @@ _NOT_FROM_VISITORS = (
     "x-envoy-external-address",
     "x-envoy-original-path",
     "x-gantry-release",
+    "x-gantry-mirror",
 )
 # text/event-stream is not among them: a compressor would hold events back.
 _COMPRESSED = (

@@ -20,6 +20,8 @@ _CODES: Mapping[int, str] = {
     307: "TEMPORARY_REDIRECT",
     308: "PERMANENT_REDIRECT",
 }
+# Tells the product that nobody will see its answer.
+MIRROR_HEADER = "x-gantry-mirror"
 _SAFE_METHODS = "GET|HEAD"
 _RETRY_UNSENT = "connect-failure,refused-stream,reset-before-request"
 _RETRY_SAFE = f"{_RETRY_UNSENT},reset"
@@ -156,7 +158,11 @@ def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
 def _mirror(site: Site) -> Json:
     if site.mirror is None:
         return {}
-    copy = {"cluster": site.mirror, "disable_shadow_host_suffix_append": True}
+    copy = {
+        "cluster": site.mirror,
+        "disable_shadow_host_suffix_append": True,
+        "request_headers_mutations": [{"append": header(MIRROR_HEADER, "1")}],
+    }
     return {"request_mirror_policies": [copy]}
 
 
