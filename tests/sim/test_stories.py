@@ -1,6 +1,7 @@
 """Deploys on a machine of glass: every way that a deploy can end, and what is left behind."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -224,7 +225,9 @@ async def test_after_a_reboot_everything_runs_again(platform: Platform) -> None:
 
 async def test_old_releases_stop_and_the_one_before_stays_warm(platform: Platform) -> None:
     for number in range(5):
-        source = platform.sources.put(program(str(number)))
+        made = program(str(number))
+        unprotected = f'{made.manifest}[deploy]\nskew_protection = "0s"\n'
+        source = platform.sources.put(replace(made, manifest=unprotected))
         await platform.finish((await platform.request(source)).id)
     for _ in range(90):
         await platform.tick(1.0)
@@ -232,3 +235,15 @@ async def test_old_releases_stop_and_the_one_before_stays_warm(platform: Platfor
     for _ in range(600):
         await platform.tick(1.0)
     assert len(platform.machine.running_instances()) == 2
+
+
+async def test_older_releases_run_on_for_their_pages(platform: Platform) -> None:
+    for number in range(5):
+        source = platform.sources.put(program(str(number)))
+        await platform.finish((await platform.request(source)).id)
+    for _ in range(90):
+        await platform.tick(1.0)
+    assert len(platform.machine.running_instances()) == 8, "the live one and three before it"
+    for _ in range(600):
+        await platform.tick(1.0)
+    assert len(platform.machine.running_instances()) == 2, "nobody asked for them"
