@@ -186,6 +186,15 @@ async def test_an_edge_that_was_killed_serves_again_without_being_told_anew(edge
     assert (await edge.get()).body == "one"
 
 
+async def test_an_edge_that_is_still_dying_when_it_is_started_is_replaced(edge: Lab) -> None:
+    await served(edge)
+    for _ in range(5):
+        # No wait in between: the process may still be seen as running.
+        await edge.runtime.signal(PROCESS_ID, kill=True)
+        await edge.edge.start()
+        assert (await edge.get()).body == "one"
+
+
 async def test_another_control_plane_finds_the_edge_and_what_it_does(edge: Lab) -> None:
     await served(edge)
     before = (await edge.runtime.statuses())[PROCESS_ID].pid

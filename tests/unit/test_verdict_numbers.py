@@ -126,3 +126,14 @@ def test_a_policy_out_of_range_is_refused_with_an_example(name: str, value: Any)
     assert refused.value.code == "verdict.policy"
     assert name in refused.value.message
     assert name in refused.value.hint
+
+
+@given(numbers())
+def test_nothing_seen_yet_is_the_beginning_of_any_window(window: Numbers) -> None:
+    assert window - Numbers() == window
+    assert Numbers() + window == window
+    assert (window + Numbers(waiting=window.waiting)) == window
+
+
+def test_latency_that_is_no_longer_measured_began_anew() -> None:
+    assert Numbers(60) - seen(50) == Numbers(60)

@@ -53,11 +53,14 @@ class EnvoyEdge:
     async def start(self) -> None:
         """See `Edge.start`."""
         async with self._lock:
-            if not await self._runs():
-                await asyncio.to_thread(check_free, self._place)
-                self._write_first()
-                await self._runtime.start(self._spec())
-            await self._until_ready()
+            # One that is found running may be about to end (it was just killed): then another takes its place.
+            if await self._runs() and await self._becomes_ready():
+                return
+            await asyncio.to_thread(check_free, self._place)
+            self._write_first()
+            await self._runtime.start(self._spec())
+            if not await self._becomes_ready():
+                raise await self._start_failed()
 
     async def apply(self, config: EdgeConfig) -> str:
         """See `Edge.apply`."""
@@ -171,18 +174,24 @@ class EnvoyEdge:
         status = (await self._runtime.statuses()).get(PROCESS_ID)
         return status is not None and status.state is ProcessState.RUNNING
 
-    async def _until_ready(self) -> None:
+    async def _becomes_ready(self) -> bool:
+        """Wait until the process answers; False if it ended instead."""
         deadline_s = self._clock.monotonic_s() + _START_DEADLINE_S
         while not await self._admin.ready():
-            ended = not await self._runs()
-            if ended or self._clock.monotonic_s() > deadline_s:
-                words = " / ".join((await self._log()).splitlines()[-3:])
-                raise TransientError(
-                    "edge.start-failed",
-                    f"the edge does not start: {words or 'it wrote nothing to its log'}",
-                    hint="gantry doctor",
-                )
+            if not await self._runs():
+                return False
+            if self._clock.monotonic_s() > deadline_s:
+                raise await self._start_failed()
             await self._clock.sleep(_POLL_S)
+        return True
+
+    async def _start_failed(self) -> TransientError:
+        words = " / ".join((await self._log()).splitlines()[-3:])
+        return TransientError(
+            "edge.start-failed",
+            f"the edge does not start: {words or 'it wrote nothing to its log'}",
+            hint="gantry doctor",
+        )
 
     async def _log(self) -> str:
         return (await self._runtime.read_log(PROCESS_ID, offset=-_LOG_BYTES)).text

@@ -78,17 +78,25 @@ class Histogram:
 
     def went_back(self, start: Self) -> bool:
         """Whether some count is lower than it was at `start`: the counting began anew."""
+        if not self.bounds_ms or not start.bounds_ms:
+            return self.total < start.total
         grown = map(sub, (*self.counts, self.total), (*start.counts, start.total))
         return any(low > high for low, high in pairwise((0, *grown)))
 
     def __sub__(self, start: Self) -> Self:
-        """What was added since `start`. Ask `went_back` first."""
+        """What was added since `start`. Ask `went_back` first. Nothing without bounds fits any histogram."""
+        if not start.total and not (start.bounds_ms and self.bounds_ms):
+            return self
         self.must_share_bounds(start)
         counts = tuple(map(sub, self.counts, start.counts))
         return type(self)(self.bounds_ms, counts, self.total - start.total)
 
     def __add__(self, other: Self) -> Self:
         """Both together."""
+        if not self.bounds_ms and not self.total:
+            return other
+        if not other.bounds_ms and not other.total:
+            return self
         self.must_share_bounds(other)
         counts = tuple(map(add, self.counts, other.counts))
         return type(self)(self.bounds_ms, counts, self.total + other.total)
