@@ -17,6 +17,7 @@ class Memory:
         smoke: deploy -> what its smoke checks said.
         reached: deploy -> release that the public port answered with.
         asked: release -> how many requests had gone to it, and when that was last seen to rise.
+        has_rollouts: some rollout is open; true until the first look has said so.
         stage_in_effect: rollout -> the stage that the edge has acknowledged.
         retry_at_s: key of a piece of work that met a passing fault -> monotonic time of the next try.
         setbacks: the same key -> tries in a row that met one.
@@ -27,6 +28,7 @@ class Memory:
     smoke: dict[str, Smoke] = field(default_factory=dict)
     reached: dict[str, str] = field(default_factory=dict)
     asked: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    has_rollouts: bool = True
     stage_in_effect: dict[str, int] = field(default_factory=dict)
     retry_at_s: dict[str, float] = field(default_factory=dict)
     setbacks: dict[str, int] = field(default_factory=dict)

@@ -90,7 +90,8 @@ class Reconciler:
         routes = routes_of(world, self._naming, self._console_socket)
         if self._memory.may_try("edge", self._clock.monotonic_s()):
             await self._guard("edge", self._settle_edge(world, routes))
-        if self._acts.edge.is_current(world, routes):
+        self._memory.has_rollouts = any(not one.state.ended for one in world.rollouts.values())
+        if self._memory.has_rollouts and self._acts.edge.is_current(world, routes):
             self._memory.stage_in_effect = {
                 rollout.id: rollout.stage for rollout in world.rollouts.values()
             }

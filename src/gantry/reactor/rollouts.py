@@ -35,12 +35,19 @@ _ENOUGH_PER_LOOK = 5
 
 @dataclass(slots=True)
 class _Window:
-    """What had been counted when a stage came into effect, and how often it was looked at since."""
+    """What had been counted when a stage came into effect, and what was asked since.
+
+    Attributes:
+        looks: how often it was looked at.
+        ends: how often the stage's time has been over at the last of them.
+        requests: of the candidate, at the last of them.
+    """
 
     stage: int
     candidate: Numbers
     current: Numbers
     looks: int = 0
+    ends: int = 0
     requests: int = 0
 
 
@@ -61,11 +68,13 @@ class Rollouts:
     _windows: dict[str, _Window] = field(default_factory=dict)
 
     async def once(self) -> None:
-        """One look."""
+        """One look; where nothing moves, the database is not even asked."""
+        if not self.memory.has_rollouts:
+            self._windows.clear()
+            return
         async with self.state.transaction() as session:
             opened = await queries.list_open(session)
             if not opened:
-                self._windows.clear()
                 return
             found = await instances.list_all(session)
         counted = await self.edge.numbers()
@@ -110,9 +119,12 @@ class Rollouts:
         current = _numbers(counted.get(rollout.current), rollout.current, found)
         window = await self._window(rollout, candidate, current)
         window.looks += 1
+        # A pass is asked for once when the time is over, and once more when twice the time is: asking every second
+        # until it comes would make it too easy.
         age_s = rollout.stage_age(self.clock.now()).total_seconds()
-        at_end = age_s >= rollout.stages[rollout.stage].time_s
-        look = Look(step=rollout.stage + 1, number=window.looks, at_end=at_end)
+        ends = int(age_s // rollout.stages[rollout.stage].time_s)
+        look = Look(rollout.stage + 1, window.looks, at_end=ends > window.ends)
+        window.ends = ends
         policy = Policy(
             error_margin=rules.error_margin,
             latency_ratio=rules.latency_ratio,
@@ -179,6 +191,7 @@ def _numbers(counted: BackendNumbers | None, release: str, found: tuple[Instance
     return Numbers(
         requests=counted.requests,
         errors=min(counted.requests, counted.errors + counted.unanswered),
+        waiting=counted.active,
         latency=Histogram(bounds, counts, counts[-1]) if counts else Histogram(),
         restarts=sum(one.restarts for one in own),
         out_of_memory_kills=sum("out of memory" in one.last_exit for one in own),

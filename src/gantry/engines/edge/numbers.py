@@ -35,11 +35,12 @@ def read(
     hosts = {one["name"]: _hosts(one) for one in clusters.get("cluster_statuses", [])}
     return {
         name: BackendNumbers(
-            requests=hosts.get(name, _NOTHING).total(),
+            requests=sum(hosts.get(name, _NOTHING)[kind] for kind in _ENDED),
             errors=hosts.get(name, _NOTHING)["rq_error"],
             unanswered=hosts.get(name, _NOTHING)["cx_connect_fail"],
             retries=counted[name, _RETRIES],
             ejections=counted[name, _EJECTIONS],
+            active=hosts.get(name, _NOTHING)["rq_active"],
             within_ms={bound: times[name, bound] for bound in TIMES_MS},
         )
         for name in names
@@ -47,6 +48,8 @@ def read(
 
 
 _NOTHING = Counter[str]()
+# Each attempt was a success, an error (5xx or cut), or never got a connection.
+_ENDED = ("rq_success", "rq_error", "cx_connect_fail")
 
 
 def _counters(
@@ -65,10 +68,10 @@ def _counters(
 
 
 def _hosts(cluster: Mapping[str, Any]) -> Counter[str]:
-    """Attempts of all its instances: each was a success, an error (5xx or cut), or never got a connection."""
+    """Attempts of all its instances."""
     found = Counter[str]()
     for host in cluster.get("host_statuses", []):
         for stat in host.get("stats", []):
-            if stat["name"] in ("rq_success", "rq_error", "cx_connect_fail"):
+            if stat["name"] in (*_ENDED, "rq_active"):
                 found[stat["name"]] += int(stat.get("value", 0))
     return found

@@ -172,6 +172,7 @@ class BackendNumbers:
         unanswered: those that found nobody to connect to.
         retries: attempts that were made because one before had failed.
         ejections: how often an instance was left out for its failures.
+        active: attempts that have no complete answer yet; a level, not a counter.
         within_ms: upper bound in ms -> attempts whose answer was complete within it.
     """
 
@@ -180,6 +181,7 @@ class BackendNumbers:
     unanswered: int = 0
     retries: int = 0
     ejections: int = 0
+    active: int = 0
     within_ms: Mapping[float, int] = field(default_factory=dict)
 
 
