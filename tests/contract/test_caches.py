@@ -57,6 +57,24 @@ async def test_dropping_twice_and_unknown_names_is_harmless(servers: CacheServer
     await servers.drop("../other")
 
 
+async def test_servers_that_ended_are_revived_as_they_were(
+    redis: RedisServers, runtime: ProcessRuntime
+) -> None:
+    await redis.revive()
+    assert not await runtime.statuses()
+    url = await redis.ensure(SHOP)
+    await redis.ensure(BLOG)
+    assert _ask(url, "CONFIG GET maxmemory")[0].startswith("-NOAUTH")
+    await redis.stop()
+    await redis.revive()
+    states = [status.state for status in (await runtime.statuses()).values()]
+    assert states == [ProcessState.RUNNING] * 2
+    assert _ask(url, f"AUTH {SHOP.password}", "SET a 1") == ["+OK", "+OK"]
+    await redis.drop(SHOP.name)
+    await redis.revive()
+    assert list(await runtime.statuses()) == ["redis-blog-production"]
+
+
 async def test_a_bad_name_is_refused(servers: CacheServers) -> None:
     with pytest.raises(UserError) as caught:
         await servers.ensure(CacheGrant("../x", "password-1"))

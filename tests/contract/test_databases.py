@@ -74,6 +74,22 @@ async def test_a_grant_can_be_repeated_and_dropped(server: DatabaseServer) -> No
     assert (await server.status()).databases == ("blog_production",)
 
 
+async def test_it_is_revived_only_when_it_was_started_and_has_ended(server: DatabaseServer) -> None:
+    if isinstance(server, ExternalServer):
+        pytest.skip("somebody else keeps it running")
+    await server.revive()
+    assert not (await server.status()).running
+    await server.start()
+    await server.ensure(SHOP)
+    await server.revive()
+    await server.stop()
+    assert not (await server.status()).running
+    await server.revive()
+    status = await server.status()
+    assert status.running
+    assert SHOP.database in status.databases
+
+
 async def test_names_are_checked(server: DatabaseServer) -> None:
     await server.start()
     for name in ("Shop", 'a"b', "", "drop table"):

@@ -16,6 +16,7 @@ import pytest
 import websockets
 
 from gantry.config.patterns import parse_pattern
+from gantry.drill import client as strict_client
 from gantry.engines.edge.envoy import PROCESS_ID, EnvoyEdge
 from gantry.engines.edge.protocol import (
     Backend,
@@ -28,7 +29,6 @@ from gantry.engines.edge.protocol import (
 )
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import PermanentError, UserError
-from tests.support import strict_client
 from tests.support.edge import DEADLINE_S, Lab, ToThisMachine, backend, config, free_ports, lab
 
 pytestmark = pytest.mark.real

@@ -1,14 +1,12 @@
 """A disk of our own that is full: nothing that serves stops, commands say what is wrong, and all is well once there is room."""
 
-import os
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gantry.drill.disk import Disk, mounted_disk
 from tests.e2e.test_bad_input import live, refused, with_build
 from tests.e2e.test_node_product import write_project
 from tests.support.platform import Platform, free_ports, wait_until
@@ -16,50 +14,15 @@ from tests.support.platform import Platform, free_ports, wait_until
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system"),
 ]
-_DISK_MB = 3000
-
-
-class Disk:
-    """A small file system, and the file that fills it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._ballast = folder / "ballast"
-
-    def free_bytes(self) -> int:
-        usage = os.statvfs(self.folder)
-        return usage.f_bavail * usage.f_frsize
-
-    def fill(self, *, leave_bytes: int = 0) -> None:
-        """Leave only so much."""
-        with self._ballast.open("ab") as file:
-            os.posix_fallocate(
-                file.fileno(), file.tell(), max(1, self.free_bytes() - leave_bytes - 4096)
-            )
-        if leave_bytes == 0:
-            with pytest.raises(OSError, match="No space"), self._ballast.open("ab", 0) as file:
-                while True:
-                    file.write(b"\0" * 4096)
-
-    def make_room(self) -> None:
-        self._ballast.unlink()
 
 
 @pytest.fixture(scope="module")
 def disk() -> Iterator[Disk]:
-    folder = Path(tempfile.mkdtemp(prefix="gantry-disk-"))
-    mount = ("mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m,mode=755", "tmpfs", str(folder))
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        folder.rmdir()
-        pytest.skip(f"this machine mounts nothing: {mounted.stderr.strip()}")
-    try:
-        yield Disk(folder)
-    finally:
-        subprocess.run(("umount", "--lazy", str(folder)), check=True)
-        folder.rmdir()
+    with mounted_disk() as mounted:
+        if mounted is None:
+            pytest.skip("this user or this machine mounts nothing")
+        yield mounted
 
 
 @pytest.fixture(scope="module")

@@ -426,6 +426,9 @@ class SimDatabases:
     async def start(self) -> None:
         self.machine.maybe_refuse("database start")
 
+    async def revive(self) -> None:
+        return None
+
     async def ensure(self, grant: DatabaseGrant) -> str:
         self.machine.databases[grant.database] = grant.password
         self.machine.maybe_lose("ensure")
@@ -442,6 +445,9 @@ class SimDatabases:
 
 
 class SimCaches:
+    async def revive(self) -> None:
+        return None
+
     async def ensure(self, grant: CacheGrant) -> str:
         return f"redis://:{grant.password}@127.0.0.1:1/0"
 

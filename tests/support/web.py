@@ -181,6 +181,9 @@ class MemoryDatabases:
     async def start(self) -> None:
         return None
 
+    async def revive(self) -> None:
+        return None
+
     async def ensure(self, grant: DatabaseGrant) -> str:
         return f"postgresql://{grant.role}@localhost/{grant.database}"
 

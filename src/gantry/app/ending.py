@@ -1,6 +1,8 @@
 """Ends a platform: by asking its control plane, or without one."""
 
 import asyncio
+import os
+import signal
 
 import httpx
 
@@ -11,11 +13,14 @@ from gantry.engines.runtime.protocol import ProcessState
 from gantry.kernel.errors import TransientError
 
 
-def request_end(settings: Settings) -> None:
-    """Ask the control plane to end everything, itself last.
+def request_end(settings: Settings, pid: int | None) -> None:
+    """Ask the control plane to end everything, itself last; one that does not answer is told by a signal to end.
+
+    Parameters:
+        pid: of the control plane.
 
     Raises:
-        TransientError: `control.unreachable`.
+        TransientError: `control.unreachable` when it cannot be told either.
     """
     transport = httpx.HTTPTransport(uds=str(settings.paths.api_socket))
     try:
@@ -25,10 +30,19 @@ def request_end(settings: Settings) -> None:
                 headers={"authorization": f"Bearer {read_token(settings.paths)}"},
             ).raise_for_status()
     except httpx.HTTPError as error:
+        # Its database may be dead, say. It ends itself then, and what it leaves running is ended after it.
+        try:
+            if pid is not None:
+                os.kill(pid, signal.SIGTERM)
+                return
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            pass
         raise TransientError(
             "control.unreachable",
-            f"the control plane holds its lock but does not answer: {error}",
-            hint="end its process (its pid is in control.lock), then run gantry down again",
+            f"the control plane (pid {pid or 'unknown'}) holds its lock but does not answer: {error}",
+            hint="end its process, then run gantry down again",
         ) from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import envoy as envoy_wheel
 
+from gantry.config.paths import Paths
 from gantry.config.settings import Settings, whole_environment
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
@@ -30,7 +31,7 @@ from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import SourceStore
 from gantry.engines.sources.store import FolderSourceStore
 from gantry.features.instances.ports import PortPicker, RandomPorts
-from gantry.kernel.clock import Clock, SystemClock
+from gantry.kernel.clock import Clock, ShiftedClock, SystemClock
 from gantry.kernel.errors import PermanentError
 from gantry.kernel.ids import IdSource, SystemIds
 
@@ -80,7 +81,7 @@ class Engines:
 
 def make_engines(settings: Settings) -> Engines:
     """Every engine; none is started."""
-    clock, ids, paths = SystemClock(), SystemIds(), settings.paths
+    clock, ids, paths = make_clock(settings), SystemIds(), settings.paths
     runtime = ProcessRuntime(paths, clock)
     local = LocalAuthority(paths.keys / "ca", settings.domain, clock)
     options = AcmeOptions(settings.acme_directory, settings.acme_email, settings.acme_ca)
@@ -100,6 +101,17 @@ def make_engines(settings: Settings) -> Engines:
         clock=clock,
         ids=ids,
     )
+
+
+def make_clock(settings: Settings) -> Clock:
+    """The machine's clock; in a drill one that can be made to jump."""
+    file = settings.clock_file
+    return SystemClock() if file is None else ShiftedClock(lambda: float(file.read_text()))
+
+
+def make_runtime(paths: Paths) -> ProcessRuntime:
+    """The runtime alone, to look at the processes of any platform."""
+    return ProcessRuntime(paths, SystemClock())
 
 
 def make_workshop(settings: Settings) -> Workshop:

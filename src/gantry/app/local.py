@@ -16,6 +16,7 @@ from gantry.kernel.errors import ConflictError, GantryError, PermanentError, Tra
 
 if TYPE_CHECKING:
     from gantry.engines.builders.protocol import Detection
+    from gantry.features.drills.model import Result
 
 _START_PATIENCE_S = 120.0
 _STOP_PATIENCE_S = 90.0
@@ -59,7 +60,7 @@ class LocalPlatform:
         lock = HomeLock(settings.paths.lock)
         if lock.is_held():
             progress("asking the control plane to end everything")
-            request_end(settings)
+            request_end(settings, lock.holder())
             deadline = time.monotonic() + _STOP_PATIENCE_S
             while lock.is_held():
                 if time.monotonic() > deadline:
@@ -109,6 +110,13 @@ class LocalPlatform:
         from gantry.app.engines import make_workshop  # noqa: PLC0415
 
         return make_workshop(self.settings()).detect(folder)
+
+    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator["Result"]:
+        """See `Platform.drill`."""
+        from gantry.app.engines import make_runtime  # noqa: PLC0415
+        from gantry.drill.rehearsal import rehearse  # noqa: PLC0415
+
+        return rehearse(seeds, make_runtime, progress)
 
     def api_token(self) -> str:
         """See `Platform.api_token`."""

@@ -23,6 +23,7 @@ from gantry.reactor.destroy import Destroyer
 from gantry.reactor.edge_acts import EdgeActs
 from gantry.reactor.health import HealthCheck
 from gantry.reactor.instance_acts import InstanceActs
+from gantry.reactor.keep import EVERY_S as KEEP_EVERY_S, Keeper
 from gantry.reactor.loops import Loops, Periodic
 from gantry.reactor.memory import Memory
 from gantry.reactor.outside import Outside
@@ -109,6 +110,16 @@ def wire(
     )
     rollouts = Rollouts(state, engines.edge, outside, memory, clock, waker.wake)
     schedule = Schedule(state, engines.runtime, launcher, outside, tasks, clock)
+    keeper = Keeper(
+        engines.runtime,
+        engines.is_engine,
+        {
+            "edge": engines.edge.start,
+            "system database": engines.system.revive,
+            "data database": engines.databases.revive,
+            "caches": engines.caches.revive,
+        },
+    )
     loops = Loops(
         reconciler=reconciler,
         health=HealthCheck(engines.prober, memory, clock),
@@ -122,6 +133,7 @@ def wire(
             Periodic("retention", _RETAIN_EVERY_S, retention.once, tidy),
             Periodic("schedule", _SCHEDULE_EVERY_S, schedule.once),
             Periodic("rollouts", ROLLOUTS_EVERY_S, rollouts.once),
+            Periodic("engines", KEEP_EVERY_S, keeper.once, on_exits=True),
         ),
     )
     accounts = AccountService(state, clock, ids)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gantry.cli.platform import Finding, PackedSource, Platform, Progress
 from gantry.config.settings import Settings
 from gantry.engines.builders.protocol import Detection
+from gantry.features.drills.model import Result
 from gantry.kernel.errors import ConflictError, GantryError
 
 
@@ -18,6 +19,7 @@ class FakePlatform:
 
     Attributes:
         running: whether the control plane runs.
+        drills: seed -> what a drill of it shows.
         failures: method name -> the error that it raises.
         done: what was asked for, in order.
     """
@@ -35,6 +37,7 @@ class FakePlatform:
         )
     )
     left_out: tuple[str, ...] = (".env",)
+    drills: dict[int, Result] = field(default_factory=dict)
     failures: dict[str, GantryError] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
 
@@ -63,6 +66,12 @@ class FakePlatform:
     def doctor(self) -> tuple[Finding, ...]:
         self._begin("doctor")
         return self.findings
+
+    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[Result]:
+        self._begin("drill")
+        for seed in seeds:
+            progress(f"seed {seed}")
+            yield self.drills[seed]
 
     def pack(self, folder: Path) -> PackedSource:
         self._begin("pack")

@@ -33,6 +33,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "cancel": ("cancel", "Ask a deploy to stop, at whatever step it is."),
         "releases": ("releases", "List an environment's releases, newest first."),
     },
+    "Rehearse": {
+        "drill": ("drill", "Do faults on purpose, and see what holds."),
+    },
     "Look": {
         "status": ("status", "Show every project, and what a real request reaches."),
         "logs": ("logs", "Show what the instances of an environment print."),

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from gantry.config.settings import Settings
 from gantry.engines.builders.protocol import Detection
+from gantry.features.drills.model import Result
 
 Progress = Callable[[str], None]
 """Told in one short sentence what happens now, such as `starting the system database`."""
@@ -96,6 +97,14 @@ class Platform(Protocol):
 
         Raises:
             UserError: `build.unknown-framework` with what was looked for.
+        """
+        ...
+
+    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[Result]:
+        """Rehearse deploys under faults, one drill for each seed, on a platform that is made for it and deleted.
+
+        Raises:
+            GantryError: that platform does not start, or does not come to rest between two drills.
         """
         ...
 

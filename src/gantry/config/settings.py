@@ -25,6 +25,7 @@ class Settings:
         control_url, control_token: `GANTRY_URL` and `GANTRY_TOKEN`: the control plane that commands talk to;
             empty: this machine's own, over its socket.
         debug: `GANTRY_DEBUG`: commands show tracebacks.
+        clock_file: `GANTRY_CLOCK_FILE`, for drills only: a file with the seconds that the wall clock is to go before.
     """
 
     home: Path
@@ -39,6 +40,7 @@ class Settings:
     control_url: str = ""
     control_token: str = field(default="", repr=False)
     debug: bool = False
+    clock_file: Path | None = None
 
     @property
     def paths(self) -> Paths:
@@ -74,6 +76,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         control_url=environ.get("GANTRY_URL", "").rstrip("/"),
         control_token=environ.get("GANTRY_TOKEN", "").strip(),
         debug=environ.get("GANTRY_DEBUG", "") not in ("", "0"),
+        clock_file=Path(clock_file) if (clock_file := environ.get("GANTRY_CLOCK_FILE")) else None,
     )
 
 

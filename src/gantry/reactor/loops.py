@@ -32,12 +32,17 @@ _HEARTBEAT_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """Work that is done again and again at its own pace, and at once when it is woken."""
+    """Work that is done again and again at its own pace, and at once when it is woken.
+
+    Attributes:
+        on_exits: it is woken when a process ends.
+    """
 
     name: str
     every_s: float
     work: Callable[[], Awaitable[None]]
     waker: Waker = field(default_factory=Waker)
+    on_exits: bool = False
 
 
 @dataclass
@@ -137,6 +142,9 @@ class Loops:
     async def _watch_exits(self) -> None:
         await self.runtime.wait_for_exit(timeout_s=60.0)
         self.waker.wake()
+        for item in self.periodic:
+            if item.on_exits:
+                item.waker.wake()
 
 
 def _unsettled(world: World) -> bool:

@@ -35,6 +35,10 @@ class FakeCaches:
             raise TransientError("cache.start-failed", "the reply was lost (simulated)")
         return f"redis://:{grant.password}@127.0.0.1:{port}/0"
 
+    async def revive(self) -> None:
+        """See `CacheServers.revive`."""
+        self.running |= set(self.grants)
+
     async def drop(self, name: str) -> None:
         """See `CacheServers.drop`."""
         self.grants.pop(name, None)
@@ -43,6 +47,10 @@ class FakeCaches:
     async def stop(self) -> None:
         """See `CacheServers.stop`."""
         self.running.clear()
+
+    def crash(self, name: str) -> None:
+        """The server dies."""
+        self.running.discard(name)
 
 
 if TYPE_CHECKING:

@@ -30,6 +30,14 @@ class CacheServers(Protocol):
         """
         ...
 
+    async def revive(self) -> None:
+        """Start every server again that was granted and has ended, as it was granted last.
+
+        Raises:
+            TransientError: `cache.start-failed`.
+        """
+        ...
+
     async def drop(self, name: str) -> None:
         """Stop the server and delete its data. Unknown names are ignored."""
         ...

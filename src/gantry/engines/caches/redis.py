@@ -94,6 +94,15 @@ class RedisServers:
             await self._run(grant, folder, program, port)
         return f"redis://:{grant.password}@127.0.0.1:{port}/0"
 
+    async def revive(self) -> None:
+        """See `CacheServers.revive`."""
+        statuses = await self._runtime.statuses()
+        for process, status in statuses.items():
+            if process.startswith(_PREFIX) and status.state is not ProcessState.RUNNING:
+                granted = await asyncio.to_thread(_granted, self._home, process)
+                if granted is not None:
+                    await self.ensure(granted)
+
     async def drop(self, name: str) -> None:
         """See `CacheServers.drop`."""
         if not _NAME.fullmatch(name):
@@ -192,6 +201,20 @@ def _configuration(grant: CacheGrant, port: int) -> str:
         "loglevel notice",
     )
     return "\n".join(lines) + "\n"
+
+
+def _granted(home: Path, process: str) -> CacheGrant | None:
+    """What a server was configured for; `None` when its configuration is gone, or in the middle of being made."""
+    name = process.removeprefix(_PREFIX)
+    try:
+        text = (home / name / "redis.conf").read_text()
+    except FileNotFoundError:
+        return None
+    password = re.search(r"^user default on >(\S+) ", text, re.MULTILINE)
+    memory = re.search(r"^maxmemory (\d+)$", text, re.MULTILINE)
+    if password is None or memory is None:
+        return None
+    return CacheGrant(name, password[1], int(memory[1]))
 
 
 def _free_port(folder: Path) -> int:

@@ -21,7 +21,9 @@ _ROOT_LIFE = timedelta(days=3650)
 # Browsers refuse leaves that live longer than 398 days.
 _LEAF_LIFE = timedelta(days=90)
 # Clocks of other machines may be behind.
-_BACKDATED = timedelta(hours=1)
+_BACKDATED = timedelta(
+    days=1
+)  # a server whose clock goes before its visitors' is believed all the same
 
 
 class LocalAuthority:

@@ -34,6 +34,9 @@ class ExternalServer:
                 "database.start-failed", error.message, hint=error.hint, where=error.where
             ) from error
 
+    async def revive(self) -> None:
+        """See `DatabaseServer.revive`. Somebody else keeps it running."""
+
     async def ensure(self, grant: DatabaseGrant) -> str:
         """See `DatabaseServer.ensure`; also `database.bad-name` and `database.unreachable`."""
         await admin.ensure(self._admin, grant)

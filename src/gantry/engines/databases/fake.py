@@ -17,12 +17,17 @@ class FakeServer:
     def __init__(self, rng: random.Random | None = None, *, lose_reply: float = 0.0) -> None:
         self._rng = rng or random.Random(0)
         self._lose_reply = lose_reply
-        self._running = False
+        self._running = self._ended = False
         self.grants: dict[str, DatabaseGrant] = {}
 
     async def start(self) -> None:
         """See `DatabaseServer.start`."""
-        self._running = True
+        self._running, self._ended = True, False
+
+    async def revive(self) -> None:
+        """See `DatabaseServer.revive`."""
+        if self._ended:
+            await self.start()
 
     async def ensure(self, grant: DatabaseGrant) -> str:
         """See `DatabaseServer.ensure`."""
@@ -45,11 +50,11 @@ class FakeServer:
 
     async def stop(self) -> None:
         """See `DatabaseServer.stop`."""
-        self._running = False
+        self._running, self._ended = False, self._running
 
     def crash(self) -> None:
         """The server dies; what was granted is kept."""
-        self._running = False
+        self._running, self._ended = False, self._running
 
     def _check(self, database: str) -> None:
         if not database.replace("_", "").isalnum() or not database.islower():

@@ -74,6 +74,12 @@ class PostgresServer:
                 await self._create()
             await self._run()
 
+    async def revive(self) -> None:
+        """See `DatabaseServer.revive`."""
+        found = await self._seen()
+        if found is not None and found.state is not ProcessState.RUNNING:
+            await self.start()
+
     async def ensure(self, grant: DatabaseGrant) -> str:
         """See `DatabaseServer.ensure`; also `database.bad-name` and `database.unreachable`."""
         await admin.ensure(self.admin_address(), grant)

@@ -35,6 +35,14 @@ class DatabaseServer(Protocol):
         """
         ...
 
+    async def revive(self) -> None:
+        """Start it again if it was started before and has ended; otherwise nothing.
+
+        Raises:
+            TransientError: `database.start-failed`.
+        """
+        ...
+
     async def ensure(self, grant: DatabaseGrant) -> str:
         """Make sure that database, role and password are as granted; return the URL for the product.
 

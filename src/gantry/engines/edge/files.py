@@ -1,10 +1,13 @@
 """The folder that Envoy reads its configuration from."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from gantry.kernel.errors import TransientError
 
 Content = Mapping[str, Any]
 Kept = Mapping[str, bytes]
@@ -59,14 +62,28 @@ class ConfigFolder:
             return None
 
     def _replace(self, name: str, text: bytes) -> None:
-        """Envoy reads when a file is renamed into place, never a half-written one."""
+        """Envoy reads when a file is renamed into place, never a half-written one.
+
+        Raises:
+            TransientError: `edge.disk-full`.
+        """
         fresh = self._folder / f".{name}.new"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._folder / name)
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._folder / name)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise TransientError(
+                "edge.disk-full",
+                "the disk is too full for the edge's configuration; it keeps the one it has",
+                hint="make room: gantry doctor",
+                where=name,
+            ) from error
 
     def secrets(self) -> tuple[str, ...]:
         """Names of the files with certificates."""

@@ -20,6 +20,9 @@ _CONFLICTS = (
 )
 # A statement of the control plane takes milliseconds; one that takes this long waits for a lock that is not coming.
 _STATEMENT_TIMEOUT_MS = 10_000
+# A pool that has lost every connection gives up after so long, and the next request begins anew: otherwise its pauses
+# between tries grow to minutes, and a database that is back is not noticed.
+_RECONNECT_S = 2.0
 
 
 class PostgresSession:
@@ -62,6 +65,7 @@ class PostgresState:
             max_size=most_connections,
             max_idle=60,
             timeout=5,
+            reconnect_timeout=_RECONNECT_S,
             check=AsyncConnectionPool.check_connection,
             open=False,
         )

@@ -1,7 +1,8 @@
 """A client that forgives nothing: keep-alive connections that ask one request after another.
 
 Any reset, short read, refused connection, or status other than 200 is a failure. The server may close a connection
-only between two responses and only by saying so (`Connection: close`); the client then connects anew.
+only between two responses and only by saying so (`Connection: close`); the client then connects anew. An answer that is not
+there after `PATIENCE_S` is a failure too.
 """
 
 import asyncio
@@ -13,7 +14,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+PATIENCE_S = 15.0
 _SLOTS_PER_S = 10_000
+# The story of a load is kept in tenths of a second, and of so many failures.
+_TICKS_PER_S = 10
+_TOLD = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class Tally:
         first_seen_s, last_seen_s: release -> monotonic time of the begin of its first request and of the end of its
             last response.
         durations: tenths of a millisecond -> requests that took so long.
+        story: tenth of a second (monotonic) -> release -> responses that began to be asked for in it.
+        failed: when (monotonic seconds), why, and by which release; the first 2,000.
     """
 
     requests: int = 0
@@ -52,6 +59,8 @@ class Tally:
     last_seen_s: dict[str, float] = field(default_factory=dict)
     durations: dict[int, int] = field(default_factory=dict)
     slowest_s: float = 0.0
+    story: dict[int, dict[str, int]] = field(default_factory=dict)
+    failed: list[tuple[float, str, str]] = field(default_factory=list)
 
     def answered(self, release: str, began_s: float, ended_s: float) -> None:
         """Count a whole response."""
@@ -63,6 +72,8 @@ class Tally:
         self.releases[release] = self.releases.get(release, 0) + 1
         self.first_seen_s.setdefault(release, began_s)
         self.last_seen_s[release] = ended_s
+        tick = self.story.setdefault(int(began_s * _TICKS_PER_S), {})
+        tick[release] = tick.get(release, 0) + 1
 
     def percentile_s(self, share: float) -> float:
         """The duration that `share` (0 to 1) of the requests did not exceed, to a tenth of a millisecond."""
@@ -87,9 +98,11 @@ class Tally:
         }
         return values | percentiles
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, release: str = "") -> None:
         """Count a failure."""
         self.failures += 1
+        if len(self.failed) < _TOLD:
+            self.failed.append((time.monotonic(), reason, release))
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
 
@@ -130,7 +143,9 @@ async def _connection(
             continue
         try:
             while not until():
-                if not await _exchange(reader, writer, request, tally):
+                async with asyncio.timeout(PATIENCE_S):
+                    goes_on = await _exchange(reader, writer, request, tally)
+                if not goes_on:
                     tally.reconnects += 1
                     break
                 if pause_s:
@@ -159,14 +174,15 @@ async def _exchange(
         await reader.readexactly(2)
     else:
         await reader.readexactly(int(headers.get("content-length", "0")))
-    tally.answered(headers.get("x-gantry-release", ""), began_s, time.monotonic())
+    release = headers.get("x-gantry-release", "")
+    tally.answered(release, began_s, time.monotonic())
     if status != 200:
-        tally.fail(f"status {status}")
+        tally.fail(f"status {status}", release)
     return headers.get("connection", "").lower() != "close"
 
 
 def main() -> None:
-    """`python strict_client.py HOST PORT PATH ROOT_FILE CONNECTIONS STOP_FILE [PAUSE_S]`: prints the tally as JSON.
+    """`python client.py HOST PORT PATH ROOT_FILE CONNECTIONS STOP_FILE [PAUSE_S]`: prints the tally as JSON.
 
     A process of its own, so that it does not share an event loop with what it measures. Ends when STOP_FILE exists.
     """

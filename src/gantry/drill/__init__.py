@@ -1,0 +1,1 @@
+"""Rehearsals on a platform of their own: real processes, real faults, and a client that forgives nothing."""

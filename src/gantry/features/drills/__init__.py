@@ -1,0 +1,1 @@
+"""Drills: faults done on purpose, drawn from a seed, and what must hold meanwhile."""

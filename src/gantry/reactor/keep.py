@@ -1,0 +1,46 @@
+"""Act: engines that end are started again. It asks no database: one of them is the control plane's own."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from gantry.engines.runtime.protocol import ProcessState, Runtime
+from gantry.kernel.errors import GantryError
+
+_log = logging.getLogger(__name__)
+
+# Ends are announced; this is for those that nobody announced, and for another try.
+EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Keeps the edge, the databases and the caches running.
+
+    Attributes:
+        is_engine: whether a process is part of the platform itself.
+        revivals: by name, what starts an engine again if it has ended, and does nothing otherwise.
+    """
+
+    runtime: Runtime
+    is_engine: Callable[[str], bool]
+    revivals: Mapping[str, Callable[[], Awaitable[None]]]
+
+    async def once(self) -> None:
+        """One look; where everything runs, that is all."""
+        statuses = await self.runtime.statuses()
+        ended = [
+            key
+            for key, status in statuses.items()
+            if self.is_engine(key) and status.state is not ProcessState.RUNNING
+        ]
+        if ended:
+            _log.warning("ended by themselves: %s", ", ".join(sorted(ended)))
+            await asyncio.gather(*(self._revive(name) for name in self.revivals))
+
+    async def _revive(self, name: str) -> None:
+        try:
+            await self.revivals[name]()
+        except GantryError as error:
+            _log.warning("%s: [%s] %s", name, error.code, error)

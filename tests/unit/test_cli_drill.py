@@ -1,0 +1,64 @@
+"""`gantry drill` against a fake platform: its words, its table, its exit code."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gantry.features.drills.judge import judge
+from gantry.features.drills.model import Candidate, Failure, Result
+from tests.support.cli import Bench
+from tests.unit.test_drill_rules import GOOD, WRONG, gone_live, taken_back
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    bench = Bench(tmp_path)
+    bench.platform.drills = {1: judge(GOOD, gone_live()), 2: judge(WRONG, taken_back())}
+    return bench
+
+
+def broken() -> Result:
+    """A good candidate that went live, and a visitor who was not served meanwhile."""
+    seen = gone_live(failures=(Failure(4.0, "status 503"),), done=("2.0 s: control plane killed",))
+    return judge(replace(GOOD, seed=7), seen)
+
+
+def test_a_line_for_each_and_a_table_of_all(bench: Bench) -> None:
+    done = bench.run("drill", "deploy", "--schedules", "2")
+    assert done.code == 0
+    assert "✓ seed 1" in done.err
+    assert "good candidate, control plane killed: live, 0 of 2,500 requests failed" in done.err
+    assert "wrong candidate, control plane killed: taken back" in done.err
+    rows = [line.split() for line in done.out.splitlines()]
+    assert rows[3][:9] == ["all", "2", "1", "1", "0", "0", "0", "5,000", "0"]
+    assert "Everything held in 2 drills." in done.out
+
+
+def test_what_did_not_hold_is_told_with_what_plays_it_again(bench: Bench) -> None:
+    bench.platform.drills[7] = broken()
+    done = bench.run("drill", "deploy", "--seed", "7", "--seed", "1")
+    assert done.code == 1
+    assert "✗ seed 7" in done.err
+    assert "1 requests failed with a healthy instance there" in done.err
+    assert "2.0 s: control plane killed" in done.err
+    assert "gantry drill deploy --seed 7" in done.err
+    assert "Something did not hold in 1 of 2 drills: seeds 7" in done.out
+
+
+def test_programs_get_everything(bench: Bench) -> None:
+    bench.platform.drills[7] = broken()
+    done = bench.run("drill", "deploy", "--seed", "7", "--json")
+    assert done.code == 1
+    (one,) = json.loads(done.out)
+    assert one["schedule"]["candidate"] == Candidate.GOOD
+    assert one["violations"]
+    assert one["seen"]["failures"][0]["reason"] == "status 503"
+
+
+@pytest.mark.parametrize("count", ["0", "100000", "many"])
+def test_a_senseless_number_is_refused(bench: Bench, count: str) -> None:
+    done = bench.run("drill", "deploy", "--schedules", count)
+    assert done.code == 2
+    assert not bench.platform.done
