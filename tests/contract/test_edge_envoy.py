@@ -17,7 +17,8 @@ import websockets
 
 from gantry.config.patterns import parse_pattern
 from gantry.drill import client as strict_client
-from gantry.engines.edge.envoy import PROCESS_ID, EnvoyEdge
+from gantry.engines.edge.envoy import EnvoyEdge
+from gantry.engines.edge.generations import generations
 from gantry.engines.edge.protocol import (
     Backend,
     EdgeConfig,
@@ -63,6 +64,21 @@ async def visitors(edge: Lab, connections: int = 40) -> AsyncIterator[dict[str, 
         stop.touch()
         out, _ = await client.communicate()
     seen.update(json.loads(out))
+
+
+async def running(edge: Lab) -> dict[str, int]:
+    """Envoy's processes that run: name -> pid."""
+    return {
+        name: status.pid
+        for name, status in (await edge.runtime.statuses()).items()
+        if status.pid and generations([name])
+    }
+
+
+async def kill(edge: Lab) -> None:
+    """SIGKILL to Envoy."""
+    (name,) = await running(edge)
+    await edge.runtime.signal(name, kill=True)
 
 
 async def until_busy(edge: Lab, name: str) -> None:
@@ -177,7 +193,7 @@ async def test_the_restart_of_a_single_instance_is_bridged(edge: Lab) -> None:
 async def test_an_edge_that_was_killed_serves_again_without_being_told_anew(edge: Lab) -> None:
     await served(edge)
     applied = (await edge.edge.status()).applied
-    await edge.runtime.signal(PROCESS_ID, kill=True)
+    await kill(edge)
     async with asyncio.timeout(DEADLINE_S):
         while (await edge.edge.status()).running:
             await asyncio.sleep(0.005)
@@ -190,17 +206,17 @@ async def test_an_edge_that_is_still_dying_when_it_is_started_is_replaced(edge: 
     await served(edge)
     for _ in range(5):
         # No wait in between: the process may still be seen as running.
-        await edge.runtime.signal(PROCESS_ID, kill=True)
+        await kill(edge)
         await edge.edge.start()
         assert (await edge.get()).body == "one"
 
 
 async def test_another_control_plane_finds_the_edge_and_what_it_does(edge: Lab) -> None:
     await served(edge)
-    before = (await edge.runtime.statuses())[PROCESS_ID].pid
+    before = await running(edge)
     other = EnvoyEdge(edge.settings, edge.runtime, SystemClock())
     await other.start()
-    assert (await edge.runtime.statuses())[PROCESS_ID].pid == before
+    assert await running(edge) == before
     assert (await other.status()) == (await edge.edge.status())
     await other.aclose()
 

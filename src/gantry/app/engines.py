@@ -10,6 +10,7 @@ from pathlib import Path
 
 import envoy as envoy_wheel
 
+from gantry.app.clock import make_clock
 from gantry.config.paths import Paths
 from gantry.config.settings import Settings, whole_environment
 from gantry.engines.builders.protocol import Workshop
@@ -31,9 +32,10 @@ from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import SourceStore
 from gantry.engines.sources.store import FolderSourceStore
 from gantry.features.instances.ports import PortPicker, RandomPorts
-from gantry.kernel.clock import Clock, ShiftedClock, SystemClock
+from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import PermanentError
 from gantry.kernel.ids import IdSource, SystemIds
+from gantry.kernel.steady import SteadyClock
 
 # Processes of the platform itself; everything else that the runtime knows belongs to a project.
 _ENGINE_PREFIXES = ("edge", "postgres-", "redis-")
@@ -59,7 +61,7 @@ class Engines:
     prober: Prober
     box: SecretBox
     ports: PortPicker
-    clock: Clock
+    clock: SteadyClock
     ids: IdSource
 
     async def start_system_database(self) -> str:
@@ -101,12 +103,6 @@ def make_engines(settings: Settings) -> Engines:
         clock=clock,
         ids=ids,
     )
-
-
-def make_clock(settings: Settings) -> Clock:
-    """The machine's clock; in a drill one that can be made to jump."""
-    file = settings.clock_file
-    return SystemClock() if file is None else ShiftedClock(lambda: float(file.read_text()))
 
 
 def make_runtime(paths: Paths) -> ProcessRuntime:

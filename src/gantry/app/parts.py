@@ -33,7 +33,11 @@ class PartsView:
             status = statuses[key]
             running = status.state is ProcessState.RUNNING
             detail = f"pid {status.pid}" if running else f"{status.state}: {status.exit_code}"
+            # Which generation of the edge it is says nothing to people.
+            name = "edge" if key.startswith("edge-") else key
             found.append(
-                PartBody(name=key, running=running, memory_bytes=status.memory_bytes, detail=detail)
+                PartBody(
+                    name=name, running=running, memory_bytes=status.memory_bytes, detail=detail
+                )
             )
         return tuple(found)

@@ -1,9 +1,11 @@
 """Puts the rooms together: from engines to services, the reactor's hands, and the web application."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gantry.app.clock import clock_file
 from gantry.app.engines import Engines
 from gantry.app.parts import PartsView
 from gantry.config.settings import Settings
@@ -17,6 +19,7 @@ from gantry.features.projects.service import ProjectService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
+from gantry.kernel.clock import SystemClock
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.deploy_acts import DeployActs
 from gantry.reactor.destroy import Destroyer
@@ -39,6 +42,7 @@ from gantry.web.services import Services
 
 _RETAIN_EVERY_S = 60.0
 _SCHEDULE_EVERY_S = 5.0
+_KEEP_CLOCK_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,8 @@ def wire(
         state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
     )
     rollouts = Rollouts(state, engines.edge, outside, memory, clock, waker.wake)
-    schedule = Schedule(state, engines.runtime, launcher, outside, tasks, clock)
+    # Crons go by the clock that people see.
+    schedule = Schedule(state, engines.runtime, launcher, outside, tasks, SystemClock())
     keeper = Keeper(
         engines.runtime,
         engines.is_engine,
@@ -120,6 +125,11 @@ def wire(
             "caches": engines.caches.revive,
         },
     )
+    kept_clock = clock_file(settings)
+
+    async def keep_clock() -> None:
+        await asyncio.to_thread(kept_clock.write, clock.anchor())
+
     loops = Loops(
         reconciler=reconciler,
         health=HealthCheck(engines.prober, memory, clock),
@@ -133,6 +143,7 @@ def wire(
             Periodic("retention", _RETAIN_EVERY_S, retention.once, tidy),
             Periodic("schedule", _SCHEDULE_EVERY_S, schedule.once),
             Periodic("rollouts", ROLLOUTS_EVERY_S, rollouts.once),
+            Periodic("clock", _KEEP_CLOCK_EVERY_S, keep_clock),
             Periodic("engines", KEEP_EVERY_S, keeper.once, on_exits=True),
         ),
     )

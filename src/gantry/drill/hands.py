@@ -13,12 +13,14 @@ from gantry.drill.scratch import Platform
 from gantry.drill.waiting import until
 from gantry.engines.runtime.protocol import ProcessState, Runtime
 from gantry.features.drills.model import Away, Fault, Moment
+from gantry.wire.shapes import InstanceBody
 
 _POLL_S = 0.01
 _PATIENCE_S = 20.0
 _PARTS = {
-    Fault.EDGE_KILLED: "edge",
-    Fault.EDGE_HANGS: "edge",
+    # Its generations have names of their own.
+    Fault.EDGE_KILLED: "edge-",
+    Fault.EDGE_HANGS: "edge-",
     Fault.SYSTEM_DATABASE_KILLED: "postgres-system",
     Fault.DATA_DATABASE_KILLED: "postgres-data",
 }
@@ -33,6 +35,7 @@ class Hands:
         clock_file: what is added to the control plane's clock.
         now_s: the clock of the load.
         live, candidate: identities of the releases, as the drill learns them.
+        instances: as they were when the control plane said so last.
         away: when the edge was not there.
         done: what was done, one sentence each.
     """
@@ -45,6 +48,7 @@ class Hands:
     now_s: Callable[[], float]
     live: str = ""
     candidate: str = ""
+    instances: tuple[InstanceBody, ...] = ()
     away: list[Away] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
@@ -66,8 +70,9 @@ class Hands:
 
     async def _instance(self, moment: Moment, release: str) -> None:
         environment = await self.control.environment()
-        found = environment.instances if environment is not None else ()
-        own = [one for one in found if one.release == release and one.pid and release]
+        if environment is not None:
+            self.instances = environment.instances
+        own = [one for one in self.instances if one.release == release and one.pid and release]
         if not own:
             self._say(moment, "nobody to do it to")
             return
@@ -110,12 +115,19 @@ class Hands:
         self._say(moment, f"by {moment.jump_s:.0f} s")
 
     async def _part(self, moment: Moment) -> None:
-        status = (await self.runtime.statuses()).get(_PARTS[moment.fault])
-        if status is None or status.state is not ProcessState.RUNNING or not status.pid:
+        statuses = await self.runtime.statuses()
+        running = [
+            status.pid
+            for key, status in sorted(statuses.items())
+            if key.startswith(_PARTS[moment.fault])
+            and status.state is ProcessState.RUNNING
+            and status.pid
+        ]
+        if not running:
             self._say(moment, "it does not run")
             return
-        began_s, killed = self.now_s(), status.pid
-        await self._signal(moment, status.pid, f"pid {status.pid}")
+        began_s, killed = self.now_s(), running[-1]
+        await self._signal(moment, killed, f"pid {killed}")
         if moment.fault is Fault.EDGE_KILLED:
             await until(lambda: _gone(killed), _PATIENCE_S, every_s=_POLL_S)
             await until(self._answers, _PATIENCE_S, every_s=_POLL_S)

@@ -36,7 +36,7 @@ from gantry.features.drills.model import (
 )
 from gantry.kernel.errors import TransientError
 from gantry.kernel.tasks import TaskSet
-from gantry.wire.shapes import DeployBody, EnvironmentBody, RolloutBody
+from gantry.wire.shapes import DeployBody, EnvironmentBody, InstanceBody, RolloutBody
 
 _T = TypeVar("_T")
 
@@ -143,11 +143,13 @@ class Rehearsal:
         before = await self._at_rest()
         write_product(self._project, schedule.candidate, f"{schedule.seed} {began_s}")
         async with self._load() as tally:
-            happened = await self._happen(schedule, _live(before))
+            happened = await self._happen(schedule, _live(before), before.instances)
         took_s = time.monotonic() - began_s
         return judge(schedule, _seen(_live(before), happened, tally, took_s))
 
-    async def _happen(self, schedule: Schedule, live: str) -> "_Happened":
+    async def _happen(
+        self, schedule: Schedule, live: str, instances: tuple[InstanceBody, ...]
+    ) -> "_Happened":
         """Deploy, and do the faults meanwhile."""
         deploy = await self._ask()
         t0_s = time.monotonic()
@@ -159,6 +161,7 @@ class Rehearsal:
             self._clock_file,
             now_s=lambda: time.monotonic() - t0_s,
             live=live,
+            instances=instances,
         )
         shares: list[Share] = []
         self.tell(f"seed {schedule.seed}: {schedule.candidate} candidate, {_words(schedule)}")

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -34,19 +33,6 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-
-
-class ShiftedClock(SystemClock):
-    """The machine's clock, with a wall clock that goes before it by what `shift_s` says each time.
-
-    How a platform takes a jump of its clock is rehearsed with it; nobody else's clock has to be touched.
-    """
-
-    def __init__(self, shift_s: Callable[[], float]) -> None:
-        self._shift_s = shift_s
-
-    def now(self) -> datetime:
-        return super().now() + timedelta(seconds=self._shift_s())
 
 
 class ManualClock:

@@ -20,18 +20,18 @@ class Admin:
     """
 
     def __init__(self, socket: Path) -> None:
-        self._client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(socket)),
-            base_url="http://envoy",
-            timeout=_TIMEOUT_S,
-        )
+        self._socket = socket
+        self._client = self._connect()
 
-    async def ready(self) -> bool:
-        """Whether it has started and read its configuration."""
+    async def epoch(self) -> int | None:
+        """Which generation answers; `None` when nobody does, or it has not read its configuration yet."""
         try:
-            return (await self._client.get("/ready")).status_code == 200
-        except httpx.HTTPError:
-            return False
+            info = (await self._client.get("/server_info")).json()
+        except (httpx.HTTPError, ValueError):
+            return None
+        if info.get("state") != "LIVE":
+            return None
+        return int(info.get("command_line_options", {}).get("restart_epoch", 0))
 
     async def stats(self, pattern: str) -> Mapping[str, str]:
         """Name -> value of the statistics whose names match a regular expression."""
@@ -75,9 +75,19 @@ class Admin:
         except httpx.HTTPError as error:
             raise _unreachable(error) from error
 
+    async def reconnect(self) -> None:
+        """Let go of every connection: a predecessor goes on answering on those that it has."""
+        before, self._client = self._client, self._connect()
+        await before.aclose()
+
     async def aclose(self) -> None:
         """Close idle connections."""
         await self._client.aclose()
+
+    def _connect(self) -> httpx.AsyncClient:
+        # It speaks no TLS: `verify` only spares the time for loading certificates.
+        transport = httpx.AsyncHTTPTransport(uds=str(self._socket), verify=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=_TIMEOUT_S)
 
     async def _json(self, path: str) -> dict[str, Any]:
         try:

@@ -1,0 +1,57 @@
+"""The platform's clock, and what is kept of it over a restart of the control plane."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gantry.config.settings import Settings
+from gantry.kernel.steady import Anchor, SteadyClock
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class ClockFile:
+    """`clock.json` in the platform's home."""
+
+    path: Path
+
+    def read(self) -> Anchor | None:
+        """What was kept last; `None` when there is nothing of use."""
+        try:
+            kept = json.loads(self.path.read_text())
+            return Anchor(str(kept["boot"]), float(kept["since_boot_s"]), float(kept["wall_s"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # the machine's clock is as good, unless it has just been set
+
+    def write(self, anchor: Anchor) -> None:
+        """Keep it. On a full disk what is there stays."""
+        new = self.path.with_suffix(".new")
+        try:
+            new.write_text(json.dumps(asdict(anchor)))
+            new.replace(self.path)
+        except OSError:
+            new.unlink(missing_ok=True)
+
+
+def clock_file(settings: Settings) -> ClockFile:
+    """Where the clock is kept."""
+    return ClockFile(settings.home / "clock.json")
+
+
+def make_clock(settings: Settings) -> SteadyClock:
+    """The platform's clock; in a drill the machine's clock, which it follows, can be made to jump."""
+    shift = settings.clock_file
+
+    def wall_s() -> float:
+        machine_s = time.time()  # noqa: TID251 -- this is where the clock is made
+        return machine_s + (float(shift.read_text()) if shift is not None else 0.0)
+
+    return SteadyClock(
+        wall_s, _since_boot_s, _BOOT.read_text().strip(), clock_file(settings).read()
+    )
+
+
+def _since_boot_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
