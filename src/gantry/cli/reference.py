@@ -28,7 +28,7 @@ must be changed · 3 the same command may succeed later · 4 stored data is not 
 130 interrupted or cancelled. The codes of single errors are in [errors.md](errors.md).
 
 **Another machine's Gantry.** `GANTRY_URL` and `GANTRY_TOKEN` (see `gantry token create`) send every command there,
-except `up`, `down` and `doctor`, which are about this machine. `GANTRY_DEBUG=1` shows tracebacks.
+except `up`, `down`, `doctor` and `drill`, which are about this machine. `GANTRY_DEBUG=1` shows tracebacks.
 """
 
 
