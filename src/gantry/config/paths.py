@@ -70,6 +70,11 @@ class Paths:
         return self.home / "artifacts"
 
     @property
+    def assets(self) -> Path:
+        """Files that the edge serves without an instance: those of all kept builds."""
+        return self.home / "assets"
+
+    @property
     def builds(self) -> Path:
         """Working folders of builds."""
         return self.home / "builds"

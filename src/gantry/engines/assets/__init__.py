@@ -1,0 +1,1 @@
+"""Immutable files of all kept builds, served without the products' instances."""
