@@ -144,7 +144,8 @@ class TestContract:
         await assets.revive()
         await assets.start()
         status = await assets.status()
-        assert (status.running, status.builds) == (True, {"build-1"})
+        assert status.running
+        assert status.builds == {"build-1"}
 
 
 @pytest.mark.real

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gantry.engines.assets.fake import FakeAssets
 from gantry.engines.builders.protocol import (
     Artifact,
     BuildOutcome,
@@ -89,6 +90,7 @@ class Machine:
     programs_of: dict[str, Program] = field(default_factory=dict)
     outcomes: dict[str, BuildOutcome] = field(default_factory=dict)
     by_key: dict[str, str] = field(default_factory=dict)
+    assets: FakeAssets = field(default_factory=FakeAssets)
     edge_config: EdgeConfig = field(default_factory=EdgeConfig)
     edge_runs: bool = False
     databases: dict[str, str] = field(default_factory=dict)
@@ -214,7 +216,12 @@ class Machine:
             source = process.spec.labels["source"]
             digest = hashlib.sha256(f"artifact of {source}".encode()).hexdigest()
             artifact = Artifact(
-                digest, Path("/sim") / digest, "node", ("node",), env={"SOURCE": source}
+                digest,
+                Path("/sim") / digest,
+                "node",
+                ("node",),
+                env={"SOURCE": source},
+                assets={"/_next/static": "static"},
             )
             self.artifacts[digest] = artifact
             self.by_key[process.spec.labels["key"]] = digest

@@ -1,5 +1,6 @@
 """The control plane on a machine of glass: made, crashed, and made again over the same database."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
+from gantry.reactor.assets import AssetKeeping
 from gantry.reactor.deploy_acts import DeployActs
 from gantry.reactor.edge_acts import EdgeActs
 from gantry.reactor.health import HealthCheck
@@ -29,6 +31,7 @@ from gantry.reactor.outside import Outside
 from gantry.reactor.reconcile import Acts, Reconciler
 from gantry.reactor.release_acts import ReleaseActs
 from gantry.reactor.rollouts import Rollouts
+from gantry.reactor.seeing import Sockets
 from gantry.reactor.world import observe
 from tests.sim.machine import (
     Machine,
@@ -112,6 +115,7 @@ class Platform:
     state: State
     machine: Machine
     ids: SeededIds = field(default_factory=SeededIds)
+    _assets_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.boot(self.state)
@@ -152,6 +156,7 @@ class Platform:
                 self.ids,
                 "plane",
                 tidy=lambda: None,
+                released=self._assets_due.set,
             ),
         )
         self.rollouts = Rollouts(
@@ -166,11 +171,17 @@ class Platform:
             clock,
             lambda: None,
             NAMING,
-            "/run/api.sock",
+            Sockets("/run/api.sock", str(machine.assets.socket)),
+        )
+        self.assets = AssetKeeping(
+            state, machine.assets, self.workshop, self.memory, clock, lambda: None
         )
 
     async def tick(self, seconds: float = 0.1) -> None:
         """One look, its steps, its probes; then time passes."""
+        if self.memory.assets is None or self._assets_due.is_set():
+            self._assets_due.clear()
+            await self.assets.once()
         world = await self.reconciler.once()
         await self.reconciler.settle()
         await self.rollouts.once()

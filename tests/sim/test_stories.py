@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from gantry.engines.assets.protocol import of_scope
+from gantry.engines.edge.protocol import Assets
 from gantry.engines.state.postgres import PostgresState
 from gantry.features.deploys.model import DeployState, Step
 from gantry.kernel.clock import ManualClock
@@ -247,3 +249,22 @@ async def test_older_releases_run_on_for_their_pages(platform: Platform) -> None
     for _ in range(600):
         await platform.tick(1.0)
     assert len(platform.machine.running_instances()) == 2, "nobody asked for them"
+
+
+async def test_the_asset_store_has_what_visitors_may_still_ask_for(platform: Platform) -> None:
+    first = await platform.finish((await platform.request(platform.sources.put(program()))).id)
+    source = platform.sources.put(program("second"))
+    second = await platform.finish((await platform.request(source)).id)
+    await platform.tick()
+    status = await platform.machine.assets.status()
+    assert first.build and second.build
+    assert status.scopes == {second.environment: (second.build, first.build)}
+    site = next(one for one in platform.machine.edge_config.sites if HOST in one.hosts)
+    assert site.assets == Assets(of_scope(second.environment), ("/_next/static",))
+    # A control plane that has just begun does not take the files away until it has looked.
+    before = platform.machine.edge_config
+    platform.boot(platform.state)
+    await platform.reconciler.once()
+    assert platform.machine.edge_config == before
+    await platform.tick()
+    assert platform.machine.edge_config == before

@@ -12,11 +12,14 @@ import pytest
 from gantry.engines.edge import render
 from gantry.engines.edge.headers import MOST_HEADERS
 from gantry.engines.edge.protocol import (
+    ASSETS,
+    Assets,
     Backend,
     Certificate,
     EdgeConfig,
     Endpoint,
     HeaderRule,
+    Pin,
     Redirect,
     Rewrite,
     Site,
@@ -47,6 +50,8 @@ SHOP = Site(
     request_timeout_s=30,
     stream_timeout_s=3600,
     title="Shop",
+    pins=(Pin("0123456789ab", "r-2", "builds/b-2"),),
+    assets=Assets("scopes/shop", ("/_next/static",)),
 )
 CONFIG = EdgeConfig(
     sites=(
@@ -62,6 +67,7 @@ CONFIG = EdgeConfig(
             health_path="/health",
             health_host="shop.localhost",
         ),
+        Backend(ASSETS, (Endpoint(socket="/gantry/run/assets/http.sock"),), "/health", ASSETS),
         Backend("console", (Endpoint(socket="/gantry/run/api.sock"),), idle_timeout_s=4),
     ),
     certificates=(

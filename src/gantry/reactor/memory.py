@@ -6,6 +6,7 @@ from datetime import datetime
 
 from gantry.features.deploys.decide import Smoke
 from gantry.features.instances.model import Health
+from gantry.features.routes.served import ServedAssets
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class Memory:
         asked: release -> how many requests had gone to it, and when that was last seen to rise.
         has_rollouts: some rollout is open; true until the first look has said so.
         stage_in_effect: rollout -> the stage that the edge has acknowledged.
+        assets: what the asset store serves; `None` until it was looked at.
         retry_at_s: key of a piece of work that met a passing fault -> monotonic time of the next try.
         setbacks: the same key -> tries in a row that met one.
         set_back_since_s: the same key -> monotonic time of the first of these.
@@ -30,6 +32,7 @@ class Memory:
     asked: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     has_rollouts: bool = True
     stage_in_effect: dict[str, int] = field(default_factory=dict)
+    assets: ServedAssets | None = None
     retry_at_s: dict[str, float] = field(default_factory=dict)
     setbacks: dict[str, int] = field(default_factory=dict)
     set_back_since_s: dict[str, float] = field(default_factory=dict)

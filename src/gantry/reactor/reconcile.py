@@ -11,6 +11,7 @@ from gantry.features.deploys.queries import MOVED
 from gantry.features.instances import decide as instance_rules
 from gantry.features.projects.naming import Naming
 from gantry.features.routes.render import Routes
+from gantry.features.routes.served import ServedAssets
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, PermanentError, TransientError
 from gantry.kernel.tasks import TaskSet
@@ -19,7 +20,7 @@ from gantry.reactor.edge_acts import EdgeActs
 from gantry.reactor.instance_acts import InstanceActs
 from gantry.reactor.memory import Memory
 from gantry.reactor.release_acts import ReleaseActs
-from gantry.reactor.seeing import instance_wants, routes_of, see_deploy
+from gantry.reactor.seeing import Sockets, instance_wants, routes_of, see_deploy
 from gantry.reactor.world import World
 
 _log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Reconciler:
         clock: Clock,
         wake: Callable[[], None],
         naming: Naming,
-        console_socket: str,
+        sockets: Sockets,
     ) -> None:
         self._observe = observe
         self._acts = acts
@@ -61,7 +62,7 @@ class Reconciler:
         self._clock = clock
         self._wake = wake
         self._naming = naming
-        self._console_socket = console_socket
+        self._sockets = sockets
         self._tasks = TaskSet()
         self._busy: set[str] = set()
         self._look = 0
@@ -87,8 +88,13 @@ class Reconciler:
             )
         )
         await self._guard("releases", self._acts.releases.retire(world))
-        routes = routes_of(world, self._naming, self._console_socket)
-        if self._memory.may_try("edge", self._clock.monotonic_s()):
+        routes = routes_of(
+            world, self._naming, self._sockets, self._memory.assets or ServedAssets()
+        )
+        # Until the assets are known, an edge that runs goes on with what it has: a moment without them would be seen.
+        if self._memory.assets is not None and self._memory.may_try(
+            "edge", self._clock.monotonic_s()
+        ):
             await self._guard("edge", self._settle_edge(world, routes))
         self._memory.has_rollouts = any(not one.state.ended for one in world.rollouts.values())
         if self._memory.has_rollouts and self._acts.edge.is_current(world, routes):

@@ -1,6 +1,7 @@
 """From the world to what each feature's rules want to know."""
 
 import math
+from dataclasses import dataclass
 
 from gantry.engines.runtime.protocol import ProcessStatus
 from gantry.features.deploys.decide import Candidate, RolloutSeen, Seen
@@ -11,6 +12,7 @@ from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.rollouts.model import stages_of
 from gantry.features.routes.render import Routed, Routes
+from gantry.features.routes.served import ServedAssets
 from gantry.reactor.memory import Memory
 from gantry.reactor.world import World
 
@@ -35,11 +37,21 @@ def instance_wants(world: World) -> tuple[Want, ...]:
     )
 
 
-def routes_of(world: World, naming: Naming, console_socket: str) -> Routes:
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Where parts of the platform listen that the edge asks."""
+
+    console: str
+    assets: str
+
+
+def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAssets) -> Routes:
     """What the edge's configuration is derived from."""
     return Routes(
         naming=naming,
-        console_socket=console_socket,
+        console_socket=sockets.console,
+        assets_socket=sockets.assets,
+        assets=assets,
         environments=tuple(world.environments.values()),
         routed=tuple(
             Routed(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from gantry.kernel.errors import UserError
 
+PACK_PREFIX = "pack-"
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,127}")
 # Below these the framework names every file by its content or its build, and serves it for ever itself.
 _OWNED = re.compile(r"/(_next/static|_astro|_nuxt|_app/immutable)(/|$)")
@@ -90,7 +91,7 @@ def check_name(name: str) -> None:
 
 def pack_task(build: str) -> str:
     """Id of the process that compresses after a build was published."""
-    return f"assets-pack-{build}"
+    return f"{PACK_PREFIX}{build}"
 
 
 def check_prefix(prefix: str, folder: str) -> None:

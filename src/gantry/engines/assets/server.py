@@ -12,7 +12,7 @@ import httpx
 
 from gantry.config.paths import Paths
 from gantry.engines.assets.caddy import configuration
-from gantry.engines.assets.names import pack_task
+from gantry.engines.assets.names import PACK_PREFIX, pack_task
 from gantry.engines.assets.protocol import HEALTH_PATH, AssetServer, AssetStatus
 from gantry.engines.assets.store import AssetStore
 from gantry.engines.runtime.protocol import (
@@ -28,7 +28,6 @@ from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError, UserError
 
 PROCESS = "assets"
-_PACK_PREFIX = "assets-pack-"
 _START_DEADLINE_S = 20.0
 _STOP_DEADLINE_S = 5.0
 _PACK_TIMEOUT_S = 3600.0
@@ -151,7 +150,7 @@ class CaddyAssets:
         task = pack_task(build)
         statuses = await self._runtime.statuses()
         for process, status in statuses.items():
-            if process.startswith(_PACK_PREFIX) and status.state is not ProcessState.RUNNING:
+            if process.startswith(PACK_PREFIX) and status.state is not ProcessState.RUNNING:
                 await self._runtime.remove(process)
         if not await asyncio.to_thread(self._store.unpacked):
             return
@@ -171,7 +170,7 @@ class CaddyAssets:
         return [
             process
             for process, status in statuses.items()
-            if (process == PROCESS or process.startswith(_PACK_PREFIX))
+            if (process == PROCESS or process.startswith(PACK_PREFIX))
             and status.state is ProcessState.RUNNING
         ]
 

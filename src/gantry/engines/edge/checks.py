@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from gantry.engines.edge.protocol import Canary, EdgeConfig, Site
+from gantry.engines.edge.protocol import ASSETS, Canary, EdgeConfig, Site
 from gantry.kernel.errors import PermanentError
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
@@ -40,6 +40,8 @@ def _backends_of(site: Site) -> Iterable[str]:
         yield site.canary.candidate
     if site.mirror is not None:
         yield site.mirror
+    if site.assets is not None:
+        yield ASSETS
     yield from (pin.backend for pin in site.pins)
 
 

@@ -23,6 +23,7 @@ _NOT_FROM_VISITORS = (
     "x-envoy-original-path",
     "x-gantry-release",
     "x-gantry-mirror",
+    "x-gantry-assets",
 )
 # text/event-stream is not among them: a compressor would hold events back.
 _COMPRESSED = (

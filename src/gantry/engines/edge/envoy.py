@@ -18,7 +18,7 @@ from gantry.engines.edge.generations import Handing, Program
 from gantry.engines.edge.handover import Handover
 from gantry.engines.edge.lifecycle import Lifecycle
 from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus
-from gantry.engines.edge.visitors import candidate_of
+from gantry.engines.edge.visitors import members
 from gantry.engines.runtime.protocol import Runtime
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import PermanentError, TransientError
@@ -133,7 +133,7 @@ class EnvoyEdge:
             backends={
                 name: one
                 for name, one in backends.items()
-                if name != NOWHERE and candidate_of(name) == name
+                if name != NOWHERE and members(name) == (name,)
             },
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gantry.engines.edge.protocol import BackendNumbers
-from gantry.engines.edge.visitors import candidate_of
+from gantry.engines.edge.visitors import members
 
 # Upper bounds of the buckets of response times, ms; a quantile is known as well as its bucket is narrow.
 TIMES_MS = (
@@ -59,9 +59,9 @@ def _counters(
     for one in stats.get("stats", []):
         if "value" in one:
             _, cluster, counter = one["name"].split(".", 2)
-            counted[candidate_of(cluster), counter] += int(one["value"])
+            counted[members(cluster)[0], counter] += int(one["value"])
         for histogram in one.get("histograms", ()):
-            cluster = candidate_of(histogram["name"].split(".", 2)[1])
+            cluster = members(histogram["name"].split(".", 2)[1])[0]
             for bucket in histogram["buckets"]:
                 times[cluster, float(bucket["upper_bound"])] += int(bucket["cumulative"])
     return counted, times

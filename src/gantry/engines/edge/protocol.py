@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+# Name of the backend that is the asset store.
+ASSETS = "assets"
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -84,10 +87,25 @@ class Pin:
 
     Attributes:
         deployment: what `x-deployment-id`, or `dpl` in the query, says.
+        assets: whose files the asset store should give for such a page; empty: those of the site.
     """
 
     deployment: str
     backend: str
+    assets: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """Files that the asset store serves; an instance is asked for what the store does not have, or when it is away.
+
+    Attributes:
+        whose: which of its files the store should look among.
+        prefixes: paths that they lie below, such as `/_next/static`.
+    """
+
+    whose: str
+    prefixes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +120,7 @@ class Site:
         title: what the friendly page calls this site.
         mirror: backend that gets copies of GET and HEAD requests; its answers are thrown away.
         pins: releases that answer for pages of their own; documents always get the present release.
+        assets: files that need no instance; their backend is `ASSETS`.
     """
 
     hosts: tuple[str, ...]
@@ -117,6 +136,7 @@ class Site:
     canary: Canary | None = None
     mirror: str | None = None
     pins: tuple[Pin, ...] = ()
+    assets: Assets | None = None
 
 
 @dataclass(frozen=True, slots=True)

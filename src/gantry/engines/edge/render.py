@@ -12,6 +12,8 @@ from gantry.engines.edge.connections import NOWHERE
 from gantry.engines.edge.listeners import http_listener, https_listener
 from gantry.engines.edge.numbers import PATTERN, TIMES_MS
 from gantry.engines.edge.protocol import (
+    ASSETS,
+    Assets,
     Backend,
     Canary,
     Certificate,
@@ -24,7 +26,7 @@ from gantry.engines.edge.protocol import (
     Site,
 )
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
-from gantry.engines.edge.visitors import with_fallback
+from gantry.engines.edge.visitors import joined, members
 
 Json = dict[str, Any]
 
@@ -82,11 +84,12 @@ def _dialect(place: Place) -> str:
         noindex=True,
         canary=Canary("sample", "sample", 50, b"sample", 2),
         mirror="sample",
-        pins=(Pin("sample", "sample"),),
+        pins=(Pin("sample", "sample", "sample"),),
+        assets=Assets("sample", ("/l",)),
     )
-    backend = Backend("sample", (Endpoint(port=1),), "/health")
+    backends = tuple(Backend(name, (Endpoint(port=1),), "/health") for name in ("sample", ASSETS))
     certificate = Certificate("sample", sample.hosts, "", "")
-    config = EdgeConfig((sample, Site(("b.example",), None)), (backend,), (certificate,))
+    config = EdgeConfig((sample, Site(("b.example",), None)), backends, (certificate,))
     files = [
         clusters_file(config, ""),
         listeners_file(config.certificates, place),
@@ -186,14 +189,10 @@ def _overload_manager() -> Json:
 
 
 def clusters_file(config: EdgeConfig, version: str) -> Json:
-    """The backends, and for each canary its candidate with the current release behind it."""
-    canaries = {
-        with_fallback(site.canary, site.backend): (site.canary.candidate, site.backend)
-        for site in config.sites
-        if site.canary is not None and site.backend is not None
-    }
+    """The backends, and those that are joined: a candidate or the asset store, with a release behind it."""
+    several = dict.fromkeys(name for site in config.sites for name in joined(site))
     resources = [cluster(one) for one in config.backends]
-    resources += [fallback(name, members) for name, members in canaries.items()]
+    resources += [fallback(name, members(name)) for name in several]
     return {"version_info": version, "resources": resources}
 
 

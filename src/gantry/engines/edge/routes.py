@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import header, notes, response_headers
 from gantry.engines.edge.patterns import Pattern, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
-from gantry.engines.edge.visitors import destinations
+from gantry.engines.edge.visitors import asset_destinations, destinations
 from gantry.kernel.errors import UserError
 
 Json = dict[str, Any]
@@ -22,7 +23,7 @@ _CODES: Mapping[int, str] = {
 }
 # Tells the product that nobody will see its answer.
 MIRROR_HEADER = "x-gantry-mirror"
-_SAFE_METHODS = "GET|HEAD"
+_SAFE: Json = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
 _RETRY_UNSENT = "connect-failure,refused-stream,reset-before-request"
 _RETRY_SAFE = f"{_RETRY_UNSENT},reset"
 # A stream or WebSocket that says nothing at all for an hour is gone.
@@ -67,6 +68,8 @@ def _site(site: Site, https_port: int) -> Json:
         "domains": list(site.hosts),
         "routes": [
             *(route for redirect in site.redirects for route in _redirect(redirect)),
+            # As on Vercel, a file that is there comes before rewrites.
+            *_assets(site),
             *(route for rewrite in rewrites for route in _pass_on(site, rewrite)),
         ],
         "response_headers_to_add": response_headers(site, https_port),
@@ -124,7 +127,6 @@ def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
     """WebSockets, event streams, requests that may be repeated, and all others."""
     upgrade = _header_match("upgrade", "websocket")
     stream = _header_match("accept", "text/event-stream", contains=True)
-    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": _SAFE_METHODS}}}
     streaming = {}
     if site.stream_timeout_s is not None:
         streaming = {
@@ -133,7 +135,7 @@ def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
     for condition, idle_s, retry, more in (
         ([upgrade], _STREAM_IDLE_S, _RETRY_UNSENT, streaming),
         ([stream], _STREAM_IDLE_S, _RETRY_SAFE, streaming),
-        ([safe], site.request_timeout_s, _RETRY_SAFE, _mirror(site)),
+        ([_SAFE], site.request_timeout_s, _RETRY_SAFE, _mirror(site)),
         ([], site.request_timeout_s, _RETRY_UNSENT, {}),
     ):
         for headers, query, destination in destinations(site):
@@ -152,6 +154,31 @@ def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
                     **action,
                     **more,
                 },
+            }
+
+
+def _assets(site: Site) -> Iterator[Json]:
+    """Files: from the store, and from an instance where the store says that it has none of that name, or is away."""
+    if site.assets is None:
+        return
+    for prefix in site.assets.prefixes:
+        for whose, headers, query, cluster in asset_destinations(site):
+            yield {
+                "match": {
+                    "prefix": f"{prefix}/",
+                    "headers": [_SAFE, *headers],
+                    **({"query_parameters": query} if query else {}),
+                },
+                "route": {
+                    "cluster": cluster,
+                    "timeout": "0s",
+                    "idle_timeout": _seconds(site.request_timeout_s),
+                    "retry_policy": {
+                        **_retry_policy(f"{_RETRY_SAFE},retriable-headers", fall_back=True),
+                        "retriable_headers": [_header_match(ASSETS_HEADER, ASSETS_MISSING)],
+                    },
+                },
+                "request_headers_to_add": [header(ASSETS_HEADER, whose)],
             }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gantry.engines.edge.headers import header
-from gantry.engines.edge.protocol import Canary, Pin, Site
+from gantry.engines.edge.protocol import ASSETS, Canary, Pin, Site
 
 Json = dict[str, Any]
 
@@ -35,14 +35,47 @@ def destinations(site: Site) -> Iterator[tuple[list[Json], list[Json], Json]]:
         yield [], [], {"cluster": site.backend}
 
 
+def asset_destinations(site: Site) -> Iterator[tuple[str, list[Json], list[Json], str]]:
+    """In the order in which they are tried: whose files, header matches, query matches, and the cluster.
+
+    A visitor who was not drawn yet is not drawn here: he came for a page before, or will.
+    """
+    assert site.backend is not None and site.assets is not None, "asked for sites with assets only"
+    for pin in site.pins:
+        for headers, query, _ in _pinned(pin):
+            whose = pin.assets or site.assets.whose
+            yield whose, headers, query, or_else(ASSETS, pin.backend)
+    if site.canary is not None:
+        tokens = _tokens(site.canary)[: _share(site.canary)]
+        if tokens:
+            candidate = with_fallback(site.canary, site.backend)
+            yield site.assets.whose, [_carries(tokens)], [], or_else(ASSETS, candidate)
+    yield site.assets.whose, [], [], or_else(ASSETS, site.backend)
+
+
+def joined(site: Site) -> Iterator[str]:
+    """Every cluster of `site` that is several backends, each for when those before it have no answer."""
+    if site.backend is None:
+        return
+    if site.canary is not None:
+        yield with_fallback(site.canary, site.backend)
+    if site.assets is not None:
+        yield from (cluster for _, _, _, cluster in asset_destinations(site))
+
+
 def with_fallback(canary: Canary, current: str) -> str:
     """Name of the cluster that tries the candidate, and the current release where the candidate cannot answer."""
-    return f"{canary.candidate}{_OR_ELSE}{current}"
+    return or_else(canary.candidate, current)
 
 
-def candidate_of(cluster: str) -> str:
-    """The backend that a cluster is for: of one made by `with_fallback` the candidate, else itself."""
-    return cluster.partition(_OR_ELSE)[0]
+def or_else(first: str, second: str) -> str:
+    """Name of the cluster that tries one, and then the other."""
+    return f"{first}{_OR_ELSE}{second}"
+
+
+def members(cluster: str) -> tuple[str, ...]:
+    """The backends that a cluster tries, in their order: of one that is not joined itself."""
+    return tuple(cluster.split(_OR_ELSE))
 
 
 def token(canary: Canary, bucket: int) -> str:
@@ -65,8 +98,7 @@ def _pinned(pin: Pin) -> Iterator[tuple[list[Json], list[Json], Json]]:
 
 
 def _divided(canary: Canary, current: str) -> Iterator[tuple[list[Json], list[Json], Json]]:
-    tokens = [token(canary, bucket) for bucket in range(canary.buckets)]
-    share = canary.percent * canary.buckets // 100
+    tokens, share = _tokens(canary), _share(canary)
     candidate = with_fallback(canary, current)
     if share:
         yield [_carries(tokens[:share])], [], {"cluster": candidate}
@@ -81,6 +113,15 @@ def _divided(canary: Canary, current: str) -> Iterator[tuple[list[Json], list[Js
         for bucket, value in enumerate(tokens)
     ]
     yield [], [], {"weighted_clusters": {"clusters": entries}}
+
+
+def _tokens(canary: Canary) -> list[str]:
+    return [token(canary, bucket) for bucket in range(canary.buckets)]
+
+
+def _share(canary: Canary) -> int:
+    """How many buckets are the candidate's."""
+    return canary.percent * canary.buckets // 100
 
 
 def _carries(tokens: list[str]) -> Json:

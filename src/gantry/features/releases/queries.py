@@ -1,13 +1,15 @@
 """Releases in the database."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gantry.engines.state.protocol import Row, Session
 from gantry.features.releases.model import Commit, Release, ReleaseState
 from gantry.kernel.errors import NotFoundError
 
+_PAGES_LIVE = timedelta(days=1)
 _COLUMNS = """id, environment, number, build, manifest, commit, state, created_at, live_at, left_at,
               retired_at"""
 
@@ -82,6 +84,26 @@ async def list_present(session: Session) -> tuple[Release, ...]:
             ORDER BY created_at"""
     )
     return tuple(_release(row) for row in rows)
+
+
+async def builds_by_environment(session: Session, *, at: datetime) -> Mapping[str, tuple[str, ...]]:
+    """Environment -> builds that its visitors may have pages of, the live one first, then the newest.
+
+    A candidate that was taken back had visitors too; their pages live for a day.
+    """
+    rows = await session.rows(
+        """SELECT releases.environment, releases.build
+           FROM releases
+           JOIN builds ON builds.id = releases.build AND builds.state IN ('built', 'ready')
+           JOIN environments ON environments.id = releases.environment
+           WHERE releases.state <> 'failed' OR releases.created_at > %(since)s
+           ORDER BY (releases.id = environments.live_release) DESC NULLS LAST, releases.number DESC""",
+        {"since": at - _PAGES_LIVE},
+    )
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        found.setdefault(row["environment"], {})[row["build"]] = None
+    return {environment: tuple(builds) for environment, builds in found.items()}
 
 
 async def previous_live(

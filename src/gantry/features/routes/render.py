@@ -5,7 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 from gantry.config.manifest import Manifest
+from gantry.engines.assets.protocol import HEALTH_PATH, of_build, of_scope
 from gantry.engines.edge.protocol import (
+    ASSETS,
+    Assets,
     Backend,
     Canary,
     Certificate,
@@ -22,6 +25,7 @@ from gantry.features.projects.model import PRODUCTION, Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.rollouts.model import Rollout, StageKind, buckets_of
+from gantry.features.routes.served import ServedAssets
 
 CONSOLE_BACKEND = "console"
 
@@ -49,6 +53,8 @@ class Routes:
         console_socket: where the control plane listens.
         rollouts: environment -> the rollout that moves its traffic now.
         deployments: build -> what its pages call themselves.
+        assets: what is served without an instance.
+        assets_socket: where the asset store listens.
     """
 
     naming: Naming
@@ -57,6 +63,8 @@ class Routes:
     routed: tuple[Routed, ...]
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     deployments: Mapping[str, str] = field(default_factory=dict)
+    assets: ServedAssets = field(default_factory=ServedAssets)
+    assets_socket: str = ""
 
 
 def hosts(routes: Routes) -> tuple[str, ...]:
@@ -82,7 +90,7 @@ def render(
     """The whole wanted configuration of the edge."""
     return EdgeConfig(
         sites=(_console(routes), *_environment_sites(routes), *_release_sites(routes)),
-        backends=(_console_backend(routes), *_backends(routes)),
+        backends=(_console_backend(routes), *_asset_backend(routes), *_backends(routes)),
         certificates=tuple(certificates),
         acme_challenges=acme_challenges,
     )
@@ -108,6 +116,16 @@ def _console_backend(routes: Routes) -> Backend:
     )
 
 
+def _asset_backend(routes: Routes) -> Iterable[Backend]:
+    if routes.assets_socket and routes.assets.builds:
+        yield Backend(
+            name=ASSETS,
+            endpoints=(Endpoint(socket=routes.assets_socket),),
+            health_path=HEALTH_PATH,
+            health_host=ASSETS,
+        )
+
+
 def _environment_sites(routes: Routes) -> Iterable[Site]:
     live = {item.environment.id: item for item in routes.routed if _is_live(item)}
     granted = _granted(routes)
@@ -124,7 +142,16 @@ def _environment_sites(routes: Routes) -> Iterable[Site]:
         else:
             names = (host, *granted[environment.id])
             site = _site(item, names, noindex=environment.name != PRODUCTION)
-            yield replace(site, pins=_pins(item, routes), **_shares(item, routes))
+            yield replace(
+                site,
+                pins=_pins(item, routes),
+                assets=_assets(of_scope(environment.id), routes.assets.prefixes(environment.id)),
+                **_shares(item, routes),
+            )
+
+
+def _assets(whose: str, prefixes: tuple[str, ...]) -> Assets | None:
+    return Assets(whose, prefixes) if prefixes else None
 
 
 def _pins(live: Routed, routes: Routes) -> tuple[Pin, ...]:
@@ -135,8 +162,15 @@ def _pins(live: Routed, routes: Routes) -> tuple[Pin, ...]:
         if item.environment.id == live.environment.id and item.release.build in routes.deployments
     ]
     oldest_first = sorted(running, key=lambda item: (_is_live(item), item.release.created_at))
-    pins = {routes.deployments[item.release.build]: item.release.id for item in oldest_first}
-    return tuple(Pin(deployment, backend) for deployment, backend in sorted(pins.items()))
+    pins = {routes.deployments[item.release.build]: item.release for item in oldest_first}
+    return tuple(
+        Pin(
+            deployment,
+            release.id,
+            of_build(release.build) if release.build in routes.assets.builds else "",
+        )
+        for deployment, release in sorted(pins.items())
+    )
 
 
 def _shares(live: Routed, routes: Routes) -> _Shares:
@@ -160,9 +194,15 @@ def _shares(live: Routed, routes: Routes) -> _Shares:
 def _release_sites(routes: Routes) -> Iterable[Site]:
     for item in _addressable(routes.routed):
         host = routes.naming.release_host(item.environment.project, item.release.id)
-        yield _site(item, (host,), noindex=True)
+        yield _release_site(item, host, routes)
     for host, item in _build_hosts(routes):
-        yield _site(item, (host,), noindex=True)
+        yield _release_site(item, host, routes)
+
+
+def _release_site(item: Routed, host: str, routes: Routes) -> Site:
+    build = item.release.build
+    assets = _assets(of_build(build), routes.assets.builds.get(build, ()))
+    return replace(_site(item, (host,), noindex=True), assets=assets)
 
 
 def _build_hosts(routes: Routes) -> Iterable[tuple[str, Routed]]:

@@ -1,0 +1,86 @@
+"""Act: the asset store has the files of every kept build, and each environment serves those of its own."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gantry.engines.assets.protocol import AssetServer
+from gantry.engines.builders.protocol import Artifact, Workshop
+from gantry.engines.state.protocol import State
+from gantry.features.builds import queries as builds
+from gantry.features.builds.model import Build
+from gantry.features.releases import queries as releases
+from gantry.features.routes.served import ServedAssets
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import GantryError
+from gantry.reactor.memory import Memory
+
+_log = logging.getLogger(__name__)
+
+# It is woken when a release is made; this is for builds that went, and for another try.
+EVERY_S = 10.0
+
+
+@dataclass(slots=True)
+class AssetKeeping:
+    """Publishes, arranges and forgets. A store that fails costs speed, never an answer: instances have the files too."""
+
+    state: State
+    assets: AssetServer
+    workshop: Workshop
+    memory: Memory
+    clock: Clock
+    wake: Callable[[], None]
+    _artifacts: dict[str, Artifact] = field(default_factory=dict)
+    _settled: Mapping[str, tuple[str, ...]] | None = None
+
+    async def once(self) -> None:
+        """Bring the store to what the database implies, and remember what it serves."""
+        try:
+            await self._bring()
+        except GantryError as error:
+            _log.warning("assets: [%s] %s", error.code, error)
+            self._settled = None
+            # Routes wait for the first word; that there are no assets is one.
+            self._remember(self.memory.assets or ServedAssets())
+
+    async def _bring(self) -> None:
+        async with self.state.transaction() as session:
+            scopes = await releases.builds_by_environment(session, at=self.clock.now())
+            wanted = {build for scope in scopes.values() for build in scope}
+            found = await builds.list_by_ids(session, tuple(sorted(wanted)))
+        if scopes == self._settled:
+            return  # the engines' keeper sees to it that it runs
+        await self.assets.start()
+        published = {}
+        for build in wanted & set(found):
+            prefixes = await self._publish(found[build])
+            if prefixes:
+                published[build] = prefixes
+        for environment in {*scopes, *(await self.assets.status()).scopes}:
+            served = [one for one in scopes.get(environment, ()) if one in published]
+            await self.assets.arrange(environment, served)
+        self._remember(ServedAssets(published, scopes))
+        # Last: what nobody is told of any more.
+        await self.assets.retain(published)
+        self._artifacts = {key: one for key, one in self._artifacts.items() if key in wanted}
+        self._settled = scopes
+
+    async def _publish(self, build: Build) -> tuple[str, ...]:
+        """The paths below which the build has files in the store."""
+        try:
+            if build.id not in self._artifacts:
+                self._artifacts[build.id] = await self.workshop.artifact(build.artifact_digest)
+            artifact = self._artifacts[build.id]
+            if artifact.assets:
+                await self.assets.publish(build.id, artifact.root, artifact.assets)
+            return tuple(artifact.assets)
+        except GantryError as error:
+            # One that is damaged must not keep the others' files back.
+            _log.warning("assets of %s: [%s] %s", build.id, error.code, error)
+            return ()
+
+    def _remember(self, served: ServedAssets) -> None:
+        if self.memory.assets != served:
+            self.memory.assets = served
+            self.wake()
