@@ -1,0 +1,1 @@
+"""A shared cache behind the edge, for answers that a product marks cacheable."""

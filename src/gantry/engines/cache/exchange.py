@@ -1,0 +1,374 @@
+"""One request: answered with what is kept, or by the product, whose answer is then kept if it may be."""
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from gantry.engines.cache import policy
+from gantry.engines.cache.policy import Headers, Life
+from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
+from gantry.engines.cache.store import Entry, Key, Store
+from gantry.kernel.tasks import TaskSet
+
+_BACKEND, _RESULT = BACKEND_HEADER.encode(), RESULT_HEADER.encode()
+# A path whose answers are not to be kept is not waited for; after this it is looked at again.
+_NOT_KEPT_FOR_S = 60.0
+_MOST_NOT_KEPT = 10_000
+_LONGEST_WAIT_S = 10.0
+_MOST_REVALIDATIONS = 64
+# A product that fails is not asked again by every visitor.
+_PAUSE_S = 1.0
+_SERVER_ERROR = 500
+# What a 304 says of the answer that the visitor has (RFC 9110, 15.4.5), and what is ours.
+_OF_UNCHANGED = frozenset(
+    (b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary", b"age", _RESULT)
+)
+
+_Place = tuple[Key, tuple[bytes, ...]]
+
+
+class UpstreamError(Exception):
+    """The product could not be asked, or its answer was cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a visitor asks.
+
+    Attributes:
+        target: path and query.
+    """
+
+    method: str
+    target: str
+    host: str
+    headers: Headers
+
+    @property
+    def key(self) -> Key:
+        """Where its answer is kept."""
+        backend = policy.first(self.headers, _BACKEND).decode("latin-1")
+        return Key(backend, self.host, self.target)
+
+    @property
+    def choosing(self) -> Headers:
+        """Its headers, as far as they choose between answers."""
+        kept = [(name, value) for name, value in self.headers if name != b"accept-encoding"]
+        return (*kept, (b"accept-encoding", policy.encoding(self.headers)))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the product says.
+
+    Attributes:
+        body: its parts, as they come; raises `UpstreamError` where it is cut.
+    """
+
+    status: int
+    headers: Headers
+    body: AsyncIterator[bytes]
+
+
+# Asks the product with other headers than the visitor's; raises `UpstreamError`.
+Upstream = Callable[[Request, Headers], AbstractAsyncContextManager[Answer]]
+
+
+class Visitor(Protocol):
+    """Whom an answer is for.
+
+    Attributes:
+        began: the status has been sent; nothing else can be said any more.
+        needed: whether the answer is of use when the visitor has gone.
+    """
+
+    began: bool
+    needed: bool
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Send the status and the headers."""
+        ...
+
+    async def send(self, part: bytes) -> None:
+        """Send a part of the body; returns when there is room for another."""
+        ...
+
+    async def end(self) -> None:
+        """The body is whole."""
+        ...
+
+
+class Exchange:
+    """Requests of all visitors, side by side.
+
+    Parameters:
+        largest_bytes: of one answer; a larger one is passed on only.
+        now_s: a clock that does not jump.
+    """
+
+    def __init__(
+        self, store: Store, upstream: Upstream, largest_bytes: int, now_s: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._upstream = upstream
+        self._largest_bytes = largest_bytes
+        self._now_s = now_s
+        self._flights: dict[_Place, asyncio.Event] = {}
+        self._not_kept: OrderedDict[_Place, float] = OrderedDict()
+        self._revalidating: set[_Place] = set()
+        self._purges = 0
+        self._tasks = TaskSet()
+        self.counts: Counter[str] = Counter()
+
+    async def serve(self, request: Request, visitor: Visitor) -> None:
+        """Answer `request`.
+
+        Raises:
+            UpstreamError: the visitor has got half an answer; his connection must be cut.
+        """
+        if not policy.may_ask(request.method, request.headers):
+            await self._pass_on(request, visitor, "bypassed")
+            return
+        if await self._give_kept(request, visitor):
+            return
+        place = self._place(request)
+        partial = request.method == "HEAD" or policy.first(request.headers, b"range")
+        if partial or self._is_not_kept(place):
+            await self._pass_on(request, visitor, "bypassed")
+        elif place not in self._flights:
+            await self._fetch(request, visitor, place)
+        elif not await self._after_flight(request, visitor, place):
+            await self._pass_on(request, visitor, "misses")
+
+    def purge(self, what: Purge) -> int:
+        """See `EdgeCache.purge`."""
+        self._purges += 1
+        return self._store.purge(what)
+
+    async def aclose(self) -> None:
+        """Drop what happens in the background."""
+        await self._tasks.aclose()
+
+    # -- what is kept ------------------------------------------------------------------------
+
+    async def _give_kept(self, request: Request, visitor: Visitor) -> bool:
+        entry = self._store.get(request.key, request.choosing)
+        if entry is None:
+            return False
+        age_s = self._age_s(entry)
+        if age_s < entry.life.fresh_s:
+            await self._give(entry, request, visitor, "hits")
+            return True
+        if age_s < entry.life.fresh_s + entry.life.stale_s:
+            self._revalidate(request, entry)
+            await self._give(entry, request, visitor, "stale")
+            return True
+        return False
+
+    async def _after_flight(self, request: Request, visitor: Visitor, place: _Place) -> bool:
+        """Wait for another visitor's answer; whether there was one for this visitor too."""
+        try:
+            async with asyncio.timeout(_LONGEST_WAIT_S):
+                await self._flights[place].wait()
+        except TimeoutError:
+            return False
+        return await self._give_kept(request, visitor)
+
+    async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:
+        self.counts[how] += 1
+        headers = (
+            *entry.headers,
+            (b"age", str(int(self._age_s(entry))).encode()),
+            (_RESULT, _WORDS[how]),
+        )
+        if policy.is_unchanged(request.headers, entry.headers):
+            await _whole(
+                visitor, 304, tuple(one for one in headers if one[0] in _OF_UNCHANGED), b""
+            )
+            return
+        size = len(entry.body)
+        span = policy.part(request.headers, entry.headers, size) if entry.status == 200 else None
+        if span is None:
+            length = (b"content-length", str(size).encode())
+            body = b"" if request.method == "HEAD" else entry.body
+            await _whole(visitor, entry.status, (*headers, length), body)
+        elif span == (-1, -1):
+            unsatisfied = (b"content-range", b"bytes */%d" % size), (b"content-length", b"0")
+            await _whole(visitor, 416, (*headers, *unsatisfied), b"")
+        else:
+            begin, end = span
+            sent = (
+                (b"content-range", b"bytes %d-%d/%d" % (begin, end - 1, size)),
+                (b"content-length", str(end - begin).encode()),
+            )
+            body = b"" if request.method == "HEAD" else entry.body[begin:end]
+            await _whole(visitor, 206, (*headers, *sent), body)
+
+    def _age_s(self, entry: Entry) -> float:
+        return self._now_s() - entry.made_s + entry.age_s
+
+    # -- from the product --------------------------------------------------------------------
+
+    async def _pass_on(self, request: Request, visitor: Visitor, how: str) -> None:
+        """As if there were no cache."""
+        self.counts[how] += 1
+        visitor.needed = True
+        headers = policy.to_upstream(request.headers, keeping=False)
+        async with self._upstream(request, headers) as answer:
+            await self._stream(answer, visitor, how)
+
+    async def _stream(self, answer: Answer, visitor: Visitor, how: str) -> None:
+        headers = policy.to_visitor(answer.headers, kept=False)
+        await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS[how])))
+        async for part in answer.body:
+            await visitor.send(part)
+        await visitor.end()
+
+    async def _fetch(self, request: Request, visitor: Visitor, place: _Place) -> None:
+        """The first who asks: his answer is kept for the others, if it may be."""
+        landed = self._flights[place] = asyncio.Event()
+        purges = self._purges
+        self.counts["misses"] += 1
+        try:
+            headers = policy.to_upstream(request.headers, keeping=True)
+            async with self._upstream(request, headers) as answer:
+                life = policy.life(answer.status, answer.headers)
+                if answer.status >= _SERVER_ERROR and (old := self._useful_in_need(request)):
+                    await self._give(old, request, visitor, "stale")
+                elif life is None or _length(answer.headers) > self._largest_bytes:
+                    self._note_not_kept(place)
+                    # Nobody waits for what is not kept; it may never end.
+                    self._land(place, landed)
+                    visitor.needed = True
+                    await self._stream(answer, visitor, "misses")
+                else:
+                    await self._keep(request, answer, life, purges, visitor)
+        except UpstreamError:
+            old = None if visitor.began else self._useful_in_need(request)
+            if old is None:
+                raise
+            await self._give(old, request, visitor, "stale")
+        finally:
+            self._land(place, landed)
+
+    async def _keep(
+        self,
+        request: Request,
+        answer: Answer,
+        life: Life,
+        purges: int,
+        visitor: Visitor | None = None,
+    ) -> None:
+        """Read the whole answer, while the visitor gets it as well, and keep it.
+
+        Parameters:
+            purges: how many there had been when it was asked for; after another one it may be too old to keep.
+        """
+        parts, size = list[bytes](), 0
+        headers = policy.to_visitor(answer.headers, kept=True)
+        if visitor is not None:
+            await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS["misses"])))
+        async for part in answer.body:
+            if visitor is not None:
+                await visitor.send(part)
+            size += len(part)
+            if size <= self._largest_bytes:
+                parts.append(part)
+        if size > self._largest_bytes:
+            self._note_not_kept(self._place(request))
+        elif purges == self._purges:
+            varied = policy.names_varied(answer.headers)
+            entry = Entry(
+                status=answer.status,
+                headers=tuple(one for one in headers if one[0] != b"content-length"),
+                body=b"".join(parts),
+                life=life,
+                made_s=self._now_s(),
+                varied=varied,
+                values=policy.variant(varied, request.choosing),
+                tags=policy.tags(answer.headers),
+            )
+            self._store.put(request.key, entry)
+        # What was kept is there before the visitor can ask again.
+        if visitor is not None:
+            await visitor.end()
+
+    def _useful_in_need(self, request: Request) -> Entry | None:
+        entry = self._store.get(request.key, request.choosing)
+        if entry is None or self._age_s(entry) >= entry.life.fresh_s + entry.life.error_s:
+            return None
+        return entry
+
+    # -- in the background -------------------------------------------------------------------
+
+    def _revalidate(self, request: Request, entry: Entry) -> None:
+        place = (request.key, entry.values)
+        if place in self._revalidating or len(self._revalidating) >= _MOST_REVALIDATIONS:
+            return
+        self._revalidating.add(place)
+        self._tasks.spawn(
+            self._ask_again(request, entry, place), name=f"revalidate {place[0].path}"
+        )
+
+    async def _ask_again(self, request: Request, entry: Entry, place: _Place) -> None:
+        asking = replace(request, method="GET")
+        headers = policy.to_upstream(asking.headers, keeping=True)
+        tag = policy.first(entry.headers, b"etag")
+        if tag:
+            headers = (*headers, (b"if-none-match", tag))
+        purges = self._purges
+        try:
+            async with self._upstream(asking, headers) as answer:
+                life = policy.life(answer.status, answer.headers)
+                if answer.status == 304 and purges == self._purges:
+                    fresh = policy.life(entry.status, answer.headers) or entry.life
+                    again = replace(entry, made_s=self._now_s(), age_s=0.0, life=fresh)
+                    self._store.put(request.key, again)
+                elif answer.status >= _SERVER_ERROR:
+                    await asyncio.sleep(_PAUSE_S)
+                elif life is not None:
+                    await self._keep(asking, answer, life, purges)
+                else:
+                    self._store.drop(request.key, request.choosing)
+        except UpstreamError:
+            await asyncio.sleep(_PAUSE_S)
+        finally:
+            self._revalidating.discard(place)
+
+    # -- places ------------------------------------------------------------------------------
+
+    def _place(self, request: Request) -> _Place:
+        names = self._store.varied(request.key) or ("accept-encoding",)
+        return request.key, policy.variant(names, request.choosing)
+
+    def _land(self, place: _Place, landed: asyncio.Event) -> None:
+        if self._flights.get(place) is landed:
+            del self._flights[place]
+        landed.set()
+
+    def _is_not_kept(self, place: _Place) -> bool:
+        return self._not_kept.get(place, 0.0) > self._now_s()
+
+    def _note_not_kept(self, place: _Place) -> None:
+        self._not_kept[place] = self._now_s() + _NOT_KEPT_FOR_S
+        self._not_kept.move_to_end(place)
+        if len(self._not_kept) > _MOST_NOT_KEPT:
+            self._not_kept.popitem(last=False)
+
+
+_WORDS = {"hits": b"hit", "stale": b"stale", "misses": b"miss", "bypassed": b"bypass"}
+
+
+async def _whole(visitor: Visitor, status: int, headers: Headers, body: bytes) -> None:
+    await visitor.begin(status, headers)
+    if body:
+        await visitor.send(body)
+    await visitor.end()
+
+
+def _length(headers: Headers) -> int:
+    text = policy.first(headers, b"content-length")
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,90 @@
+"""The edge's cache: answers that a product marks cacheable for shared caches, each kept for one release.
+
+The edge sends it requests of declared paths, and says in the header `x-gantry-backend` which backend they are for. On a
+miss it asks the edge's inner listener with that header, which knows instances, retries and counts. So it may die, or be
+emptied, at any time: the edge then asks the instances itself.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+# Set by the edge on each request, never by a visitor.
+BACKEND_HEADER = "x-gantry-backend"
+# What became of a request: `hit`, `stale`, `miss`, `bypass`.
+RESULT_HEADER = "x-gantry-cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """What is to be forgotten: what has one of the paths or one of the tags; without any, everything.
+
+    Attributes:
+        backends: releases; a backend that is several counts when one of them is named.
+        paths: exact, without the query; one that ends in `*` stands for all that begin so.
+        tags: of the response header `cache-tag`.
+    """
+
+    backends: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """What the cache says of itself. Counters begin with its process.
+
+    Attributes:
+        stale: answers that were given while, or because, a newer one was not there.
+        bypassed: requests that were passed on without a look.
+    """
+
+    running: bool
+    entries: int = 0
+    size_bytes: int = 0
+    limit_bytes: int = 0
+    hits: int = 0
+    misses: int = 0
+    stale: int = 0
+    bypassed: int = 0
+
+
+class EdgeCache(Protocol):
+    """The cache. Survives the control plane. All methods are idempotent."""
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket on which the edge asks it."""
+        ...
+
+    async def start(self) -> None:
+        """Make sure that it runs; returns when it answers.
+
+        Raises:
+            TransientError: `cache.start-failed` with the last lines of its log.
+        """
+        ...
+
+    async def revive(self) -> None:
+        """Start it again if it was started and has ended by itself.
+
+        Raises:
+            TransientError: `cache.start-failed`.
+        """
+        ...
+
+    async def purge(self, what: Purge) -> int:
+        """Forget; returns how many answers. What is being fetched meanwhile is not kept either.
+
+        Raises:
+            TransientError: `cache.unreachable`.
+        """
+        ...
+
+    async def status(self) -> CacheStatus:
+        """What it holds. Never raises."""
+        ...
+
+    async def stop(self) -> None:
+        """End it; what it held is forgotten."""
+        ...

@@ -1,0 +1,226 @@
+"""The cache's process: `python -m gantry.engines.cache.serve SETTINGS.json`.
+
+It listens on a unix socket that only the edge and the control plane can reach. The edge marks each request with a backend,
+whatever a visitor sends; a request without that mark is the control plane's.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import uvicorn
+
+from gantry.engines.cache import policy
+from gantry.engines.cache.exchange import Answer, Exchange, Request, UpstreamError
+from gantry.engines.cache.policy import Headers
+from gantry.engines.cache.protocol import BACKEND_HEADER, CacheStatus, Purge
+from gantry.engines.cache.store import Store
+
+STATUS_PATH, PURGE_PATH = "/status", "/purge"
+
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+
+_MOST_CONNECTIONS = 2_000
+_IDLE_S = 20.0  # below the edge's own patience with idle connections
+_KEEP_ALIVE_S = 90
+_CONNECT_S = 2.0
+_LARGEST_WORDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the process is told.
+
+    Attributes:
+        upstream: unix socket of the edge's inner listener.
+        limit_bytes: of all answers together.
+        largest_bytes: of one.
+    """
+
+    socket: str
+    upstream: str
+    limit_bytes: int
+    largest_bytes: int
+
+
+class _Visitor:
+    """A visitor at the other end of an ASGI connection."""
+
+    def __init__(self, send: _Send) -> None:
+        self._send = send
+        self.began = False
+        self.needed = False
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        self.began = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send(self, part: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": part, "more_body": True})
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b""})
+
+
+class _Inner:
+    """The edge's inner listener."""
+
+    def __init__(self, socket: str) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            uds=socket,
+            max_connections=_MOST_CONNECTIONS,
+            max_keepalive_connections=100,
+            keepalive_expiry=_IDLE_S,
+        )
+
+    @asynccontextmanager
+    async def ask(self, request: Request, headers: Headers) -> AsyncIterator[Answer]:
+        """See `exchange.Upstream`."""
+        url = httpcore.URL(
+            scheme=b"http", host=b"edge", port=None, target=request.target.encode("latin-1")
+        )
+        timeouts = {"connect": _CONNECT_S, "pool": _CONNECT_S}
+        try:
+            response = await self._pool.handle_async_request(
+                httpcore.Request(
+                    request.method, url, headers=list(headers), extensions={"timeout": timeouts}
+                )
+            )
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+            raise UpstreamError(str(error)) from error
+        try:
+            lowered = tuple((name.lower(), value) for name, value in response.headers)
+            yield Answer(response.status, lowered, _parts(response))
+        finally:
+            await response.aclose()
+
+
+async def _parts(response: httpcore.Response) -> AsyncIterator[bytes]:
+    try:
+        async for part in response.aiter_stream():
+            yield part
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+        raise UpstreamError(str(error)) from error
+
+
+class App:
+    """The ASGI application."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._store = Store(config.limit_bytes)
+        self._exchange = Exchange(
+            self._store, _Inner(config.upstream).ask, config.largest_bytes, time.monotonic
+        )
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        assert scope["type"] == "http", "nothing else is switched on"
+        headers: Headers = tuple((bytes(name), bytes(value)) for name, value in scope["headers"])
+        visitor = _Visitor(send)
+        if not policy.first(headers, BACKEND_HEADER.encode()):
+            await self._control(scope, receive, visitor)
+            return
+        query = scope["query_string"].decode("latin-1")
+        path = scope["raw_path"].decode("latin-1")
+        request = Request(
+            method=scope["method"],
+            target=f"{path}?{query}" if query else path,
+            host=policy.first(headers, b"host").decode("latin-1").lower(),
+            headers=headers,
+        )
+        await self._answer(request, visitor, receive)
+
+    async def _answer(self, request: Request, visitor: _Visitor, receive: _Receive) -> None:
+        serving = asyncio.ensure_future(self._exchange.serve(request, visitor))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait((serving, leaving), return_when=asyncio.FIRST_COMPLETED)
+            # An answer that others can use is read to its end; one that only this visitor wanted is not.
+            if not serving.done() and visitor.needed:
+                serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+        except UpstreamError as error:
+            if visitor.began:
+                raise  # the server cuts the connection: nobody takes half an answer for a whole one
+            await _say(visitor, 502, {"error": str(error)})
+        finally:
+            serving.cancel()
+            leaving.cancel()
+
+    async def _control(self, scope: _Message, receive: _Receive, visitor: _Visitor) -> None:
+        if (scope["method"], scope["path"]) == ("GET", STATUS_PATH):
+            counts = self._exchange.counts
+            status = CacheStatus(
+                running=True,
+                entries=len(self._store),
+                size_bytes=self._store.size_bytes,
+                limit_bytes=self._config.limit_bytes,
+                hits=counts["hits"],
+                misses=counts["misses"],
+                stale=counts["stale"],
+                bypassed=counts["bypassed"],
+            )
+            await _say(visitor, 200, asdict(status))
+        elif (scope["method"], scope["path"]) == ("POST", PURGE_PATH):
+            wanted = {name: tuple(words) for name, words in (await _words(receive)).items()}
+            await _say(visitor, 200, {"purged": self._exchange.purge(Purge(**wanted))})
+        else:
+            await _say(visitor, 400, {"error": "a request without a backend"})
+
+
+async def _left(receive: _Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _words(receive: _Receive) -> dict[str, list[str]]:
+    body = b""
+    while len(body) <= _LARGEST_WORDS:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    found: dict[str, list[str]] = json.loads(body)
+    return found
+
+
+async def _say(visitor: _Visitor, status: int, words: object) -> None:
+    body = json.dumps(words).encode()
+    length = (b"content-length", str(len(body)).encode())
+    await visitor.begin(status, ((b"content-type", b"application/json"), length))
+    await visitor.send(body)
+    await visitor.end()
+
+
+def main(path: Path) -> None:
+    """Serve until SIGTERM."""
+    config = Config(**json.loads(path.read_text()))
+    uvicorn.run(
+        App(config),
+        uds=config.socket,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="critical",
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=3,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,148 @@
+"""Answers in memory: the least used go first when there is no room."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gantry.engines.cache.policy import Headers, Life, variant
+from gantry.engines.cache.protocol import Purge
+
+# What an entry takes besides its body and headers.
+_OVERHEAD_BYTES = 1_000
+_MOST_VARIANTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What was asked for, but for the headers that choose between answers.
+
+    Attributes:
+        path: with the query.
+    """
+
+    backend: str
+    host: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An answer that is kept.
+
+    Attributes:
+        varied: names of request headers that choose between the answers of one key.
+        values: what they were.
+        made_s: when it was made or found unchanged, on a clock that does not jump.
+        age_s: how old it was when it came.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes
+    life: Life
+    made_s: float
+    age_s: float = 0.0
+    varied: tuple[str, ...] = ()
+    values: tuple[bytes, ...] = ()
+    tags: frozenset[str] = frozenset()
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes."""
+        heads = sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.body) + heads + sum(map(len, self.values)) + _OVERHEAD_BYTES
+
+
+@dataclass(slots=True)
+class Store:
+    """Entries by key and variant.
+
+    Parameters:
+        limit_bytes: all entries together.
+    """
+
+    limit_bytes: int
+    size_bytes: int = 0
+    _entries: OrderedDict[tuple[Key, tuple[bytes, ...]], Entry] = field(default_factory=OrderedDict)
+    _varied: dict[Key, tuple[str, ...]] = field(default_factory=dict)
+    _variants: dict[Key, list[tuple[bytes, ...]]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Key, request: Headers) -> Entry | None:
+        """The answer to `request`, however old."""
+        names = self._varied.get(key)
+        if names is None:
+            return None
+        place = key, variant(names, request)
+        found = self._entries.get(place)
+        if found is not None:
+            self._entries.move_to_end(place)
+        return found
+
+    def varied(self, key: Key) -> tuple[str, ...] | None:
+        """Names of the headers that choose between the answers to `key`, as far as it is known."""
+        return self._varied.get(key)
+
+    def put(self, key: Key, entry: Entry) -> None:
+        """Keep an answer; others make room."""
+        if self._varied.get(key, entry.varied) != entry.varied:
+            self._drop_key(key)  # the product chooses by other headers now
+        self._drop(key, entry.values)
+        while self._variants.get(key) and len(self._variants[key]) >= _MOST_VARIANTS:
+            self._drop(key, self._variants[key][0])
+        self._entries[key, entry.values] = entry
+        self._varied[key] = entry.varied
+        self._variants.setdefault(key, []).append(entry.values)
+        self.size_bytes += entry.size_bytes
+        while self.size_bytes > self.limit_bytes:
+            oldest, values = next(iter(self._entries))
+            self._drop(oldest, values)
+
+    def drop(self, key: Key, request: Headers) -> None:
+        """Forget the answer to `request`, if there is one."""
+        names = self._varied.get(key)
+        if names is not None:
+            self._drop(key, variant(names, request))
+
+    def purge(self, what: Purge) -> int:
+        """Forget what `what` describes; returns how many."""
+        wanted = _chooser(what)
+        chosen = [place for place, entry in self._entries.items() if wanted(place[0], entry)]
+        for key, values in chosen:
+            self._drop(key, values)
+        return len(chosen)
+
+    def _drop(self, key: Key, values: tuple[bytes, ...]) -> None:
+        entry = self._entries.pop((key, values), None)
+        if entry is None:
+            return
+        self.size_bytes -= entry.size_bytes
+        self._variants[key].remove(values)
+        if not self._variants[key]:
+            del self._variants[key], self._varied[key]
+
+    def _drop_key(self, key: Key) -> None:
+        for values in tuple(self._variants.get(key, ())):
+            self._drop(key, values)
+
+
+def concerns(what: Purge, key: Key) -> bool:
+    """Whether a purge is about the backend of `key`."""
+    return bool(set(what.backends) & set(key.backend.split("+")))
+
+
+def _chooser(what: Purge) -> Callable[[Key, Entry], bool]:
+    exact = {path for path in what.paths if not path.endswith("*")}
+    begins = tuple(path[:-1] for path in what.paths if path.endswith("*"))
+    tags = frozenset(what.tags)
+    everything = not what.paths and not tags
+
+    def wanted(key: Key, entry: Entry) -> bool:
+        if not concerns(what, key):
+            return False
+        path = key.path.partition("?")[0]
+        return everything or path in exact or path.startswith(begins) or bool(tags & entry.tags)
+
+    return wanted
