@@ -263,11 +263,16 @@ async def test_events_flow_at_once_and_outlive_a_switch(edge: Lab) -> None:
                 break
 
 
-async def test_compressed_html_flows_as_it_is_made(edge: Lab) -> None:
+@pytest.mark.parametrize("accepted", ["gzip", "br", "gzip, deflate, br, zstd"])
+async def test_compressed_html_flows_as_it_is_made(edge: Lab, accepted: str) -> None:
     await served(edge)
     loop = asyncio.get_running_loop()
     arrived: list[float] = []
-    async with client(edge) as visitor, visitor.stream("GET", url(edge, "/flow")) as answer:
+    asked = {"accept-encoding": accepted}
+    async with (
+        client(edge) as visitor,
+        visitor.stream("GET", url(edge, "/flow"), headers=asked) as answer,
+    ):
         assert answer.headers["content-encoding"] in ("gzip", "br", "zstd")
         async for text in answer.aiter_text():
             arrived += [loop.time()] * text.count("<p>")
@@ -281,8 +286,8 @@ async def test_compressed_html_flows_as_it_is_made(edge: Lab) -> None:
     [
         ("gzip", "gzip"),
         ("br", "br"),
-        ("zstd", "zstd"),
-        ("gzip, deflate, br, zstd", "zstd"),
+        ("zstd", None),
+        ("gzip, deflate, br, zstd", "br"),
         ("gzip, deflate, br", "br"),
         ("identity", None),
     ],

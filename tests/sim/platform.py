@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from gantry.engines.cache.fake import FakeCache
 from gantry.engines.state.protocol import Session, State
 from gantry.features.deploys import queries as deploy_queries
 from gantry.features.deploys.model import Deploy, StepRecord
@@ -142,7 +143,9 @@ class Platform:
                 state, self.runtime, launcher, ports, self.memory, clock, self.ids
             ),
             releases=ReleaseActs(state, self.memory, clock),
-            edge=EdgeActs(state, self.edge, {"local": SimAuthority(machine)}, box, TaskSet()),
+            edge=EdgeActs(
+                state, self.edge, {"local": SimAuthority(machine)}, box, TaskSet(), FakeCache()
+            ),
             deploys=DeployActs(
                 state,
                 self.runtime,
@@ -171,7 +174,7 @@ class Platform:
             clock,
             lambda: None,
             NAMING,
-            Sockets("/run/api.sock", str(machine.assets.socket)),
+            Sockets("/run/api.sock", str(machine.assets.socket), "/run/cache.sock"),
         )
         self.assets = AssetKeeping(
             state, machine.assets, self.workshop, self.memory, clock, lambda: None

@@ -281,6 +281,9 @@ class FakeApi:
             r"POST .+/(deploys|promote|rollback)": lambda _: _one(self.first, 202),
             r"GET .+/deploys": lambda _: _many((self.first,)),
             r"POST .+/plan": lambda _: _one(self.plan),
+            r"POST .+/purge": lambda _: _one(
+                shapes.PurgeBody(project="smart-sign", environment="production", purged=3)
+            ),
             r"GET /deploys/[\w-]+": lambda _: _one(self.first),
             r"POST /deploys/[\w-]+/cancel": lambda _: _one(
                 self.first.model_copy(update={"cancel_requested": True}), 202

@@ -21,6 +21,7 @@ import base64
 import hashlib
 import json
 import sys
+import time
 from collections.abc import AsyncIterator
 
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -59,6 +60,11 @@ async def _exchange(name: str, reader: asyncio.StreamReader, writer: asyncio.Str
             await _stream(writer, "text/html", _flow())
         case "/events":
             await _stream(writer, "text/event-stream", _events(name))
+        case "/kept":
+            more = "cache-control: s-maxage=60\r\ncache-tag: news\r\n"
+            _whole(writer, 200, "text/plain", f"{name} {time.monotonic_ns()}".encode(), more)
+            await writer.drain()
+            return True
         case "/silent":
             await reader.read()
         case "/cut":
@@ -83,10 +89,12 @@ def _content(name: str, path: str, request: tuple[str, str, dict[str, str]]) -> 
     return "text/plain", name.encode()
 
 
-def _whole(writer: asyncio.StreamWriter, status: int, kind: str, body: bytes) -> None:
+def _whole(
+    writer: asyncio.StreamWriter, status: int, kind: str, body: bytes, more: str = ""
+) -> None:
     head = (
         f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
-        "server: upstream\r\nx-gantry-release: forged\r\n\r\n"
+        f"server: upstream\r\nx-gantry-release: forged\r\n{more}\r\n"
     )
     writer.write(head.encode() + body)
 

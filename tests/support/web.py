@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from gantry.config.settings import Settings
+from gantry.engines.cache.fake import FakeCache
 from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
 from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus
 from gantry.engines.probes.protocol import Prober, ProbeResult
@@ -31,6 +32,7 @@ from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.projects.service import ProjectService
 from gantry.features.rollouts.service import RolloutService
+from gantry.features.routes.purging import PurgeService
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock, ManualClock
 from gantry.kernel.errors import UserError
@@ -208,6 +210,7 @@ class House:
     box: MemoryBox = field(default_factory=MemoryBox)
     runtime: MemoryRuntime = field(default_factory=MemoryRuntime)
     edge: MemoryEdge = field(default_factory=MemoryEdge)
+    cache: FakeCache = field(default_factory=FakeCache)
     prober: MemoryProber = field(default_factory=MemoryProber)
     sources: MemorySources = field(default_factory=MemorySources)
     health: dict[str, Health] = field(default_factory=dict)
@@ -230,6 +233,7 @@ class House:
         self.services = Services(
             state=self.state,
             rollouts=RolloutService(self.state, self.clock),
+            purging=PurgeService(self.state, self.cache, self.clock),
             deploys=self.deploys,
             variables=self.variables,
             accounts=self.accounts,

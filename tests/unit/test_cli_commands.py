@@ -144,6 +144,26 @@ def test_deploy_cancel(bench: Bench) -> None:
     assert (done.code, "error[deploy.none-running]" in done.err) == (2, True)
 
 
+def test_purge(bench: Bench) -> None:
+    done = bench.run("purge", "/news/*", "--tag", "news", "--environment", "staging")
+    assert (done.code, done.err) == (0, "3 answers forgotten in staging\n")
+    assert bench.run("purge", "--all").code == 0
+    assert json.loads(bench.run("purge", "--all", "--json").out)["purged"] == 3
+    assert asked(bench, "POST")[:2] == [
+        (
+            "/projects/smart-sign/environments/staging/purge",
+            {"paths": ["/news/*"], "tags": ["news"]},
+        ),
+        ("/projects/smart-sign/environments/production/purge", {"paths": [], "tags": []}),
+    ]
+
+
+def test_purge_never_guesses_how_much(bench: Bench) -> None:
+    assert "error[purge.nothing-said]" in bench.run("purge").err
+    assert "error[purge.all-and-some]" in bench.run("purge", "/a", "--all").err
+    assert asked(bench, "POST") == []
+
+
 def test_promote_and_rollback(bench: Bench) -> None:
     assert bench.run("promote").code == 0
     assert bench.run("rollback", "--release", "2", "--to", "staging").code == 0

@@ -13,6 +13,7 @@ from gantry.engines.edge import render
 from gantry.engines.edge.headers import MOST_HEADERS
 from gantry.engines.edge.protocol import (
     ASSETS,
+    CACHE,
     Assets,
     Backend,
     Certificate,
@@ -30,6 +31,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "edge"
 PLACE = render.Place(
     folder="/gantry/edge",
     admin_socket="/gantry/run/envoy-admin.sock",
+    inner_socket="/gantry/run/inner.sock",
     address="0.0.0.0",
     http_port=80,
     https_port=443,
@@ -52,6 +54,7 @@ SHOP = Site(
     title="Shop",
     pins=(Pin("0123456789ab", "r-2", "builds/b-2"),),
     assets=Assets("scopes/shop", ("/_next/static",)),
+    cached=("/", "/news/:slug*"),
 )
 CONFIG = EdgeConfig(
     sites=(
@@ -68,6 +71,7 @@ CONFIG = EdgeConfig(
             health_host="shop.localhost",
         ),
         Backend(ASSETS, (Endpoint(socket="/gantry/run/assets/http.sock"),), "/health", ASSETS),
+        Backend(CACHE, (Endpoint(socket="/gantry/run/cache/http.sock"),)),
         Backend("console", (Endpoint(socket="/gantry/run/api.sock"),), idle_timeout_s=4),
     ),
     certificates=(

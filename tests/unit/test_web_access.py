@@ -39,6 +39,7 @@ ROLES = {
     "POST /api/v1/projects/{project}/environments/{environment}/rollback": Role.DEVELOPER,
     "GET /api/v1/projects/{project}/environments/{environment}/rollout": Role.VIEWER,
     "POST /api/v1/projects/{project}/environments/{environment}/rollout/{wish}": Role.DEVELOPER,
+    "POST /api/v1/projects/{project}/environments/{environment}/purge": Role.DEVELOPER,
     "POST /api/v1/projects/{project}/environments/{environment}/plan": Role.DEVELOPER,
     "GET /api/v1/deploys/{deploy}": Role.VIEWER,
     "POST /api/v1/deploys/{deploy}/cancel": Role.DEVELOPER,

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gantry.engines.cache.policy import Life
+from gantry.engines.cache.store import Entry, Key
 from gantry.engines.edge.protocol import EdgeStatus
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.engines.state.protocol import State
@@ -334,3 +336,42 @@ async def test_every_answer_carries_the_security_headers(http: httpx.AsyncClient
     assert (await http.get("/api/v1/projects")).headers["cache-control"] == "no-store"
     kept = await http.get("/static/app.css?v=1")
     assert "immutable" in kept.headers["cache-control"]
+
+
+async def test_purging_is_of_one_environment_and_leaves_a_trace(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await seed(house, START)
+    await house.cache.start()
+    releases = (await http.get(f"{_ENV}/releases")).json()
+    live = next(one["id"] for one in releases if one["live"])
+    kept = Entry(200, (), b"page", Life(60), 0.0, tags=frozenset({"news"}))
+    for backend in (live, "r-of-another"):
+        house.cache.keep(Key(backend, "shop", "/news"), kept)
+    nothing = await http.post(f"{_ENV}/purge", json={"paths": ["/other"], "tags": ["old"]})
+    assert shapes.PurgeBody.model_validate(nothing.json()).purged == 0
+    answer = await http.post(f"{_ENV}/purge", json={})
+    assert shapes.PurgeBody.model_validate(answer.json()).purged == 1
+    assert (await house.cache.status()).entries == 1
+    trail = (await http.get("/api/v1/audit")).json()
+    assert [one["action"] for one in trail[:2]] == ["cache.purge", "cache.purge"]
+
+
+@pytest.mark.parametrize(
+    ("request_body", "code"),
+    [
+        ({"paths": ["news"]}, "purge.bad-path"),
+        ({"paths": ["/a*b"]}, "purge.bad-path"),
+        ({"paths": ["/a?b"]}, "purge.bad-path"),
+        ({"tags": ["a,b"]}, "purge.bad-tag"),
+        ({"tags": [""]}, "purge.bad-tag"),
+        ({"paths": [f"/{n}" for n in range(200)], "tags": ["t"] * 100}, "purge.too-many"),
+    ],
+)
+async def test_bad_purges(
+    house: House, http: httpx.AsyncClient, request_body: dict[str, Any], code: str
+) -> None:
+    await seed(house, START)
+    assert _error(await http.post(f"{_ENV}/purge", json=request_body), 400)["code"] == code
+    late = _error(await http.post(f"{_ENV}/purge", json={}), 503)
+    assert late["code"] == "cache.unreachable"

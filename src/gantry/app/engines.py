@@ -17,6 +17,8 @@ from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.assets.server import CaddyAssets, find_program as find_caddy
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
+from gantry.engines.cache.process import CacheProcess
+from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.caches.protocol import CacheServers
 from gantry.engines.caches.redis import RedisServers
 from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions
@@ -41,7 +43,7 @@ from gantry.kernel.steady import SteadyClock
 
 # Processes of the platform itself; everything else that the runtime knows belongs to a project.
 _ENGINE_PREFIXES = ("edge-", "postgres-", "redis-")
-_ENGINES = frozenset({"assets"})
+_ENGINES = frozenset({"assets", "cache"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Engines:
     databases: DatabaseServer
     caches: CacheServers
     assets: AssetServer
+    cache: EdgeCache
     workshop: Workshop
     sources: SourceStore
     authorities: Mapping[str, Authority]
@@ -81,6 +84,7 @@ class Engines:
         """End the engines: what visitors reach first, what everything stands on last."""
         await self.edge.stop()
         await self.assets.stop()
+        await self.cache.stop()
         await self.caches.stop()
         await self.databases.stop()
         await self.system.stop()
@@ -100,6 +104,13 @@ def make_engines(settings: Settings) -> Engines:
         databases=PostgresServer(DATA, paths=paths, runtime=runtime, clock=clock, ids=ids),
         caches=RedisServers(paths=paths, runtime=runtime, clock=clock),
         assets=CaddyAssets(paths=paths, runtime=runtime, clock=clock),
+        cache=CacheProcess(
+            paths=paths,
+            runtime=runtime,
+            clock=clock,
+            upstream=paths.edge_inner_socket,
+            limit_bytes=settings.cache_bytes,
+        ),
         workshop=make_workshop(settings),
         sources=FolderSourceStore(paths.sources),
         authorities={"local": local, "acme": acme},

@@ -17,6 +17,7 @@ from gantry.features.instances.launching import Launcher
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
 from gantry.features.rollouts.service import RolloutService
+from gantry.features.routes.purging import PurgeService
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import SystemClock
@@ -86,7 +87,7 @@ def wire(
     acts = Acts(
         instances=InstanceActs(state, engines.runtime, launcher, engines.ports, memory, clock, ids),
         releases=ReleaseActs(state, memory, clock),
-        edge=EdgeActs(state, engines.edge, engines.authorities, box, tasks),
+        edge=EdgeActs(state, engines.edge, engines.authorities, box, tasks, engines.cache),
         deploys=DeployActs(
             state=state,
             runtime=engines.runtime,
@@ -110,7 +111,11 @@ def wire(
         clock,
         waker.wake,
         naming,
-        Sockets(str(settings.paths.api_socket), str(engines.assets.socket)),
+        Sockets(
+            console=str(settings.paths.api_socket),
+            assets=str(engines.assets.socket),
+            cache=str(engines.cache.socket),
+        ),
     )
     assets = AssetKeeping(state, engines.assets, engines.workshop, memory, clock, waker.wake)
     retention = Retention(
@@ -128,6 +133,7 @@ def wire(
             "data database": engines.databases.revive,
             "caches": engines.caches.revive,
             "assets": engines.assets.revive,
+            "cache": engines.cache.revive,
         },
     )
     kept_clock = clock_file(settings)
@@ -158,6 +164,7 @@ def wire(
         state=state,
         deploys=DeployService(state, engines.sources, projects, clock, ids),
         rollouts=RolloutService(state, clock),
+        purging=PurgeService(state, engines.cache, clock),
         variables=variables,
         accounts=accounts,
         sources=engines.sources,

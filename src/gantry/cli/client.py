@@ -143,6 +143,11 @@ class Api:
     ) -> shapes.RolloutBody:
         return self._one(shapes.RolloutBody, "POST", f"{_at(project, environment)}/rollout/{wish}")
 
+    def purge(
+        self, project: str, environment: str, request: shapes.PurgeRequest
+    ) -> shapes.PurgeBody:
+        return self._one(shapes.PurgeBody, "POST", f"{_at(project, environment)}/purge", request)
+
     def plan(
         self, project: str, environment: str, request: shapes.DeployRequest
     ) -> shapes.PlanBody:

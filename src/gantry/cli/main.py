@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "rollback": ("rollback", "Return to an earlier release of an environment."),
         "rollout": ("rollout", "Watch and steer how traffic moves to a new release."),
         "cancel": ("cancel", "Ask a deploy to stop, at whatever step it is."),
+        "purge": ("purge", "Make the edge forget answers that it keeps, by path or by tag."),
         "releases": ("releases", "List an environment's releases, newest first."),
     },
     "Rehearse": {

@@ -30,6 +30,11 @@ class Paths:
         return self.run / "api.sock"
 
     @property
+    def edge_inner_socket(self) -> Path:
+        """Where the edge's cache asks the edge for what it does not have."""
+        return self.run / "inner.sock"
+
+    @property
     def lock(self) -> Path:
         """Held by the control plane as long as it lives."""
         return self.home / "control.lock"

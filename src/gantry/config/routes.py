@@ -10,6 +10,7 @@ from gantry.config.fields import Section, Text, bad_value, not_supported, shown
 from gantry.config.patterns import NotSupportedError, parse_pattern, unknown_parameters
 
 MOST_ROUTES = 1024
+MOST_CACHED = 64
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?].*)?$", re.DOTALL)
@@ -160,6 +161,12 @@ class Routes(Section):
     )
     headers: Annotated[tuple[HeaderRule, ...], Field(max_length=MOST_ROUTES)] = Field(
         (), description="Adds headers to answers."
+    )
+    cache: Annotated[tuple[Source, ...], Field(max_length=MOST_CACHED)] = Field(
+        (),
+        description="Paths whose answers the edge keeps, where the product marks them for shared caches "
+        "(`Cache-Control: s-maxage=60`).",
+        examples=[["/", "/news/:slug*"]],
     )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from gantry.config.paths import Paths
 from gantry.kernel.errors import UserError
 
+_MOST_MEGABYTES = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -24,6 +26,7 @@ class Settings:
         database_url: `GANTRY_DATABASE_URL`, an external Postgres for the control state; empty: the embedded one.
         control_url, control_token: `GANTRY_URL` and `GANTRY_TOKEN`: the control plane that commands talk to;
             empty: this machine's own, over its socket.
+        cache_bytes: `GANTRY_CACHE_MB`, memory of the edge's cache; default 64 MB.
         debug: `GANTRY_DEBUG`: commands show tracebacks.
         clock_file: `GANTRY_CLOCK_FILE`, for drills only: a file with the seconds that the wall clock is to go before.
     """
@@ -39,6 +42,7 @@ class Settings:
     database_url: str = ""
     control_url: str = ""
     control_token: str = field(default="", repr=False)
+    cache_bytes: int = 64_000_000
     debug: bool = False
     clock_file: Path | None = None
 
@@ -75,6 +79,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         database_url=environ.get("GANTRY_DATABASE_URL", ""),
         control_url=environ.get("GANTRY_URL", "").rstrip("/"),
         control_token=environ.get("GANTRY_TOKEN", "").strip(),
+        cache_bytes=_megabytes(environ, "GANTRY_CACHE_MB", defaults.cache_bytes),
         debug=environ.get("GANTRY_DEBUG", "") not in ("", "0"),
         clock_file=Path(clock_file) if (clock_file := environ.get("GANTRY_CLOCK_FILE")) else None,
     )
@@ -106,6 +111,20 @@ def _port(environ: Mapping[str, str], name: str, default: int) -> int:
             where=name,
         )
     return int(text)
+
+
+def _megabytes(environ: Mapping[str, str], name: str, default_bytes: int) -> int:
+    text = environ.get(name, "")
+    if not text:
+        return default_bytes
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_MEGABYTES:
+        raise UserError(
+            "settings.invalid",
+            f"{name} is {text!r}, which is not a number of megabytes",
+            hint=f"set it to a number from 1 to {_MOST_MEGABYTES}, such as {name}={default_bytes // 1_000_000}",
+            where=name,
+        )
+    return int(text) * 1_000_000
 
 
 def whole_environment() -> dict[str, str]:

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.certificates.protocol import Authority
-from gantry.engines.edge.protocol import Certificate, Edge, EdgeConfig
+from gantry.engines.edge.protocol import CACHE, Certificate, Edge, EdgeConfig
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.state.protocol import State
 from gantry.features.certificates import queries
@@ -32,6 +33,8 @@ class EdgeActs:
     authorities: Mapping[str, Authority]
     box: SecretBox
     tasks: TaskSet
+    cache: EdgeCache
+    _cache_runs: bool = False
     _challenges: dict[str, str] = field(default_factory=dict)
     _issuing: set[str] = field(default_factory=set)
     _opened: dict[tuple[str, object], Certificate] = field(default_factory=dict)
@@ -63,10 +66,22 @@ class EdgeActs:
             return True  # the next look sees the new certificate
         if not world.edge.running:
             await self.edge.start()
+        await self._settle_cache(self.wanted(world, routes))
         if self.is_current(world, routes):
             return False
         await self.edge.apply(self.wanted(world, routes))
         return True
+
+    async def _settle_cache(self, wanted: EdgeConfig) -> None:
+        """It runs where a site has use for it. One that does not start costs speed only: the edge asks the instances."""
+        used = any(one.name == CACHE for one in wanted.backends)
+        if used == self._cache_runs:
+            return
+        try:
+            await (self.cache.start() if used else self.cache.stop())
+        except GantryError as error:
+            _log.warning("cache: [%s] %s", error.code, error)
+        self._cache_runs = used
 
     async def _issue_domain(self, issue: Issue, routes: Routes, world: World) -> None:
         try:

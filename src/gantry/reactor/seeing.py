@@ -43,6 +43,7 @@ class Sockets:
 
     console: str
     assets: str
+    cache: str
 
 
 def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAssets) -> Routes:
@@ -51,6 +52,7 @@ def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAsse
         naming=naming,
         console_socket=sockets.console,
         assets_socket=sockets.assets,
+        cache_socket=sockets.cache,
         assets=assets,
         environments=tuple(world.environments.values()),
         routed=tuple(

@@ -11,6 +11,7 @@ from gantry.web.access import PUBLIC
 from gantry.web.api import (
     accounts,
     audit,
+    cache,
     deploys,
     logs as log_api,
     platform,
@@ -43,7 +44,18 @@ from gantry.web.views.logs import Masks
 # Snapshots are streamed and have a bound of their own; everything else is small.
 LARGEST_BODY_BYTES = 4_000_000
 _PAGES = (overview, environment, deploy_page, audit_page, session, actions)
-_AREAS = (platform, projects, sources, deploys, rollouts, variables, log_api, accounts, audit)
+_AREAS = (
+    platform,
+    projects,
+    sources,
+    deploys,
+    rollouts,
+    cache,
+    variables,
+    log_api,
+    accounts,
+    audit,
+)
 
 
 def create_app(services: Services) -> FastAPI:

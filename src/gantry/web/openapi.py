@@ -22,6 +22,7 @@ TAGS: list[dict[str, Any]] = [
         "name": "rollouts",
         "description": "How traffic moves to a new release, and what is said of it.",
     },
+    {"name": "cache", "description": "What the edge keeps of a product's answers."},
     {"name": "deploys", "description": "The way of a change to its environment, step by step."},
     {"name": "variables", "description": "Configuration values of environments."},
     {"name": "logs", "description": "What instances print."},

@@ -17,6 +17,7 @@ from gantry.features.accounts.service import AccountService
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.rollouts.service import RolloutService
+from gantry.features.routes.purging import PurgeService
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource, SystemIds
@@ -54,6 +55,7 @@ class Services:
     state: State
     deploys: DeployService
     rollouts: RolloutService
+    purging: PurgeService
     variables: VariableService
     accounts: AccountService
     sources: SourceStore

@@ -310,6 +310,21 @@ class PlanBody(Shape):
     blockers: tuple[ErrorBody, ...] = Field((), description="Why the deploy would be refused.")
 
 
+class PurgeRequest(Shape):
+    """What the edge should forget; nothing named means everything of the environment."""
+
+    paths: tuple[str, ...] = Field((), max_length=256, description="`/news/today`, or `/news/*`.")
+    tags: tuple[str, ...] = Field((), max_length=256, description="Of the header `Cache-Tag`.")
+
+
+class PurgeBody(Shape):
+    """What the edge has forgotten."""
+
+    project: str
+    environment: str
+    purged: int = Field(description="Answers.")
+
+
 class LogBody(Shape):
     """Part of an instance's or a task's log."""
 

@@ -108,6 +108,8 @@ class CacheProcess:
             if self._clock.monotonic_s() > deadline_s:
                 await self._runtime.signal(PROCESS, kill=True)
             await self._runtime.wait_for_exit(0.1)
+        # Nobody takes it for one that ended by itself.
+        await self._runtime.remove(PROCESS)
 
     async def _ask(self, method: str, path: str, words: object) -> dict[str, Any]:
         transport = httpx.AsyncHTTPTransport(uds=str(self.socket))

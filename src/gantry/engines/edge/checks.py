@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from gantry.engines.edge.protocol import ASSETS, Canary, EdgeConfig, Site
+from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, EdgeConfig, Site
 from gantry.kernel.errors import PermanentError
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
@@ -42,6 +42,8 @@ def _backends_of(site: Site) -> Iterable[str]:
         yield site.mirror
     if site.assets is not None:
         yield ASSETS
+    if site.cached:
+        yield CACHE
     yield from (pin.backend for pin in site.pins)
 
 

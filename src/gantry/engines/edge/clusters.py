@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gantry.engines.edge.protocol import Backend, Endpoint
+from gantry.engines.edge.protocol import CACHE, Backend, Endpoint
 
 Json = dict[str, Any]
 
@@ -47,8 +47,14 @@ def cluster(backend: Backend) -> Json:
                 "explicit_http_config": {"http_protocol_options": {}},
             }
         },
-        "metadata": {"filter_metadata": {"gantry": {"release": backend.name}}},
+        "metadata": _metadata(backend),
     }
+
+
+def _metadata(backend: Backend) -> Json:
+    """Who answers. The cache's answers say themselves whose they are."""
+    release = "" if backend.name == CACHE else backend.name
+    return {"filter_metadata": {"gantry": {"release": release}}}
 
 
 def fallback(name: str, clusters: tuple[str, ...]) -> Json:
@@ -91,7 +97,7 @@ def _endpoint(endpoint: Endpoint, backend: Backend) -> Json:
     )
     return {
         "endpoint": {"address": address},
-        "metadata": {"filter_metadata": {"gantry": {"release": backend.name}}},
+        "metadata": _metadata(backend),
     }
 
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
-from gantry.engines.edge.headers import note_filter
+from gantry.engines.edge.headers import REACHED, RELEASE_HEADER, header, note_filter
 
 Json = dict[str, Any]
 
@@ -24,6 +25,7 @@ _NOT_FROM_VISITORS = (
     "x-gantry-release",
     "x-gantry-mirror",
     "x-gantry-assets",
+    BACKEND_HEADER,
 )
 # text/event-stream is not among them: a compressor would hold events back.
 _COMPRESSED = (
@@ -57,13 +59,46 @@ def connection_manager(name: str, routes_file: str) -> Json:
             "upgrade_configs": [{"upgrade_type": "websocket"}],
             "early_header_mutation_extensions": [_without_forged_headers()],
             "http_filters": [
-                *map(_compressor, ("gzip", "brotli", "zstd")),
+                *map(_compressor, ("gzip", "brotli")),
                 note_filter(),
                 _router(),
             ],
             "local_reply_config": _own_pages(),
             "tracing": _tracing(),
             "access_log": [_access_log()],
+            **_limits(),
+        },
+    }
+
+
+def inner_manager(route: Json) -> Json:
+    """Of the listener that the cache asks: everything was done to the request before, and goes on being done outside."""
+    return {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": f"{_TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "inner",
+            "codec_type": "HTTP1",
+            "route_config": {
+                "name": "inner",
+                "virtual_hosts": [
+                    {
+                        "name": "inner",
+                        "domains": ["*"],
+                        "routes": [route],
+                        "response_headers_to_add": [header(RELEASE_HEADER, REACHED)],
+                    }
+                ],
+                "request_headers_to_remove": [BACKEND_HEADER],
+                "response_headers_to_remove": ["server", "x-envoy-upstream-service-time"],
+            },
+            "use_remote_address": False,
+            "skip_xff_append": True,
+            "generate_request_id": False,
+            "preserve_external_request_id": True,
+            "server_header_transformation": "PASS_THROUGH",
+            "local_reply_config": _own_pages(),
+            "http_filters": [_router()],
             **_limits(),
         },
     }
@@ -109,8 +144,8 @@ def _router() -> Json:
 
 
 def _compressor(kind: str) -> Json:
+    """Not zstd: Envoy's holds a page that is made bit by bit back until it is whole."""
     libraries: dict[str, tuple[str, Json]] = {
-        "zstd": ("zstd.compressor.v3.Zstd", {"compression_level": 3}),
         "brotli": ("brotli.compressor.v3.Brotli", {"quality": 4}),
         "gzip": ("gzip.compressor.v3.Gzip", {"compression_level": "COMPRESSION_LEVEL_4"}),
     }
@@ -206,7 +241,8 @@ def _access_log() -> Json:
                     "flags": "%RESPONSE_FLAGS%",
                     "duration_ms": "%DURATION%",
                     "bytes": "%BYTES_SENT%",
-                    "release": "%UPSTREAM_METADATA(gantry:release)%",
+                    "release": f"%RESP({RELEASE_HEADER})%",
+                    "cache": f"%RESP({RESULT_HEADER})%",
                     "upstream": "%UPSTREAM_HOST%",
                     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
                     "request_id": "%REQ(X-REQUEST-ID)%",

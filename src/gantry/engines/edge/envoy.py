@@ -46,6 +46,7 @@ class EnvoyEdge:
         self._place = render.Place(
             folder=str(settings.paths.edge),
             admin_socket=str(settings.paths.run / "envoy-admin.sock"),
+            inner_socket=str(settings.paths.edge_inner_socket),
             address=settings.bind,
             http_port=settings.http_port,
             https_port=settings.https_port,

@@ -25,7 +25,7 @@ _NOTE_TYPE = "type.googleapis.com/envoy.extensions.filters.http.header_to_metada
 _NOTES = "gantry.headers"
 _NOTED = "yes"
 # What the edge answers by itself was reached by no release.
-_REACHED = "%CEL(response.code_details == 'via_upstream' ? xds.upstream_host_metadata.filter_metadata['gantry']['release'] : '')%"
+REACHED = "%CEL(response.code_details == 'via_upstream' ? xds.upstream_host_metadata.filter_metadata['gantry']['release'] : '')%"
 
 
 def response_headers(site: Site, https_port: int) -> list[Json]:
@@ -34,7 +34,7 @@ def response_headers(site: Site, https_port: int) -> list[Json]:
     Raises:
         UserError: `route.too-many-headers`, `route.bad-pattern`.
     """
-    added = [header(RELEASE_HEADER, _REACHED)]
+    added = [header(RELEASE_HEADER, REACHED)]
     if site.noindex:
         added.append(header("x-robots-tag", "noindex"))
     if https_port == _HTTPS_PORT and not any(_is_local(host) for host in site.hosts):

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from gantry.engines.edge.connections import connection_manager
+from gantry.engines.edge.connections import connection_manager, inner_manager
 from gantry.engines.edge.protocol import Certificate
+from gantry.engines.edge.routes import inner_route
 
 Json = dict[str, Any]
 
@@ -15,6 +16,14 @@ def http_listener(address: str, port: int, routes_file: str) -> Json:
     """The port for ACME challenges and the way to https."""
     listener = _listener("http", address, port)
     listener["filter_chains"] = [{"filters": [connection_manager("http", routes_file)]}]
+    return listener
+
+
+def inner_listener(socket: str) -> Json:
+    """Where the cache asks for what it does not have."""
+    listener = _listener("inner", "", 0)
+    listener["address"] = {"pipe": {"path": socket, "mode": 0o600}}
+    listener["filter_chains"] = [{"filters": [inner_manager(inner_route())]}]
     return listener
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-# Name of the backend that is the asset store.
+# Names of the backends that are the asset store and the cache.
 ASSETS = "assets"
+CACHE = "cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ class Site:
         mirror: backend that gets copies of GET and HEAD requests; its answers are thrown away.
         pins: releases that answer for pages of their own; documents always get the present release.
         assets: files that need no instance; their backend is `ASSETS`.
+        cached: paths, in the form of redirects, whose answers `CACHE` may have.
     """
 
     hosts: tuple[str, ...]
@@ -137,6 +139,7 @@ class Site:
     mirror: str | None = None
     pins: tuple[Pin, ...] = ()
     assets: Assets | None = None
+    cached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

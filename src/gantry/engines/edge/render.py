@@ -9,10 +9,11 @@ from typing import Any
 
 from gantry.engines.edge.clusters import cluster, fallback
 from gantry.engines.edge.connections import NOWHERE
-from gantry.engines.edge.listeners import http_listener, https_listener
+from gantry.engines.edge.listeners import http_listener, https_listener, inner_listener
 from gantry.engines.edge.numbers import PATTERN, TIMES_MS
 from gantry.engines.edge.protocol import (
     ASSETS,
+    CACHE,
     Assets,
     Backend,
     Canary,
@@ -49,10 +50,12 @@ class Place:
     Attributes:
         folder: as Envoy sees it.
         admin_socket: unix socket of the admin interface; loopback is shared with untrusted instances.
+        inner_socket: unix socket on which the cache asks for what it does not have.
     """
 
     folder: str
     admin_socket: str
+    inner_socket: str
     address: str
     http_port: int
     https_port: int
@@ -86,8 +89,11 @@ def _dialect(place: Place) -> str:
         mirror="sample",
         pins=(Pin("sample", "sample", "sample"),),
         assets=Assets("sample", ("/l",)),
+        cached=("/m/:n*",),
     )
-    backends = tuple(Backend(name, (Endpoint(port=1),), "/health") for name in ("sample", ASSETS))
+    backends = tuple(
+        Backend(name, (Endpoint(port=1),), "/health") for name in ("sample", ASSETS, CACHE)
+    )
     certificate = Certificate("sample", sample.hosts, "", "")
     config = EdgeConfig((sample, Site(("b.example",), None)), backends, (certificate,))
     files = [
@@ -199,7 +205,10 @@ def clusters_file(config: EdgeConfig, version: str) -> Json:
 def listeners_file(certificates: tuple[Certificate, ...], place: Place) -> Json:
     """The public ports; https only once there is a certificate."""
     folder = place.folder
-    resources = [http_listener(place.address, place.http_port, f"{folder}/{RDS_HTTP}")]
+    resources = [
+        http_listener(place.address, place.http_port, f"{folder}/{RDS_HTTP}"),
+        inner_listener(place.inner_socket),
+    ]
     if certificates:
         routes = f"{folder}/{RDS_HTTPS}"
         resources.append(

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
+from gantry.engines.cache.protocol import BACKEND_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import header, notes, response_headers
 from gantry.engines.edge.patterns import Pattern, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
-from gantry.engines.edge.visitors import asset_destinations, destinations
+from gantry.engines.edge.visitors import asset_destinations, cached_destinations, destinations
 from gantry.kernel.errors import UserError
 
 Json = dict[str, Any]
@@ -132,13 +133,16 @@ def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
         streaming = {
             "max_stream_duration": {"max_stream_duration": _seconds(site.stream_timeout_s)}
         }
-    for condition, idle_s, retry, more in (
-        ([upgrade], _STREAM_IDLE_S, _RETRY_UNSENT, streaming),
-        ([stream], _STREAM_IDLE_S, _RETRY_SAFE, streaming),
-        ([_SAFE], site.request_timeout_s, _RETRY_SAFE, _mirror(site)),
-        ([], site.request_timeout_s, _RETRY_UNSENT, {}),
+    plain, cached = list(destinations(site)), list(cached_destinations(site))
+    for condition, idle_s, retry, more, where in (
+        ([upgrade], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
+        ([stream], _STREAM_IDLE_S, _RETRY_SAFE, streaming, plain),
+        ([_SAFE, *_cached(site)], site.request_timeout_s, _RETRY_SAFE, _mirror(site), cached),
+        ([_SAFE], site.request_timeout_s, _RETRY_SAFE, _mirror(site), plain),
+        ([], site.request_timeout_s, _RETRY_UNSENT, {}, plain),
     ):
-        for headers, query, destination in destinations(site):
+        fall_back = site.canary is not None or where is cached
+        for headers, query, destination, added in where:
             yield {
                 "match": {
                     **match,
@@ -150,11 +154,34 @@ def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
                     # A response may take as long as it moves; what is bounded is the silence.
                     "timeout": "0s",
                     "idle_timeout": _seconds(idle_s),
-                    "retry_policy": _retry_policy(retry, fall_back=site.canary is not None),
+                    "retry_policy": _retry_policy(retry, fall_back=fall_back),
                     **action,
                     **more,
                 },
+                **({"request_headers_to_add": added} if added else {}),
             }
+
+
+def _cached(site: Site) -> Iterator[Json]:
+    """The visitor's path is one whose answers may be kept; a rewrite comes later."""
+    if site.cached:
+        paths = "|".join(compile_pattern(source).regex for source in site.cached)
+        regex = rf"(?:{paths})(?:\?.*)?"
+        yield {"name": ":path", "string_match": {"safe_regex": {"regex": regex}}}
+
+
+def inner_route() -> Json:
+    """Of the listener that the cache asks: the request says where it is to go."""
+    return {
+        "match": {"prefix": "/"},
+        "route": {
+            "cluster_header": BACKEND_HEADER,
+            # The visitor's own route bounds the silence.
+            "timeout": "0s",
+            "idle_timeout": _seconds(_STREAM_IDLE_S),
+            "retry_policy": _retry_policy(_RETRY_SAFE, fall_back=True),
+        },
+    }
 
 
 def _assets(site: Site) -> Iterator[Json]:

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from gantry.engines.cache.protocol import BACKEND_HEADER
 from gantry.engines.edge.headers import header
-from gantry.engines.edge.protocol import ASSETS, Canary, Pin, Site
+from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, Pin, Site
 
 Json = dict[str, Any]
 
@@ -24,15 +25,41 @@ _DEPLOYMENT_HEADER = "x-deployment-id"
 _DEPLOYMENT_QUERY = "dpl"
 
 
-def destinations(site: Site) -> Iterator[tuple[list[Json], list[Json], Json]]:
-    """In the order in which they are tried: header matches, query matches, and the route's destination."""
+Destination = tuple[list[Json], list[Json], Json, list[Json]]
+"""Header matches, query matches, where to, and request headers to add."""
+
+
+def destinations(site: Site) -> Iterator[Destination]:
+    """In the order in which they are tried."""
     assert site.backend is not None, "a site without a backend has a page"
     for pin in site.pins:
-        yield from _pinned(pin)
+        for headers, query in _of_page(pin):
+            yield headers, query, {"cluster": pin.backend}, []
     if site.canary is not None:
         yield from _divided(site.canary, site.backend)
     else:
-        yield [], [], {"cluster": site.backend}
+        yield [], [], {"cluster": site.backend}, []
+
+
+def cached_destinations(site: Site) -> Iterator[Destination]:
+    """The same by way of the cache, which is told where it would have been; without paths that may be kept, none."""
+    if not site.cached:
+        return
+    for headers, query, destination, _ in destinations(site):
+        if "cluster" in destination:
+            cluster = destination["cluster"]
+            asked = [header(BACKEND_HEADER, cluster)]
+            yield headers, query, {"cluster": or_else(CACHE, cluster)}, asked
+            continue
+        entries = [
+            {
+                **entry,
+                "name": or_else(CACHE, entry["name"]),
+                "request_headers_to_add": [header(BACKEND_HEADER, entry["name"])],
+            }
+            for entry in destination["weighted_clusters"]["clusters"]
+        ]
+        yield headers, query, {"weighted_clusters": {"clusters": entries}}, []
 
 
 def asset_destinations(site: Site) -> Iterator[tuple[str, list[Json], list[Json], str]]:
@@ -42,7 +69,7 @@ def asset_destinations(site: Site) -> Iterator[tuple[str, list[Json], list[Json]
     """
     assert site.backend is not None and site.assets is not None, "asked for sites with assets only"
     for pin in site.pins:
-        for headers, query, _ in _pinned(pin):
+        for headers, query in _of_page(pin):
             whose = pin.assets or site.assets.whose
             yield whose, headers, query, or_else(ASSETS, pin.backend)
     if site.canary is not None:
@@ -61,6 +88,11 @@ def joined(site: Site) -> Iterator[str]:
         yield with_fallback(site.canary, site.backend)
     if site.assets is not None:
         yield from (cluster for _, _, _, cluster in asset_destinations(site))
+    for _, _, destination, _ in cached_destinations(site):
+        several = destination.get(
+            "weighted_clusters", {"clusters": [{"name": destination.get("cluster")}]}
+        )
+        yield from (entry["name"] for entry in several["clusters"])
 
 
 def with_fallback(canary: Canary, current: str) -> str:
@@ -85,25 +117,25 @@ def token(canary: Canary, bucket: int) -> str:
     return f"{bucket}.{signature}"
 
 
-def _pinned(pin: Pin) -> Iterator[tuple[list[Json], list[Json], Json]]:
+def _of_page(pin: Pin) -> Iterator[tuple[list[Json], list[Json]]]:
+    """Header and query matches of what a page of that build asks for."""
     not_a_document = [
         _header("sec-fetch-dest", {"exact": "document"}, invert=True),
         _header("sec-fetch-mode", {"exact": "navigate"}, invert=True),
     ]
-    destination = {"cluster": pin.backend}
-    yield [_header(_DEPLOYMENT_HEADER, {"exact": pin.deployment}), *not_a_document], [], destination
+    yield [_header(_DEPLOYMENT_HEADER, {"exact": pin.deployment}), *not_a_document], []
     without = {"name": _DEPLOYMENT_HEADER, "present_match": False}
     asked = {"name": _DEPLOYMENT_QUERY, "string_match": {"exact": pin.deployment}}
-    yield [without, *not_a_document], [asked], destination
+    yield [without, *not_a_document], [asked]
 
 
-def _divided(canary: Canary, current: str) -> Iterator[tuple[list[Json], list[Json], Json]]:
+def _divided(canary: Canary, current: str) -> Iterator[Destination]:
     tokens, share = _tokens(canary), _share(canary)
     candidate = with_fallback(canary, current)
     if share:
-        yield [_carries(tokens[:share])], [], {"cluster": candidate}
+        yield [_carries(tokens[:share])], [], {"cluster": candidate}, []
     if share < canary.buckets:
-        yield [_carries(tokens[share:])], [], {"cluster": current}
+        yield [_carries(tokens[share:])], [], {"cluster": current}, []
     entries = [
         {
             "name": candidate if bucket < share else current,
@@ -112,7 +144,7 @@ def _divided(canary: Canary, current: str) -> Iterator[tuple[list[Json], list[Js
         }
         for bucket, value in enumerate(tokens)
     ]
-    yield [], [], {"weighted_clusters": {"clusters": entries}}
+    yield [], [], {"weighted_clusters": {"clusters": entries}}, []
 
 
 def _tokens(canary: Canary) -> list[str]:

@@ -8,6 +8,7 @@ from gantry.config.manifest import Manifest
 from gantry.engines.assets.protocol import HEALTH_PATH, of_build, of_scope
 from gantry.engines.edge.protocol import (
     ASSETS,
+    CACHE,
     Assets,
     Backend,
     Canary,
@@ -54,7 +55,7 @@ class Routes:
         rollouts: environment -> the rollout that moves its traffic now.
         deployments: build -> what its pages call themselves.
         assets: what is served without an instance.
-        assets_socket: where the asset store listens.
+        assets_socket, cache_socket: where the asset store and the cache listen.
     """
 
     naming: Naming
@@ -65,6 +66,7 @@ class Routes:
     deployments: Mapping[str, str] = field(default_factory=dict)
     assets: ServedAssets = field(default_factory=ServedAssets)
     assets_socket: str = ""
+    cache_socket: str = ""
 
 
 def hosts(routes: Routes) -> tuple[str, ...]:
@@ -90,7 +92,12 @@ def render(
     """The whole wanted configuration of the edge."""
     return EdgeConfig(
         sites=(_console(routes), *_environment_sites(routes), *_release_sites(routes)),
-        backends=(_console_backend(routes), *_asset_backend(routes), *_backends(routes)),
+        backends=(
+            _console_backend(routes),
+            *_asset_backend(routes),
+            *_cache_backend(routes),
+            *_backends(routes),
+        ),
         certificates=tuple(certificates),
         acme_challenges=acme_challenges,
     )
@@ -124,6 +131,11 @@ def _asset_backend(routes: Routes) -> Iterable[Backend]:
             health_path=HEALTH_PATH,
             health_host=ASSETS,
         )
+
+
+def _cache_backend(routes: Routes) -> Iterable[Backend]:
+    if any(item.manifest.routes.cache for item in routes.routed):
+        yield Backend(name=CACHE, endpoints=(Endpoint(socket=routes.cache_socket),))
 
 
 def _environment_sites(routes: Routes) -> Iterable[Site]:
@@ -255,6 +267,7 @@ def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:
         release=item.release.id,
         redirects=tuple(Redirect(r.source, r.destination, r.status) for r in routes.redirects),
         rewrites=tuple(Rewrite(r.source, r.destination) for r in routes.rewrites),
+        cached=routes.cache,
         headers=tuple(HeaderRule(r.source, tuple(r.headers.items())) for r in routes.headers),
         title=item.environment.project,
         noindex=noindex,
