@@ -64,7 +64,7 @@ def write_pages(folder: Path, name: str) -> Path:
     (folder / "package-lock.json").write_text(json.dumps(lock))
     (folder / "gantry.toml").write_text(
         '[project]\nname = "pages"\n[build]\nframework = "static"\ninstall = "node -e 0"\ncommand = "node -e 0"\n'
-        '[deploy]\nkeep_warm = "0s"\nskew_protection = "0s"\n[processes.web]\ndrain = { requests = "1s", terminate = "1s" }\n'
+        '[deploy]\nkeep_warm = "0s"\nskew_protection = "0s"\n[processes.web]\ndrain = { requests = "1s", streams = "1s", terminate = "1s" }\n'
     )
     return folder
 
