@@ -438,7 +438,7 @@ async def test_the_edge_s_own_page_claims_no_release(edge: Lab, path: str) -> No
     assert "<h1>Back in a moment</h1>" in page.text
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert error.json()["error"]["code"] == "edge.unavailable"
-    assert "x-gantry-release" not in page.headers
+    assert page.headers["x-gantry-release"] == "edge"
     assert page.headers["cache-control"] == "no-store"
 
 

@@ -4,14 +4,18 @@ from typing import Any
 
 from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
-from gantry.engines.edge.headers import REACHED, RELEASE_HEADER, header, note_filter
+from gantry.engines.edge.headers import (
+    ANSWERED_BY_EDGE,
+    REACHED,
+    RELEASE_HEADER,
+    header,
+    note_filter,
+)
 
 Json = dict[str, Any]
 
 _TYPE = "type.googleapis.com/"
 _FILTERS = "envoy.extensions.filters.http"
-# The tracer must name a place for its spans; none is ever sampled, so none is ever sent.
-NOWHERE = "nowhere"
 # What visitors say about where they come from, or what only the edge may say, is not passed on.
 _NOT_FROM_VISITORS = (
     "x-forwarded-for",
@@ -59,12 +63,11 @@ def connection_manager(name: str, routes_file: str) -> Json:
             "upgrade_configs": [{"upgrade_type": "websocket"}],
             "early_header_mutation_extensions": [_without_forged_headers()],
             "http_filters": [
-                *map(_compressor, ("gzip", "brotli")),
+                _compressor_of_choice(),
                 note_filter(),
                 _router(),
             ],
             "local_reply_config": _own_pages(),
-            "tracing": _tracing(),
             "access_log": [_access_log()],
             **_limits(),
         },
@@ -143,8 +146,52 @@ def _router() -> Json:
     }
 
 
+def _compressor_of_choice() -> Json:
+    """One compressor for each request, or none: in a row, all of them would look at all requests and answers.
+
+    Not zstd: Envoy's holds a page that is made bit by bit back until it is whole (decision 0023).
+    """
+    accepted = {
+        "name": "accept-encoding",
+        "typed_config": {
+            "@type": f"{_TYPE}envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+            "header_name": "accept-encoding",
+        },
+    }
+    matchers = [
+        {
+            "predicate": {
+                "single_predicate": {
+                    "input": accepted,
+                    "value_match": {"contains": word, "ignore_case": True},
+                }
+            },
+            "on_match": {
+                "action": {
+                    "name": kind,
+                    "typed_config": {
+                        "@type": f"{_TYPE}{_FILTERS}.composite.v3.ExecuteFilterAction",
+                        "typed_config": _compressor(kind),
+                    },
+                }
+            },
+        }
+        for word, kind in (("br", "brotli"), ("gzip", "gzip"))
+    ]
+    return {
+        "name": "compressor",
+        "typed_config": {
+            "@type": f"{_TYPE}envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+            "extension_config": {
+                "name": "envoy.filters.http.composite",
+                "typed_config": {"@type": f"{_TYPE}{_FILTERS}.composite.v3.Composite"},
+            },
+            "xds_matcher": {"matcher_list": {"matchers": matchers}},
+        },
+    }
+
+
 def _compressor(kind: str) -> Json:
-    """Not zstd: Envoy's holds a page that is made bit by bit back until it is whole."""
     libraries: dict[str, tuple[str, Json]] = {
         "brotli": ("brotli.compressor.v3.Brotli", {"quality": 4}),
         "gzip": ("gzip.compressor.v3.Gzip", {"compression_level": "COMPRESSION_LEVEL_4"}),
@@ -164,8 +211,6 @@ def _compressor(kind: str) -> Json:
                 # A page keeps its ETag, or browsers would load again what has not changed.
                 "weaken_etag_on_compress": True,
             },
-            # Of those that a browser takes: the last that says so, if any.
-            "choose_first": kind != "gzip",
             "compressor_library": {
                 "name": kind,
                 "typed_config": {
@@ -185,8 +230,19 @@ def _own_pages() -> Json:
             _mapper(_NOBODY_ANSWERED, "", pages.unavailable()),
             _mapper(_TOO_SILENT, "application/json", pages.too_slow_json()),
             _mapper(_TOO_SILENT, "", pages.too_slow()),
+            {"filter": _any_error(), "headers_to_add": [_by_edge()]},
         ]
     }
+
+
+def _any_error() -> Json:
+    least = {"default_value": 400, "runtime_key": "edge.least_error"}
+    return {"status_code_filter": {"comparison": {"op": "GE", "value": least}}}
+
+
+def _by_edge() -> Json:
+    """An instance was chosen and did not answer: nobody should take the answer for its own."""
+    return header(RELEASE_HEADER, ANSWERED_BY_EDGE)
 
 
 def _mapper(flags: tuple[str, ...], accept: str, body: str) -> Json:
@@ -204,24 +260,8 @@ def _mapper(flags: tuple[str, ...], accept: str, body: str) -> Json:
         "headers_to_add": [
             {"header": {"key": "cache-control", "value": "no-store"}},
             {"header": {"key": "retry-after", "value": "3"}},
+            _by_edge(),
         ],
-    }
-
-
-def _tracing() -> Json:
-    """No spans are exported; this makes the edge begin a W3C trace where the visitor brings none."""
-    return {
-        "random_sampling": {"value": 0},
-        "provider": {
-            "name": "envoy.tracers.opentelemetry",
-            "typed_config": {
-                "@type": f"{_TYPE}envoy.config.trace.v3.OpenTelemetryConfig",
-                "service_name": "edge",
-                "http_service": {
-                    "http_uri": {"uri": "http://nowhere/", "cluster": NOWHERE, "timeout": "1s"}
-                },
-            },
-        },
     }
 
 
@@ -246,7 +286,7 @@ def _access_log() -> Json:
                     "upstream": "%UPSTREAM_HOST%",
                     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
                     "request_id": "%REQ(X-REQUEST-ID)%",
-                    "trace_id": "%TRACE_ID%",
+                    "trace": "%REQ(TRACEPARENT)%",
                 }
             },
         },

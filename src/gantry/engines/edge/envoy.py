@@ -12,7 +12,6 @@ from gantry.config.settings import Settings
 from gantry.engines.edge import numbers, render
 from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.checks import check
-from gantry.engines.edge.connections import NOWHERE
 from gantry.engines.edge.files import ConfigFolder
 from gantry.engines.edge.generations import Handing, Program
 from gantry.engines.edge.handover import Handover
@@ -131,11 +130,7 @@ class EnvoyEdge:
             running=True,
             applied=versions.pop() if len(versions) == 1 else "",
             rejected=self._rejected,
-            backends={
-                name: one
-                for name, one in backends.items()
-                if name != NOWHERE and members(name) == (name,)
-            },
+            backends={name: one for name, one in backends.items() if members(name) == (name,)},
         )
 
     async def numbers(self) -> Mapping[str, BackendNumbers]:

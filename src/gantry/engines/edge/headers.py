@@ -24,8 +24,9 @@ NOTE_FILTER = "envoy.filters.http.header_to_metadata"
 _NOTE_TYPE = "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config"
 _NOTES = "gantry.headers"
 _NOTED = "yes"
-# What the edge answers by itself was reached by no release.
-REACHED = "%CEL(response.code_details == 'via_upstream' ? xds.upstream_host_metadata.filter_metadata['gantry']['release'] : '')%"
+REACHED = "%UPSTREAM_METADATA(gantry:release)%"
+# Where an instance was chosen, and the edge answers in its place.
+ANSWERED_BY_EDGE = "edge"
 
 
 def response_headers(site: Site, https_port: int) -> list[Json]:

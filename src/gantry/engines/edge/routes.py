@@ -115,17 +115,22 @@ def _redirect(redirect: Redirect) -> Iterator[Json]:
             if colon:
                 action["port_redirect"] = int(port)
             target = slash + path or "/"
-    for match, rewrite in _led_to(pattern, target):
+    for asked, rewrite in _led_to(pattern, target):
+        match = {"safe_regex": {"regex": pattern.regex}, **({"headers": asked} if asked else {})}
         yield {"match": match, "redirect": {**action, "regex_rewrite": rewrite}}
 
 
 def _pass_on(site: Site, rewrite: Rewrite | None) -> Iterator[Json]:
-    for match, action in _rewritten(rewrite) if rewrite is not None else [({"prefix": "/"}, {})]:
-        yield from _by_kind(site, match, action)
+    for path, action in _rewritten(rewrite) if rewrite is not None else [([], {})]:
+        yield from _by_kind(site, path, action)
 
 
-def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
-    """WebSockets, event streams, requests that may be repeated, and all others."""
+def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
+    """WebSockets, event streams, requests that may be repeated, and all others.
+
+    Envoy tries one after the other for each request: what rules most requests out quickest comes first in each, and
+    the regular expression of `path` last.
+    """
     upgrade = _header_match("upgrade", "websocket")
     stream = _header_match("accept", "text/event-stream", contains=True)
     streaming = {}
@@ -134,19 +139,20 @@ def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
             "max_stream_duration": {"max_stream_duration": _seconds(site.stream_timeout_s)}
         }
     plain, cached = list(destinations(site)), list(cached_destinations(site))
-    for condition, idle_s, retry, more, where in (
-        ([upgrade], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
-        ([stream], _STREAM_IDLE_S, _RETRY_SAFE, streaming, plain),
-        ([_SAFE, *_cached(site)], site.request_timeout_s, _RETRY_SAFE, _mirror(site), cached),
-        ([_SAFE], site.request_timeout_s, _RETRY_SAFE, _mirror(site), plain),
-        ([], site.request_timeout_s, _RETRY_UNSENT, {}, plain),
+    once, again = site.request_timeout_s, _RETRY_SAFE
+    for before, after, idle_s, retry, more, where in (
+        ([upgrade], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
+        ([stream], [], _STREAM_IDLE_S, again, streaming, plain),
+        ([], [_SAFE, *_cached(site)], once, again, _mirror(site), cached),
+        ([], [_SAFE], once, again, _mirror(site), plain),
+        ([], [], once, _RETRY_UNSENT, {}, plain),
     ):
         fall_back = site.canary is not None or where is cached
         for headers, query, destination, added in where:
             yield {
                 "match": {
-                    **match,
-                    "headers": [*match.get("headers", ()), *condition, *headers],
+                    "prefix": "/",
+                    "headers": [*before, *headers, *after, *path],
                     **({"query_parameters": query} if query else {}),
                 },
                 "route": {
@@ -165,9 +171,7 @@ def _by_kind(site: Site, match: Json, action: Json) -> Iterator[Json]:
 def _cached(site: Site) -> Iterator[Json]:
     """The visitor's path is one whose answers may be kept; a rewrite comes later."""
     if site.cached:
-        paths = "|".join(compile_pattern(source).regex for source in site.cached)
-        regex = rf"(?:{paths})(?:\?.*)?"
-        yield {"name": ":path", "string_match": {"safe_regex": {"regex": regex}}}
+        yield _path_match("|".join(compile_pattern(source).regex for source in site.cached))
 
 
 def inner_route() -> Json:
@@ -220,27 +224,27 @@ def _mirror(site: Site) -> Json:
     return {"request_mirror_policies": [copy]}
 
 
-def _rewritten(rewrite: Rewrite) -> Iterator[tuple[Json, Json]]:
-    """Matches and actions of a rewrite."""
+def _rewritten(rewrite: Rewrite) -> Iterator[tuple[list[Json], Json]]:
+    """Header matches and actions of a rewrite."""
     if not rewrite.destination.startswith("/"):
         raise UserError(
             "route.bad-rewrite",
             f"a rewrite stays inside the product, but {rewrite.source} leads to {rewrite.destination}",
             hint="write a path that begins with /, or a redirect",
         )
-    for match, rewritten in _led_to(compile_pattern(rewrite.source), rewrite.destination):
-        yield match, {"regex_rewrite": rewritten}
+    pattern = compile_pattern(rewrite.source)
+    for asked, rewritten in _led_to(pattern, rewrite.destination):
+        yield [*asked, _path_match(pattern.regex)], {"regex_rewrite": rewritten}
 
 
-def _led_to(pattern: Pattern, destination: str) -> Iterator[tuple[Json, Json]]:
-    """Matches, and how the path changes. Envoy puts the visitor's query behind a destination that may have its own:
+def _led_to(pattern: Pattern, destination: str) -> Iterator[tuple[list[Json], Json]]:
+    """Further header matches, and how the path changes. Envoy puts the visitor's query behind a destination that may have its own:
     an `&` then keeps them apart.
     """
-    match: Json = {"safe_regex": {"regex": pattern.regex}}
     if "?" in destination:
         asked = [_header_match(":path", "?", contains=True)]
-        yield {**match, "headers": asked}, _regex_rewrite(pattern, f"{destination}&")
-    yield match, _regex_rewrite(pattern, destination)
+        yield asked, _regex_rewrite(pattern, f"{destination}&")
+    yield [], _regex_rewrite(pattern, destination)
 
 
 def _retry_policy(retry_on: str, *, fall_back: bool) -> Json:
@@ -277,6 +281,14 @@ def _retry_policy(retry_on: str, *, fall_back: bool) -> Json:
 def _header_match(name: str, value: str, *, contains: bool = False) -> Json:
     how: Json = {"contains": value} if contains else {"exact": value}
     return {"name": name, "string_match": {**how, "ignore_case": True}}
+
+
+def _path_match(regex: str) -> Json:
+    """The path, whatever the query."""
+    return {
+        "name": ":path",
+        "string_match": {"safe_regex": {"regex": rf"(?:{regex})(?:\?.*)?"}},
+    }
 
 
 def _regex_rewrite(pattern: Pattern, destination: str) -> Json:
