@@ -1,8 +1,9 @@
 """The edge in numbers: `python -m benchmarks.edge [--rounds N] [--seconds S]`.
 
 The same answer of 2 KB behind plain Envoy, behind Gantry's edge with everything switched on (TLS, access log, numbers of
-each release read every second, retries, routes of several sites, request ids), and behind Traefik and Caddy doing the
-same. Each round asks all of them in another order with the same load; ratios are taken within a round. The proxies, the
+each release read every second, retries, compression, request ids, traces), and behind Traefik and Caddy doing the same.
+Two further rows show what a site's own rules cost (redirects, rewrites, headers, pages of older releases), and a canary,
+which the others do not have. Each round asks all of them in another order with the same load; ratios are taken within a round. The proxies, the
 product and the load share the machine's cores, so CPU time per request is shown as well: what a proxy costs by itself.
 
 Needs `wrk` (apt-get install wrk). Exits with 1 when an aim is missed.
@@ -49,6 +50,17 @@ from gantry.engines.runtime.protocol import ProcessState
 _SHARE = 0.85
 _BASE, _OURS = "plain Envoy", "Gantry"
 _CANARY = Canary("ro-1", "r-2", 50, b"0123456789abcdef", buckets=2)
+_SITE = Site((HOST,), "r-1", release="r-1")
+_RULED = replace(
+    _SITE,
+    redirects=(Redirect("/old/:slug*", "/new/:slug*"), Redirect("/blog", "/news", 307)),
+    rewrites=(Rewrite("/docs/:page", "/pages/:page"),),
+    headers=(
+        HeaderRule("/(.*)", (("x-frame-options", "DENY"), ("referrer-policy", "same-origin"))),
+        HeaderRule("/embed/:name", (("x-frame-options", "ALLOWALL"),)),
+    ),
+    pins=(Pin("0123456789ab", "r-1"), Pin("ba9876543210", "r-2")),
+)
 _ASKED = {"Host": HOST, "Cookie": f"{COOKIE}={token(_CANARY, 1)}"}
 
 
@@ -79,14 +91,18 @@ async def _all(folder: Path, rounds: int, seconds: int) -> list[Run]:
         certificate.chain.write_text(issued.chain_pem)
         certificate.key.write_text(issued.key_pem)
         two = await stack.enter_async_context(lab())
+        three = await stack.enter_async_context(lab())
         contestants = (
             *stack.enter_context(plain_envoy(folder, product, certificate)),
-            await _gantry(one, product, _OURS, canary=None),
-            await _gantry(two, product, "Gantry in a canary", canary=_CANARY),
+            await _gantry(one, product, _OURS, _SITE),
+            await _gantry(two, product, "Gantry, rules and pins", _RULED),
+            await _gantry(
+                three, product, "Gantry, in a canary too", replace(_RULED, canary=_CANARY)
+            ),
             stack.enter_context(traefik(found["traefik"], folder, product, certificate)),
             stack.enter_context(caddy(found["caddy"], folder, product, certificate)),
         )
-        watching = asyncio.gather(_watch(one), _watch(two))
+        watching = asyncio.gather(_watch(one), _watch(two), _watch(three))
         try:
             return await _rounds(contestants, rounds, seconds)
         finally:
@@ -110,22 +126,9 @@ async def _rounds(contestants: tuple[Contestant, ...], rounds: int, seconds: int
     ]
 
 
-async def _gantry(lab: Lab, product: int, name: str, canary: Canary | None) -> Contestant:
-    """The edge as Gantry renders it, with several sites, rules and older releases."""
+async def _gantry(lab: Lab, product: int, name: str, site: Site) -> Contestant:
+    """The edge as Gantry renders it for `site` and five others."""
     await lab.edge.start()
-    site = Site(
-        (HOST,),
-        "r-1",
-        release="r-1",
-        redirects=(Redirect("/old/:slug*", "/new/:slug*"), Redirect("/blog", "/news", 307)),
-        rewrites=(Rewrite("/docs/:page", "/pages/:page"),),
-        headers=(
-            HeaderRule("/(.*)", (("x-frame-options", "DENY"), ("referrer-policy", "same-origin"))),
-            HeaderRule("/embed/:name", (("x-frame-options", "ALLOWALL"),)),
-        ),
-        pins=(Pin("0123456789ab", "r-1"), Pin("ba9876543210", "r-2")),
-        canary=canary,
-    )
     others = tuple(
         replace(site, hosts=(f"{number}.localhost",), canary=None) for number in range(5)
     )
