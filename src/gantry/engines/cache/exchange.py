@@ -82,11 +82,11 @@ class Visitor(Protocol):
 
     Attributes:
         began: the status has been sent; nothing else can be said any more.
-        needed: whether the answer is of use when the visitor has gone.
+        alone: nobody else has use for the answer; when the visitor goes, it may end.
     """
 
     began: bool
-    needed: bool
+    alone: bool
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Send the status and the headers."""
@@ -215,7 +215,7 @@ class Exchange:
     async def _pass_on(self, request: Request, visitor: Visitor, how: str) -> None:
         """As if there were no cache."""
         self.counts[how] += 1
-        visitor.needed = True
+        visitor.alone = True
         headers = policy.to_upstream(request.headers, keeping=False)
         async with self._upstream(request, headers) as answer:
             await self._stream(answer, visitor, how)
@@ -242,7 +242,7 @@ class Exchange:
                     self._note_not_kept(place)
                     # Nobody waits for what is not kept; it may never end.
                     self._land(place, landed)
-                    visitor.needed = True
+                    visitor.alone = True
                     await self._stream(answer, visitor, "misses")
                 else:
                     await self._keep(request, answer, life, purges, visitor)

@@ -59,7 +59,7 @@ class _Visitor:
     def __init__(self, send: _Send) -> None:
         self._send = send
         self.began = False
-        self.needed = False
+        self.alone = False
 
     async def begin(self, status: int, headers: Headers) -> None:
         self.began = True
@@ -146,7 +146,7 @@ class App:
         try:
             await asyncio.wait((serving, leaving), return_when=asyncio.FIRST_COMPLETED)
             # An answer that others can use is read to its end; one that only this visitor wanted is not.
-            if not serving.done() and visitor.needed:
+            if not serving.done() and visitor.alone:
                 serving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
