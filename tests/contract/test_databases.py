@@ -22,6 +22,7 @@ from gantry.engines.runtime.procfs import Machine
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.ids import SystemIds
+from tests.support.runtime import gone, until
 
 SHOP = DatabaseGrant("shop_production", "shop_production", "pass'word \"1%")
 BLOG = DatabaseGrant("blog_production", "blog_production", "another")
@@ -173,6 +174,7 @@ async def test_it_comes_back_after_its_shim_was_killed(
     shim = ProcessFolder(Paths(tmp_path).processes / "postgres-data").shim()
     assert shim is not None
     os.kill(shim.pid, signal.SIGKILL)
+    await until(lambda: gone(shim.pid))
     await postgres.start()
     with psycopg.connect(url) as session:
         assert session.execute("SELECT 1").fetchone() == (1,)

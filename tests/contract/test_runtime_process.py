@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -354,6 +355,31 @@ async def test_what_dies_with_its_shim_is_lost_and_can_be_started_again(
     assert status.pid is not None
     await until(lambda: gone(status.pid or 0))
     assert (await runtime.start(boxed("web", "sleep 600"))).state is ProcessState.RUNNING
+
+
+async def test_what_dies_with_its_shim_is_gone_when_it_is_started_again(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "find", lambda _: limits.Groups())
+    runtime = ProcessRuntime(paths, SystemClock())
+    # Much memory takes the kernel a while, and the lock is let go of only after it.
+    (paths.home / "data").mkdir(mode=0o777)
+    (paths.home / "data").chmod(0o777)
+    hog = "x = bytearray(600_000_000); print('up', flush=True); import time; time.sleep(600)"
+    script = f"exec 9>/data/lock; flock -n 9 || echo busy; exec {_system_python()} -c {shlex.quote(hog)}"
+    data = Sandbox((Mount(paths.home / "data", "/data", MountMode.READ_WRITE),))
+    spec = boxed("web", script, sandbox=data)
+    await runtime.start(spec)
+    for count in range(1, 4):
+        assert await logged(runtime, "web", "up\n" * count) == "up\n" * count
+        shim = ProcessFolder(paths.processes / "web").shim()
+        assert shim is not None
+        os.kill(shim.pid, signal.SIGKILL)
+        while shim.alive():
+            await asyncio.sleep(0)
+        assert (await runtime.start(spec)).state is ProcessState.RUNNING
+    await runtime.remove("web")
+    await runtime.aclose()
 
 
 async def test_a_trusted_process_whose_shim_was_killed_still_runs(

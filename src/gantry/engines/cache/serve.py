@@ -35,6 +35,8 @@ _IDLE_S = 20.0  # below the edge's own patience with idle connections
 _KEEP_ALIVE_S = 90
 _CONNECT_S = 2.0
 _LARGEST_WORDS = 1_000_000
+_HELD_BYTES = 65_536
+_HELD_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +56,57 @@ class Config:
 
 
 class _Visitor:
-    """A visitor at the other end of an ASGI connection."""
+    """A visitor at the other end of an ASGI connection.
+
+    A short answer is said in one piece. As long as nothing has been said, the edge can still ask an instance when this
+    process is killed, and an answer that the product cut can still be replaced by an older one.
+    """
 
     def __init__(self, send: _Send) -> None:
         self._send = send
+        self._start: _Message = {}
+        self._held: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._late: asyncio.Future[None] | None = None
+        self._speaking = asyncio.Lock()
+        self._ended = False
         self.began = False
         self.alone = False
 
     async def begin(self, status: int, headers: Headers) -> None:
-        self.began = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self.leave()
+        self._start = {"type": "http.response.start", "status": status, "headers": headers}
+        self._held = []
+        # A page that is streamed must not wait for its end.
+        self._timer = asyncio.get_running_loop().call_later(_HELD_S, self._begin_late)
 
     async def send(self, part: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        self._held.append(part)
+        if self.began or sum(map(len, self._held)) > _HELD_BYTES:
+            await self._say()
 
     async def end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b""})
+        await self._say(last=True)
+
+    def leave(self) -> None:
+        """What is held is not said any more."""
+        for waiting in (self._timer, self._late):
+            if waiting is not None:
+                waiting.cancel()
+
+    def _begin_late(self) -> None:
+        self._late = asyncio.ensure_future(self._say())
+
+    async def _say(self, *, last: bool = False) -> None:
+        async with self._speaking:
+            if self._ended:
+                return
+            if not self.began:
+                self.began = True
+                await self._send(self._start)
+            self._ended = last
+            body, self._held = b"".join(self._held), []
+            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
 
 
 class _Inner:
@@ -157,6 +194,7 @@ class App:
         finally:
             serving.cancel()
             leaving.cancel()
+            visitor.leave()
 
     async def _control(self, scope: _Message, receive: _Receive, visitor: _Visitor) -> None:
         if (scope["method"], scope["path"]) == ("GET", STATUS_PATH):

@@ -139,16 +139,25 @@ class ProcessFolder:
 
         It counts only while it descends from the living shim: its number may have been given away.
         """
-        # bubblewrap writes its line in pieces.
-        line, whole, _ = self._read("sandbox").partition("\n")
-        shim = self.shim()
-        if not whole or shim is None:
-            return None
-        pid = int(json.loads(line)["child-pid"])
-        if not shim.alive() or not procfs.descends(pid, shim.pid):
+        pid, shim = self._namespace_init_pid(), self.shim()
+        if pid is None or shim is None or not shim.alive() or not procfs.descends(pid, shim.pid):
             return None
         seen = procfs.read(pid)
         return seen.identity if seen is not None else None
+
+    def orphaned_init(self) -> Identity | None:
+        """The first process of the sandbox after its shim was killed: the kernel ends it with all below it, in a moment.
+
+        Without the shim nothing proves that its number was not given away: it may be waited for, never killed.
+        """
+        pid = self._namespace_init_pid()
+        seen = procfs.read(pid) if pid is not None and procfs.inner_pid(pid) == 1 else None
+        return seen.identity if seen is not None else None
+
+    def _namespace_init_pid(self) -> int | None:
+        # bubblewrap writes its line in pieces.
+        line, whole, _ = self._read("sandbox").partition("\n")
+        return int(json.loads(line)["child-pid"]) if whole else None
 
     def sandboxed_program(self) -> Identity | None:
         """The program inside the sandbox, as the host sees it."""

@@ -14,7 +14,7 @@ from gantry.engines.runtime import launch, limits, sandbox
 from gantry.engines.runtime.folder import ProcessFolder, Record
 from gantry.engines.runtime.logs import Log
 from gantry.engines.runtime.look import Look, send
-from gantry.engines.runtime.procfs import Machine
+from gantry.engines.runtime.procfs import Identity, Machine
 from gantry.engines.runtime.protocol import (
     LogChunk,
     ProcessSpec,
@@ -142,6 +142,7 @@ class ProcessRuntime:
     def _start_anew(
         self, spec: ProcessSpec, folder: ProcessFolder, before: Record | None
     ) -> ProcessStatus:
+        _await_end(folder.orphaned_init())
         self._see.clear_away(folder, before)
         groups = self._groups.of(spec.id)
         record = Record(
@@ -177,16 +178,8 @@ class ProcessRuntime:
             time.sleep(0.001)
         refusal = folder.refusal()
         if refusal:
-            self._await_end(folder)
+            _await_end(folder.shim())
             raise _refused(refusal, spec)
-
-    def _await_end(self, folder: ProcessFolder) -> None:
-        deadline = time.monotonic() + _END_DEADLINE_S
-        while time.monotonic() < deadline:
-            shim = folder.shim()
-            if shim is None or not shim.alive():
-                return
-            time.sleep(0.002)
 
     def _statuses(self) -> dict[str, ProcessStatus]:
         found = {}
@@ -215,7 +208,7 @@ class ProcessRuntime:
             record = folder.record() if exists else None
             if record is not None:
                 self._see.kill(folder, record)
-                self._await_end(folder)
+                _await_end(folder.shim())
                 self._see.clear_away(folder, record)
             if exists:
                 folder.delete()
@@ -225,6 +218,12 @@ class ProcessRuntime:
         record = folder.record()
         ended = record is None or self._see.running(folder, record) is None
         return Log(folder.log).read(offset, limit_bytes, ended=ended)
+
+
+def _await_end(identity: Identity | None) -> None:
+    deadline = time.monotonic() + _END_DEADLINE_S
+    while identity is not None and identity.alive() and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def _refused(refusal: str, spec: ProcessSpec) -> UserError:
