@@ -94,6 +94,9 @@ def test_a_candidate_with_five_percent_errors_is_taken_back(
     assert served <= 0.08 * tally["requests"], tally
     assert tally["failures"] <= served
     assert ended["stages"][1]["state"] == "waiting", "it never got more than its first share"
+    kept = ended["evidence"]["requests"]
+    assert {(one["path"], one["status"]) for one in kept} == {("/shop", 500)}
+    assert all(one["request_id"] for one in kept)
     errors = next(one for one in ended["verdict"]["reasons"] if one["check"] == "errors")
     assert errors["outcome"] == "fail"
 

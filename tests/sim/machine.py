@@ -24,7 +24,14 @@ from gantry.engines.builders.protocol import (
 from gantry.engines.caches.protocol import CacheGrant, CacheServers
 from gantry.engines.certificates.protocol import Authority, Issued, PublishChallenges
 from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
-from gantry.engines.edge.protocol import BackendNumbers, BackendStatus, Edge, EdgeConfig, EdgeStatus
+from gantry.engines.edge.protocol import (
+    BackendNumbers,
+    BackendStatus,
+    Edge,
+    EdgeConfig,
+    EdgeStatus,
+    FailedRequest,
+)
 from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.engines.runtime.protocol import (
     LogChunk,
@@ -91,6 +98,7 @@ class Machine:
     outcomes: dict[str, BuildOutcome] = field(default_factory=dict)
     by_key: dict[str, str] = field(default_factory=dict)
     assets: FakeAssets = field(default_factory=FakeAssets)
+    failed: list[tuple[str, FailedRequest]] = field(default_factory=list)
     edge_config: EdgeConfig = field(default_factory=EdgeConfig)
     edge_runs: bool = False
     databases: dict[str, str] = field(default_factory=dict)
@@ -290,6 +298,9 @@ class SimEdge:
         self.machine.edge_config = config
         self.machine.maybe_lose("apply")
         return self.digest(config)
+
+    async def failures(self, backend: str, *, most: int) -> tuple[FailedRequest, ...]:
+        return tuple(one for name, one in self.machine.failed if name == backend)[-most:]
 
     async def numbers(self) -> Mapping[str, BackendNumbers]:
         names = (backend.name for backend in self.machine.edge_config.backends)

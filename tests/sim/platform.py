@@ -24,6 +24,7 @@ from gantry.kernel.tasks import TaskSet
 from gantry.reactor.assets import AssetKeeping
 from gantry.reactor.deploy_acts import DeployActs
 from gantry.reactor.edge_acts import EdgeActs
+from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.health import HealthCheck
 from gantry.reactor.instance_acts import InstanceActs
 from gantry.reactor.loops import health_targets
@@ -163,7 +164,13 @@ class Platform:
             ),
         )
         self.rollouts = Rollouts(
-            state, self.edge, Outside(prober, NAMING), self.memory, clock, lambda: None
+            state,
+            self.edge,
+            Outside(prober, NAMING),
+            self.memory,
+            EvidenceKeeper(state, self.edge, self.runtime, launcher),
+            clock,
+            lambda: None,
         )
         self.health = HealthCheck(prober, self.memory, clock)
         self.deploys = DeployService(state, self.sources, projects, clock, self.ids)

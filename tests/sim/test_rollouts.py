@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gantry.engines.edge.numbers import TIMES_MS
-from gantry.engines.edge.protocol import BackendNumbers, Site
+from gantry.engines.edge.protocol import BackendNumbers, FailedRequest, Site
 from gantry.engines.state.postgres import PostgresState
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.releases.model import ReleaseState
@@ -120,6 +120,10 @@ async def test_the_first_release_needs_no_stages(platform: Platform) -> None:
 async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: Platform) -> None:
     first = await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
+    await run(platform, second, 20)
+    candidate = (await platform.get(second.id)).release
+    request = FailedRequest("2026-11-23T10:00:00Z", "GET", "/shop", 500, "", 12, "id-1")
+    platform.machine.failed = [(candidate or "", request), ("another", request)]
     shares = await run(platform, second, 200, failing=0.05)
     ended = await platform.get(second.id)
     assert ended.state is DeployState.FAILED
@@ -127,6 +131,10 @@ async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: 
     assert ended.error["code"] == "rollout.failed"
     assert "requests failed on the candidate" in ended.error["message"]
     assert "5 %" not in shares, "the mirror was enough"
+    service = RolloutService(platform.state, platform.machine.clock)
+    evidence = (await service.latest("shop", "production")).evidence
+    assert evidence is not None
+    assert [one["path"] for one in evidence["requests"]] == ["/shop"]
     assert share(platform) == "nothing"
     assert platform.machine.visit(HOST) == (200, first.release)
     assert ended.release is not None

@@ -14,7 +14,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from gantry.config.settings import Settings
 from gantry.engines.cache.fake import FakeCache
 from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
-from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus
+from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus, FailedRequest
 from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.engines.runtime.protocol import (
     LogChunk,
@@ -113,6 +113,9 @@ class MemoryEdge:
 
     async def apply(self, config: EdgeConfig) -> str:
         return self.digest(config)
+
+    async def failures(self, backend: str, *, most: int) -> tuple[FailedRequest, ...]:
+        return ()
 
     async def status(self) -> EdgeStatus:
         return self.seen

@@ -26,6 +26,7 @@ from gantry.reactor.assets import EVERY_S as ASSETS_EVERY_S, AssetKeeping
 from gantry.reactor.deploy_acts import DeployActs
 from gantry.reactor.destroy import Destroyer
 from gantry.reactor.edge_acts import EdgeActs
+from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.health import HealthCheck
 from gantry.reactor.instance_acts import InstanceActs
 from gantry.reactor.keep import EVERY_S as KEEP_EVERY_S, Keeper
@@ -121,7 +122,8 @@ def wire(
     retention = Retention(
         state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
     )
-    rollouts = Rollouts(state, engines.edge, outside, memory, clock, waker.wake)
+    evidence = EvidenceKeeper(state, engines.edge, engines.runtime, launcher)
+    rollouts = Rollouts(state, engines.edge, outside, memory, evidence, clock, waker.wake)
     # Crons go by the clock that people see.
     schedule = Schedule(state, engines.runtime, launcher, outside, tasks, SystemClock())
     keeper = Keeper(

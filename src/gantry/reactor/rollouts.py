@@ -16,12 +16,13 @@ from gantry.features.releases import queries as releases
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts import decide, queries
-from gantry.features.rollouts.model import Rollout, StageKind
+from gantry.features.rollouts.model import Rollout, RolloutState, StageKind
 from gantry.features.rollouts.verdict.decide import judge
 from gantry.features.rollouts.verdict.histogram import Histogram
 from gantry.features.rollouts.verdict.model import Look, Numbers, Outcome, Verdict
 from gantry.features.rollouts.verdict.policy import Policy
 from gantry.kernel.clock import Clock
+from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.memory import Memory
 from gantry.reactor.outside import Outside
 
@@ -63,6 +64,7 @@ class Rollouts:
     edge: Edge
     outside: Outside
     memory: Memory
+    evidence: EvidenceKeeper
     clock: Clock
     wake: Callable[[], None]
     _windows: dict[str, _Window] = field(default_factory=dict)
@@ -161,6 +163,8 @@ class Rollouts:
                     assert_never(action)
         _log.info("%s: %s", rollout.id, action)
         self.wake()
+        if isinstance(action, decide.End) and action.state is RolloutState.FAILED:
+            await self.evidence.keep(rollout)
 
     async def _add_requests(self, rollout: Rollout, candidate: Release) -> None:
         """Ask both releases at their own addresses where visitors ask too little; what they answer is counted too."""

@@ -162,6 +162,32 @@ class StageBody(Shape):
     verdict: VerdictBody | None = None
 
 
+class FailedRequestBody(Shape):
+    """A request that a candidate failed."""
+
+    at: str
+    method: str
+    path: str = Field(description="Without the query.")
+    status: int = Field(description="What the visitor got; 0: he went away.")
+    flags: str = Field("", description="Envoy's words for what happened.")
+    duration_ms: int
+    request_id: str
+
+
+class LogLineBody(Shape):
+    """A line that an instance printed."""
+
+    instance: str
+    text: str
+
+
+class EvidenceBody(Shape):
+    """What a candidate had done when it was taken back. Secrets are masked."""
+
+    requests: tuple[FailedRequestBody, ...] = Field(description="The last ones, the newest last.")
+    lines: tuple[LogLineBody, ...]
+
+
 class RolloutBody(Shape):
     """The move of an environment's traffic from one release to another."""
 
@@ -180,6 +206,7 @@ class RolloutBody(Shape):
     wish: WishName | None = Field(None, description="Asked for and not done yet.")
     verdict: VerdictBody | None
     reason: str = Field("", description="Why it ended.")
+    evidence: EvidenceBody | None = Field(None, description="Of a candidate that failed.")
     started_at: datetime
     ended_at: datetime | None
     elapsed_s: float

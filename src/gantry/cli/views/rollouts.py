@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.views import words
-from gantry.wire.shapes import OutcomeName, ReasonBody, RolloutBody, StageBody
+from gantry.wire.shapes import EvidenceBody, OutcomeName, ReasonBody, RolloutBody, StageBody
 
 _STATES = {
     "running": "cyan",
@@ -25,6 +25,7 @@ _OUTCOMES: dict[OutcomeName, tuple[str, str]] = {
 _TIMES = ("p50", "p95", "p99")
 _SHARES = ("errors", "waiting")
 _BAR = 20
+_MOST_SHOWN = 8
 
 
 def rollout(body: RolloutBody) -> Iterator[RenderableType]:
@@ -51,6 +52,25 @@ def rollout(body: RolloutBody) -> Iterator[RenderableType]:
         table.add_row(Text(sign, style=style), reason.check, candidate, current)
     yield table
     yield Text(body.verdict.summary, style=_OUTCOMES[body.verdict.outcome][1])
+    if body.evidence is not None:
+        yield from _evidence(body.evidence)
+
+
+def _evidence(found: EvidenceBody) -> Iterator[RenderableType]:
+    """The newest of what the candidate had done; --json has all that was kept."""
+    if found.requests:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+        for name in ("failed requests", "status", "ms", "request id"):
+            table.add_column(name, justify="right" if name in ("status", "ms") else "left")
+        for one in found.requests[-_MOST_SHOWN:]:
+            path = Text(f"{one.method} {one.path}", overflow="ellipsis", no_wrap=True)
+            status = str(one.status) if one.status else one.flags
+            table.add_row(path, status, f"{one.duration_ms}", one.request_id)
+        yield table
+    if found.lines:
+        yield Text("it printed last", style="dim")
+        for line in found.lines[-_MOST_SHOWN:]:
+            yield Text(f"  {line.instance}  {line.text}", overflow="ellipsis", no_wrap=True)
 
 
 def _state(body: RolloutBody) -> str:

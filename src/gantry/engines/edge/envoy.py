@@ -10,13 +10,20 @@ import envoy as envoy_wheel
 
 from gantry.config.settings import Settings
 from gantry.engines.edge import numbers, render
+from gantry.engines.edge.access import failed_requests
 from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.checks import check
 from gantry.engines.edge.files import ConfigFolder
 from gantry.engines.edge.generations import Handing, Program
 from gantry.engines.edge.handover import Handover
 from gantry.engines.edge.lifecycle import Lifecycle
-from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus
+from gantry.engines.edge.protocol import (
+    BackendNumbers,
+    Edge,
+    EdgeConfig,
+    EdgeStatus,
+    FailedRequest,
+)
 from gantry.engines.edge.visitors import members
 from gantry.engines.runtime.protocol import Runtime
 from gantry.kernel.clock import Clock
@@ -24,6 +31,8 @@ from gantry.kernel.errors import PermanentError, TransientError
 
 _SHARED_MEMORY = "/dev/shm"
 _WORKERS_MAX = 2
+# Some thousand requests.
+_ACCESS_LOG_BYTES = 2_000_000
 
 
 class EnvoyEdge:
@@ -139,6 +148,10 @@ class EnvoyEdge:
         names = [one["name"] for one in clusters if "load_assignment" in one]
         stats, hosts = await self._admin.counters(numbers.PATTERN), await self._admin.clusters()
         return numbers.read(stats, hosts, names)
+
+    async def failures(self, backend: str, *, most: int) -> tuple[FailedRequest, ...]:
+        """See `Edge.failures`."""
+        return failed_requests(await self._lifecycle.log(_ACCESS_LOG_BYTES), backend, most)
 
     async def stop(self) -> None:
         """See `Edge.stop`."""

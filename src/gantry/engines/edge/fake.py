@@ -16,6 +16,7 @@ from gantry.engines.edge.protocol import (
     EdgeConfig,
     EdgeStatus,
     Endpoint,
+    FailedRequest,
 )
 from gantry.kernel.errors import PermanentError, TransientError
 
@@ -71,6 +72,7 @@ class FakeEdge:
         self.applied: list[EdgeConfig] = []
         self.starts = 0
         self.active_requests: dict[str, int] = {}
+        self.failed: dict[str, tuple[FailedRequest, ...]] = {}
         self.counted: dict[str, BackendNumbers] = {}
 
     async def start(self) -> None:
@@ -114,6 +116,10 @@ class FakeEdge:
             raise TransientError("edge.unreachable", _REFUSED, hint="gantry status")
         names = (backend.name for backend in self.config.backends)
         return {name: self.counted.get(name, BackendNumbers()) for name in names}
+
+    async def failures(self, backend: str, *, most: int) -> tuple[FailedRequest, ...]:
+        """See `Edge.failures`."""
+        return self.failed.get(backend, ())[-most:]
 
     async def stop(self) -> None:
         """See `Edge.stop`."""

@@ -72,12 +72,15 @@ class Lifecycle:
             await self._runtime.wait_for_exit(timeout_s=0.1)
         await self._kill_all()
 
-    async def log(self) -> str:
+    async def log(self, size_bytes: int = _LOG_BYTES) -> str:
         """The last lines of the newest."""
         known = await self._known()
         if not known:
             return ""
-        return (await self._runtime.read_log(known[-1].id, offset=-_LOG_BYTES)).text
+        tail = await self._runtime.read_log(
+            known[-1].id, offset=-size_bytes, limit_bytes=size_bytes
+        )
+        return tail.text
 
     async def _drain(self) -> None:
         """Take no more connections and let requests end, for as long as is decent."""

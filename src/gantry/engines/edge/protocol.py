@@ -209,6 +209,26 @@ class BackendNumbers:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedRequest:
+    """A request that an instance failed.
+
+    Attributes:
+        at: when it began, ISO 8601.
+        path: without the query.
+        status: what the visitor got; 0 when he went away without an answer.
+        flags: Envoy's own words for what happened, such as `UC`: the instance cut the connection.
+    """
+
+    at: str
+    method: str
+    path: str
+    status: int
+    flags: str
+    duration_ms: int
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeStatus:
     """What the edge does now.
 
@@ -257,6 +277,15 @@ class Edge(Protocol):
 
         Raises:
             TransientError: `edge.unreachable`.
+        """
+        ...
+
+    async def failures(self, backend: str, *, most: int) -> tuple[FailedRequest, ...]:
+        """The last failed requests of `backend` that the access log has, the newest last. What happened within the last
+        second may not be there yet.
+
+        Raises:
+            TransientError: the log cannot be read.
         """
         ...
 

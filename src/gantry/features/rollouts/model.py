@@ -72,6 +72,7 @@ class Rollout:
         paused_at: since when it is paused or waits for an approval.
         verdict: wire form of the last verdict.
         reason: why it ended, in one sentence.
+        evidence: of one that failed: `requests` that its candidate failed, `lines` of its log.
         cookie_key: signs the cookies of its visitors.
     """
 
@@ -92,6 +93,7 @@ class Rollout:
     verdict: Mapping[str, Any] | None = None
     reason: str = ""
     ended_at: datetime | None = None
+    evidence: Mapping[str, Any] | None = None
 
     @property
     def present(self) -> Stage | None:

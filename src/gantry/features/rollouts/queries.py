@@ -10,7 +10,7 @@ from gantry.features.rollouts.model import Rollout, RolloutState, Stage, StageKi
 from gantry.kernel.errors import ConflictError, NotFoundError
 
 _COLUMNS = """id, deploy, environment, candidate, current, stages, stage, state, approval, wish, started_at,
-              stage_started_at, paused_at, verdict, reason, cookie_key, ended_at"""
+              stage_started_at, paused_at, verdict, reason, cookie_key, ended_at, evidence"""
 _OPEN = "state IN ('running', 'paused', 'waiting')"
 
 
@@ -146,6 +146,14 @@ async def set_verdict(session: Session, rollout_id: str, verdict: Mapping[str, A
     await session.execute(
         f"UPDATE rollouts SET verdict = %(verdict)s WHERE id = %(id)s AND {_OPEN}",
         {"id": rollout_id, "verdict": json.dumps(dict(verdict))},
+    )
+
+
+async def set_evidence(session: Session, rollout_id: str, evidence: Mapping[str, Any]) -> None:
+    """Keep what the candidate had done."""
+    await session.execute(
+        "UPDATE rollouts SET evidence = %(evidence)s WHERE id = %(id)s",
+        {"id": rollout_id, "evidence": json.dumps(dict(evidence))},
     )
 
 

@@ -8,7 +8,7 @@ from gantry.engines.state.protocol import Row
 from gantry.features.rollouts import queries
 from gantry.features.rollouts.model import Rollout, Stage
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import ReasonBody, RolloutBody, StageBody, VerdictBody
+from gantry.wire.shapes import EvidenceBody, ReasonBody, RolloutBody, StageBody, VerdictBody
 
 
 async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
@@ -40,6 +40,7 @@ async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
         wish=rollout.wish.value if rollout.wish is not None else None,
         verdict=_verdict(rollout.verdict),
         reason=rollout.reason,
+        evidence=EvidenceBody.model_validate(rollout.evidence) if rollout.evidence else None,
         started_at=rollout.started_at,
         ended_at=rollout.ended_at,
         elapsed_s=max(0.0, ((rollout.ended_at or reader.now) - rollout.started_at).total_seconds()),
