@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gantry.engines.edge.protocol import BackendNumbers, Canary, Certificate, EdgeConfig, Pin, Site
-from gantry.engines.edge.visitors import COOKIE
+from gantry.engines.edge.visitors import COOKIE, token
 from gantry.kernel.errors import PermanentError
 from tests.contract.test_edge_envoy import client, url, visitors
 from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab
@@ -199,6 +199,25 @@ async def test_numbers_tell_errors_and_times(pair: Pair) -> None:
     assert (numbers.requests, numbers.errors, numbers.unanswered) == (4, 2, 0), numbers
     assert numbers.within_ms[400.0] == 3
     assert numbers.within_ms[60_000.0] == 4
+
+
+async def test_failed_requests_are_found_by_their_release(pair: Pair) -> None:
+    await pair.apply(replace(SITE, canary=CANARY))
+    await pair.lab.until_healthy("r-1", "r-2")
+    failed = dict[str, list[str]](one=[], two=[])
+    for number in range(12):
+        cookie = f"{COOKIE}={token(CANARY, number % CANARY.buckets)}"
+        answer = await ask(pair, f"/own-503?secret={number}", cookie=cookie)
+        failed[answer.text].append(answer.headers["x-request-id"])
+        assert (await ask(pair, cookie=cookie)).status_code == 200
+    assert len(failed["two"]) == 3
+    async with asyncio.timeout(DEADLINE_S):
+        while len(await pair.lab.edge.failures("r-1", most=20)) < 9:
+            await asyncio.sleep(0.1)
+    for name, release, most in (("two", "r-2", 20), ("one", "r-1", 4)):
+        found = await pair.lab.edge.failures(release, most=most)
+        assert [one.request_id for one in found] == failed[name][-most:]
+        assert {(one.method, one.path, one.status) for one in found} == {("GET", "/own-503", 503)}
 
 
 async def test_shares_that_cannot_be_are_refused(pair: Pair) -> None:

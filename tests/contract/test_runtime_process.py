@@ -366,7 +366,9 @@ async def test_what_dies_with_its_shim_is_gone_when_it_is_started_again(
     (paths.home / "data").mkdir(mode=0o777)
     (paths.home / "data").chmod(0o777)
     hog = "x = bytearray(600_000_000); print('up', flush=True); import time; time.sleep(600)"
-    script = f"exec 9>/data/lock; flock -n 9 || echo busy; exec {_system_python()} -c {shlex.quote(hog)}"
+    script = (
+        f"exec 9>/data/lock; flock -n 9 || echo busy; exec {_system_python()} -c {shlex.quote(hog)}"
+    )
     data = Sandbox((Mount(paths.home / "data", "/data", MountMode.READ_WRITE),))
     spec = boxed("web", script, sandbox=data)
     await runtime.start(spec)

@@ -26,6 +26,7 @@ ONE_IN_TWENTY = SERVER.replace(
     "  response.end(release);",
     """  if (request.url === '/shop' && ++globalThis.asked % 20 === 0) {
     response.statusCode = 500;
+    console.log('an order was lost');
     return response.end('no');
   }
   response.end(release);""",
@@ -94,8 +95,14 @@ def test_a_candidate_with_five_percent_errors_is_taken_back(
     assert served <= 0.08 * tally["requests"], tally
     assert tally["failures"] <= served
     assert ended["stages"][1]["state"] == "waiting", "it never got more than its first share"
-    kept = ended["evidence"]["requests"]
+    deadline_s = time.monotonic() + 30
+    while (kept := rollout(platform)["evidence"]["requests"]) is None:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.2)
     assert {(one["path"], one["status"]) for one in kept} == {("/shop", 500)}
+    assert len(kept) == min(20, tally["failures"])
+    lines = {one["text"] for one in ended["evidence"]["lines"]}
+    assert "an order was lost" in lines
     assert all(one["request_id"] for one in kept)
     errors = next(one for one in ended["verdict"]["reasons"] if one["check"] == "errors")
     assert errors["outcome"] == "fail"

@@ -168,7 +168,7 @@ class Platform:
             self.edge,
             Outside(prober, NAMING),
             self.memory,
-            EvidenceKeeper(state, self.edge, self.runtime, launcher),
+            EvidenceKeeper(state, self.edge, self.runtime, launcher, clock),
             clock,
             lambda: None,
         )

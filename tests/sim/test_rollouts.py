@@ -13,7 +13,7 @@ from gantry.features.releases.model import ReleaseState
 from gantry.features.rollouts.model import RolloutState, Wish
 from gantry.features.rollouts.service import RolloutService
 from gantry.kernel.clock import ManualClock
-from gantry.kernel.errors import ConflictError
+from gantry.kernel.errors import ConflictError, TransientError
 from gantry.kernel.ids import SeededIds
 from tests.sim.machine import Machine, Program
 from tests.sim.platform import Platform
@@ -132,6 +132,7 @@ async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: 
     assert "requests failed on the candidate" in ended.error["message"]
     assert "5 %" not in shares, "the mirror was enough"
     service = RolloutService(platform.state, platform.machine.clock)
+    await platform.tick(2.0)
     evidence = (await service.latest("shop", "production")).evidence
     assert evidence is not None
     assert [one["path"] for one in evidence["requests"]] == ["/shop"]
@@ -139,6 +140,27 @@ async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: 
     assert platform.machine.visit(HOST) == (200, first.release)
     assert ended.release is not None
     assert (await platform.release(ended.release)).state is ReleaseState.FAILED
+
+
+async def test_a_log_that_cannot_be_read_costs_the_requests_and_nothing_else(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreadable(_edge: object, _release: str, *, most: int) -> tuple[FailedRequest, ...]:
+        raise TransientError("edge.unreachable", f"the last {most} lines are lost")
+
+    first = await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    monkeypatch.setattr(type(platform.edge), "failures", unreadable)
+    await run(platform, second, 200, failing=0.05)
+    assert (await platform.get(second.id)).state is DeployState.FAILED
+    assert platform.machine.visit(HOST) == (200, first.release)
+    await platform.tick(60.0)
+    await platform.tick()
+    evidence = (
+        await RolloutService(platform.state, platform.machine.clock).latest("shop", "production")
+    ).evidence
+    assert evidence is not None
+    assert evidence["requests"] == []
 
 
 async def test_people_pause_resume_and_promote(platform: Platform) -> None:

@@ -122,7 +122,7 @@ def wire(
     retention = Retention(
         state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
     )
-    evidence = EvidenceKeeper(state, engines.edge, engines.runtime, launcher)
+    evidence = EvidenceKeeper(state, engines.edge, engines.runtime, launcher, clock)
     rollouts = Rollouts(state, engines.edge, outside, memory, evidence, clock, waker.wake)
     # Crons go by the clock that people see.
     schedule = Schedule(state, engines.runtime, launcher, outside, tasks, SystemClock())

@@ -2,6 +2,8 @@
 
 import logging
 from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
 
 from gantry.engines.edge.protocol import Edge
 from gantry.engines.runtime.protocol import Runtime
@@ -10,10 +12,14 @@ from gantry.features.instances import queries as instances
 from gantry.features.instances.launching import Launcher
 from gantry.features.rollouts import queries
 from gantry.features.rollouts.model import Rollout
-from gantry.kernel.errors import GantryError
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import GantryError, TransientError
 from gantry.kernel.redact import Redactor
 
 _log = logging.getLogger(__name__)
+
+# As it is stored: `requests`, `None` until they are logged, and `lines`.
+Evidence = dict[str, Any]
 
 _MOST_REQUESTS = 20
 _LOG_BYTES = 8_000
@@ -21,25 +27,58 @@ _MOST_LINES = 30
 _LONGEST_LINE = 500
 
 
-@dataclass(frozen=True, slots=True)
+# The edge writes its log once a second.
+_LOGGED_AFTER = timedelta(seconds=1.5)
+_GIVEN_UP_AFTER = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
 class EvidenceKeeper:
-    """Gathers requests that failed, and the last lines that the candidate printed."""
+    """Gathers the last lines that the candidate printed, at once, and the requests that failed, when they are logged.
+
+    Attributes:
+        due: some rollout may wait for its requests; true until the first look has said otherwise.
+    """
 
     state: State
     edge: Edge
     runtime: Runtime
     launcher: Launcher
+    clock: Clock
+    due: bool = True
 
-    async def keep(self, rollout: Rollout) -> None:
-        """Gather and store. Traffic has moved back already: a fault here costs the evidence and nothing else."""
+    async def begin(self, rollout: Rollout) -> Evidence:
+        """What must be read before the candidate goes. A fault costs the lines and nothing else."""
+        self.due = True
+        try:
+            return {"requests": None, "lines": await self._lines(rollout.candidate)}
+        except GantryError as error:
+            _log.warning("last lines of %s: [%s] %s", rollout.candidate, error.code, error)
+            return {"requests": None, "lines": []}
+
+    async def once(self) -> None:
+        """Add what has been logged by now; a log that cannot be read is tried again for a minute."""
+        if not self.due:
+            return
+        async with self.state.transaction() as session:
+            waiting = await queries.list_without_requests(session)
+        for rollout in waiting:
+            age = self.clock.now() - (rollout.ended_at or rollout.started_at)
+            if age >= _LOGGED_AFTER:
+                await self._add_requests(rollout, last_try=age >= _GIVEN_UP_AFTER)
+        self.due = bool(waiting)
+
+    async def _add_requests(self, rollout: Rollout, *, last_try: bool) -> None:
         try:
             failed = await self.edge.failures(rollout.candidate, most=_MOST_REQUESTS)
-            lines = await self._lines(rollout.candidate)
-            async with self.state.transaction() as session:
-                evidence = {"requests": [asdict(one) for one in failed], "lines": lines}
-                await queries.set_evidence(session, rollout.id, evidence)
-        except GantryError as error:
-            _log.warning("evidence of %s: [%s] %s", rollout.id, error.code, error)
+        except TransientError as error:
+            if not last_try:
+                return
+            _log.warning("failed requests of %s: [%s] %s", rollout.candidate, error.code, error)
+            failed = ()
+        evidence = {**(rollout.evidence or {}), "requests": [asdict(one) for one in failed]}
+        async with self.state.transaction() as session:
+            await queries.set_evidence(session, rollout.id, evidence)
 
     async def _lines(self, release: str) -> list[dict[str, str]]:
         launch = await self.launcher.prepare(release)

@@ -71,6 +71,10 @@ class Rollouts:
 
     async def once(self) -> None:
         """One look; where nothing moves, the database is not even asked."""
+        await self._look_at_all()
+        await self.evidence.once()
+
+    async def _look_at_all(self) -> None:
         if not self.memory.has_rollouts:
             self._windows.clear()
             return
@@ -149,6 +153,8 @@ class Rollouts:
 
     async def _act(self, rollout: Rollout, action: decide.Action) -> None:
         now = self.clock.now()
+        failed = isinstance(action, decide.End) and action.state is RolloutState.FAILED
+        evidence = await self.evidence.begin(rollout) if failed else None
         async with self.state.transaction() as session:
             match action:
                 case decide.BeginStage(number):
@@ -159,12 +165,12 @@ class Rollouts:
                     await queries.resume(session, rollout, at=now)
                 case decide.End(state, reason):
                     await queries.end(session, rollout, state, reason, at=now)
+                    if evidence is not None:
+                        await queries.set_evidence(session, rollout.id, evidence)
                 case _:
                     assert_never(action)
         _log.info("%s: %s", rollout.id, action)
         self.wake()
-        if isinstance(action, decide.End) and action.state is RolloutState.FAILED:
-            await self.evidence.keep(rollout)
 
     async def _add_requests(self, rollout: Rollout, candidate: Release) -> None:
         """Ask both releases at their own addresses where visitors ask too little; what they answer is counted too."""

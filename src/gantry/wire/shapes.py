@@ -184,7 +184,9 @@ class LogLineBody(Shape):
 class EvidenceBody(Shape):
     """What a candidate had done when it was taken back. Secrets are masked."""
 
-    requests: tuple[FailedRequestBody, ...] = Field(description="The last ones, the newest last.")
+    requests: tuple[FailedRequestBody, ...] | None = Field(
+        description="The last ones, the newest last; null while they are looked up, which takes two seconds."
+    )
     lines: tuple[LogLineBody, ...]
 
 

@@ -58,7 +58,9 @@ def rollout(body: RolloutBody) -> Iterator[RenderableType]:
 
 def _evidence(found: EvidenceBody) -> Iterator[RenderableType]:
     """The newest of what the candidate had done; --json has all that was kept."""
-    if found.requests:
+    if found.requests is None:
+        yield Text("the requests that failed are being looked up", style="dim")
+    elif found.requests:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
         for name in ("failed requests", "status", "ms", "request id"):
             table.add_column(name, justify="right" if name in ("status", "ms") else "left")

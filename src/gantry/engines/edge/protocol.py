@@ -281,8 +281,7 @@ class Edge(Protocol):
         ...
 
     async def failures(self, backend: str, *, most: int) -> tuple[FailedRequest, ...]:
-        """The last failed requests of `backend` that the access log has, the newest last. What happened within the last
-        second may not be there yet.
+        """The last failed requests of `backend` that the access log has, the newest last. It is written once a second.
 
         Raises:
             TransientError: the log cannot be read.

@@ -149,6 +149,14 @@ async def set_verdict(session: Session, rollout_id: str, verdict: Mapping[str, A
     )
 
 
+async def list_without_requests(session: Session) -> tuple[Rollout, ...]:
+    """Rollouts whose failed requests have not been looked up yet."""
+    rows = await session.rows(
+        f"SELECT {_COLUMNS} FROM rollouts WHERE evidence->'requests' = 'null' ORDER BY ended_at"
+    )
+    return tuple(_rollout(row) for row in rows)
+
+
 async def set_evidence(session: Session, rollout_id: str, evidence: Mapping[str, Any]) -> None:
     """Keep what the candidate had done."""
     await session.execute(
