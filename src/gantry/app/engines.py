@@ -30,6 +30,8 @@ from gantry.engines.edge.envoy import EnvoyEdge
 from gantry.engines.edge.protocol import Edge
 from gantry.engines.probes.http import HttpProber
 from gantry.engines.probes.protocol import Prober
+from gantry.engines.reserve.file import ReserveFile
+from gantry.engines.reserve.protocol import Reserve
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.engines.secrets.age import AgeBox
 from gantry.engines.secrets.protocol import SecretBox
@@ -64,6 +66,7 @@ class Engines:
     cache: EdgeCache
     workshop: Workshop
     sources: SourceStore
+    reserve: Reserve
     authorities: Mapping[str, Authority]
     prober: Prober
     box: SecretBox
@@ -113,6 +116,7 @@ def make_engines(settings: Settings) -> Engines:
         ),
         workshop=make_workshop(settings),
         sources=FolderSourceStore(paths.sources),
+        reserve=ReserveFile(paths.reserve),
         authorities={"local": local, "acme": acme},
         prober=HttpProber(lambda: local.root_file, clock),
         box=AgeBox(paths.keys / "age.key"),

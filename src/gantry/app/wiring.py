@@ -36,6 +36,7 @@ from gantry.reactor.outside import Outside
 from gantry.reactor.plan import Planner
 from gantry.reactor.reconcile import Acts, Reconciler
 from gantry.reactor.release_acts import ReleaseActs
+from gantry.reactor.reserve import EVERY_S as RESERVE_EVERY_S, ReserveKeeper
 from gantry.reactor.retain import Retention
 from gantry.reactor.rollouts import EVERY_S as ROLLOUTS_EVERY_S, Rollouts
 from gantry.reactor.schedule import Schedule
@@ -159,6 +160,7 @@ def wire(
             Periodic("rollouts", ROLLOUTS_EVERY_S, rollouts.once),
             Periodic("clock", _KEEP_CLOCK_EVERY_S, keep_clock),
             Periodic("engines", KEEP_EVERY_S, keeper.once, on_exits=True),
+            Periodic("reserve", RESERVE_EVERY_S, ReserveKeeper(engines.reserve).once),
         ),
     )
     accounts = AccountService(state, clock, ids)
@@ -183,6 +185,7 @@ def wire(
         plan=Planner(state, preparer, engines.workshop, variables, naming, clock).plan,
         closing=closing,
         health=lambda: memory.health,
+        waits=lambda: memory.waits,
         ids=ids,
     )
     return Wired(services, loops, accounts)

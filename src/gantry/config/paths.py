@@ -65,6 +65,11 @@ class Paths:
         return self.home / "redis"
 
     @property
+    def reserve(self) -> Path:
+        """A file of room that is given up when the disk is full."""
+        return self.home / "reserve"
+
+    @property
     def sources(self) -> Path:
         """Snapshots."""
         return self.home / "sources"

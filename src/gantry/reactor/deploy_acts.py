@@ -106,11 +106,6 @@ class DeployActs:
             case _:
                 assert_never(action)
 
-    async def note(self, deploy: Deploy, words: str) -> None:
-        """Say in the deploy's present step what it waits for."""
-        async with self.state.transaction() as session:
-            await queries.note(session, deploy, words)
-
     async def _advance(self, deploy: Deploy, action: decide.Advance) -> None:
         to = following(deploy.kind, deploy.step)
         async with self.state.transaction() as session:

@@ -24,6 +24,7 @@ class Memory:
         retry_at_s: key of a piece of work that met a passing fault -> monotonic time of the next try.
         setbacks: the same key -> tries in a row that met one.
         set_back_since_s: the same key -> monotonic time of the first of these.
+        waits: the same key -> what the work waits for, in words. The database may be what is waited for.
     """
 
     health: dict[str, Health] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Memory:
     retry_at_s: dict[str, float] = field(default_factory=dict)
     setbacks: dict[str, int] = field(default_factory=dict)
     set_back_since_s: dict[str, float] = field(default_factory=dict)
+    waits: dict[str, str] = field(default_factory=dict)
 
     def note_requests(self, requests: Mapping[str, int], now: datetime) -> None:
         """Keep when each release was last asked; what is not there any more is forgotten."""
@@ -49,13 +51,14 @@ class Memory:
         """Whether the work may be tried (again) now."""
         return now_s >= self.retry_at_s.get(key, 0.0)
 
-    def set_back(self, key: str, now_s: float) -> float:
+    def set_back(self, key: str, now_s: float, why: str) -> float:
         """The work met a passing fault: seconds until the next try."""
         count = self.setbacks.get(key, 0) + 1
         self.setbacks[key] = count
         self.set_back_since_s.setdefault(key, now_s)
         delay_s = float(min(30.0, 0.2 * 2 ** min(count, 10)))
         self.retry_at_s[key] = now_s + delay_s
+        self.waits[key] = f"waits: {why}; next try in {delay_s:.0f} s"
         return delay_s
 
     def succeeded(self, key: str) -> None:
@@ -63,6 +66,7 @@ class Memory:
         self.setbacks.pop(key, None)
         self.retry_at_s.pop(key, None)
         self.set_back_since_s.pop(key, None)
+        self.waits.pop(key, None)
 
     def waiting_s(self, key: str, now_s: float) -> float:
         """For how long the work has met nothing but passing faults."""

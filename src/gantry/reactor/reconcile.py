@@ -159,19 +159,15 @@ class Reconciler:
 
     async def _wait_or_fail(self, deploy: Deploy, error: TransientError, world: World) -> None:
         now_s = self._clock.monotonic_s()
-        delay_s = self._memory.set_back(deploy.id, now_s)
+        delay_s = self._memory.set_back(deploy.id, now_s, error.message)
+        _log.warning("%s: %s; next try in %.1f s", deploy.id, error, delay_s)
         if self._memory.waiting_s(deploy.id, now_s) > PATIENCE_S:
             await self._fail(deploy, error, world)
-            self._memory.succeeded(deploy.id)
-            return
-        _log.warning("%s: %s; next try in %.1f s", deploy.id, error, delay_s)
-        words = f"waits: {error.message}; next try in {delay_s:.0f} s"
-        await self._guard(f"{deploy.id} note", self._acts.deploys.note(deploy, words))
 
     async def _fail(self, deploy: Deploy, error: GantryError, world: World) -> None:
-        key = deploy.id
+        """End the deploy. Where even that cannot be recorded, its step is decided again later."""
         action = deploy_rules.Fail(error.as_dict())
-        await self._guard(key, self._acts.deploys.act(deploy, action, world))
+        await self._guard(deploy.id, self._acts.deploys.act(deploy, action, world))
 
     async def _guard(self, key: str, work: Awaitable[None]) -> None:
         """Do `work`; a fault of it delays its next try and nothing else."""
@@ -179,10 +175,10 @@ class Reconciler:
             await work
             self._memory.succeeded(key)
         except GantryError as error:
-            delay_s = self._memory.set_back(key, self._clock.monotonic_s())
+            delay_s = self._memory.set_back(key, self._clock.monotonic_s(), error.message)
             _log.warning("%s: [%s] %s; next try in %.1f s", key, error.code, error, delay_s)
         except Exception:  # noqa: BLE001 -- a defect delays this step, and is heard
-            self._memory.set_back(key, self._clock.monotonic_s())
+            self._memory.set_back(key, self._clock.monotonic_s(), "a defect of Gantry")
             _log.exception("%s: a defect of Gantry", key)
 
 

@@ -38,6 +38,10 @@ def _nothing_known() -> Mapping[str, Health]:
     return {}
 
 
+def _nothing_waits() -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything that handlers may call.
@@ -50,6 +54,7 @@ class Services:
         plan: see `Plan`.
         closing: whether the platform is ending; open event streams then end within 0.2 s.
         health: instance -> what its last probes said, as the reactor remembers it.
+        waits: deploy -> what its present step waits for, in words, where it met a passing fault.
     """
 
     state: State
@@ -72,6 +77,7 @@ class Services:
     plan: Plan
     closing: Callable[[], bool] = _never
     health: Callable[[], Mapping[str, Health]] = _nothing_known
+    waits: Callable[[], Mapping[str, str]] = _nothing_waits
     ids: IdSource = field(default_factory=SystemIds)
 
 

@@ -95,6 +95,12 @@ class PostgresState:
             raise ConflictError(
                 "state.conflict", f"the change was refused: {_first_line(error)}", hint="try again"
             ) from error
+        except errors.DiskFull as error:
+            raise TransientError(
+                "state.disk-full",
+                f"the disk of the control plane's database is full: {_first_line(error)}",
+                hint="gantry doctor shows how much is free; make room, and what waits goes on",
+            ) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise _unreachable(error) from error
 

@@ -35,7 +35,7 @@ class State(Protocol):
 
         Raises:
             TransientError: `state.unreachable` the database does not answer; nothing was committed, or the answer
-                to the commit was lost.
+                to the commit was lost; `state.disk-full` nothing was committed.
             ConflictError: `state.conflict` a uniqueness rule or a concurrent change refused it.
         """
         ...

@@ -190,15 +190,6 @@ async def advance(
         await _begin_step(session, deploy.id, to, at=at)
 
 
-async def note(session: Session, deploy: Deploy, detail: str) -> None:
-    """Say what the running step of a deploy does now."""
-    await session.execute(
-        """UPDATE deploy_steps SET detail = %(detail)s
-           WHERE deploy = %(deploy)s AND name = %(name)s AND state = 'running'""",
-        {"deploy": deploy.id, "name": deploy.step, "detail": detail},
-    )
-
-
 async def end_badly(
     session: Session, deploy: Deploy, state: DeployState, error: Mapping[str, str], *, at: datetime
 ) -> None:

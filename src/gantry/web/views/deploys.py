@@ -1,9 +1,10 @@
 """Deploys as bodies."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from gantry.features.deploys import queries
-from gantry.features.deploys.model import PIPELINES, Deploy, StepRecord
+from gantry.features.deploys.model import PIPELINES, Deploy, StepRecord, StepState
 from gantry.features.projects.model import Environment
 from gantry.web.views import addresses
 from gantry.web.views.reader import Reader, commit_body
@@ -22,7 +23,7 @@ async def deploy_body(reader: Reader, deploy: Deploy) -> DeployBody:
         kind=deploy.kind.value,
         state=deploy.state.value,
         step=deploy.step.value,
-        steps=_steps(deploy, records, reader.now),
+        steps=_steps(deploy, records, reader.now, reader.waits.get(deploy.id, "")),
         commit=commit_body(deploy.commit),
         release=deploy.release,
         release_number=release.number if release else None,
@@ -49,8 +50,13 @@ async def latest_body(reader: Reader, environment: Environment) -> DeployBody | 
     return await deploy_body(reader, running[0] if running else recent[0])
 
 
-def _steps(deploy: Deploy, records: tuple[StepRecord, ...], now: datetime) -> tuple[StepBody, ...]:
+def _steps(
+    deploy: Deploy, records: tuple[StepRecord, ...], now: datetime, waits: str
+) -> tuple[StepBody, ...]:
     known = {record.name: record for record in records}
+    present = known.get(deploy.step)
+    if waits and present is not None and present.state is StepState.RUNNING:
+        known[deploy.step] = replace(present, detail=waits)
     return tuple(
         _step(known[name], now) if name in known else StepBody(name=name.value, state="waiting")
         for name in PIPELINES[deploy.kind]

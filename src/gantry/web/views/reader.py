@@ -23,7 +23,7 @@ class Reader:
     """A transaction with a memory.
 
     Parameters:
-        services: for the settings and the clock.
+        services: for the settings, the clock, and what deploys wait for.
         session: the transaction; the reader must not outlive it.
     """
 
@@ -31,6 +31,7 @@ class Reader:
         self.settings = services.settings
         self.session = session
         self.now: datetime = services.clock.now()
+        self.waits = services.waits()
         self._environments: dict[str, Environment] | None = None
         self._releases: dict[str, Release] = {}
         self._builds: dict[str, Build] = {}

@@ -1,0 +1,1 @@
+"""Room on the disk that is held for the control plane."""
