@@ -1,7 +1,9 @@
 """Envoy is upgraded, killed, and killed in the middle of an upgrade; visitors notice as little as can be."""
 
 import asyncio
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -156,6 +158,41 @@ async def test_killed_right_after_an_upgrade_it_is_back(edge: Lab) -> None:
     await edge.edge.start()
     (left,) = await running(edge)
     assert generations([left])[0].epoch == 0, "the predecessor took no connections any more"
+    assert (await edge.get()).body == "one"
+
+
+async def test_it_is_back_without_a_control_plane(edge: Lab) -> None:
+    await served(edge)
+    for upgrades in range(3):
+        if upgrades:
+            edge.edge = upgraded(edge, upgrades)
+            await edge.edge.start()
+            await until_alone(edge)
+        ((name, pid),) = (await running(edge)).items()
+        assert newest({name: pid}).epoch == upgrades
+        await asyncio.sleep(1.1)  # what dies in its first second is left to the control plane
+        os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(DEADLINE_S):
+            while (await running(edge)).get(name) in (None, pid):
+                await asyncio.sleep(0.01)
+        await edge.until_healthy("r-1")
+        assert (await edge.get()).body == "one"
+        assert (await edge.edge.status()).running
+        # Nor does a control plane that looks now do anything to it.
+        before = await running(edge)
+        await edge.edge.start()
+        assert await running(edge) == before
+
+
+async def test_a_predecessor_that_is_killed_stays_away(edge: Lab) -> None:
+    await served(edge)
+    await asyncio.sleep(1.1)
+    ((name, pid),) = (await running(edge)).items()
+    edge.edge = upgraded(edge, 1)
+    await edge.edge.start()
+    os.kill(pid, signal.SIGKILL)
+    await until_alone(edge)
+    assert (await edge.runtime.statuses())[name].restarts == 0
     assert (await edge.get()).body == "one"
 
 

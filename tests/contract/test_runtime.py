@@ -1,5 +1,8 @@
 """What every runtime promises."""
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,10 +11,10 @@ import pytest
 from gantry.config.paths import Paths
 from gantry.engines.runtime.fake import FakeRuntime, Script
 from gantry.engines.runtime.process import ProcessRuntime
-from gantry.engines.runtime.protocol import ProcessSpec, ProcessState, Runtime
+from gantry.engines.runtime.protocol import ProcessSpec, ProcessState, ProcessStatus, Runtime
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import UserError
-from tests.support.runtime import ended, logged, shell
+from tests.support.runtime import DEADLINE_S, ended, logged, shell
 
 # What the programs of this file do: as a shell script, and as a script of the fake.
 PROGRAMS = {
@@ -165,3 +168,51 @@ async def test_waiting_ends_when_a_process_does(runtime: Runtime) -> None:
     await runtime.signal("web-1")
     await runtime.wait_for_exit(10.0)
     assert (await ended(runtime, "web-1")).exit_code == 143
+
+
+async def test_what_is_killed_from_outside_is_run_again_where_that_is_wanted(
+    runtime: Runtime,
+) -> None:
+    spec = shell("web-1", LIVES)
+    first = await runtime.start(spec)
+    await runtime.restart_when_killed("web-1", wanted=True)
+    await asyncio.sleep(1.1)  # what dies in its first second is left to the control plane
+    again = await killed_from_outside(runtime, first)
+    assert (again.state, again.restarts) == (ProcessState.RUNNING, 1)
+    assert again.pid != first.pid
+    assert await runtime.start(spec) == again, "it runs: nothing is started beside it"
+    await runtime.signal("web-1")
+    assert (await ended(runtime, "web-1")).exit_code == 143, "it was told to end"
+
+
+async def test_what_dies_at_once_or_ends_by_itself_is_not_run_again(runtime: Runtime) -> None:
+    first = await runtime.start(shell("web-1", LIVES))
+    await runtime.restart_when_killed("web-1", wanted=True)
+    assert (await killed_from_outside(runtime, first)).state is ProcessState.EXITED
+    await runtime.start(shell("web-2", FAILS))
+    await runtime.restart_when_killed("web-2", wanted=True)
+    assert (await ended(runtime, "web-2")).exit_code == 3
+
+
+async def test_it_is_not_run_again_when_that_is_not_wanted_any_more(runtime: Runtime) -> None:
+    first = await runtime.start(shell("web-1", LIVES))
+    for wanted in (True, False):
+        await runtime.restart_when_killed("web-1", wanted=wanted)
+    await runtime.restart_when_killed("unknown", wanted=True)
+    await asyncio.sleep(1.1)
+    assert (await killed_from_outside(runtime, first)).state is ProcessState.EXITED
+
+
+async def killed_from_outside(runtime: Runtime, running: ProcessStatus) -> ProcessStatus:
+    """The status once `running` was killed by somebody else and has another process, or none."""
+    if isinstance(runtime, FakeRuntime):
+        runtime.crash(running.id)
+    else:
+        assert running.pid is not None
+        os.kill(running.pid, signal.SIGKILL)
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            status = (await runtime.statuses())[running.id]
+            if status.state is not ProcessState.RUNNING or status.pid not in (None, running.pid):
+                return status
+            await asyncio.sleep(0.01)

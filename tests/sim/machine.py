@@ -252,6 +252,9 @@ class SimRuntime:
         self.machine.maybe_lose("start")
         return self.machine.processes[spec.id].status
 
+    async def restart_when_killed(self, process_id: str, *, wanted: bool) -> None:
+        assert not wanted, "instances are the reconciler's to start again"
+
     async def signal(self, process_id: str, *, kill: bool = False) -> None:
         process = self.machine.processes.get(process_id)
         if process is None:

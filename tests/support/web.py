@@ -75,6 +75,9 @@ class MemoryRuntime:
         self.put(spec.id)
         return self.known[spec.id]
 
+    async def restart_when_killed(self, process_id: str, *, wanted: bool) -> None:
+        """Nothing dies here."""
+
     async def signal(self, process_id: str, *, kill: bool = False) -> None:
         self.known.pop(process_id, None)
 

@@ -18,7 +18,8 @@ class Kept:
     """A machine with an edge and a database, and what was asked of them."""
 
     def __init__(self) -> None:
-        self.runtime = FakeRuntime(ManualClock())
+        self.clock = ManualClock()
+        self.runtime = FakeRuntime(self.clock)
         self.database = FakeServer()
         self.asked: list[str] = []
         self.keeper = Keeper(
@@ -63,3 +64,18 @@ async def test_one_that_does_not_start_keeps_no_other_from_it(kept: Kept) -> Non
     await kept.keeper.once()
     assert sorted(kept.asked) == ["database", "edge"]
     assert (await kept.database.status()).running
+
+
+async def test_what_its_shim_ran_again_is_told_once(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    await kept.runtime.start(spec("edge"))
+    await kept.runtime.restart_when_killed("edge", wanted=True)
+    await kept.clock.sleep(2)
+    kept.runtime.crash("edge")
+    for _ in range(2):
+        await kept.keeper.once()
+    assert kept.asked == []
+    assert [record.getMessage() for record in caplog.records] == [
+        "edge was killed, and its shim ran it again; restarts so far: 1"
+    ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psutil
 
 from gantry.app.engines import Engines
-from gantry.engines.runtime.protocol import ProcessState
+from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.wire.shapes import PartBody
 
 
@@ -32,7 +32,7 @@ class PartsView:
                 continue
             status = statuses[key]
             running = status.state is ProcessState.RUNNING
-            detail = f"pid {status.pid}" if running else f"{status.state}: {status.exit_code}"
+            detail = _running(status) if running else f"{status.state}: {status.exit_code}"
             # Which generation of the edge it is says nothing to people.
             name = "edge" if key.startswith("edge-") else key
             found.append(
@@ -41,3 +41,8 @@ class PartsView:
                 )
             )
         return tuple(found)
+
+
+def _running(status: ProcessStatus) -> str:
+    pid = f"pid {status.pid}" if status.pid else "starting"
+    return f"{pid}, restarts: {status.restarts}" if status.restarts else pid

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gantry.engines.runtime.protocol import ProcessState, Runtime
 from gantry.kernel.errors import GantryError
@@ -14,9 +14,9 @@ _log = logging.getLogger(__name__)
 EVERY_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Keeper:
-    """Keeps the edge, the databases and the caches running.
+    """Keeps the edge, the databases and the caches running, and tells of those that their shims have run again.
 
     Attributes:
         is_engine: whether a process is part of the platform itself.
@@ -26,18 +26,25 @@ class Keeper:
     runtime: Runtime
     is_engine: Callable[[str], bool]
     revivals: Mapping[str, Callable[[], Awaitable[None]]]
+    _restarts: dict[str, int] = field(default_factory=dict)
 
     async def once(self) -> None:
         """One look; where everything runs, that is all."""
         statuses = await self.runtime.statuses()
-        ended = [
-            key
-            for key, status in statuses.items()
-            if self.is_engine(key) and status.state is not ProcessState.RUNNING
-        ]
+        engines = {key: one for key, one in statuses.items() if self.is_engine(key)}
+        self._tell_of_restarts({key: one.restarts for key, one in engines.items()})
+        ended = [key for key, one in engines.items() if one.state is not ProcessState.RUNNING]
         if ended:
             _log.warning("ended by themselves: %s", ", ".join(sorted(ended)))
             await asyncio.gather(*(self._revive(name) for name in self.revivals))
+
+    def _tell_of_restarts(self, restarts: dict[str, int]) -> None:
+        for key, count in restarts.items():
+            if count > self._restarts.get(key, 0):
+                _log.warning(
+                    "%s was killed, and its shim ran it again; restarts so far: %d", key, count
+                )
+        self._restarts = restarts
 
     async def _revive(self, name: str) -> None:
         try:

@@ -88,7 +88,7 @@ class EnvoyEdge:
             except PermanentError as error:
                 self._rejected = error.message
                 # The files must stay a configuration that Envoy can start from.
-                self._folder.restore(kept)
+                await self._handover.restore(kept)
                 raise
             self._rejected = ""
             return version

@@ -123,4 +123,6 @@ class Program:
         return (
             *("--base-id", str(base_id), "--restart-epoch", str(epoch)),
             *("--parent-shutdown-time-s", str(self.handing.end_s)),
+            # A successor that its shim runs again after its predecessor has ended.
+            "--skip-hot-restart-on-no-parent",
         )

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.checks import rejected
-from gantry.engines.edge.files import ConfigFolder, Content
+from gantry.engines.edge.files import ConfigFolder, Content, Kept
 from gantry.engines.edge.render import CDS, LDS, RDS_HTTP, RDS_HTTPS, SDS_PREFIX
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError
@@ -73,6 +73,20 @@ class Handover:
                 )
             await self._clock.sleep(_POLL_S)
 
+    async def restore(self, kept: Kept) -> None:
+        """Put files back as they were, and wait until Envoy has what it had: a look right after a refusal sees no gap."""
+        self._folder.restore(kept)
+        contents = {name: self._folder.read(name) for name in kept}
+        deadline_s = self._clock.monotonic_s() + _DEADLINE_S
+        while self._clock.monotonic_s() < deadline_s:
+            try:
+                stats = await self._admin.stats(_STATS)
+            except TransientError:
+                return  # it reads the files when it begins anew
+            if all(_taken_if_read(stats, name, content) for name, content in contents.items()):
+                return
+            await self._clock.sleep(_POLL_S)
+
     async def until_warm(self) -> None:
         """Wait until requests can be sent to every cluster: a new one is used after its first health checks only."""
         deadline_s = self._clock.monotonic_s() + _WARMING_S
@@ -84,12 +98,20 @@ class Handover:
 
 
 def _taken(stats: Mapping[str, str], name: str, content: Content) -> bool:
+    version: str = content["version_info"]
+    return stats.get(_version_stat(name)) == version
+
+
+def _taken_if_read(stats: Mapping[str, str], name: str, content: Content) -> bool:
+    """Of what Envoy reads once only, or not now, nothing is to be waited for."""
+    return _version_stat(name) not in stats or _taken(stats, name, content)
+
+
+def _version_stat(name: str) -> str:
+    prefix = _STAT_OF.get(name, "")
     if name.startswith(SDS_PREFIX):
         prefix = f"sds.{name.removeprefix(SDS_PREFIX).removesuffix('.json')}"
-    else:
-        prefix = _STAT_OF[name]
-    version: str = content["version_info"]
-    return stats.get(f"{prefix}.version_text") == version
+    return f"{prefix}.version_text"
 
 
 def _rejections(stats: Mapping[str, str]) -> int:

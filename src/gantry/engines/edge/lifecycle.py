@@ -59,6 +59,10 @@ class Lifecycle:
         if self._program.hot and alone and outdated:
             serving = await self._succeed(serving, wanted)
         await self._tidy(serving)
+        for generation in await self._running():
+            # A predecessor that came back would open the ports beside its successor.
+            wanted_back = generation == serving
+            await self._runtime.restart_when_killed(generation.id, wanted=wanted_back)
 
     async def stop(self) -> None:
         """End every one of them, gently while there is time."""
@@ -120,6 +124,7 @@ class Lifecycle:
     async def _succeed(self, serving: Generation, made_from: str) -> Generation:
         """Let another take the sockets over, if it can; the one that serves is left alone until it has."""
         successor = serving.successor(made_from)
+        await self._runtime.restart_when_killed(serving.id, wanted=False)
         kept = self._folder.keep()
         self._folder.write(BOOTSTRAP, render.bootstrap(self._place))
         try:

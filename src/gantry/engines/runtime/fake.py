@@ -67,6 +67,8 @@ class _Process:
     exit_code: int
     pid: int
     ended_by: str = ""
+    comes_back: bool = False
+    restarts: int = 0
     log: bytearray = field(default_factory=bytearray)
     log_base: int = 0
 
@@ -120,6 +122,14 @@ class FakeRuntime:
                 process.ends_s = ends_s
                 process.exit_code = _KILLED if kill else process.script.stop_exit_code
                 process.ended_by = "signal"
+                process.comes_back = False
+        self._may_lose_reply()
+
+    async def restart_when_killed(self, process_id: str, *, wanted: bool) -> None:
+        """See `Runtime.restart_when_killed`."""
+        self._may_refuse()
+        if process_id in self._processes:
+            self._processes[process_id].comes_back = wanted
         self._may_lose_reply()
 
     async def statuses(self) -> Mapping[str, ProcessStatus]:
@@ -183,9 +193,15 @@ class FakeRuntime:
     def crash(self, process_id: str, *, exit_code: int = 139) -> None:
         """End one process now, as a segmentation fault does."""
         process = self._processes[process_id]
-        if self._runs(process):
-            process.ends_s, process.exit_code = self._clock.monotonic_s(), exit_code
-            process.ended_by = "crash"
+        if not self._runs(process):
+            return
+        now_s = self._clock.monotonic_s()
+        if process.comes_back and now_s - process.started_s >= 1:
+            self._next_pid += 1
+            process.pid, process.started_s = self._next_pid, now_s
+            process.restarts += 1
+        else:
+            process.ends_s, process.exit_code, process.ended_by = now_s, exit_code, "crash"
 
     def kill_all(self) -> None:
         """The machine is restarted: everything that ran is lost."""
@@ -238,7 +254,12 @@ class FakeRuntime:
         name, started_at = process.spec.id, process.started_at
         if process.ends_s is None or self._runs(process):
             return ProcessStatus(
-                name, ProcessState.RUNNING, process.pid, started_at, memory_bytes=_RESIDENT_BYTES
+                id=name,
+                state=ProcessState.RUNNING,
+                pid=process.pid,
+                started_at=started_at,
+                memory_bytes=_RESIDENT_BYTES,
+                restarts=process.restarts,
             )
         if process.ended_by == "reboot":
             return ProcessStatus(name, ProcessState.LOST, None, started_at)

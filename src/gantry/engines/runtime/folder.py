@@ -7,6 +7,8 @@
     exit        the exit status; its modification time is the end of the process
     timed-out   empty; the shim killed the process for its deadline
     oom         empty; it was killed for its memory
+    restart     empty; the shim runs the program again when a signal ended it
+    restarts    a line for each time that it did
     log         standard output and error
 
 Everything that matters is written by rename, so that a reader sees all or nothing.
@@ -27,7 +29,7 @@ from gantry.engines.runtime import procfs
 from gantry.engines.runtime.procfs import Identity
 
 # Left by one run, in the way of the next.
-_OF_ONE_RUN = ("shim", "report", "sandbox", "exit", "timed-out", "oom")
+_OF_ONE_RUN = ("shim", "report", "sandbox", "exit", "timed-out", "oom", "restart", "restarts")
 _APP_IN_NAMESPACE = 2  # bubblewrap's own first process is 1
 
 
@@ -181,6 +183,19 @@ class ProcessFolder:
             timed_out=code != 0 and (self.path / "timed-out").exists(),
             out_of_memory=code != 0 and (self.path / "oom").exists(),
         )
+
+    def restart_when_killed(self, *, wanted: bool) -> None:
+        """Tell the shim whether it runs the program again."""
+        place = self.path / "restart"
+        if not wanted:
+            place.unlink(missing_ok=True)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                place.touch()
+
+    def restarts(self) -> int:
+        """How often the shim has run the program again."""
+        return self._read("restarts").count("\n")
 
     def mark_out_of_memory(self) -> None:
         """Remember it beyond the life of the control group."""

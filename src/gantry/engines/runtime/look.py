@@ -67,6 +67,7 @@ class Look:
             pid=program.pid or None,
             started_at=record.started_at,
             memory_bytes=self._memory_bytes(folder, record, machine),
+            restarts=folder.restarts(),
         )
 
     def _ended_status(self, folder: ProcessFolder, record: Record) -> ProcessStatus:

@@ -67,6 +67,11 @@ class ProcessRuntime:
         """See `Runtime.signal`."""
         await asyncio.to_thread(self._signal, self._folder(process_id), kill=kill)
 
+    async def restart_when_killed(self, process_id: str, *, wanted: bool) -> None:
+        """See `Runtime.restart_when_killed`."""
+        folder = self._folder(process_id)
+        await asyncio.to_thread(folder.restart_when_killed, wanted=wanted)
+
     async def statuses(self) -> Mapping[str, ProcessStatus]:
         """See `Runtime.statuses`."""
         found = await asyncio.to_thread(self._statuses)
@@ -198,6 +203,7 @@ class ProcessRuntime:
         program = self._see.running(folder, record)
         if program is None:
             return
+        folder.restart_when_killed(wanted=False)
         if kill:
             self._see.kill(folder, record)
         elif program.pid:
@@ -207,6 +213,7 @@ class ProcessRuntime:
         with folder.locked() as exists:
             record = folder.record() if exists else None
             if record is not None:
+                folder.restart_when_killed(wanted=False)
                 self._see.kill(folder, record)
                 _await_end(folder.shim())
                 self._see.clear_away(folder, record)

@@ -98,6 +98,7 @@ class ProcessStatus:
         out_of_memory: the kernel or the watchdog killed it for its memory.
         timed_out: it was killed for `timeout_s`.
         memory_bytes: resident memory of the whole tree now; 0 when it does not run.
+        restarts: how often its shim has run it again since `started_at`.
     """
 
     id: str
@@ -109,6 +110,7 @@ class ProcessStatus:
     out_of_memory: bool = False
     timed_out: bool = False
     memory_bytes: int = 0
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,14 @@ class Runtime(Protocol):
 
     async def signal(self, process_id: str, *, kill: bool = False) -> None:
         """SIGTERM to the process, or SIGKILL to its whole tree. Unknown and ended processes are ignored."""
+        ...
+
+    async def restart_when_killed(self, process_id: str, *, wanted: bool) -> None:
+        """Whether its shim runs it again, with nobody's help, when a signal ended it that was not sent from here.
+
+        Until this is called it does not. What lived for less than a second is not run again. Unknown and ended
+        processes are ignored.
+        """
         ...
 
     async def statuses(self) -> Mapping[str, ProcessStatus]:

@@ -7,6 +7,9 @@
 # TIMEOUT_S   the program's tree is killed after this; empty for never
 # KILL_GROUP  folder of the control group that holds the program's tree; empty when there is none
 #
+# While the folder has a file `restart`, a program that a signal ended is run again, also while no control plane runs;
+# `restarts` then has a line for each time.
+#
 # Everything is a function, so that the file is read whole before it runs and may be replaced by an upgrade.
 
 identify() {
@@ -43,6 +46,21 @@ watch() {
     done
 }
 
+run() {
+    read -r began_s _ </proc/uptime
+    # The chain reads its script from standard input: opened anew, it is read from the beginning each time.
+    "$@" 3>report 4>sandbox </proc/self/fd/0
+    code=$?
+}
+
+comes_back() {
+    [ -e restart ] && [ "$code" -gt 128 ] || return 1
+    # What dies as soon as it begins is left to the control plane, which waits longer from time to time.
+    read -r ended_s _ </proc/uptime
+    [ $((${ended_s%.*} - ${began_s%.*})) -ge 1 ] || return 1
+    echo "$code" >>restarts
+}
+
 main() {
     folder=$1 timeout_s=$2 kill_group=$3
     shift 3
@@ -57,8 +75,8 @@ main() {
         watch 2>/dev/null &
         dog=$!
     fi
-    "$@" 3>report 4>sandbox
-    code=$?
+    run "$@"
+    while comes_back; do run "$@"; done
     if [ -n "$dog" ]; then
         kill "$dog" 2>/dev/null
         wait "$dog"
