@@ -54,7 +54,7 @@ class Program:
 
     Attributes:
         build, test, migrate: `ok`, `fail`, `hang`, or for the build `oom`.
-        web: `ok`, `never-healthy`, `crash`, `wrong` (answers, but smoke paths fail).
+        web: `ok`, `never-healthy`, `crash`, `wrong` (answers, but smoke paths fail), `sours` (wrong after half a minute).
     """
 
     build: str = "ok"
@@ -163,7 +163,8 @@ class Machine:
             web = self._program(process.spec).web
             if up_s < 0.5 or web in ("never-healthy", "crash"):
                 return 0
-            return 500 if web == "wrong" and path != "/health" else 200
+            wrong = web == "wrong" or (web == "sours" and up_s > 30)
+            return 500 if wrong and path != "/health" else 200
         return 0
 
     def maybe_refuse(self, what: str) -> None:

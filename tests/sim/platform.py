@@ -21,6 +21,7 @@ from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
+from gantry.reactor.asking import Asking
 from gantry.reactor.assets import AssetKeeping
 from gantry.reactor.deploy_acts import DeployActs
 from gantry.reactor.edge_acts import EdgeActs
@@ -163,10 +164,11 @@ class Platform:
                 released=self._assets_due.set,
             ),
         )
+        self.tasks = TaskSet()
         self.rollouts = Rollouts(
             state,
             self.edge,
-            Outside(prober, NAMING),
+            Asking(state, Outside(prober, NAMING), self.tasks, clock),
             self.memory,
             EvidenceKeeper(state, self.edge, self.runtime, launcher, clock),
             clock,
@@ -195,6 +197,7 @@ class Platform:
         world = await self.reconciler.once()
         await self.reconciler.settle()
         await self.rollouts.once()
+        await self.tasks.join()
         await self.health.probe_due(health_targets(world, NAMING))
         self.machine.pass_time(seconds)
 

@@ -23,6 +23,7 @@ MANIFEST = """
 [project]
 name = "shop"
 [processes.web]
+smoke = ["/"]
 health = {{ path = "/health", start_deadline = "10s" }}
 [deploy]
 strategy = "canary"
@@ -140,6 +141,35 @@ async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: 
     assert platform.machine.visit(HOST) == (200, first.release)
     assert ended.release is not None
     assert (await platform.release(ended.release)).state is ReleaseState.FAILED
+
+
+async def test_a_smoke_check_that_fails_in_the_middle_takes_the_candidate_back(
+    platform: Platform,
+) -> None:
+    first = await live(platform)
+    second = await platform.request(platform.sources.put(replace(program("2"), web="sours")))
+    shares = await run(platform, second, 200)
+    ended = await platform.get(second.id)
+    assert ended.state is DeployState.FAILED
+    assert ended.error is not None
+    assert "1 failed smoke check on the candidate, none on" in ended.error["message"]
+    assert shares[:3] == ["nothing", "mirror", "5 %"]
+    assert platform.machine.visit(HOST) == (200, first.release)
+
+
+async def test_what_both_releases_fail_is_no_fault_of_the_candidate(platform: Platform) -> None:
+    source = platform.sources.put(replace(program("1"), web="sours"))
+    first = await platform.finish((await platform.request(source)).id)
+    second = await platform.request(platform.sources.put(replace(program("2"), web="sours")))
+    await run(platform, second, 60)
+    assert (await platform.get(second.id)).state is DeployState.ACTIVE
+    service = RolloutService(platform.state, platform.machine.clock)
+    verdict = (await service.latest("shop", "production")).verdict
+    assert verdict is not None
+    (smoke,) = [reason for reason in verdict["reasons"] if reason["check"] == "smoke checks"]
+    assert smoke["outcome"] == "inconclusive"
+    assert smoke["current"] >= smoke["candidate"] > 0
+    assert first.release is not None
 
 
 async def test_a_log_that_cannot_be_read_costs_the_requests_and_nothing_else(

@@ -220,7 +220,7 @@ class Seeder:
             for failures in range(restarts):
                 await instances.set_exited(
                     session, instance_id, failures=failures + 1,
-                    next_start_at=self.now + timedelta(seconds=20), last_exit="killed: out of memory",
+                    next_start_at=self.now + timedelta(seconds=20), last_exit="killed: out of memory", out_of_memory=True,
                 )  # fmt: skip
             if state != "backing-off":
                 await instances.set_started(session, instance_id, at=at)

@@ -109,7 +109,8 @@ def test_an_end_is_recorded_with_its_back_off(
 ) -> None:
     ended = instance(started_at=at(10), **changes)
     (action,) = decide([want()], [ended], [process] if process else [])
-    assert action == rules.RecordExit(ended, words, failures, at(100 + delay_s))
+    out_of_memory = process is not None and process.out_of_memory
+    assert action == rules.RecordExit(ended, words, failures, at(100 + delay_s), out_of_memory)
 
 
 def test_back_off_doubles_up_to_a_minute() -> None:

@@ -22,6 +22,7 @@ from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.tasks import TaskSet
+from gantry.reactor.asking import Asking
 from gantry.reactor.assets import EVERY_S as ASSETS_EVERY_S, AssetKeeping
 from gantry.reactor.deploy_acts import DeployActs
 from gantry.reactor.destroy import Destroyer
@@ -124,7 +125,8 @@ def wire(
         state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
     )
     evidence = EvidenceKeeper(state, engines.edge, engines.runtime, launcher, clock)
-    rollouts = Rollouts(state, engines.edge, outside, memory, evidence, clock, waker.wake)
+    asking = Asking(state, outside, tasks, clock)
+    rollouts = Rollouts(state, engines.edge, asking, memory, evidence, clock, waker.wake)
     # Crons go by the clock that people see.
     schedule = Schedule(state, engines.runtime, launcher, outside, tasks, SystemClock())
     keeper = Keeper(

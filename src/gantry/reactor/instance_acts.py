@@ -92,6 +92,7 @@ class InstanceActs:
                 failures=action.failures,
                 next_start_at=action.next_start_at,
                 last_exit=action.reason,
+                out_of_memory=action.out_of_memory,
             )
         wait_s = (action.next_start_at - self.clock.now()).total_seconds()
         _log.warning(

@@ -1,9 +1,8 @@
 """Act: rollouts move by their numbers. One look a second while there is a rollout, nothing otherwise."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, assert_never
 
 from gantry.config.sections import VerdictRules
@@ -11,9 +10,7 @@ from gantry.engines.edge.protocol import BackendNumbers, Edge
 from gantry.engines.state.protocol import State
 from gantry.features.instances import queries as instances
 from gantry.features.instances.model import Instance
-from gantry.features.projects import queries as projects
 from gantry.features.releases import queries as releases
-from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts import decide, queries
 from gantry.features.rollouts.model import Rollout, RolloutState, StageKind
@@ -22,15 +19,14 @@ from gantry.features.rollouts.verdict.histogram import Histogram
 from gantry.features.rollouts.verdict.model import Look, Numbers, Outcome, Verdict
 from gantry.features.rollouts.verdict.policy import Policy
 from gantry.kernel.clock import Clock
+from gantry.reactor.asking import Asking
 from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.memory import Memory
-from gantry.reactor.outside import Outside
 
 _log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-# Requests of our own, to each of the two releases, while visitors send too few.
-_OWN_PER_LOOK = 4
+# With fewer requests to the candidate between two looks, Gantry asks itself.
 _ENOUGH_PER_LOOK = 5
 
 
@@ -62,7 +58,7 @@ class Rollouts:
 
     state: State
     edge: Edge
-    outside: Outside
+    asking: Asking
     memory: Memory
     evidence: EvidenceKeeper
     clock: Clock
@@ -77,6 +73,7 @@ class Rollouts:
     async def _look_at_all(self) -> None:
         if not self.memory.has_rollouts:
             self._windows.clear()
+            self.asking.forget()
             return
         async with self.state.transaction() as session:
             opened = await queries.list_open(session)
@@ -95,6 +92,7 @@ class Rollouts:
     ) -> None:
         async with self.state.transaction() as session:
             candidate = await releases.get(session, rollout.candidate)
+            current = await releases.get(session, rollout.current)
         rules = manifest_of(candidate).deploy.verdict
         in_effect = self.memory.stage_in_effect.get(rollout.id) == rollout.stage
         verdict = await self._judge(rollout, rules, counted, found) if in_effect else None
@@ -111,8 +109,9 @@ class Rollouts:
         action = decide.decide(rollout, seen)
         if action is not None:
             await self._act(rollout, action)
-        elif in_effect and verdict is not None and verdict.outcome is Outcome.INCONCLUSIVE:
-            await self._add_requests(rollout, candidate)
+        elif in_effect and verdict is not None:
+            more = verdict.outcome is Outcome.INCONCLUSIVE and self._few_ask(rollout, counted)
+            self.asking.look(rollout, (candidate, current), more=more)
 
     async def _judge(
         self,
@@ -121,8 +120,13 @@ class Rollouts:
         counted: Mapping[str, BackendNumbers],
         found: tuple[Instance, ...],
     ) -> Verdict:
-        candidate = _numbers(counted.get(rollout.candidate), rollout.candidate, found)
-        current = _numbers(counted.get(rollout.current), rollout.current, found)
+        candidate, current = (
+            replace(
+                _numbers(counted.get(one), one, found),
+                smoke_failures=self.asking.failed.get(one, 0),
+            )
+            for one in (rollout.candidate, rollout.current)
+        )
         window = await self._window(rollout, candidate, current)
         window.looks += 1
         # A pass is asked for once when the time is over, and once more when twice the time is: asking every second
@@ -172,25 +176,12 @@ class Rollouts:
         _log.info("%s: %s", rollout.id, action)
         self.wake()
 
-    async def _add_requests(self, rollout: Rollout, candidate: Release) -> None:
-        """Ask both releases at their own addresses where visitors ask too little; what they answer is counted too."""
+    def _few_ask(self, rollout: Rollout, counted: Mapping[str, BackendNumbers]) -> bool:
+        """Whether visitors, or what they are copied to, have asked the candidate too little since the last look."""
         window = self._windows[rollout.id]
-        total = (await self.edge.numbers())[rollout.candidate].requests
+        total = counted.get(rollout.candidate, BackendNumbers()).requests
         enough, window.requests = total - window.requests >= _ENOUGH_PER_LOOK, total
-        if enough or rollout.stages[rollout.stage].kind is StageKind.MIRROR:
-            return
-        web = manifest_of(candidate).web
-        paths = (web.smoke if web is not None else ()) or ("/",)
-        async with self.state.transaction() as session:
-            environment = await projects.get_environment_by_id(session, rollout.environment)
-        asked = [paths[number % len(paths)] for number in range(_OWN_PER_LOOK)]
-        await asyncio.gather(
-            *(
-                self.outside.ask(environment.project, release, path)
-                for release in (rollout.candidate, rollout.current)
-                for path in asked
-            )
-        )
+        return not enough and rollout.stages[rollout.stage].kind is not StageKind.MIRROR
 
 
 def _numbers(counted: BackendNumbers | None, release: str, found: tuple[Instance, ...]) -> Numbers:
@@ -204,7 +195,7 @@ def _numbers(counted: BackendNumbers | None, release: str, found: tuple[Instance
         waiting=counted.active,
         latency=Histogram(bounds, counts, counts[-1]) if counts else Histogram(),
         restarts=sum(one.restarts for one in own),
-        out_of_memory_kills=sum("out of memory" in one.last_exit for one in own),
+        out_of_memory_kills=sum(one.out_of_memory_kills for one in own),
     )
 
 

@@ -53,6 +53,7 @@ class RecordExit:
     reason: str
     failures: int
     next_start_at: datetime
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +169,11 @@ def _exit(instance: Instance, process: ProcessStatus | None, now: datetime) -> R
     fault = bool(instance.killed_for) or not (lost or _killed_from_outside(process))
     if not fault:
         return RecordExit(instance, _words(instance, process), instance.failures, now)
+    out_of_memory = process is not None and process.out_of_memory
     stable = instance.healthy_at is not None and now - instance.healthy_at >= _STABLE_AFTER
     failures = 1 if stable else instance.failures + 1
     next_start_at = now + timedelta(seconds=back_off_s(failures))
-    return RecordExit(instance, _words(instance, process), failures, next_start_at)
+    return RecordExit(instance, _words(instance, process), failures, next_start_at, out_of_memory)
 
 
 def _killed_from_outside(process: ProcessStatus | None) -> bool:

@@ -19,6 +19,7 @@ class Instance:
         stopping_since: when it was told to end.
         last_exit: how it ended last, in words.
         killed_for: why Gantry killed it, until its end is recorded.
+        out_of_memory_kills: of its restarts, how many followed its being killed for its memory.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Instance:
     stopping_since: datetime | None
     last_exit: str
     killed_for: str = ""
+    out_of_memory_kills: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from gantry.engines.state.protocol import Session
 from gantry.features.instances.model import Instance
 
 _COLUMNS = """id, release, process, slot, port, created_at, started_at, healthy_at, restarts, failures,
-              next_start_at, stopping_since, last_exit, killed_for"""
+              next_start_at, stopping_since, last_exit, killed_for, out_of_memory_kills"""
 
 
 async def list_all(session: Session) -> tuple[Instance, ...]:
@@ -64,14 +64,21 @@ async def set_exited(
     failures: int,
     next_start_at: datetime,
     last_exit: str,
+    out_of_memory: bool,
 ) -> None:
     """Its process ended by itself and is to be started again."""
     await session.execute(
         """UPDATE instances SET started_at = NULL, healthy_at = NULL, restarts = restarts + 1,
                failures = %(failures)s, next_start_at = %(next)s, last_exit = %(exit)s,
-               killed_for = ''
+               killed_for = '', out_of_memory_kills = out_of_memory_kills + %(oom)s
            WHERE id = %(id)s""",
-        {"id": instance_id, "failures": failures, "next": next_start_at, "exit": last_exit},
+        {
+            "id": instance_id,
+            "failures": failures,
+            "next": next_start_at,
+            "exit": last_exit,
+            "oom": int(out_of_memory),
+        },
     )
 
 
