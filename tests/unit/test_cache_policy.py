@@ -1,5 +1,10 @@
 """What the edge's cache may keep and give."""
 
+import gc
+import os
+import tracemalloc
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -204,7 +209,7 @@ def entry(body: bytes = b"x", **more: object) -> Entry:
 
 
 def test_the_least_used_go_first() -> None:
-    store = Store(limit_bytes=5_000)
+    store = Store(limit_bytes=6_000)
     keys = [Key("r-1", "a", f"/{number}") for number in range(4)]
     for key in keys[:3]:
         store.put(key, entry(b"x" * 600))
@@ -213,6 +218,62 @@ def test_the_least_used_go_first() -> None:
     assert [store.get(key, ()) is not None for key in keys] == [True, False, True, True]
     store.put(keys[1], entry(b"x" * 9_000))
     assert (len(store), store.size_bytes) == (0, 0)
+
+
+def _long_query(number: int) -> tuple[Key, Entry]:
+    return Key("r-1", "a", f"/news?{number}" + os.urandom(10_000).hex()), entry()
+
+
+def _long_host(number: int) -> tuple[Key, Entry]:
+    return Key("r-1", f"a:{number}" + "0" * 20_000, "/"), entry()
+
+
+def _nothing_but_places(number: int) -> tuple[Key, Entry]:
+    return Key("r-1", "a", f"/{number}"), entry(b"")
+
+
+def _one_page_for_each_cookie(number: int) -> tuple[Key, Entry]:
+    cookie = os.urandom(5_000)
+    return Key("r-1", "a", f"/{number // 60}"), entry(varied=("cookie",), values=(cookie,))
+
+
+def _many_tags(number: int) -> tuple[Key, Entry]:
+    return Key("r-1", "a", f"/{number}"), entry(
+        tags=frozenset(f"{number}-{one}" for one in range(90))
+    )
+
+
+def _many_headers(number: int) -> tuple[Key, Entry]:
+    headers = tuple((os.urandom(4), os.urandom(4)) for _ in range(100))
+    return Key("r-1", "a", f"/{number}"), Entry(200, headers, b"", Life(60), made_s=0.0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _long_query,
+        _long_host,
+        _nothing_but_places,
+        _one_page_for_each_cookie,
+        _many_tags,
+        _many_headers,
+    ],
+)
+def test_the_limit_is_one_of_memory_whatever_visitors_ask(
+    make: Callable[[int], tuple[Key, Entry]],
+) -> None:
+    store = Store(limit_bytes=2_000_000)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(2_000):
+            store.put(*make(number))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 1_800_000 < store.size_bytes <= 2_000_000
+    # An index that grows is twice as large for a moment.
+    assert taken < 1.1 * store.limit_bytes
 
 
 def test_answers_are_chosen_by_what_the_product_varies() -> None:

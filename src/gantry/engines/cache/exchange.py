@@ -18,6 +18,8 @@ _BACKEND, _RESULT = BACKEND_HEADER.encode(), RESULT_HEADER.encode()
 _NOT_KEPT_FOR_S = 60.0
 _MOST_NOT_KEPT = 10_000
 _LONGEST_WAIT_S = 10.0
+# Host and path with its query: who asks for more wants to fill the memory, not to read a page.
+_LONGEST_ADDRESS = 2_048
 _MOST_REVALIDATIONS = 64
 # A product that fails is not asked again by every visitor.
 _PAUSE_S = 1.0
@@ -46,6 +48,13 @@ class Request:
     target: str
     host: str
     headers: Headers
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether it may be answered with what others got, and its answer given to others."""
+        if len(self.host) + len(self.target) > _LONGEST_ADDRESS:
+            return False
+        return policy.may_ask(self.method, self.headers)
 
     @property
     def key(self) -> Key:
@@ -117,7 +126,8 @@ class Exchange:
         self._largest_bytes = largest_bytes
         self._now_s = now_s
         self._flights: dict[_Place, asyncio.Event] = {}
-        self._not_kept: OrderedDict[_Place, float] = OrderedDict()
+        # By hash: visitors choose how many they are, and how long. Two that meet cost a question to the product.
+        self._not_kept: OrderedDict[int, float] = OrderedDict()
         self._revalidating: set[_Place] = set()
         self._purges = 0
         self._tasks = TaskSet()
@@ -129,7 +139,7 @@ class Exchange:
         Raises:
             UpstreamError: the visitor has got half an answer; his connection must be cut.
         """
-        if not policy.may_ask(request.method, request.headers):
+        if not request.may_be_kept:
             await self._pass_on(request, visitor, "bypassed")
             return
         if await self._give_kept(request, visitor):
@@ -350,11 +360,11 @@ class Exchange:
         landed.set()
 
     def _is_not_kept(self, place: _Place) -> bool:
-        return self._not_kept.get(place, 0.0) > self._now_s()
+        return self._not_kept.get(hash(place), 0.0) > self._now_s()
 
     def _note_not_kept(self, place: _Place) -> None:
-        self._not_kept[place] = self._now_s() + _NOT_KEPT_FOR_S
-        self._not_kept.move_to_end(place)
+        self._not_kept[hash(place)] = self._now_s() + _NOT_KEPT_FOR_S
+        self._not_kept.move_to_end(hash(place))
         if len(self._not_kept) > _MOST_NOT_KEPT:
             self._not_kept.popitem(last=False)
 

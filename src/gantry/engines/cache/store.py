@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from gantry.engines.cache.policy import Headers, Life, variant
 from gantry.engines.cache.protocol import Purge
 
-# What an entry takes besides its body and headers.
-_OVERHEAD_BYTES = 1_000
+# What Python takes besides the text, measured with tracemalloc (3.11): an entry with its key and its places in the
+# store up to 1,120 bytes, a header 134, a tag or a varied header up to 155. A test measures it again.
+_ENTRY_BYTES = 1_200
+_PART_BYTES = 160
 _MOST_VARIANTS = 64
 
 
@@ -46,11 +48,13 @@ class Entry:
     values: tuple[bytes, ...] = ()
     tags: frozenset[str] = frozenset()
 
-    @property
-    def size_bytes(self) -> int:
-        """What it takes."""
-        heads = sum(len(name) + len(value) for name, value in self.headers)
-        return len(self.body) + heads + sum(map(len, self.values)) + _OVERHEAD_BYTES
+
+def size_of(key: Key, entry: Entry) -> int:
+    """Bytes that an answer takes: also what visitors make as long as they like, not only what the product says."""
+    heads = sum(len(name) + len(value) for name, value in entry.headers)
+    words = (key.backend, key.host, key.path, *entry.varied, *entry.values, *entry.tags)
+    parts = len(entry.headers) + len(entry.varied) + len(entry.tags)
+    return len(entry.body) + heads + sum(map(len, words)) + parts * _PART_BYTES + _ENTRY_BYTES
 
 
 @dataclass(slots=True)
@@ -95,7 +99,7 @@ class Store:
         self._entries[key, entry.values] = entry
         self._varied[key] = entry.varied
         self._variants.setdefault(key, []).append(entry.values)
-        self.size_bytes += entry.size_bytes
+        self.size_bytes += size_of(key, entry)
         while self.size_bytes > self.limit_bytes:
             oldest, values = next(iter(self._entries))
             self._drop(oldest, values)
@@ -118,7 +122,7 @@ class Store:
         entry = self._entries.pop((key, values), None)
         if entry is None:
             return
-        self.size_bytes -= entry.size_bytes
+        self.size_bytes -= size_of(key, entry)
         self._variants[key].remove(values)
         if not self._variants[key]:
             del self._variants[key], self._varied[key]
