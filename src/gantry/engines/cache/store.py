@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 
 from gantry.engines.cache.policy import Headers, Life, variant
 from gantry.engines.cache.protocol import Purge
+from gantry.engines.cache.shares import Shares
 
 # What Python takes besides the text, measured with tracemalloc (3.11): an entry with its key and its places in the
-# store up to 1,120 bytes, a header 134, a tag or a varied header up to 155. A test measures it again.
-_ENTRY_BYTES = 1_200
+# store up to 1,600 bytes, a header 134, a tag or a varied header up to 155. A test measures it again.
+_ENTRY_BYTES = 1_700
 _PART_BYTES = 160
 _MOST_VARIANTS = 64
+# One path, with all its queries, has half of the room at most: images that a product resizes are one path.
+_PATHS_AT_LEAST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,15 @@ class Key:
     backend: str
     host: str
     path: str
+
+    @property
+    def path_only(self) -> int:
+        """Whose share of the room it takes: of the path, with any host and query."""
+        return hash((self.backend, self.path.partition("?")[0]))
+
+
+# A key, and the values of the headers that choose.
+Place = tuple[Key, tuple[bytes, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +79,10 @@ class Store:
 
     limit_bytes: int
     size_bytes: int = 0
-    _entries: OrderedDict[tuple[Key, tuple[bytes, ...]], Entry] = field(default_factory=OrderedDict)
+    _entries: OrderedDict[Place, Entry] = field(default_factory=OrderedDict)
     _varied: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     _variants: dict[Key, list[tuple[bytes, ...]]] = field(default_factory=dict)
+    _shares: Shares[Place] = field(default_factory=Shares)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -83,6 +96,9 @@ class Store:
         found = self._entries.get(place)
         if found is not None:
             self._entries.move_to_end(place)
+            self._shares.use(key.path_only, place)
+            variants = self._variants[key]
+            variants.append(variants.pop(variants.index(place[1])))
         return found
 
     def varied(self, key: Key) -> tuple[str, ...] | None:
@@ -100,6 +116,9 @@ class Store:
         self._varied[key] = entry.varied
         self._variants.setdefault(key, []).append(entry.values)
         self.size_bytes += size_of(key, entry)
+        self._shares.add(key.path_only, (key, entry.values), size_of(key, entry))
+        while place := self._shares.least_used(key.path_only, self.limit_bytes // _PATHS_AT_LEAST):
+            self._drop(*place)
         while self.size_bytes > self.limit_bytes:
             oldest, values = next(iter(self._entries))
             self._drop(oldest, values)
@@ -123,6 +142,7 @@ class Store:
         if entry is None:
             return
         self.size_bytes -= size_of(key, entry)
+        self._shares.remove(key.path_only, (key, values))
         self._variants[key].remove(values)
         if not self._variants[key]:
             del self._variants[key], self._varied[key]
