@@ -132,6 +132,20 @@ async def test_a_rewritten_path_is_kept_by_what_the_visitor_asked(street: Street
     assert how(await street.ask("/kept")) == ""
 
 
+async def test_a_rewritten_path_is_purged_by_what_the_visitor_asked(street: Street) -> None:
+    site = replace(SITE, rewrites=(Rewrite("/n/:id", "/kept"),), cached=("/n/:id",))
+    await street.apply(site)
+    for path in ("/n/17", "/n/17", "/n/18"):
+        forged = {"x-envoy-original-path": "/n/1"}
+        assert (await street.ask(path, **forged)).status_code == 200
+    assert (await street.cache.status()).hits == 1, "each address has an answer of its own"
+    assert await street.cache.purge(Purge(("r-1",), ("/n/17",))) == 1
+    assert [how(await street.ask(path)) for path in ("/n/17", "/n/18")] == ["miss", "hit"]
+    assert await street.cache.purge(Purge(("r-1",), ("/n/*",))) == 2
+    assert [how(await street.ask(path)) for path in ("/n/17", "/n/18")] == ["miss", "miss"]
+    assert await street.cache.purge(Purge(("r-1",), ("/kept",))) == 2
+
+
 async def test_a_cache_that_dies_is_not_noticed(street: Street) -> None:
     async with visitors(street.lab) as seen:
         for _ in range(3):

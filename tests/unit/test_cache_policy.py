@@ -345,6 +345,19 @@ def test_purging(what: Purge, left: set[str]) -> None:
     assert kept == left
 
 
+@pytest.mark.parametrize(
+    ("path", "left"),
+    [("/n/17", {"/n/18"}), ("/n/*", set()), ("/kept", set()), ("/n", {"/n/17", "/n/18"})],
+)
+def test_a_rewritten_address_is_purged_by_both_names(path: str, left: set[str]) -> None:
+    store = Store(100_000)
+    for asked in ("/n/17", "/n/18"):
+        store.put(Key("r-1", "a", "/kept?x=1", asked), entry())
+    store.purge(Purge(("r-1",), (path,)))
+    found = {one for one in ("/n/17", "/n/18") if store.get(Key("r-1", "a", "/kept?x=1", one), ())}
+    assert found == left
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from(["", "1", "2"]), st.integers(0, 3_000)),

@@ -14,11 +14,13 @@ from gantry.engines.cache.store import Entry, Key, Store
 from gantry.kernel.tasks import TaskSet
 
 _BACKEND, _RESULT = BACKEND_HEADER.encode(), RESULT_HEADER.encode()
+# Set by Envoy when it rewrites a path, never by a visitor.
+_ASKED = b"x-envoy-original-path"
 # A path whose answers are not to be kept is not waited for; after this it is looked at again.
 _NOT_KEPT_FOR_S = 60.0
 _MOST_NOT_KEPT = 10_000
 _LONGEST_WAIT_S = 10.0
-# Host and path with its query: who asks for more wants to fill the memory, not to read a page.
+# Host and path with its query, before and after a rewrite: who asks for more wants to fill the memory, not to read a page.
 _LONGEST_ADDRESS = 2_048
 _MOST_REVALIDATIONS = 64
 # A product that fails is not asked again by every visitor.
@@ -52,7 +54,8 @@ class Request:
     @property
     def may_be_kept(self) -> bool:
         """Whether it may be answered with what others got, and its answer given to others."""
-        if len(self.host) + len(self.target) > _LONGEST_ADDRESS:
+        key = self.key
+        if len(key.host) + len(key.path) + len(key.asked) > _LONGEST_ADDRESS:
             return False
         return policy.may_ask(self.method, self.headers)
 
@@ -60,7 +63,8 @@ class Request:
     def key(self) -> Key:
         """Where its answer is kept."""
         backend = policy.first(self.headers, _BACKEND).decode("latin-1")
-        return Key(backend, self.host, self.target)
+        asked = policy.first(self.headers, _ASKED).decode("latin-1").partition("?")[0]
+        return Key(backend, self.host, self.target, asked)
 
     @property
     def choosing(self) -> Headers:

@@ -21,7 +21,8 @@ class Purge:
 
     Attributes:
         backends: releases; a backend that is several counts when one of them is named.
-        paths: exact, without the query; one that ends in `*` stands for all that begin so.
+        paths: as visitors ask for them, or as the product sees them after a rewrite; exact, without the query; one that
+            ends in `*` stands for all that begin so.
         tags: of the response header `cache-tag`.
     """
 

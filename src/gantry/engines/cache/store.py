@@ -22,12 +22,15 @@ class Key:
     """What was asked for, but for the headers that choose between answers.
 
     Attributes:
-        path: with the query.
+        path: with the query, as the product sees it.
+        asked: the path that the visitor asked for, where a rewrite made another of it; without the query, which
+            `path` has as well.
     """
 
     backend: str
     host: str
     path: str
+    asked: str = ""
 
     @property
     def path_only(self) -> int:
@@ -64,7 +67,7 @@ class Entry:
 def size_of(key: Key, entry: Entry) -> int:
     """Bytes that an answer takes: also what visitors make as long as they like, not only what the product says."""
     heads = sum(len(name) + len(value) for name, value in entry.headers)
-    words = (key.backend, key.host, key.path, *entry.varied, *entry.values, *entry.tags)
+    words = (key.backend, key.host, key.path, key.asked, *entry.varied, *entry.values, *entry.tags)
     parts = len(entry.headers) + len(entry.varied) + len(entry.tags)
     return len(entry.body) + heads + sum(map(len, words)) + parts * _PART_BYTES + _ENTRY_BYTES
 
@@ -166,7 +169,10 @@ def _chooser(what: Purge) -> Callable[[Key, Entry], bool]:
     def wanted(key: Key, entry: Entry) -> bool:
         if not concerns(what, key):
             return False
-        path = key.path.partition("?")[0]
-        return everything or path in exact or path.startswith(begins) or bool(tags & entry.tags)
+        if everything or tags & entry.tags:
+            return True
+        # By the product's path and by the visitor's: whoever purges may know either.
+        both = (key.path.partition("?")[0], key.asked)
+        return any(path in exact or path.startswith(begins) for path in both)
 
     return wanted
