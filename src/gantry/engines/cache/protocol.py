@@ -11,6 +11,9 @@ from typing import Protocol
 
 # Set by the edge on each request, never by a visitor.
 BACKEND_HEADER = "x-gantry-backend"
+# Set by the edge during a mirror, never by a visitor: the backend that gets copies of what the cache asks for. The
+# product sees it: Envoy looks at it after everything that could take it out.
+COPIES_HEADER = "x-gantry-copies"
 # What became of a request: `hit`, `stale`, `miss`, `bypass`.
 RESULT_HEADER = "x-gantry-cache"
 
