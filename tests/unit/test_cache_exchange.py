@@ -1,5 +1,6 @@
 """One request after the other, and side by side: what is kept of the answers, and what it costs to remember."""
 
+import asyncio
 import gc
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -20,16 +21,25 @@ class Product:
     headers: Headers = ((b"cache-control", b"s-maxage=60"),)
     status: int = 200
     parts: tuple[bytes, ...] = (b"page",)
+    endless: bool = False
     asked: list[Request] = field(default_factory=list)
+    asking: int = 0
 
     @asynccontextmanager
     async def ask(self, request: Request, headers: Headers) -> AsyncIterator[Answer]:
         self.asked.append(request)
-        yield Answer(self.status, self.headers, self._body())
+        self.asking += 1
+        try:
+            yield Answer(self.status, self.headers, self._body())
+        finally:
+            self.asking -= 1
 
     async def _body(self) -> AsyncIterator[bytes]:
         for part in self.parts:
             yield part
+        while self.endless:
+            await asyncio.sleep(0)
+            yield b"x" * 100_000
 
 
 @dataclass
@@ -37,7 +47,8 @@ class Reader:
     """A visitor who takes everything at once."""
 
     began: bool = False
-    alone: bool = False
+    alone: bool = True
+    gone: bool = False
     status: int = 0
     headers: Headers = ()
     body: bytes = b""
@@ -101,3 +112,30 @@ async def test_what_is_not_kept_is_remembered_in_little() -> None:
         tracemalloc.stop()
     assert (await shop.ask("/1999" + "x" * 2_000)).how == "bypass"
     assert taken < 2_000 * 400
+
+
+async def test_a_new_answer_that_never_ends_is_given_up() -> None:
+    shop = Shop()
+    shop.product.headers = ((b"cache-control", b"s-maxage=0, stale-while-revalidate=60"),)
+    assert (await shop.ask()).how == "miss"
+    shop.product.endless = True
+    assert (await shop.ask()).how == "stale"
+    async with asyncio.timeout(5):
+        while len(shop.product.asked) < 2 or shop.product.asking:
+            await asyncio.sleep(0)
+
+
+async def test_nobody_waits_for_what_turns_out_too_large() -> None:
+    shop = Shop()
+    shop.product.endless = True
+    readers = Reader(), Reader()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(shop.exchange.serve(shop.request(), reader)) for reader in readers
+        ]
+        while not readers[1].body:
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+    assert [one.how for one in readers] == ["miss", "miss"]
+    assert len(shop.store) == 0

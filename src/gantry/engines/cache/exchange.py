@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gantry.engines.cache import policy
@@ -32,6 +32,20 @@ _OF_UNCHANGED = frozenset(
 )
 
 _Place = tuple[Key, tuple[bytes, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A question to the product, whose answer others may wait for.
+
+    Attributes:
+        purges: how many there had been when it was asked; after another one the answer may be too old to keep.
+        landed: the answer is kept, or will not be.
+    """
+
+    place: _Place
+    purges: int
+    landed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class UpstreamError(Exception):
@@ -95,11 +109,13 @@ class Visitor(Protocol):
 
     Attributes:
         began: the status has been sent; nothing else can be said any more.
-        alone: nobody else has use for the answer; when the visitor goes, it may end.
+        alone: nobody else has use for the answer: it is to end when the visitor goes. So it is from the beginning.
+        gone: he is not there any more.
     """
 
     began: bool
     alone: bool
+    gone: bool
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Send the status and the headers."""
@@ -129,7 +145,7 @@ class Exchange:
         self._upstream = upstream
         self._largest_bytes = largest_bytes
         self._now_s = now_s
-        self._flights: dict[_Place, asyncio.Event] = {}
+        self._flights: dict[_Place, _Flight] = {}
         # By hash: visitors choose how many they are, and how long. Two that meet cost a question to the product.
         self._not_kept: OrderedDict[int, float] = OrderedDict()
         self._revalidating: set[_Place] = set()
@@ -186,7 +202,7 @@ class Exchange:
         """Wait for another visitor's answer; whether there was one for this visitor too."""
         try:
             async with asyncio.timeout(_LONGEST_WAIT_S):
-                await self._flights[place].wait()
+                await self._flights[place].landed.wait()
         except TimeoutError:
             return False
         return await self._give_kept(request, visitor)
@@ -229,7 +245,6 @@ class Exchange:
     async def _pass_on(self, request: Request, visitor: Visitor, how: str) -> None:
         """As if there were no cache."""
         self.counts[how] += 1
-        visitor.alone = True
         headers = policy.to_upstream(request.headers, keeping=False)
         async with self._upstream(request, headers) as answer:
             await self._stream(answer, visitor, how)
@@ -243,44 +258,45 @@ class Exchange:
 
     async def _fetch(self, request: Request, visitor: Visitor, place: _Place) -> None:
         """The first who asks: his answer is kept for the others, if it may be."""
-        landed = self._flights[place] = asyncio.Event()
-        purges = self._purges
+        flight = self._flights[place] = _Flight(place, self._purges)
+        visitor.alone = False
         self.counts["misses"] += 1
         try:
             headers = policy.to_upstream(request.headers, keeping=True)
             async with self._upstream(request, headers) as answer:
-                life = policy.life(answer.status, answer.headers)
-                if answer.status >= _SERVER_ERROR and (old := self._useful_in_need(request)):
-                    await self._give(old, request, visitor, "stale")
-                elif life is None or _length(answer.headers) > self._largest_bytes:
-                    self._note_not_kept(place)
-                    # Nobody waits for what is not kept; it may never end.
-                    self._land(place, landed)
-                    visitor.alone = True
-                    await self._stream(answer, visitor, "misses")
-                else:
-                    await self._keep(request, answer, life, purges, visitor)
+                await self._take(request, answer, flight, visitor)
         except UpstreamError:
+            self._hand_over(flight, visitor)
             old = None if visitor.began else self._useful_in_need(request)
             if old is None:
                 raise
             await self._give(old, request, visitor, "stale")
         finally:
-            self._land(place, landed)
+            self._land(flight)
+
+    async def _take(
+        self, request: Request, answer: Answer, flight: _Flight, visitor: Visitor
+    ) -> None:
+        if answer.status >= _SERVER_ERROR and self._useful_in_need(request):
+            raise UpstreamError(f"status {answer.status}")
+        life = policy.life(answer.status, answer.headers)
+        if life is not None and _length(answer.headers) <= self._largest_bytes:
+            await self._keep(request, answer, life, flight, visitor)
+            return
+        self._note_not_kept(flight.place)
+        self._hand_over(flight, visitor)
+        if not visitor.gone:
+            await self._stream(answer, visitor, "misses")
 
     async def _keep(
         self,
         request: Request,
         answer: Answer,
         life: Life,
-        purges: int,
+        flight: _Flight,
         visitor: Visitor | None = None,
     ) -> None:
-        """Read the whole answer, while the visitor gets it as well, and keep it.
-
-        Parameters:
-            purges: how many there had been when it was asked for; after another one it may be too old to keep.
-        """
+        """Read the whole answer, while the visitor gets it as well, and keep it."""
         parts, size = list[bytes](), 0
         headers = policy.to_visitor(answer.headers, kept=True)
         if visitor is not None:
@@ -289,26 +305,34 @@ class Exchange:
             if visitor is not None:
                 await visitor.send(part)
             size += len(part)
-            if size <= self._largest_bytes:
-                parts.append(part)
-        if size > self._largest_bytes:
-            self._note_not_kept(self._place(request))
-        elif purges == self._purges:
-            varied = policy.names_varied(answer.headers)
-            entry = Entry(
-                status=answer.status,
-                headers=tuple(one for one in headers if one[0] != b"content-length"),
-                body=b"".join(parts),
-                life=life,
-                made_s=self._now_s(),
-                varied=varied,
-                values=policy.variant(varied, request.choosing),
-                tags=policy.tags(answer.headers),
-            )
-            self._store.put(request.key, entry)
+            parts.append(part)
+            if size > self._largest_bytes:
+                parts.clear()
+                self._note_not_kept(flight.place)
+                self._hand_over(flight, visitor)
+                if visitor is None or visitor.gone:
+                    return
+        if size <= self._largest_bytes and flight.purges == self._purges:
+            self._put(request, answer, headers, b"".join(parts), life)
         # What was kept is there before the visitor can ask again.
         if visitor is not None:
             await visitor.end()
+
+    def _put(
+        self, request: Request, answer: Answer, headers: Headers, body: bytes, life: Life
+    ) -> None:
+        varied = policy.names_varied(answer.headers)
+        entry = Entry(
+            status=answer.status,
+            headers=tuple(one for one in headers if one[0] != b"content-length"),
+            body=body,
+            life=life,
+            made_s=self._now_s(),
+            varied=varied,
+            values=policy.variant(varied, request.choosing),
+            tags=policy.tags(answer.headers),
+        )
+        self._store.put(request.key, entry)
 
     def _useful_in_need(self, request: Request) -> Entry | None:
         entry = self._store.get(request.key, request.choosing)
@@ -333,18 +357,18 @@ class Exchange:
         tag = policy.first(entry.headers, b"etag")
         if tag:
             headers = (*headers, (b"if-none-match", tag))
-        purges = self._purges
+        flight = _Flight(place, self._purges)
         try:
             async with self._upstream(asking, headers) as answer:
                 life = policy.life(answer.status, answer.headers)
-                if answer.status == 304 and purges == self._purges:
+                if answer.status == 304 and flight.purges == self._purges:
                     fresh = policy.life(entry.status, answer.headers) or entry.life
                     again = replace(entry, made_s=self._now_s(), age_s=0.0, life=fresh)
                     self._store.put(request.key, again)
                 elif answer.status >= _SERVER_ERROR:
                     await asyncio.sleep(_PAUSE_S)
                 elif life is not None:
-                    await self._keep(asking, answer, life, purges)
+                    await self._keep(asking, answer, life, flight)
                 else:
                     self._store.drop(request.key, request.choosing)
         except UpstreamError:
@@ -358,10 +382,16 @@ class Exchange:
         names = self._store.varied(request.key) or ("accept-encoding",)
         return request.key, policy.variant(names, request.choosing)
 
-    def _land(self, place: _Place, landed: asyncio.Event) -> None:
-        if self._flights.get(place) is landed:
-            del self._flights[place]
-        landed.set()
+    def _land(self, flight: _Flight) -> None:
+        if self._flights.get(flight.place) is flight:
+            del self._flights[flight.place]
+        flight.landed.set()
+
+    def _hand_over(self, flight: _Flight, visitor: Visitor | None) -> None:
+        """Nobody waits for what is not kept: it is the visitor's alone, and may never end."""
+        self._land(flight)
+        if visitor is not None:
+            visitor.alone = True
 
     def _is_not_kept(self, place: _Place) -> bool:
         return self._not_kept.get(hash(place), 0.0) > self._now_s()

@@ -16,6 +16,8 @@ _MOST = 2_000
 _MOST_IDLE = 100
 _IDLE_S = 20.0  # below the edge's own patience with idle connections
 _CONNECT_S = 2.0
+# The visitor's own route waits for 60 s; a question that goes on without a visitor must not wait for ever.
+_SILENCE_S = 65.0
 _ORIGIN = httpcore.Origin(b"http", b"edge", 80)
 _TROUBLE = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
@@ -25,11 +27,13 @@ class Inner:
 
     Parameters:
         most: requests at once; what is more fails at once, since waiting would only be for the slowest.
+        silence_s: how long the product may say nothing.
     """
 
-    def __init__(self, socket: str, most: int = _MOST) -> None:
+    def __init__(self, socket: str, most: int = _MOST, silence_s: float = _SILENCE_S) -> None:
         self._socket = socket
         self._most = most
+        self._silence_s = silence_s
         self._asking = 0
         # The last one used is the first: those that are not needed grow old.
         self._idle: list[httpcore.AsyncHTTPConnection] = []
@@ -60,7 +64,7 @@ class Inner:
             request.method,
             url,
             headers=list(headers),
-            extensions={"timeout": {"connect": _CONNECT_S}},
+            extensions={"timeout": {"connect": _CONNECT_S, "read": self._silence_s}},
         )
         try:
             response = await connection.handle_async_request(asked)
