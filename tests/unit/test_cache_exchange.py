@@ -24,6 +24,7 @@ class Product:
     endless: bool = False
     asked: list[Request] = field(default_factory=list)
     asking: int = 0
+    given: int = 0
 
     @asynccontextmanager
     async def ask(self, request: Request, headers: Headers) -> AsyncIterator[Answer]:
@@ -39,13 +40,15 @@ class Product:
             yield part
         while self.endless:
             await asyncio.sleep(0)
+            self.given += 1
             yield b"x" * 100_000
 
 
 @dataclass
 class Reader:
-    """A visitor who takes everything at once."""
+    """A visitor who takes everything at once, unless the test says when."""
 
+    ready: asyncio.Event | None = None
     began: bool = False
     alone: bool = True
     gone: bool = False
@@ -58,6 +61,8 @@ class Reader:
         self.began, self.status, self.headers = True, status, headers
 
     async def send(self, part: bytes) -> None:
+        if self.ready is not None:
+            await self.ready.wait()
         self.body += part
 
     async def end(self) -> None:
@@ -81,6 +86,16 @@ class Shop:
     def request(self, target: str = "/", host: str = "shop", method: str = "GET") -> Request:
         headers = ((BACKEND_HEADER.encode(), b"r-1"), (b"host", host.encode()))
         return Request(method, target, host, headers)
+
+    async def ask_a_little(self) -> Reader:
+        """A visitor who leaves when he has got a part."""
+        reader = Reader()
+        serving = asyncio.ensure_future(self.exchange.serve(self.request(), reader))
+        while not reader.body:
+            await asyncio.sleep(0)
+        serving.cancel()
+        await asyncio.wait((serving,))
+        return reader
 
     async def ask(self, target: str = "/", host: str = "shop") -> Reader:
         reader = Reader()
@@ -125,6 +140,22 @@ async def test_a_new_answer_that_never_ends_is_given_up() -> None:
             await asyncio.sleep(0)
 
 
+async def test_nobody_waits_for_a_slow_visitor() -> None:
+    shop, slow = Shop(), Reader(ready=asyncio.Event())
+    shop.product.parts = (b"one ", b"two ", b"three")
+    first = asyncio.ensure_future(shop.exchange.serve(shop.request(), slow))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        others = [await shop.ask() for _ in range(3)]
+    assert {(one.how, one.body) for one in others} == {("hit", b"one two three")}
+    assert not shop.product.asking, "nor does the product's connection"
+    assert not slow.ended
+    assert slow.ready is not None
+    slow.ready.set()
+    await first
+    assert (slow.how, slow.body, slow.ended) == ("miss", b"one two three", True)
+
+
 async def test_nobody_waits_for_what_turns_out_too_large() -> None:
     shop = Shop()
     shop.product.endless = True
@@ -139,3 +170,17 @@ async def test_nobody_waits_for_what_turns_out_too_large() -> None:
             task.cancel()
     assert [one.how for one in readers] == ["miss", "miss"]
     assert len(shop.store) == 0
+
+
+async def test_what_is_too_large_is_read_at_its_visitor_s_pace() -> None:
+    shop, slow = Shop(), Reader(ready=asyncio.Event())
+    shop.product.endless = True
+    serving = asyncio.ensure_future(shop.exchange.serve(shop.request(), slow))
+    async with asyncio.timeout(5):
+        while (await shop.ask_a_little()).how != "bypass":
+            pass
+    given = shop.product.given
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+    assert shop.product.given == given < 40
+    serving.cancel()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gantry.engines.cache import policy
+from gantry.engines.cache.feed import Feed
 from gantry.engines.cache.policy import Headers, Life
 from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
 from gantry.engines.cache.store import Entry, Key, Store
@@ -252,75 +253,74 @@ class Exchange:
     async def _stream(self, answer: Answer, visitor: Visitor, how: str) -> None:
         headers = policy.to_visitor(answer.headers, kept=False)
         await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS[how])))
-        async for part in answer.body:
-            await visitor.send(part)
+        await _give_on(answer, visitor)
         await visitor.end()
 
     async def _fetch(self, request: Request, visitor: Visitor, place: _Place) -> None:
         """The first who asks: his answer is kept for the others, if it may be."""
         flight = self._flights[place] = _Flight(place, self._purges)
         visitor.alone = False
+        feed = Feed(visitor)
         self.counts["misses"] += 1
         try:
             headers = policy.to_upstream(request.headers, keeping=True)
             async with self._upstream(request, headers) as answer:
-                await self._take(request, answer, flight, visitor)
+                await self._take(request, answer, flight, visitor, feed)
+            # Nobody waits until a slow visitor has read it, nor is the product's connection held for him.
+            self._land(flight, visitor)
+            await feed.end()
         except UpstreamError:
-            self._hand_over(flight, visitor)
+            feed.drop()
+            self._land(flight, visitor)
             old = None if visitor.began else self._useful_in_need(request)
             if old is None:
                 raise
             await self._give(old, request, visitor, "stale")
         finally:
-            self._land(flight)
+            feed.drop()
+            self._land(flight, visitor)
 
     async def _take(
-        self, request: Request, answer: Answer, flight: _Flight, visitor: Visitor
+        self, request: Request, answer: Answer, flight: _Flight, visitor: Visitor, feed: Feed
     ) -> None:
+        """Give the visitor all but the end of it, and keep it if it may be."""
         if answer.status >= _SERVER_ERROR and self._useful_in_need(request):
             raise UpstreamError(f"status {answer.status}")
         life = policy.life(answer.status, answer.headers)
-        if life is not None and _length(answer.headers) <= self._largest_bytes:
-            await self._keep(request, answer, life, flight, visitor)
-            return
+        if _length(answer.headers) > self._largest_bytes:
+            life = None
+        headers = policy.to_visitor(answer.headers, kept=life is not None)
+        await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS["misses"])))
+        if life is not None:
+            body = await self._collect(answer, feed)
+            if body is not None:
+                self._put(request, answer, body, life, flight)
+                return
+        # Nobody waits for what is not kept; it may never end.
         self._note_not_kept(flight.place)
-        self._hand_over(flight, visitor)
+        self._land(flight, visitor)
         if not visitor.gone:
-            await self._stream(answer, visitor, "misses")
+            await feed.drained()
+            await _give_on(answer, visitor)
 
-    async def _keep(
-        self,
-        request: Request,
-        answer: Answer,
-        life: Life,
-        flight: _Flight,
-        visitor: Visitor | None = None,
-    ) -> None:
-        """Read the whole answer, while the visitor gets it as well, and keep it."""
+    async def _collect(self, answer: Answer, feed: Feed | None = None) -> bytes | None:
+        """The whole body, while it is given to somebody as well; `None`, and it is not read on, if it is too large."""
         parts, size = list[bytes](), 0
-        headers = policy.to_visitor(answer.headers, kept=True)
-        if visitor is not None:
-            await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS["misses"])))
         async for part in answer.body:
-            if visitor is not None:
-                await visitor.send(part)
-            size += len(part)
+            if feed is not None:
+                feed.give(part)
             parts.append(part)
+            size += len(part)
             if size > self._largest_bytes:
-                parts.clear()
-                self._note_not_kept(flight.place)
-                self._hand_over(flight, visitor)
-                if visitor is None or visitor.gone:
-                    return
-        if size <= self._largest_bytes and flight.purges == self._purges:
-            self._put(request, answer, headers, b"".join(parts), life)
-        # What was kept is there before the visitor can ask again.
-        if visitor is not None:
-            await visitor.end()
+                return None
+        return b"".join(parts)
 
     def _put(
-        self, request: Request, answer: Answer, headers: Headers, body: bytes, life: Life
+        self, request: Request, answer: Answer, body: bytes, life: Life, flight: _Flight
     ) -> None:
+        if flight.purges != self._purges:
+            return
+        headers = policy.to_visitor(answer.headers, kept=True)
         varied = policy.names_varied(answer.headers)
         entry = Entry(
             status=answer.status,
@@ -368,7 +368,7 @@ class Exchange:
                 elif answer.status >= _SERVER_ERROR:
                     await asyncio.sleep(_PAUSE_S)
                 elif life is not None:
-                    await self._keep(asking, answer, life, flight)
+                    await self._renew(asking, answer, life, flight)
                 else:
                     self._store.drop(request.key, request.choosing)
         except UpstreamError:
@@ -376,22 +376,24 @@ class Exchange:
         finally:
             self._revalidating.discard(place)
 
+    async def _renew(self, request: Request, answer: Answer, life: Life, flight: _Flight) -> None:
+        body = await self._collect(answer)
+        if body is None:
+            self._note_not_kept(flight.place)
+        else:
+            self._put(request, answer, body, life, flight)
+
     # -- places ------------------------------------------------------------------------------
 
     def _place(self, request: Request) -> _Place:
         names = self._store.varied(request.key) or ("accept-encoding",)
         return request.key, policy.variant(names, request.choosing)
 
-    def _land(self, flight: _Flight) -> None:
+    def _land(self, flight: _Flight, visitor: Visitor) -> None:
         if self._flights.get(flight.place) is flight:
             del self._flights[flight.place]
         flight.landed.set()
-
-    def _hand_over(self, flight: _Flight, visitor: Visitor | None) -> None:
-        """Nobody waits for what is not kept: it is the visitor's alone, and may never end."""
-        self._land(flight)
-        if visitor is not None:
-            visitor.alone = True
+        visitor.alone = True
 
     def _is_not_kept(self, place: _Place) -> bool:
         return self._not_kept.get(hash(place), 0.0) > self._now_s()
@@ -404,6 +406,11 @@ class Exchange:
 
 
 _WORDS = {"hits": b"hit", "stale": b"stale", "misses": b"miss", "bypassed": b"bypass"}
+
+
+async def _give_on(answer: Answer, visitor: Visitor) -> None:
+    async for part in answer.body:
+        await visitor.send(part)
 
 
 async def _whole(visitor: Visitor, status: int, headers: Headers, body: bytes) -> None:
