@@ -130,8 +130,9 @@ async def real(
 
 
 @contextlib.asynccontextmanager
-async def visitor(cache: CacheProcess) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.AsyncHTTPTransport(uds=str(cache.socket))
+async def visitor(cache: CacheProcess, most: int = 100) -> AsyncIterator[httpx.AsyncClient]:
+    limits = httpx.Limits(max_connections=most)
+    transport = httpx.AsyncHTTPTransport(uds=str(cache.socket), limits=limits)
     headers = {BACKEND_HEADER: "r-1", "accept-encoding": "gzip"}
     async with httpx.AsyncClient(
         transport=transport, base_url="http://shop", headers=headers, timeout=_DEADLINE_S

@@ -10,6 +10,7 @@ import pytest
 from gantry.engines.cache.exchange import Request, UpstreamError
 from gantry.engines.cache.process import CacheProcess
 from gantry.engines.cache.upstream import Inner
+from gantry.engines.runtime.process import ProcessRuntime
 from tests.contract.test_edge_cache import (
     Product,
     ask,
@@ -140,3 +141,28 @@ async def test_what_is_passed_on_leaves_its_connection_to_the_next(
     product.headers = ""
     assert {(await ask(real)).text for _ in range(5)} == {"page"}
     assert len(product.writers) == 1
+
+
+# -- too many at once ------------------------------------------------------------------------
+
+
+async def test_too_many_at_once_are_refused_and_kept_answers_go_on(
+    real: CacheProcess, runtime: ProcessRuntime, product: Product
+) -> None:
+    assert how(await ask(real, "/kept")) == "miss"
+    product.gate.clear()
+    headers = {"x-long": "x" * 40_000}
+    async with visitor(real, most=600) as client, asyncio.TaskGroup() as group:
+        asking = [
+            group.create_task(client.get(f"/{number}", headers=headers)) for number in range(500)
+        ]
+        await until(lambda: sum(one.done() for one in asking) > 100)
+        refused = [one.result() for one in asking if one.done()]
+        assert {(one.status_code, how(one)) for one in refused} == {(503, "away")}
+        assert how(await ask(real, "/kept")) == "hit"
+        product.gate.set()
+    assert {(one.result().status_code, how(one.result())) for one in asking} == {
+        (200, "miss"),
+        (503, "away"),
+    }
+    assert how(await ask(real, "/new")) == "miss"

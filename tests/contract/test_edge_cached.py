@@ -21,6 +21,7 @@ from gantry.engines.edge.protocol import (
 )
 from gantry.engines.edge.visitors import COOKIE, token
 from gantry.kernel.clock import SystemClock
+from tests.contract.test_edge_cache import Product
 from tests.contract.test_edge_envoy import client, url, visitors
 from tests.contract.test_edge_succession import upgraded
 from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab
@@ -192,6 +193,23 @@ async def test_a_cache_that_dies_is_not_noticed(street: Street) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while how(await street.ask()) != "hit":
             await asyncio.sleep(0.02)
+
+
+async def test_what_the_cache_refuses_an_instance_answers(street: Street) -> None:
+    refusing = Product(street.lab.settings.home / "r.sock", "x-gantry-cache: away\r\n", 503)
+    await refusing.start()
+    try:
+        full = Backend(CACHE, (Endpoint(socket=str(refusing.socket)),))
+        backends = (backend("r-1", street.current), backend("r-2", street.candidate), full)
+        certificate = await street.lab.certificate("a.localhost")
+        for site in (SITE, replace(SITE, canary=CANARY)):
+            await street.lab.edge.apply(EdgeConfig((site,), backends, (certificate,)))
+            await street.lab.until_healthy("r-1", "r-2", CACHE)
+            answers = [await street.ask() for _ in range(10)]
+            assert {(one.status_code, how(one)) for one in answers} == {(200, "")}
+        assert len(refusing.asked) >= 10
+    finally:
+        await refusing.stop()
 
 
 async def test_it_goes_on_over_an_upgrade_of_the_edge(street: Street) -> None:

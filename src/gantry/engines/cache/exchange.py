@@ -5,10 +5,17 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from gantry.engines.cache import policy
-from gantry.engines.cache.feed import Feed
+from gantry.engines.cache.feed import Feed, Visitor
+from gantry.engines.cache.load import (
+    ASKING_BYTES,
+    GIVING_BYTES,
+    WAITING_BYTES,
+    Burden,
+    Load,
+    OverloadError,
+)
 from gantry.engines.cache.policy import Headers, Life
 from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
 from gantry.engines.cache.store import Entry, Key, Store
@@ -24,6 +31,8 @@ _LONGEST_WAIT_S = 10.0
 # Host and path with its query, before and after a rewrite: who asks for more wants to fill the memory, not to read a page.
 _LONGEST_ADDRESS = 2_048
 _MOST_REVALIDATIONS = 64
+# What is written at once, and needs nobody's patience.
+_SMALL_BYTES = 65_536
 # A product that fails is not asked again by every visitor.
 _PAUSE_S = 1.0
 _SERVER_ERROR = 500
@@ -82,6 +91,11 @@ class Request:
         return Key(backend, self.host, self.target, asked)
 
     @property
+    def size_bytes(self) -> int:
+        """What it takes: its headers, and again as they are sent on."""
+        return 2 * sum(len(name) + len(value) for name, value in self.headers)
+
+    @property
     def choosing(self) -> Headers:
         """Its headers, as far as they choose between answers."""
         kept = [(name, value) for name, value in self.headers if name != b"accept-encoding"]
@@ -105,47 +119,28 @@ class Answer:
 Upstream = Callable[[Request, Headers], AbstractAsyncContextManager[Answer]]
 
 
-class Visitor(Protocol):
-    """Whom an answer is for.
-
-    Attributes:
-        began: the status has been sent; nothing else can be said any more.
-        alone: nobody else has use for the answer: it is to end when the visitor goes. So it is from the beginning.
-        gone: he is not there any more.
-    """
-
-    began: bool
-    alone: bool
-    gone: bool
-
-    async def begin(self, status: int, headers: Headers) -> None:
-        """Send the status and the headers."""
-        ...
-
-    async def send(self, part: bytes) -> None:
-        """Send a part of the body; returns when there is room for another."""
-        ...
-
-    async def end(self) -> None:
-        """The body is whole."""
-        ...
-
-
 class Exchange:
     """Requests of all visitors, side by side.
 
     Parameters:
         largest_bytes: of one answer; a larger one is passed on only.
         now_s: a clock that does not jump.
+        load: what requests on their way may take.
     """
 
     def __init__(
-        self, store: Store, upstream: Upstream, largest_bytes: int, now_s: Callable[[], float]
+        self,
+        store: Store,
+        upstream: Upstream,
+        largest_bytes: int,
+        now_s: Callable[[], float],
+        load: Load,
     ) -> None:
         self._store = store
         self._upstream = upstream
         self._largest_bytes = largest_bytes
         self._now_s = now_s
+        self._load = load
         self._flights: dict[_Place, _Flight] = {}
         # By hash: visitors choose how many they are, and how long. Two that meet cost a question to the product.
         self._not_kept: OrderedDict[int, float] = OrderedDict()
@@ -158,16 +153,18 @@ class Exchange:
         """Answer `request`.
 
         Raises:
-            UpstreamError: the visitor has got half an answer; his connection must be cut.
+            UpstreamError: the product did not answer; a visitor who has got half an answer must be cut off.
+            OverloadError: too much is on its way.
         """
-        if not request.may_be_kept:
-            await self._pass_on(request, visitor, "bypassed")
+        if request.may_be_kept and await self._give_kept(request, visitor):
             return
-        if await self._give_kept(request, visitor):
-            return
+        with self._load.carry(WAITING_BYTES + request.size_bytes):
+            await self._get(request, visitor)
+
+    async def _get(self, request: Request, visitor: Visitor) -> None:
         place = self._place(request)
         partial = request.method == "HEAD" or policy.first(request.headers, b"range")
-        if partial or self._is_not_kept(place):
+        if partial or not request.may_be_kept or self._is_not_kept(place):
             await self._pass_on(request, visitor, "bypassed")
         elif place not in self._flights:
             await self._fetch(request, visitor, place)
@@ -209,6 +206,11 @@ class Exchange:
         return await self._give_kept(request, visitor)
 
     async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:
+        size = len(entry.body)
+        with self._load.carry(min(size, GIVING_BYTES) if size > _SMALL_BYTES else 0):
+            await self._write(entry, request, visitor, how)
+
+    async def _write(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:
         self.counts[how] += 1
         headers = (
             *entry.headers,
@@ -247,8 +249,9 @@ class Exchange:
         """As if there were no cache."""
         self.counts[how] += 1
         headers = policy.to_upstream(request.headers, keeping=False)
-        async with self._upstream(request, headers) as answer:
-            await self._stream(answer, visitor, how)
+        with self._load.carry(ASKING_BYTES):
+            async with self._upstream(request, headers) as answer:
+                await self._stream(answer, visitor, how)
 
     async def _stream(self, answer: Answer, visitor: Visitor, how: str) -> None:
         headers = policy.to_visitor(answer.headers, kept=False)
@@ -263,13 +266,14 @@ class Exchange:
         feed = Feed(visitor)
         self.counts["misses"] += 1
         try:
-            headers = policy.to_upstream(request.headers, keeping=True)
-            async with self._upstream(request, headers) as answer:
-                await self._take(request, answer, flight, visitor, feed)
-            # Nobody waits until a slow visitor has read it, nor is the product's connection held for him.
-            self._land(flight, visitor)
-            await feed.end()
-        except UpstreamError:
+            with self._load.carry(ASKING_BYTES) as burden:
+                headers = policy.to_upstream(request.headers, keeping=True)
+                async with self._upstream(request, headers) as answer:
+                    await self._take(request, answer, flight, feed, burden)
+                # Nobody waits until a slow visitor has read it, nor is the product's connection held for him.
+                self._land(flight, visitor)
+                await feed.end()
+        except (UpstreamError, OverloadError):
             feed.drop()
             self._land(flight, visitor)
             old = None if visitor.began else self._useful_in_need(request)
@@ -281,9 +285,10 @@ class Exchange:
             self._land(flight, visitor)
 
     async def _take(
-        self, request: Request, answer: Answer, flight: _Flight, visitor: Visitor, feed: Feed
+        self, request: Request, answer: Answer, flight: _Flight, feed: Feed, burden: Burden
     ) -> None:
         """Give the visitor all but the end of it, and keep it if it may be."""
+        visitor = feed.visitor
         if answer.status >= _SERVER_ERROR and self._useful_in_need(request):
             raise UpstreamError(f"status {answer.status}")
         life = policy.life(answer.status, answer.headers)
@@ -292,7 +297,7 @@ class Exchange:
         headers = policy.to_visitor(answer.headers, kept=life is not None)
         await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS["misses"])))
         if life is not None:
-            body = await self._collect(answer, feed)
+            body = await self._collect(answer, burden, feed)
             if body is not None:
                 self._put(request, answer, body, life, flight)
                 return
@@ -301,9 +306,12 @@ class Exchange:
         self._land(flight, visitor)
         if not visitor.gone:
             await feed.drained()
+            burden.shrink(ASKING_BYTES)
             await _give_on(answer, visitor)
 
-    async def _collect(self, answer: Answer, feed: Feed | None = None) -> bytes | None:
+    async def _collect(
+        self, answer: Answer, burden: Burden, feed: Feed | None = None
+    ) -> bytes | None:
         """The whole body, while it is given to somebody as well; `None`, and it is not read on, if it is too large."""
         parts, size = list[bytes](), 0
         async for part in answer.body:
@@ -311,7 +319,7 @@ class Exchange:
                 feed.give(part)
             parts.append(part)
             size += len(part)
-            if size > self._largest_bytes:
+            if size > self._largest_bytes or not burden.grow(len(part)):
                 return None
         return b"".join(parts)
 
@@ -359,29 +367,30 @@ class Exchange:
             headers = (*headers, (b"if-none-match", tag))
         flight = _Flight(place, self._purges)
         try:
-            async with self._upstream(asking, headers) as answer:
-                life = policy.life(answer.status, answer.headers)
-                if answer.status == 304 and flight.purges == self._purges:
-                    fresh = policy.life(entry.status, answer.headers) or entry.life
-                    again = replace(entry, made_s=self._now_s(), age_s=0.0, life=fresh)
-                    self._store.put(request.key, again)
-                elif answer.status >= _SERVER_ERROR:
-                    await asyncio.sleep(_PAUSE_S)
-                elif life is not None:
-                    await self._renew(asking, answer, life, flight)
-                else:
-                    self._store.drop(request.key, request.choosing)
-        except UpstreamError:
+            with self._load.carry(ASKING_BYTES) as burden:
+                async with self._upstream(asking, headers) as answer:
+                    await self._renew(asking, answer, entry, flight, burden)
+        except (UpstreamError, OverloadError):
             await asyncio.sleep(_PAUSE_S)
         finally:
             self._revalidating.discard(place)
 
-    async def _renew(self, request: Request, answer: Answer, life: Life, flight: _Flight) -> None:
-        body = await self._collect(answer)
-        if body is None:
-            self._note_not_kept(flight.place)
-        else:
+    async def _renew(
+        self, request: Request, answer: Answer, entry: Entry, flight: _Flight, burden: Burden
+    ) -> None:
+        life = policy.life(answer.status, answer.headers)
+        if answer.status == 304 and flight.purges == self._purges:
+            fresh = policy.life(entry.status, answer.headers) or entry.life
+            again = replace(entry, made_s=self._now_s(), age_s=0.0, life=fresh)
+            self._store.put(request.key, again)
+        elif answer.status >= _SERVER_ERROR:
+            raise UpstreamError(f"status {answer.status}")
+        elif life is None:
+            self._store.drop(request.key, request.choosing)
+        elif (body := await self._collect(answer, burden)) is not None:
             self._put(request, answer, body, life, flight)
+        else:
+            self._note_not_kept(flight.place)
 
     # -- places ------------------------------------------------------------------------------
 

@@ -18,8 +18,9 @@ import uvicorn
 
 from gantry.engines.cache import policy
 from gantry.engines.cache.exchange import Exchange, Request, UpstreamError
+from gantry.engines.cache.load import Load, OverloadError
 from gantry.engines.cache.policy import Headers
-from gantry.engines.cache.protocol import BACKEND_HEADER, CacheStatus, Purge
+from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, RESULT_HEADER, CacheStatus, Purge
 from gantry.engines.cache.store import Store
 from gantry.engines.cache.upstream import Inner
 
@@ -33,6 +34,9 @@ _KEEP_ALIVE_S = 90
 _LARGEST_WORDS = 1_000_000
 _HELD_BYTES = 65_536
 _HELD_S = 0.05
+# Of what `process.py` gives beyond what is kept; Python and what it wastes have the rest.
+_MOST_LOAD_BYTES = 96_000_000
+_AWAY = (RESULT_HEADER.encode(), AWAY.encode())
 # Answers that are read to their end though the first who asked for them is gone.
 _MOST_FORSAKEN = 64
 
@@ -116,7 +120,11 @@ class App:
         self._forsaken = 0
         self._store = Store(config.limit_bytes)
         self._exchange = Exchange(
-            self._store, Inner(config.upstream).ask, config.largest_bytes, time.monotonic
+            self._store,
+            Inner(config.upstream).ask,
+            config.largest_bytes,
+            time.monotonic,
+            Load(_MOST_LOAD_BYTES),
         )
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
@@ -145,10 +153,11 @@ class App:
                 await self._go_on(serving, visitor)
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
-        except UpstreamError as error:
+        except (UpstreamError, OverloadError) as error:
             if visitor.began:
                 raise  # the server cuts the connection: nobody takes half an answer for a whole one
-            await _say(visitor, 502, {"error": str(error)})
+            status = 503 if isinstance(error, OverloadError) else 502
+            await _say(visitor, status, {"error": str(error)}, (_AWAY,))
         finally:
             serving.cancel()
             leaving.cancel()
@@ -201,10 +210,10 @@ async def _words(receive: _Receive) -> dict[str, list[str]]:
     return found
 
 
-async def _say(visitor: _Visitor, status: int, words: object) -> None:
+async def _say(visitor: _Visitor, status: int, words: object, more: Headers = ()) -> None:
     body = json.dumps(words).encode()
     length = (b"content-length", str(len(body)).encode())
-    await visitor.begin(status, ((b"content-type", b"application/json"), length))
+    await visitor.begin(status, ((b"content-type", b"application/json"), length, *more))
     await visitor.send(body)
     await visitor.end()
 

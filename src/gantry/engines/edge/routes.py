@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
-from gantry.engines.cache.protocol import BACKEND_HEADER, COPIES_HEADER
+from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import header, notes, response_headers
 from gantry.engines.edge.patterns import Pattern, compile_pattern
@@ -149,6 +149,7 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
     ):
         fall_back = site.canary is not None or where is cached
         copies = _copies(site) if where is cached else []
+        away = _header_match(RESULT_HEADER, AWAY) if where is cached else None
         for headers, query, destination, added in where:
             yield {
                 "match": {
@@ -161,7 +162,7 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
                     # A response may take as long as it moves; what is bounded is the silence.
                     "timeout": "0s",
                     "idle_timeout": _seconds(idle_s),
-                    "retry_policy": _retry_policy(retry, fall_back=fall_back),
+                    "retry_policy": _retry_policy(retry, fall_back=fall_back, missing=away),
                     **action,
                     **more,
                 },
@@ -199,6 +200,7 @@ def _assets(site: Site) -> Iterator[Json]:
     """Files: from the store, and from an instance where the store says that it has none of that name, or is away."""
     if site.assets is None:
         return
+    missing = _header_match(ASSETS_HEADER, ASSETS_MISSING)
     for prefix in site.assets.prefixes:
         for whose, headers, query, cluster in asset_destinations(site):
             yield {
@@ -211,10 +213,7 @@ def _assets(site: Site) -> Iterator[Json]:
                     "cluster": cluster,
                     "timeout": "0s",
                     "idle_timeout": _seconds(site.request_timeout_s),
-                    "retry_policy": {
-                        **_retry_policy(f"{_RETRY_SAFE},retriable-headers", fall_back=True),
-                        "retriable_headers": [_header_match(ASSETS_HEADER, ASSETS_MISSING)],
-                    },
+                    "retry_policy": _retry_policy(_RETRY_SAFE, fall_back=True, missing=missing),
                 },
                 "request_headers_to_add": [header(ASSETS_HEADER, whose)],
             }
@@ -260,9 +259,12 @@ def _led_to(pattern: Pattern, destination: str) -> Iterator[tuple[list[Json], Js
     yield [], _regex_rewrite(pattern, destination)
 
 
-def _retry_policy(retry_on: str, *, fall_back: bool) -> Json:
+def _retry_policy(retry_on: str, *, fall_back: bool, missing: Json | None = None) -> Json:
     """Enough tries to bridge the restart of a single instance, three seconds in the mean, on another instance where
     there is one; of a canary, on the current release where the candidate has none.
+
+    Parameters:
+        missing: the header of an answer that is none: what was asked is not there.
     """
     policy: Json = {
         "retry_on": retry_on,
@@ -279,6 +281,9 @@ def _retry_policy(retry_on: str, *, fall_back: bool) -> Json:
         ],
         "host_selection_retry_max_attempts": 5,
     }
+    if missing is not None:
+        policy["retry_on"] = f"{retry_on},retriable-headers"
+        policy["retriable_headers"] = [missing]
     if fall_back:
         policy["retry_priority"] = {
             "name": "envoy.retry_priorities.previous_priorities",
