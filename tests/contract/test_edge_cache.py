@@ -42,7 +42,9 @@ class Product:
 
     async def start(self) -> None:
         self.gate.set()
-        self.server = await asyncio.start_unix_server(self._converse, self.socket)
+        self.server = await asyncio.start_unix_server(
+            self._converse, self.socket, limit=1_000_000, backlog=1_024
+        )
 
     async def stop(self) -> None:
         if self.server is not None:

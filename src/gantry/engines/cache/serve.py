@@ -34,6 +34,8 @@ _KEEP_ALIVE_S = 90
 _LARGEST_WORDS = 1_000_000
 _HELD_BYTES = 65_536
 _HELD_S = 0.05
+_HEAVY_BYTES = 8_192
+_CLOSING: Headers = ((b"connection", b"close"),)
 # Of what `process.py` gives beyond what is kept; Python and what it wastes have the rest.
 _MOST_LOAD_BYTES = 96_000_000
 _AWAY = (RESULT_HEADER.encode(), AWAY.encode())
@@ -62,10 +64,14 @@ class _Visitor:
 
     A short answer is said in one piece. As long as nothing has been said, the edge can still ask an instance when this
     process is killed, and an answer that the product cut can still be replaced by an older one.
+
+    Parameters:
+        after: headers of every answer, after its own.
     """
 
-    def __init__(self, send: _Send) -> None:
+    def __init__(self, send: _Send, after: Headers = ()) -> None:
         self._send = send
+        self._after = after
         self._start: _Message = {}
         self._held: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -78,6 +84,7 @@ class _Visitor:
 
     async def begin(self, status: int, headers: Headers) -> None:
         self.leave()
+        headers = (*headers, *self._after)
         self._start = {"type": "http.response.start", "status": status, "headers": headers}
         self._held = []
         # A page that is streamed must not wait for its end.
@@ -130,7 +137,9 @@ class App:
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         assert scope["type"] == "http", "nothing else is switched on"
         headers: Headers = tuple((bytes(name), bytes(value)) for name, value in scope["headers"])
-        visitor = _Visitor(send)
+        # The server holds on to the headers as long as the edge to the connection, and it opens thousands.
+        heavy = sum(len(name) + len(value) for name, value in headers) > _HEAVY_BYTES
+        visitor = _Visitor(send, _CLOSING if heavy else ())
         if not policy.first(headers, BACKEND_HEADER.encode()):
             await self._control(scope, receive, visitor)
             return
@@ -157,7 +166,7 @@ class App:
             if visitor.began:
                 raise  # the server cuts the connection: nobody takes half an answer for a whole one
             status = 503 if isinstance(error, OverloadError) else 502
-            await _say(visitor, status, {"error": str(error)}, (_AWAY,))
+            await _say(visitor, status, {"error": str(error)}, (_AWAY, *_CLOSING))
         finally:
             serving.cancel()
             leaving.cancel()

@@ -69,7 +69,7 @@ class Inner:
         try:
             response = await connection.handle_async_request(asked)
         except _TROUBLE as error:
-            raise UpstreamError(str(error)) from error
+            raise UpstreamError(str(error) or type(error).__name__) from error
         try:
             lowered = tuple((name.lower(), value) for name, value in response.headers)
             yield Answer(response.status, lowered, _parts(response))
@@ -98,4 +98,4 @@ async def _parts(response: httpcore.Response) -> AsyncIterator[bytes]:
         async for part in response.aiter_stream():
             yield part
     except _TROUBLE as error:
-        raise UpstreamError(str(error)) from error
+        raise UpstreamError(str(error) or type(error).__name__) from error
