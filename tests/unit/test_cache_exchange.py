@@ -12,7 +12,7 @@ import pytest
 from gantry.engines.cache.exchange import Answer, Exchange, Request
 from gantry.engines.cache.load import Load, OverloadError
 from gantry.engines.cache.policy import Headers, first
-from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER
+from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
 from gantry.engines.cache.store import Store
 from gantry.kernel.clock import ManualClock
 
@@ -58,6 +58,7 @@ class Reader:
     status: int = 0
     headers: Headers = ()
     body: bytes = b""
+    pieces: list[int] = field(default_factory=list)
     ended: bool = False
 
     async def begin(self, status: int, headers: Headers) -> None:
@@ -67,6 +68,7 @@ class Reader:
         if self.ready is not None:
             await self.ready.wait()
         self.body += part
+        self.pieces.append(len(part))
 
     async def end(self) -> None:
         self.ended = True
@@ -237,9 +239,26 @@ async def test_a_large_kept_answer_weighs_as_long_as_it_is_read() -> None:
     serving = asyncio.ensure_future(shop.exchange.serve(shop.request(), slow))
     await asyncio.sleep(0)
     assert shop.load.taken_bytes >= 200_000
+    shop.store.purge(Purge(("r-1",)))
+    assert shop.store.size_bytes > 500_000, "its memory is not free yet"
     serving.cancel()
     await asyncio.wait((serving,))
-    assert shop.load.taken_bytes == 0
+    assert (shop.load.taken_bytes, shop.store.size_bytes) == (0, 0)
+
+
+async def test_a_large_kept_answer_is_given_in_pieces() -> None:
+    shop = Shop()
+    shop.product.parts = (bytes(range(250)) * 2_000,)
+    await shop.ask()
+    whole = await shop.ask()
+    assert (whole.how, whole.body) == ("hit", shop.product.parts[0])
+    assert max(whole.pieces) <= 100_000
+    request = shop.request()
+    ranged = replace(request, headers=(*request.headers, (b"range", b"bytes=99990-300009")))
+    part = Reader()
+    await shop.exchange.serve(ranged, part)
+    assert (part.status, part.body) == (206, whole.body[99_990:300_010])
+    assert max(part.pieces) <= 100_000
 
 
 async def test_an_old_answer_covers_for_what_is_refused() -> None:

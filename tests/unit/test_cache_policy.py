@@ -4,6 +4,7 @@ import gc
 import os
 import tracemalloc
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given, strategies as st
@@ -301,6 +302,36 @@ def test_the_least_used_variant_goes_first() -> None:
         store.put(key, entry(varied=("cookie",), values=(str(number).encode(),)))
         assert store.get(key, ()) is not None, "it is asked for all the time"
     assert len(store) == 64
+
+
+def test_what_is_read_counts_until_it_was_read() -> None:
+    store = Store(1_000_000)
+    keys = [Key("r-1", "a", f"/{number}") for number in range(40)]
+    kept = entry(b"x" * 90_000)
+    store.put(keys[0], kept)
+    with store.reading(kept):
+        with store.reading(kept):
+            for key in keys[1:20]:
+                store.put(key, entry(b"x" * 90_000))
+            assert store.get(keys[0], ()) is None
+            assert store.size_bytes > 90_000 * (len(store) + 1)
+        assert store.size_bytes > 90_000 * (len(store) + 1), "there is another one who reads"
+    assert store.size_bytes < 92_000 * len(store)
+
+
+def test_slow_readers_push_out_no_more_than_half() -> None:
+    store, popular = Store(1_000_000), Key("r-1", "a", "/")
+    store.put(popular, entry(b"x" * 90_000))
+    with ExitStack() as readers:
+        for number in range(40):
+            slow = entry(b"x" * 90_000)
+            store.put(Key("r-1", "a", f"/{number}"), slow)
+            readers.enter_context(store.reading(slow))
+            assert store.size_bytes <= store.limit_bytes
+            assert store.get(popular, ()) is not None, "it is asked for all the time"
+        assert len(store) > 3
+    store.purge(Purge(("r-1",)))
+    assert (len(store), store.size_bytes) == (0, 0)
 
 
 def test_many_queries_take_no_room_from_other_paths() -> None:

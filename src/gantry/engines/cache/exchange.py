@@ -33,6 +33,8 @@ _LONGEST_ADDRESS = 2_048
 _MOST_REVALIDATIONS = 64
 # What is written at once, and needs nobody's patience.
 _SMALL_BYTES = 65_536
+# Of a large answer, what is written before the visitor has read more.
+_PIECE_BYTES = 100_000
 # A product that fails is not asked again by every visitor.
 _PAUSE_S = 1.0
 _SERVER_ERROR = 500
@@ -207,7 +209,8 @@ class Exchange:
 
     async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:
         size = len(entry.body)
-        with self._load.carry(min(size, GIVING_BYTES) if size > _SMALL_BYTES else 0):
+        weight = min(size, GIVING_BYTES) if size > _SMALL_BYTES else 0
+        with self._load.carry(weight), self._store.reading(entry):
             await self._write(entry, request, visitor, how)
 
     async def _write(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:
@@ -218,27 +221,21 @@ class Exchange:
             (_RESULT, _WORDS[how]),
         )
         if policy.is_unchanged(request.headers, entry.headers):
-            await _whole(
-                visitor, 304, tuple(one for one in headers if one[0] in _OF_UNCHANGED), b""
-            )
+            left = tuple(one for one in headers if one[0] in _OF_UNCHANGED)
+            await _whole(visitor, 304, left, b"")
             return
         size = len(entry.body)
         span = policy.part(request.headers, entry.headers, size) if entry.status == 200 else None
-        if span is None:
-            length = (b"content-length", str(size).encode())
-            body = b"" if request.method == "HEAD" else entry.body
-            await _whole(visitor, entry.status, (*headers, length), body)
-        elif span == (-1, -1):
+        if span == (-1, -1):
             unsatisfied = (b"content-range", b"bytes */%d" % size), (b"content-length", b"0")
             await _whole(visitor, 416, (*headers, *unsatisfied), b"")
-        else:
-            begin, end = span
-            sent = (
-                (b"content-range", b"bytes %d-%d/%d" % (begin, end - 1, size)),
-                (b"content-length", str(end - begin).encode()),
-            )
-            body = b"" if request.method == "HEAD" else entry.body[begin:end]
-            await _whole(visitor, 206, (*headers, *sent), body)
+            return
+        begin, end = span or (0, size)
+        headers = (*headers, (b"content-length", b"%d" % (end - begin)))
+        if span is not None:
+            headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (begin, end - 1, size)))
+        body = b"" if request.method == "HEAD" else entry.body
+        await _whole(visitor, 206 if span else entry.status, headers, body, begin, end)
 
     def _age_s(self, entry: Entry) -> float:
         return self._now_s() - entry.made_s + entry.age_s
@@ -422,10 +419,13 @@ async def _give_on(answer: Answer, visitor: Visitor) -> None:
         await visitor.send(part)
 
 
-async def _whole(visitor: Visitor, status: int, headers: Headers, body: bytes) -> None:
+async def _whole(
+    visitor: Visitor, status: int, headers: Headers, body: bytes, begin: int = 0, end: int = 0
+) -> None:
+    """Pieces, and not all at once: what was written takes memory of its own until it is read."""
     await visitor.begin(status, headers)
-    if body:
-        await visitor.send(body)
+    for at in range(begin, min(end, len(body)), _PIECE_BYTES):
+        await visitor.send(body[at : min(at + _PIECE_BYTES, end)])
     await visitor.end()
 
 

@@ -1,7 +1,8 @@
 """Answers in memory: the least used go first when there is no room."""
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gantry.engines.cache.policy import Headers, Life, variant
@@ -77,7 +78,7 @@ class Store:
     """Entries by key and variant.
 
     Parameters:
-        limit_bytes: all entries together.
+        limit_bytes: all entries together, with those that are gone and still read.
     """
 
     limit_bytes: int
@@ -86,6 +87,9 @@ class Store:
     _varied: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     _variants: dict[Key, list[tuple[bytes, ...]]] = field(default_factory=dict)
     _shares: Shares[Place] = field(default_factory=Shares)
+    # By identity of the entry: how many read it, and what it takes if it is gone.
+    _readers: Counter[int] = field(default_factory=Counter)
+    _gone: dict[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -122,9 +126,23 @@ class Store:
         self._shares.add(key.path_only, (key, entry.values), size_of(key, entry))
         while place := self._shares.least_used(key.path_only, self.limit_bytes // _PATHS_AT_LEAST):
             self._drop(*place)
-        while self.size_bytes > self.limit_bytes:
-            oldest, values = next(iter(self._entries))
-            self._drop(oldest, values)
+        while self.size_bytes > self.limit_bytes and self._entries:
+            # Those who read slowly what is gone must not push out the rest.
+            newest_goes = sum(self._gone.values()) > self.limit_bytes // 2
+            self._drop(*next(reversed(self._entries) if newest_goes else iter(self._entries)))
+
+    @contextmanager
+    def reading(self, entry: Entry) -> Iterator[None]:
+        """Within the block its memory is not free, even if it makes room for others: it goes on to count."""
+        name = id(entry)
+        self._readers[name] += 1
+        try:
+            yield
+        finally:
+            self._readers[name] -= 1
+            if not self._readers[name]:
+                del self._readers[name]
+                self.size_bytes -= self._gone.pop(name, 0)
 
     def drop(self, key: Key, request: Headers) -> None:
         """Forget the answer to `request`, if there is one."""
@@ -144,7 +162,10 @@ class Store:
         entry = self._entries.pop((key, values), None)
         if entry is None:
             return
-        self.size_bytes -= size_of(key, entry)
+        if id(entry) in self._readers:
+            self._gone[id(entry)] = size_of(key, entry)
+        else:
+            self.size_bytes -= size_of(key, entry)
         self._shares.remove(key.path_only, (key, values))
         self._variants[key].remove(values)
         if not self._variants[key]:
