@@ -135,6 +135,21 @@ async def test_what_is_not_kept_is_remembered_in_little() -> None:
     assert taken < 2_000 * 400
 
 
+async def test_an_unchanged_answer_that_is_private_now_is_forgotten() -> None:
+    shop = Shop()
+    shop.product.headers = (
+        (b"cache-control", b"s-maxage=0, stale-while-revalidate=60"),
+        (b"etag", b'"v1"'),
+    )
+    await shop.ask()
+    shop.product.status, shop.product.parts = 304, ()
+    shop.product.headers = ((b"cache-control", b"private"), (b"etag", b'"v1"'))
+    assert (await shop.ask()).how == "stale"
+    async with asyncio.timeout(5):
+        while len(shop.store):
+            await asyncio.sleep(0)
+
+
 async def test_a_new_answer_that_never_ends_is_given_up() -> None:
     shop = Shop()
     shop.product.headers = ((b"cache-control", b"s-maxage=0, stale-while-revalidate=60"),)

@@ -76,6 +76,23 @@ def test_what_is_never_kept(status: int, more: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, Life(60)),
+        ({"set_cookie": "a=b"}, Life(60)),
+        ({"cache_control": "s-maxage=5"}, Life(5)),
+        ({"cache_control": "private"}, None),
+        ({"cache_control": "max-age=5"}, None),
+        ({"cdn_cache_control": "no-store"}, None),
+    ],
+)
+def test_what_is_unchanged_lives_on_as_the_product_says_now(
+    said: dict[str, str], expected: Life | None
+) -> None:
+    assert policy.renewed(200, Life(60), heads(**said)) == expected
+
+
+@pytest.mark.parametrize(
     ("method", "more", "may"),
     [
         ("GET", {}, True),

@@ -37,6 +37,7 @@ _SMALL_BYTES = 65_536
 _PIECE_BYTES = 100_000
 # A product that fails is not asked again by every visitor.
 _PAUSE_S = 1.0
+_NOT_MODIFIED = 304
 _SERVER_ERROR = 500
 # What a 304 says of the answer that the visitor has (RFC 9110, 15.4.5), and what is ours.
 _OF_UNCHANGED = frozenset(
@@ -375,15 +376,18 @@ class Exchange:
     async def _renew(
         self, request: Request, answer: Answer, entry: Entry, flight: _Flight, burden: Burden
     ) -> None:
-        life = policy.life(answer.status, answer.headers)
-        if answer.status == 304 and flight.purges == self._purges:
-            fresh = policy.life(entry.status, answer.headers) or entry.life
-            again = replace(entry, made_s=self._now_s(), age_s=0.0, life=fresh)
-            self._store.put(request.key, again)
-        elif answer.status >= _SERVER_ERROR:
+        if answer.status >= _SERVER_ERROR:
             raise UpstreamError(f"status {answer.status}")
-        elif life is None:
+        unchanged = answer.status == _NOT_MODIFIED and flight.purges == self._purges
+        if unchanged:
+            life = policy.renewed(entry.status, entry.life, answer.headers)
+        else:
+            life = policy.life(answer.status, answer.headers)
+        if life is None:
             self._store.drop(request.key, request.choosing)
+        elif unchanged:
+            again = replace(entry, made_s=self._now_s(), age_s=0.0, life=life)
+            self._store.put(request.key, again)
         elif (body := await self._collect(answer, burden)) is not None:
             self._put(request, answer, body, life, flight)
         else:

@@ -102,6 +102,13 @@ def life(status: int, headers: Headers) -> Life | None:
     return found if found.longest_s else None
 
 
+def renewed(entry_status: int, entry_life: Life, unchanged: Headers) -> Life | None:
+    """How long an answer lives on that the product says is unchanged (RFC 9111, 4.3.4); `None`: not any more."""
+    if any(name in (b"cache-control", b"cdn-cache-control") for name, _ in unchanged):
+        return life(entry_status, unchanged)
+    return entry_life
+
+
 def _forbidden(headers: Headers) -> bool:
     if any(name in (b"set-cookie", b"content-range") for name, _ in headers):
         return True
