@@ -123,6 +123,18 @@ async def test_the_product_sees_the_visitor_s_request(street: Street) -> None:
     assert BACKEND_HEADER not in headers
 
 
+async def test_nobody_chooses_what_others_get(street: Street) -> None:
+    for headers in ({"x_forwarded_prefix": "/evil"}, {"x_original_url": "/admin"}):
+        assert how(await street.ask(**headers)) == "bypass"
+    for headers in (
+        {},
+        {"x_forwarded_host": "evil"},
+        {"x_forwarded_port": "1"},
+        {"forwarded": "a"},
+    ):
+        assert how(await street.ask(**headers)) == ("hit" if headers else "miss")
+
+
 async def test_each_side_of_a_canary_has_answers_of_its_own(street: Street) -> None:
     await street.apply(replace(SITE, canary=CANARY))
     for _ in range(2):

@@ -104,6 +104,18 @@ def test_what_is_unchanged_lives_on_as_the_product_says_now(
         ("GET", {"cookie": "not__prerender_bypass=x"}, True),
         ("GET", {"x-prerender-revalidate": "x"}, False),
         ("GET", {"cache_control": "no-cache"}, True),
+        ("GET", {"x-forwarded-for": "a", "x-forwarded-proto": "b", "x-forwarded-host": "c"}, True),
+        ("GET", {"x-envoy-original-path": "/", "x-request-id": "1", "x-requested-with": "a"}, True),
+        ("GET", {"x-forwarded-prefix": "/evil"}, False),
+        ("GET", {"x-forwarded-scheme": "http"}, False),
+        ("GET", {"x-original-url": "/admin"}, False),
+        ("GET", {"x-rewrite-url": "/admin"}, False),
+        ("GET", {"x-host": "evil.example"}, False),
+        ("GET", {"x-http-method-override": "DELETE"}, False),
+        ("GET", {"x-middleware-subrequest": "middleware"}, False),
+        ("GET", {"x-middleware-prefetch": "1"}, False),
+        ("GET", {"x-invoke-status": "404"}, False),
+        ("GET", {"x-now-route-matches": "1"}, False),
     ],
 )
 def test_who_may_be_given_what_others_got(method: str, more: dict[str, str], may: bool) -> None:

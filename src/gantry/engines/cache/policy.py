@@ -32,6 +32,13 @@ _CONDITIONS = frozenset(
 # Next.js: an editor who looks at a draft, and its own requests for a new version of a page.
 _OWN_COOKIES = re.compile(rb"(?:^|;\s*)(?:__prerender_bypass|__next_preview_data)=")
 _OWN_HEADERS = frozenset((b"authorization", b"x-prerender-revalidate"))
+# Frameworks follow them, no answer says that it depends on them, and no browser sends them: what one visitor got with
+# them must not be given to others ("web cache poisoning"). Those that the edge itself sets are not meant.
+_STEERING = (
+    b"x-forwarded-", b"x-original-", b"x-rewrite-", b"x-host", b"x-http-", b"x-method-", b"x-middleware-", b"x-invoke-",
+    b"x-matched-path", b"x-now-",
+)  # fmt: skip
+_BY_EDGE = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
 _MOST_VARIED = 16
 
 
@@ -72,9 +79,13 @@ def may_ask(method: str, headers: Headers) -> bool:
     """Whether a request may be answered with what others got."""
     if method not in ("GET", "HEAD"):
         return False
-    if any(name in _OWN_HEADERS for name, _ in headers):
+    if any(name in _OWN_HEADERS or _steers(name) for name, _ in headers):
         return False
     return not _OWN_COOKIES.search(first(headers, b"cookie"))
+
+
+def _steers(name: bytes) -> bool:
+    return name.startswith(_STEERING) and name not in _BY_EDGE
 
 
 def life(status: int, headers: Headers) -> Life | None:
