@@ -148,7 +148,8 @@ class App:
         request = Request(
             method=scope["method"],
             target=f"{path}?{query}" if query else path,
-            host=policy.first(headers, b"host").decode("latin-1").lower(),
+            # As it was said: a product that tells `Shop` from `shop` must not answer for both at once.
+            host=policy.first(headers, b"host").decode("latin-1"),
             headers=headers,
         )
         await self._answer(request, visitor, receive)
