@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -346,6 +347,19 @@ async def test_conditions_ranges_and_heads_of_what_is_kept(
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
     assert how(head) == "hit"
     assert len(product.asked) == 1
+
+
+@pytest.mark.real
+async def test_compressed_answers_are_for_those_who_take_them(
+    real: CacheProcess, product: Product
+) -> None:
+    product.headers = "cache-control: s-maxage=60\r\ncontent-encoding: gzip\r\n"
+    product.body = gzip.compress(b"page")
+    assert [how(await ask(real)) for _ in range(2)] == ["miss", "hit"]
+    product.headers, product.body = "cache-control: s-maxage=60\r\n", b"page"
+    plain = await ask(real, accept_encoding="identity")
+    assert (how(plain), plain.text) == ("miss", "page")
+    assert (await ask(real)).text == "page"
 
 
 @pytest.mark.real

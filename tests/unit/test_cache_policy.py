@@ -195,6 +195,19 @@ def test_conditions(asked: dict[str, str], answer: dict[str, str], unchanged: bo
     assert policy.is_unchanged(heads(**asked), heads(**answer)) is unchanged
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({}, ()),
+        ({"vary": "RSC, Accept-Encoding,,rsc"}, ("accept-encoding", "rsc")),
+        ({"content_encoding": "gzip"}, ("accept-encoding",)),
+        ({"content_encoding": "br", "vary": "rsc"}, ("accept-encoding", "rsc")),
+    ],
+)
+def test_what_an_answer_depends_on(answer: dict[str, str], expected: tuple[str, ...]) -> None:
+    assert policy.names_varied(heads(**answer)) == expected
+
+
 @given(st.binary(max_size=60), st.integers(0, 5_000))
 def test_any_range_lies_within_the_answer(text: bytes, size: int) -> None:
     span = policy.part(((b"range", b"bytes=" + text),), (), size)

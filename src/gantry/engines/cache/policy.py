@@ -135,9 +135,12 @@ def _seconds(text: str | None) -> float | None:
 
 
 def names_varied(headers: Headers) -> tuple[str, ...]:
-    """Request headers that choose between answers."""
+    """Request headers that choose between answers: also of a product that compresses and does not say so."""
     text = first(headers, b"vary").decode("latin-1").lower()
-    return tuple(sorted({name.strip() for name in text.split(",") if name.strip()}))
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    if first(headers, b"content-encoding"):
+        names.add("accept-encoding")
+    return tuple(sorted(names))
 
 
 def variant(names: Iterable[str], request: Headers) -> tuple[bytes, ...]:
