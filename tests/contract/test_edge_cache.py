@@ -346,7 +346,20 @@ async def test_conditions_ranges_and_heads_of_what_is_kept(
         head = await client.head("/")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
     assert how(head) == "hit"
+    async with visitor(real) as client:
+        head = await client.head("/", headers={"range": "bytes=2-4"})
+    assert (head.status_code, head.headers["content-length"]) == (200, "10"), "RFC 9110, 14.2"
     assert len(product.asked) == 1
+
+
+@pytest.mark.real
+async def test_nothing_is_said_of_the_length_of_no_content(
+    real: CacheProcess, product: Product
+) -> None:
+    product.status, product.body = 204, b""
+    answers = [await ask(real, "/none") for _ in range(2)]
+    assert [(one.status_code, how(one)) for one in answers] == [(204, "miss"), (204, "hit")]
+    assert "content-length" not in answers[1].headers
 
 
 @pytest.mark.real

@@ -37,7 +37,7 @@ _SMALL_BYTES = 65_536
 _PIECE_BYTES = 100_000
 # A product that fails is not asked again by every visitor.
 _PAUSE_S = 1.0
-_NOT_MODIFIED = 304
+_OK, _NO_CONTENT, _NOT_MODIFIED = 200, 204, 304
 _SERVER_ERROR = 500
 # What a 304 says of the answer that the visitor has (RFC 9110, 15.4.5), and what is ours.
 _OF_UNCHANGED = frozenset(
@@ -226,13 +226,15 @@ class Exchange:
             await _whole(visitor, 304, left, b"")
             return
         size = len(entry.body)
-        span = policy.part(request.headers, entry.headers, size) if entry.status == 200 else None
+        ranged = request.method == "GET" and entry.status == _OK
+        span = policy.part(request.headers, entry.headers, size) if ranged else None
         if span == (-1, -1):
             unsatisfied = (b"content-range", b"bytes */%d" % size), (b"content-length", b"0")
             await _whole(visitor, 416, (*headers, *unsatisfied), b"")
             return
         begin, end = span or (0, size)
-        headers = (*headers, (b"content-length", b"%d" % (end - begin)))
+        if entry.status != _NO_CONTENT:
+            headers = (*headers, (b"content-length", b"%d" % (end - begin)))
         if span is not None:
             headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (begin, end - 1, size)))
         body = b"" if request.method == "HEAD" else entry.body
