@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gantry.engines.cache.exchange import Request, UpstreamError
-from gantry.engines.cache.process import CacheProcess
+from gantry.engines.cache.process import PROCESS, CacheProcess
+from gantry.engines.cache.protocol import BACKEND_HEADER
 from gantry.engines.cache.upstream import Inner
 from gantry.engines.runtime.process import ProcessRuntime
 from tests.contract.test_edge_cache import (
@@ -175,3 +176,15 @@ async def test_a_connection_does_not_keep_long_headers(
         for _ in range(2):
             answer = await ask(real, "/", cookie="x" * length)
             assert (answer.headers.get("connection") == "close") is closed
+
+
+async def test_an_unexpected_error_is_said_in_the_log(
+    real: CacheProcess, runtime: ProcessRuntime
+) -> None:
+    async with visitor(real) as client:
+        answer = await client.post("/purge", json={"nonsense": []}, headers={BACKEND_HEADER: ""})
+    assert (answer.status_code, how(answer)) == (500, "away")
+    async with asyncio.timeout(20):
+        while "TypeError" not in (await runtime.read_log(PROCESS, offset=-4_000)).text:
+            await asyncio.sleep(0.05)
+    assert (await real.status()).running

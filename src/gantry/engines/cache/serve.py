@@ -7,6 +7,7 @@ whatever a visitor sends; a request without that mark is the control plane's.
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -23,6 +24,8 @@ from gantry.engines.cache.policy import Headers
 from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, RESULT_HEADER, CacheStatus, Purge
 from gantry.engines.cache.store import Store
 from gantry.engines.cache.upstream import Inner
+
+_log = logging.getLogger(__name__)
 
 STATUS_PATH, PURGE_PATH = "/status", "/purge"
 
@@ -140,19 +143,19 @@ class App:
         # The server holds on to the headers as long as the edge to the connection, and it opens thousands.
         heavy = sum(len(name) + len(value) for name, value in headers) > _HEAVY_BYTES
         visitor = _Visitor(send, _CLOSING if heavy else ())
-        if not policy.first(headers, BACKEND_HEADER.encode()):
-            await self._control(scope, receive, visitor)
-            return
-        query = scope["query_string"].decode("latin-1")
-        path = scope["raw_path"].decode("latin-1")
-        request = Request(
-            method=scope["method"],
-            target=f"{path}?{query}" if query else path,
-            # As it was said: a product that tells `Shop` from `shop` must not answer for both at once.
-            host=policy.first(headers, b"host").decode("latin-1"),
-            headers=headers,
-        )
-        await self._answer(request, visitor, receive)
+        try:
+            if policy.first(headers, BACKEND_HEADER.encode()):
+                await self._answer(_request(scope, headers), visitor, receive)
+            else:
+                await self._control(scope, receive, visitor)
+        except UpstreamError:
+            raise
+        except Exception:
+            # The server would say nothing of it: it speaks of answers that were cut in the same way.
+            _log.exception("an unexpected error")
+            if visitor.began:
+                raise
+            await _say(visitor, 500, {"error": "unexpected"}, (_AWAY, *_CLOSING))
 
     async def _answer(self, request: Request, visitor: _Visitor, receive: _Receive) -> None:
         serving = asyncio.ensure_future(self._exchange.serve(request, visitor))
@@ -180,8 +183,10 @@ class App:
             serving.cancel()
             return
         self._forsaken += 1
-        await asyncio.wait((serving,))
-        self._forsaken -= 1
+        try:
+            await asyncio.wait((serving,))
+        finally:
+            self._forsaken -= 1
 
     async def _control(self, scope: _Message, receive: _Receive, visitor: _Visitor) -> None:
         if (scope["method"], scope["path"]) == ("GET", STATUS_PATH):
@@ -202,6 +207,18 @@ class App:
             await _say(visitor, 200, {"purged": self._exchange.purge(Purge(**wanted))})
         else:
             await _say(visitor, 400, {"error": "a request without a backend"})
+
+
+def _request(scope: _Message, headers: Headers) -> Request:
+    query = scope["query_string"].decode("latin-1")
+    path = scope["raw_path"].decode("latin-1")
+    return Request(
+        method=scope["method"],
+        target=f"{path}?{query}" if query else path,
+        # As it was said: a product that tells `Shop` from `shop` must not answer for both at once.
+        host=policy.first(headers, b"host").decode("latin-1"),
+        headers=headers,
+    )
 
 
 async def _left(receive: _Receive) -> None:
