@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.cache.exchange import Request, UpstreamError
 from gantry.engines.cache.process import PROCESS, CacheProcess
 from gantry.engines.cache.protocol import BACKEND_HEADER
+from gantry.engines.cache.questions import Request, UpstreamError
 from gantry.engines.cache.upstream import Inner
 from gantry.engines.runtime.process import ProcessRuntime
 from tests.contract.test_edge_cache import (

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gantry.engines.cache.exchange import Answer, Exchange, Request
+from gantry.engines.cache.exchange import Exchange
 from gantry.engines.cache.load import Load, OverloadError
 from gantry.engines.cache.policy import Headers, first
 from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
+from gantry.engines.cache.questions import Answer, Request
 from gantry.engines.cache.store import Store
 from gantry.kernel.clock import ManualClock
 

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from gantry.engines.cache import policy
@@ -17,19 +16,16 @@ from gantry.engines.cache.load import (
     OverloadError,
 )
 from gantry.engines.cache.policy import Headers, Life
-from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
-from gantry.engines.cache.store import Entry, Key, Store
+from gantry.engines.cache.protocol import RESULT_HEADER, Purge
+from gantry.engines.cache.questions import Answer, Request, Upstream, UpstreamError
+from gantry.engines.cache.store import Entry, Place, Store
 from gantry.kernel.tasks import TaskSet
 
-_BACKEND, _RESULT = BACKEND_HEADER.encode(), RESULT_HEADER.encode()
-# Set by Envoy when it rewrites a path, never by a visitor.
-_ASKED = b"x-envoy-original-path"
+_RESULT = RESULT_HEADER.encode()
 # A path whose answers are not to be kept is not waited for; after this it is looked at again.
 _NOT_KEPT_FOR_S = 60.0
 _MOST_NOT_KEPT = 10_000
 _LONGEST_WAIT_S = 10.0
-# Host and path with its query, before and after a rewrite: who asks for more wants to fill the memory, not to read a page.
-_LONGEST_ADDRESS = 2_048
 _MOST_REVALIDATIONS = 64
 # What is written at once, and needs nobody's patience.
 _SMALL_BYTES = 65_536
@@ -44,8 +40,6 @@ _OF_UNCHANGED = frozenset(
     (b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary", b"age", _RESULT)
 )
 
-_Place = tuple[Key, tuple[bytes, ...]]
-
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
@@ -56,70 +50,9 @@ class _Flight:
         landed: the answer is kept, or will not be.
     """
 
-    place: _Place
+    place: Place
     purges: int
     landed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-class UpstreamError(Exception):
-    """The product could not be asked, or its answer was cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a visitor asks.
-
-    Attributes:
-        target: path and query.
-    """
-
-    method: str
-    target: str
-    host: str
-    headers: Headers
-
-    @property
-    def may_be_kept(self) -> bool:
-        """Whether it may be answered with what others got, and its answer given to others."""
-        key = self.key
-        if len(key.host) + len(key.path) + len(key.asked) > _LONGEST_ADDRESS:
-            return False
-        return policy.may_ask(self.method, self.headers)
-
-    @property
-    def key(self) -> Key:
-        """Where its answer is kept."""
-        backend = policy.first(self.headers, _BACKEND).decode("latin-1")
-        asked = policy.first(self.headers, _ASKED).decode("latin-1").partition("?")[0]
-        return Key(backend, self.host, self.target, asked)
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes: its headers, and again as they are sent on."""
-        return 2 * sum(len(name) + len(value) for name, value in self.headers)
-
-    @property
-    def choosing(self) -> Headers:
-        """Its headers, as far as they choose between answers."""
-        kept = [(name, value) for name, value in self.headers if name != b"accept-encoding"]
-        return (*kept, (b"accept-encoding", policy.encoding(self.headers)))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the product says.
-
-    Attributes:
-        body: its parts, as they come; raises `UpstreamError` where it is cut.
-    """
-
-    status: int
-    headers: Headers
-    body: AsyncIterator[bytes]
-
-
-# Asks the product with other headers than the visitor's; raises `UpstreamError`.
-Upstream = Callable[[Request, Headers], AbstractAsyncContextManager[Answer]]
 
 
 class Exchange:
@@ -144,10 +77,10 @@ class Exchange:
         self._largest_bytes = largest_bytes
         self._now_s = now_s
         self._load = load
-        self._flights: dict[_Place, _Flight] = {}
+        self._flights: dict[Place, _Flight] = {}
         # By hash: visitors choose how many they are, and how long. Two that meet cost a question to the product.
         self._not_kept: OrderedDict[int, float] = OrderedDict()
-        self._revalidating: set[_Place] = set()
+        self._revalidating: set[Place] = set()
         self._purges = 0
         self._tasks = TaskSet()
         self.counts: Counter[str] = Counter()
@@ -199,7 +132,7 @@ class Exchange:
             return True
         return False
 
-    async def _after_flight(self, request: Request, visitor: Visitor, place: _Place) -> bool:
+    async def _after_flight(self, request: Request, visitor: Visitor, place: Place) -> bool:
         """Wait for another visitor's answer; whether there was one for this visitor too."""
         try:
             async with asyncio.timeout(_LONGEST_WAIT_S):
@@ -259,7 +192,7 @@ class Exchange:
         await _give_on(answer, visitor)
         await visitor.end()
 
-    async def _fetch(self, request: Request, visitor: Visitor, place: _Place) -> None:
+    async def _fetch(self, request: Request, visitor: Visitor, place: Place) -> None:
         """The first who asks: his answer is kept for the others, if it may be."""
         flight = self._flights[place] = _Flight(place, self._purges)
         visitor.alone = False
@@ -359,7 +292,7 @@ class Exchange:
             self._ask_again(request, entry, place), name=f"revalidate {place[0].path}"
         )
 
-    async def _ask_again(self, request: Request, entry: Entry, place: _Place) -> None:
+    async def _ask_again(self, request: Request, entry: Entry, place: Place) -> None:
         asking = replace(request, method="GET")
         headers = policy.to_upstream(asking.headers, keeping=True)
         tag = policy.first(entry.headers, b"etag")
@@ -397,7 +330,7 @@ class Exchange:
 
     # -- places ------------------------------------------------------------------------------
 
-    def _place(self, request: Request) -> _Place:
+    def _place(self, request: Request) -> Place:
         names = self._store.varied(request.key) or ("accept-encoding",)
         return request.key, policy.variant(names, request.choosing)
 
@@ -407,10 +340,10 @@ class Exchange:
         flight.landed.set()
         visitor.alone = True
 
-    def _is_not_kept(self, place: _Place) -> bool:
+    def _is_not_kept(self, place: Place) -> bool:
         return self._not_kept.get(hash(place), 0.0) > self._now_s()
 
-    def _note_not_kept(self, place: _Place) -> None:
+    def _note_not_kept(self, place: Place) -> None:
         self._not_kept[hash(place)] = self._now_s() + _NOT_KEPT_FOR_S
         self._not_kept.move_to_end(hash(place))
         if len(self._not_kept) > _MOST_NOT_KEPT:

@@ -18,10 +18,11 @@ from typing import Any
 import uvicorn
 
 from gantry.engines.cache import policy
-from gantry.engines.cache.exchange import Exchange, Request, UpstreamError
+from gantry.engines.cache.exchange import Exchange
 from gantry.engines.cache.load import Load, OverloadError
 from gantry.engines.cache.policy import Headers
 from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, RESULT_HEADER, CacheStatus, Purge
+from gantry.engines.cache.questions import Request, UpstreamError
 from gantry.engines.cache.store import Store
 from gantry.engines.cache.upstream import Inner
 
