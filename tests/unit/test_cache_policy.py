@@ -431,6 +431,16 @@ def test_a_rewritten_address_is_purged_by_both_names(path: str, left: set[str]) 
     assert found == left
 
 
+@pytest.mark.parametrize(
+    "path", ["/news/%C3%A4%20b", "/news/%c3%a4%20b", "/news/ä b", "/news/ä*", "/news/%C3*"]
+)
+def test_an_address_is_purged_however_it_is_written(path: str) -> None:
+    store = Store(100_000)
+    store.put(Key("r-1", "a", "/news/%C3%A4%20b?x=1"), entry())
+    store.put(Key("r-1", "a", "/news/other"), entry())
+    assert store.purge(Purge(("r-1",), (path,))) == 1
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from(["", "1", "2"]), st.integers(0, 3_000)),

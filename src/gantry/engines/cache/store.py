@@ -4,6 +4,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from gantry.engines.cache.policy import Headers, Life, variant
 from gantry.engines.cache.protocol import Purge
@@ -182,8 +183,9 @@ def concerns(what: Purge, key: Key) -> bool:
 
 
 def _chooser(what: Purge) -> Callable[[Key, Entry], bool]:
-    exact = {path for path in what.paths if not path.endswith("*")}
-    begins = tuple(path[:-1] for path in what.paths if path.endswith("*"))
+    paths = {one for path in what.paths for one in (path, unquote(path))}
+    exact = {path for path in paths if not path.endswith("*")}
+    begins = tuple(path[:-1] for path in paths if path.endswith("*"))
     tags = frozenset(what.tags)
     everything = not what.paths and not tags
 
@@ -192,8 +194,9 @@ def _chooser(what: Purge) -> Callable[[Key, Entry], bool]:
             return False
         if everything or tags & entry.tags:
             return True
-        # By the product's path and by the visitor's: whoever purges may know either.
+        # By the product's path and by the visitor's, as they were sent and as browsers show them.
         both = (key.path.partition("?")[0], key.asked)
-        return any(path in exact or path.startswith(begins) for path in both)
+        read = tuple(unquote(path) for path in both if "%" in path)
+        return any(path in exact or path.startswith(begins) for path in (*both, *read))
 
     return wanted
