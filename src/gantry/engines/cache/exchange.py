@@ -143,8 +143,10 @@ class Exchange:
 
     async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:
         size = len(entry.body)
-        weight = min(size, GIVING_BYTES) if size > _SMALL_BYTES else 0
-        with self._load.carry(weight), self._store.reading(entry):
+        if size <= _SMALL_BYTES:
+            await self._write(entry, request, visitor, how)
+            return
+        with self._load.carry(min(size, GIVING_BYTES)), self._store.reading(entry):
             await self._write(entry, request, visitor, how)
 
     async def _write(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:

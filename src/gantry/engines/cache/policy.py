@@ -64,7 +64,7 @@ class Life:
 
 def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
     """The value of a header; several lines are one with commas (RFC 9110, 5.3). Names are lower case."""
-    return b", ".join(value for key, value in headers if key == name)
+    return b", ".join([value for key, value in headers if key == name])
 
 
 def directives(text: str) -> Mapping[str, str]:
@@ -79,13 +79,10 @@ def may_ask(method: str, headers: Headers) -> bool:
     """Whether a request may be answered with what others got."""
     if method not in ("GET", "HEAD"):
         return False
-    if any(name in _OWN_HEADERS or _steers(name) for name, _ in headers):
-        return False
+    for name, _ in headers:
+        if name in _OWN_HEADERS or (name.startswith(_STEERING) and name not in _BY_EDGE):
+            return False
     return not _OWN_COOKIES.search(first(headers, b"cookie"))
-
-
-def _steers(name: bytes) -> bool:
-    return name.startswith(_STEERING) and name not in _BY_EDGE
 
 
 def life(status: int, headers: Headers) -> Life | None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import cached_property
 
 from gantry.engines.cache import policy
 from gantry.engines.cache.policy import Headers
@@ -20,7 +21,7 @@ class UpstreamError(Exception):
     """The product could not be asked, or its answer was cut."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """What a visitor asks.
 
@@ -33,7 +34,7 @@ class Request:
     host: str
     headers: Headers
 
-    @property
+    @cached_property
     def may_be_kept(self) -> bool:
         """Whether it may be answered with what others got, and its answer given to others."""
         key = self.key
@@ -41,7 +42,7 @@ class Request:
             return False
         return policy.may_ask(self.method, self.headers)
 
-    @property
+    @cached_property
     def key(self) -> Key:
         """Where its answer is kept."""
         backend = policy.first(self.headers, _BACKEND).decode("latin-1")
@@ -53,7 +54,7 @@ class Request:
         """What it takes: its headers, and again as they are sent on."""
         return 2 * sum(len(name) + len(value) for name, value in self.headers)
 
-    @property
+    @cached_property
     def choosing(self) -> Headers:
         """Its headers, as far as they choose between answers."""
         kept = [(name, value) for name, value in self.headers if name != b"accept-encoding"]

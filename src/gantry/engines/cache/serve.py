@@ -142,7 +142,7 @@ class App:
         assert scope["type"] == "http", "nothing else is switched on"
         headers: Headers = tuple((bytes(name), bytes(value)) for name, value in scope["headers"])
         # The server holds on to the headers as long as the edge to the connection, and it opens thousands.
-        heavy = sum(len(name) + len(value) for name, value in headers) > _HEAVY_BYTES
+        heavy = sum([len(value) for _, value in headers]) > _HEAVY_BYTES
         visitor = _Visitor(send, _CLOSING if heavy else ())
         try:
             if policy.first(headers, BACKEND_HEADER.encode()):

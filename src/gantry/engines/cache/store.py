@@ -106,7 +106,8 @@ class Store:
             self._entries.move_to_end(place)
             self._shares.use(key.path_only, place)
             variants = self._variants[key]
-            variants.append(variants.pop(variants.index(place[1])))
+            if len(variants) > 1:
+                variants.append(variants.pop(variants.index(place[1])))
         return found
 
     def varied(self, key: Key) -> tuple[str, ...] | None:
