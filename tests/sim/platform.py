@@ -170,7 +170,7 @@ class Platform:
             self.edge,
             Asking(state, Outside(prober, NAMING), self.tasks, clock),
             self.memory,
-            EvidenceKeeper(state, self.edge, self.runtime, launcher, clock),
+            EvidenceKeeper(state, self.edge, self.runtime, self.variables, clock),
             clock,
             lambda: None,
         )

@@ -160,7 +160,8 @@ async def test_a_fault_that_does_not_pass_ends_the_deploy_with_its_words(
         await platform.tick(0.1)
     waiting = await platform.get(deploy.id)
     assert waiting.state is DeployState.ACTIVE, "a fault may pass"
-    assert platform.memory.waits[deploy.id].startswith("waits: build_task was refused; next try in")
+    words = platform.memory.waits[deploy.id].words
+    assert words.startswith("waits: build_task was refused; next try in")
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.FAILED
     assert ended.error is not None

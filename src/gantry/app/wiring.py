@@ -124,7 +124,7 @@ def wire(
     retention = Retention(
         state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
     )
-    evidence = EvidenceKeeper(state, engines.edge, engines.runtime, launcher, clock)
+    evidence = EvidenceKeeper(state, engines.edge, engines.runtime, variables, clock)
     asking = Asking(state, outside, tasks, clock)
     rollouts = Rollouts(state, engines.edge, asking, memory, evidence, clock, waker.wake)
     # Crons go by the clock that people see.
@@ -187,7 +187,7 @@ def wire(
         plan=Planner(state, preparer, engines.workshop, variables, naming, clock).plan,
         closing=closing,
         health=lambda: memory.health,
-        waits=lambda: memory.waits,
+        waits=lambda: {key: wait.words for key, wait in memory.waits.items()},
         ids=ids,
     )
     return Wired(services, loops, accounts)

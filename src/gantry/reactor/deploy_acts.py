@@ -329,9 +329,7 @@ class DeployActs:
         rollout = world.rollouts.get(deploy.id)
         async with self.state.transaction() as session:
             if rollout is not None:
-                await rollouts.end(
-                    session, rollout, RolloutState.ABORTED, error["message"], at=self.clock.now()
-                )
+                await rollouts.abort(session, rollout.id, error["message"], at=self.clock.now())
             await self._undo_switch(session, deploy)
             if deploy.release is not None and deploy.kind is not DeployKind.ROLLBACK:
                 await releases.set_state(

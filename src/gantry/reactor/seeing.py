@@ -67,7 +67,8 @@ def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAsse
         rollouts={
             rollout.environment: rollout
             for rollout in world.rollouts.values()
-            if not rollout.state.ended
+            # One that has passed lasts until all traffic has moved.
+            if world.environments[rollout.environment].live_release == rollout.current
         },
         deployments={build.id: build.deployment for build in world.builds.values()},
     )

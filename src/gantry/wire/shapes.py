@@ -135,9 +135,8 @@ class ReasonBody(Shape):
     check: str
     outcome: OutcomeName
     sentence: str
-    candidate: float | None = Field(
-        description="A share, milliseconds or a count; null where it is unbounded."
-    )
+    unit: Literal["share", "ms", "count"]
+    candidate: float | None = Field(description="Null where it is unbounded.")
     current: float | None
     numbers: dict[str, int]
 

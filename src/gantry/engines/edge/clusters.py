@@ -3,6 +3,7 @@
 from typing import Any
 
 from gantry.engines.edge.protocol import CACHE, Backend, Endpoint
+from gantry.engines.edge.visitors import apart
 
 Json = dict[str, Any]
 
@@ -48,6 +49,18 @@ def cluster(backend: Backend) -> Json:
             }
         },
         "metadata": _metadata(backend),
+    }
+
+
+def counted_apart(backend: Backend) -> Json:
+    """The same instances with counters of their own. Whether they are healthy is asked for the first of the two only."""
+    whole = cluster(backend)
+    name = apart(backend.name)
+    del whole["health_checks"]
+    return {
+        **whole,
+        "name": name,
+        "load_assignment": {**whole["load_assignment"], "cluster_name": name},
     }
 
 

@@ -123,6 +123,7 @@ class Site:
         pins: releases that answer for pages of their own; documents always get the present release.
         assets: files that need no instance; their backend is `ASSETS`.
         cached: paths, in the form of redirects, whose answers `CACHE` may have.
+        apart: what is asked here is not among the numbers of the backend: they are to compare visitors' requests.
     """
 
     hosts: tuple[str, ...]
@@ -140,6 +141,7 @@ class Site:
     pins: tuple[Pin, ...] = ()
     assets: Assets | None = None
     cached: tuple[str, ...] = ()
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,13 @@ class BackendStatus:
     healthy: int
     active_requests: int
     requests: int = 0
+
+
+# Upper bounds of the buckets of response times, ms; a quantile is known as well as its bucket is narrow.
+TIMES_MS = (
+    1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 75.0, 100.0, 125.0, 150.0, 200.0, 250.0, 300.0,
+    400.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0, 3000.0, 5000.0, 7500.0, 10000.0, 20000.0, 60000.0,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gantry.engines.edge.clusters import cluster, fallback
+from gantry.engines.edge.clusters import cluster, counted_apart, fallback
 from gantry.engines.edge.headers import header
 from gantry.engines.edge.listeners import http_listener, https_listener, inner_listener
-from gantry.engines.edge.numbers import PATTERN, TIMES_MS
+from gantry.engines.edge.numbers import PATTERN
 from gantry.engines.edge.protocol import (
     ASSETS,
     CACHE,
+    TIMES_MS,
     Assets,
     Backend,
     Canary,
@@ -197,9 +198,11 @@ def _overload_manager() -> Json:
 
 
 def clusters_file(config: EdgeConfig, version: str) -> Json:
-    """The backends, and those that are joined: a candidate or the asset store, with a release behind it."""
+    """The backends, those that are joined (a candidate or the asset store, with a release behind it), those counted apart."""
     several = dict.fromkeys(name for site in config.sites for name in joined(site))
+    own = {site.backend for site in config.sites if site.apart}
     resources = [cluster(one) for one in config.backends]
+    resources += [counted_apart(one) for one in config.backends if one.name in own]
     resources += [fallback(name, members(name)) for name in several]
     return {"version_info": version, "resources": resources}
 

@@ -21,6 +21,7 @@ COOKIE = "gantry-rollout"
 _COOKIE_LIFE_S = 24 * 3600
 _SIGNATURE_DIGITS = 16
 _OR_ELSE = "+"
+_APART = "~"
 _DEPLOYMENT_HEADER = "x-deployment-id"
 _DEPLOYMENT_QUERY = "dpl"
 
@@ -38,7 +39,7 @@ def destinations(site: Site) -> Iterator[Destination]:
     if site.canary is not None:
         yield from _divided(site.canary, site.backend)
     else:
-        yield [], [], {"cluster": site.backend}, []
+        yield [], [], {"cluster": _cluster(site)}, []
 
 
 def cached_destinations(site: Site) -> Iterator[Destination]:
@@ -77,7 +78,7 @@ def asset_destinations(site: Site) -> Iterator[tuple[str, list[Json], list[Json]
         if tokens:
             candidate = with_fallback(site.canary, site.backend)
             yield site.assets.whose, [_carries(tokens)], [], or_else(ASSETS, candidate)
-    yield site.assets.whose, [], [], or_else(ASSETS, site.backend)
+    yield site.assets.whose, [], [], or_else(ASSETS, _cluster(site))
 
 
 def joined(site: Site) -> Iterator[str]:
@@ -108,6 +109,21 @@ def or_else(first: str, second: str) -> str:
 def members(cluster: str) -> tuple[str, ...]:
     """The backends that a cluster tries, in their order: of one that is not joined itself."""
     return tuple(cluster.split(_OR_ELSE))
+
+
+def apart(backend: str) -> str:
+    """Name of the cluster with the same instances and counters of its own."""
+    return f"{backend}{_APART}"
+
+
+def is_apart(cluster: str) -> bool:
+    """Whether a cluster counts what is no visitor's."""
+    return cluster.endswith(_APART)
+
+
+def _cluster(site: Site) -> str:
+    assert site.backend is not None, "a site without a backend has a page"
+    return apart(site.backend) if site.apart else site.backend
 
 
 def token(canary: Canary, bucket: int) -> str:

@@ -214,7 +214,9 @@ def _release_sites(routes: Routes) -> Iterable[Site]:
 def _release_site(item: Routed, host: str, routes: Routes) -> Site:
     build = item.release.build
     assets = _assets(of_build(build), routes.assets.builds.get(build, ()))
-    return replace(_site(item, (host,), noindex=True), assets=assets)
+    # Whoever asks a release at its own address wants to know what that release says: nothing of it is kept, and it is no
+    # visitor, whose requests are compared.
+    return replace(_site(item, (host,), noindex=True), assets=assets, cached=(), apart=True)
 
 
 def _build_hosts(routes: Routes) -> Iterable[tuple[str, Routed]]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from gantry.engines.state.protocol import Row
 from gantry.features.rollouts import queries
 from gantry.features.rollouts.model import Rollout, Stage
+from gantry.features.rollouts.verdict.model import Check
 from gantry.web.views.reader import Reader
 from gantry.wire.shapes import EvidenceBody, ReasonBody, RolloutBody, StageBody, VerdictBody
 
@@ -40,7 +41,7 @@ async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
         wish=rollout.wish.value if rollout.wish is not None else None,
         verdict=_verdict(rollout.verdict),
         reason=rollout.reason,
-        evidence=EvidenceBody.model_validate(rollout.evidence) if rollout.evidence else None,
+        evidence=_evidence(rollout.evidence) if rollout.evidence else None,
         started_at=rollout.started_at,
         ended_at=rollout.ended_at,
         elapsed_s=max(0.0, ((rollout.ended_at or reader.now) - rollout.started_at).total_seconds()),
@@ -65,6 +66,11 @@ def _stage(stage: Stage, rollout: Rollout, number: int, row: Row | None) -> Stag
     )
 
 
+def _evidence(evidence: Mapping[str, Any]) -> EvidenceBody:
+    body = {"requests": evidence["requests"], "lines": evidence["lines"] or ()}
+    return EvidenceBody.model_validate(body)
+
+
 def _verdict(verdict: Mapping[str, Any] | None) -> VerdictBody | None:
     if verdict is None:
         return None
@@ -72,6 +78,7 @@ def _verdict(verdict: Mapping[str, Any] | None) -> VerdictBody | None:
         ReasonBody.model_validate(
             {
                 **reason,
+                "unit": Check(reason["check"]).unit,
                 "candidate": _finite(reason["candidate"]),
                 "current": _finite(reason["current"]),
             }
