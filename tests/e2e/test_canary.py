@@ -73,7 +73,11 @@ def test_a_good_candidate_gets_all_traffic_and_no_request_fails(
     candidate = ended["candidate"]
     assert live(platform)["live"]["id"] == candidate  # type: ignore[index]
     assert set(tally["releases"]) == {before, candidate}
-    assert ended["verdict"]["outcome"] in ("pass", "inconclusive")
+    few, half = [stage["verdict"] for stage in ended["stages"]]
+    # 5 % of what a busy machine answers may be too little to tell; that it was asked at the stage's end is what counts.
+    assert few["outcome"] in ("pass", "inconclusive")
+    assert not few["summary"].startswith("Nothing shown yet"), few["summary"]
+    assert half["outcome"] == "pass", half["summary"]
 
 
 def test_a_candidate_with_five_percent_errors_is_taken_back(
