@@ -184,7 +184,8 @@ async def test_the_restart_of_a_single_instance_is_bridged(edge: Lab) -> None:
         await until_busy(edge, "r-0")
         for _ in range(2):
             await only.kill()
-            await asyncio.sleep(0.7)  # what a product needs to start
+            # With the start of a Python program, what a product needs.
+            await asyncio.sleep(0.3)
             await only.start()
             await edge.until_healthy("r-0")
     assert seen["failures"] == 0, seen
