@@ -504,6 +504,15 @@ async def test_redirects(edge: Lab) -> None:
             assert (answer.status_code, answer.headers.get("location")) == (status, location), path
 
 
+async def test_a_redirect_says_whose_rule_it_is(edge: Lab) -> None:
+    redirects = (Redirect("/", "/en"), Redirect("/old", "https://example.org/?from=old"))
+    await served(edge, release="r-1", redirects=redirects)
+    for path in ("/", "/?a=b", "/old", "/old?a=b"):
+        answer = await edge.get(path)
+        assert (answer.status, answer.headers["x-gantry-release"]) == (308, "r-1"), path
+    assert (await edge.get("/en")).headers["x-gantry-release"] == "r-1"
+
+
 async def test_every_pattern_that_a_manifest_may_have_is_taken(edge: Lab) -> None:
     """One refused pattern would hold back the routes of every project."""
     chance = random.Random(7)

@@ -86,6 +86,7 @@ def _dialect(place: Place) -> str:
     sample = Site(
         ("a.example",),
         "sample",
+        release="sample",
         redirects=(Redirect("/a/:b*", "/c/:b*"),),
         rewrites=(Rewrite("/d/:e", "/f/:e"),),
         headers=(HeaderRule("/g", (("h", "i"),)), HeaderRule("/(.*)", (("j", "k"),))),

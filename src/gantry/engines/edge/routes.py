@@ -6,7 +6,7 @@ from typing import Any
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
 from gantry.engines.cache.protocol import BACKEND_HEADER
 from gantry.engines.edge import pages
-from gantry.engines.edge.headers import header, notes, response_headers
+from gantry.engines.edge.headers import RELEASE_HEADER, header, notes, response_headers
 from gantry.engines.edge.patterns import Pattern, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
 from gantry.engines.edge.visitors import asset_destinations, cached_destinations, destinations
@@ -68,7 +68,7 @@ def _site(site: Site, https_port: int) -> Json:
         "name": site.hosts[0],
         "domains": list(site.hosts),
         "routes": [
-            *(route for redirect in site.redirects for route in _redirect(redirect)),
+            *(route for redirect in site.redirects for route in _redirect(site, redirect)),
             # As on Vercel, a file that is there comes before rewrites.
             *_assets(site),
             *(route for rewrite in rewrites for route in _pass_on(site, rewrite)),
@@ -102,7 +102,7 @@ def _page(match: Json, status: int, content_type: str, body: str) -> Json:
     }
 
 
-def _redirect(redirect: Redirect) -> Iterator[Json]:
+def _redirect(site: Site, redirect: Redirect) -> Iterator[Json]:
     pattern = compile_pattern(redirect.source)
     action: Json = {"response_code": _CODES[redirect.status]}
     target = redirect.destination
@@ -117,7 +117,18 @@ def _redirect(redirect: Redirect) -> Iterator[Json]:
             target = slash + path or "/"
     for asked, rewrite in _led_to(pattern, target):
         match = {"safe_regex": {"regex": pattern.regex}, **({"headers": asked} if asked else {})}
-        yield {"match": match, "redirect": {**action, "regex_rewrite": rewrite}}
+        yield {
+            "match": match,
+            "redirect": {**action, "regex_rewrite": rewrite},
+            **_own_answer(site),
+        }
+
+
+def _own_answer(site: Site) -> Json:
+    """No instance is asked that could say whose rule it is."""
+    if not site.release:
+        return {}
+    return {"response_headers_to_add": [header(RELEASE_HEADER, site.release)]}
 
 
 def _pass_on(site: Site, rewrite: Rewrite | None) -> Iterator[Json]:
