@@ -43,7 +43,9 @@ async def edge() -> AsyncIterator[Lab]:
 
 
 @asynccontextmanager
-async def visitors(edge: Lab, connections: int = 40) -> AsyncIterator[dict[str, Any]]:
+async def visitors(
+    edge: Lab, connections: int = 40, path: str = "/"
+) -> AsyncIterator[dict[str, Any]]:
     """Strict clients that ask as fast as they can while the block runs; afterwards what they saw."""
     stop = edge.settings.home / f"stop-{random.randrange(10**9)}"
     client = await asyncio.create_subprocess_exec(
@@ -52,7 +54,7 @@ async def visitors(edge: Lab, connections: int = 40) -> AsyncIterator[dict[str, 
             strict_client.__file__,
             "a.localhost",
             str(edge.settings.https_port),
-            "/",
+            path,
         ),
         *(str(edge.authority.root_file), str(connections), str(stop)),
         stdout=asyncio.subprocess.PIPE,

@@ -94,7 +94,7 @@ def _dialect(place: Place) -> str:
         noindex=True,
         canary=Canary("sample", "sample", 50, b"sample", 2),
         mirror="sample",
-        pins=(Pin("sample", "sample", "sample"),),
+        pins=(Pin("sample", "other", "sample"),),
         assets=Assets("sample", ("/l",)),
         cached=("/m/:n*",),
     )

@@ -9,7 +9,12 @@ from gantry.engines.edge import pages
 from gantry.engines.edge.headers import RELEASE_HEADER, header, notes, response_headers
 from gantry.engines.edge.patterns import Pattern, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
-from gantry.engines.edge.visitors import asset_destinations, cached_destinations, destinations
+from gantry.engines.edge.visitors import (
+    asset_destinations,
+    cached_destinations,
+    destinations,
+    falls_back,
+)
 from gantry.kernel.errors import UserError
 
 Json = dict[str, Any]
@@ -149,16 +154,16 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
         streaming = {
             "max_stream_duration": {"max_stream_duration": _seconds(site.stream_timeout_s)}
         }
-    plain, cached = list(destinations(site)), list(cached_destinations(site))
+    plain, safe = list(destinations(site, safe=False)), list(destinations(site, safe=True))
+    cached = list(cached_destinations(site))
     once, again = site.request_timeout_s, _RETRY_SAFE
     for before, after, idle_s, retry, more, where in (
         ([upgrade], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
         ([stream], [], _STREAM_IDLE_S, again, streaming, plain),
         ([], [_SAFE, *_cached(site)], once, again, _mirror(site), cached),
-        ([], [_SAFE], once, again, _mirror(site), plain),
+        ([], [_SAFE], once, again, _mirror(site), safe),
         ([], [], once, _RETRY_UNSENT, {}, plain),
     ):
-        fall_back = site.canary is not None or where is cached
         for headers, query, destination, added in where:
             yield {
                 "match": {
@@ -171,7 +176,7 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
                     # A response may take as long as it moves; what is bounded is the silence.
                     "timeout": "0s",
                     "idle_timeout": _seconds(idle_s),
-                    "retry_policy": _retry_policy(retry, fall_back=fall_back),
+                    "retry_policy": _retry_policy(retry, fall_back=falls_back(destination)),
                     **action,
                     **more,
                 },
