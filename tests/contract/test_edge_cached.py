@@ -179,6 +179,16 @@ async def test_an_instance_that_dies_behind_it_is_not_noticed(street: Street) ->
     assert seen["failures"] == 0, seen
 
 
+async def test_a_request_that_fails_behind_it_is_found_by_its_release(street: Street) -> None:
+    await street.apply(replace(SITE, cached=("/own-503",)))
+    answer = await street.ask("/own-503")
+    assert (answer.status_code, answer.headers["x-gantry-release"]) == (503, "r-1")
+    async with asyncio.timeout(DEADLINE_S):
+        while not (found := await street.lab.edge.failures("r-1", most=5)):
+            await asyncio.sleep(0.1)
+    assert [one.request_id for one in found] == [answer.headers["x-request-id"]]
+
+
 async def test_nobody_healthy_is_the_edge_s_own_page(street: Street) -> None:
     await street.current.kill()
     answer = await street.ask(accept="application/json")

@@ -130,6 +130,21 @@ async def test_a_candidate_that_dies_costs_no_request(pair: Pair) -> None:
     assert died.errors + died.unanswered > 0, "and it is seen that it died"
 
 
+async def test_a_page_of_a_candidate_that_dies_costs_no_safe_request(pair: Pair) -> None:
+    page = Pin("build-2", "r-2")
+    await pair.apply(replace(SITE, pins=(page,), canary=replace(CANARY, percent=0)))
+    async with visitors(pair.lab, connections=10, path="/data?dpl=build-2") as seen:
+        await pair.until_counted("r-2", 50)
+        await pair.candidate.kill()
+        before = (await pair.lab.edge.numbers())["r-1"].requests
+        await pair.until_counted("r-1", before + 100)
+    assert seen["failures"] == 0, seen
+    assert (await ask(pair, "/data", x_deployment_id="build-2")).text == "one"
+    async with client(pair.lab) as visitor:
+        sent = await visitor.post(url(pair.lab), headers={"x-deployment-id": "build-2"})
+    assert sent.status_code == 503, "what changes something never leaves its build"
+
+
 async def test_safe_requests_are_copied_and_no_others(pair: Pair) -> None:
     await pair.apply(replace(SITE, mirror="r-2"))
     async with client(pair.lab) as visitor:

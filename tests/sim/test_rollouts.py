@@ -130,6 +130,23 @@ async def test_the_first_release_needs_no_stages(platform: Platform) -> None:
     assert (step.state, step.detail) == ("skipped", "all traffic moves at once")
 
 
+async def test_a_candidate_of_the_same_build_gets_what_its_pages_ask_for(
+    platform: Platform,
+) -> None:
+    """Deployed again, with other variables: a deployment id tells nothing of the two releases."""
+    first = await live(platform)
+    await platform.tick()
+    (pin,) = site(platform).pins
+    assert pin.backend == first.release
+    second = await platform.request(platform.sources.put(program("1")))
+    await run(platform, second, 40)
+    now = await platform.get(second.id)
+    assert (share(platform), now.build) == ("5 %", first.build)
+    assert site(platform).pins == ()
+    await run(platform, second, 200)
+    assert [pin.backend for pin in site(platform).pins] == [now.release]
+
+
 async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: Platform) -> None:
     first = await live(platform)
     second = await platform.request(platform.sources.put(program("2")))

@@ -22,6 +22,8 @@ from gantry.features.projects import queries as projects
 from gantry.features.projects.model import Environment
 from gantry.features.releases import queries as releases
 from gantry.features.releases.model import Commit, Release, ReleaseState
+from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts.model import Rollout, RolloutState, Stage
 from gantry.features.services import queries as services
 from gantry.features.services.model import Service, ServiceKind
 from gantry.features.variables import queries as variables
@@ -143,6 +145,43 @@ class Seeder:
             await self.deploy(
                 session, environment, change, at=at, kind=kind, release=release, build=build
             )
+            return release
+
+    async def canary(self, environment: Environment, change: Change, *stages: Stage) -> Release:
+        """A release that a rollout gives its first share."""
+        async with self.house.state.transaction() as session:
+            current = await projects.lock_environment(session, environment.id)
+            assert current.live_release is not None, "it takes visitors from one"
+            release = Release(
+                id=self.house.ids.new("rel"),
+                environment=environment.id,
+                number=await projects.next_release_number(session, environment.id),
+                build=await self.build(session, environment, change, self.now),
+                manifest={"domains": []},
+                commit=self.commit(change),
+                state=ReleaseState.RUNNING,
+                created_at=self.now,
+            )
+            sealed = self.house.variables.seal_all({})
+            await releases.insert(session, release, variables_sealed=sealed)
+            deploy = await self.deploy(
+                session, environment, change, at=self.now, release=release, until=Step.ROLLOUT
+            )
+            rollout = Rollout(
+                id=self.house.ids.new("ro"),
+                deploy=deploy.id,
+                environment=environment.id,
+                candidate=release.id,
+                current=current.live_release,
+                stages=stages,
+                stage=0,
+                state=RolloutState.RUNNING,
+                approval=False,
+                cookie_key="key",
+                started_at=self.now,
+                stage_started_at=self.now,
+            )
+            await rollouts.insert(session, rollout)
             return release
 
     async def deploy(

@@ -192,7 +192,7 @@ def status(**changes: Any) -> shapes.StatusBody:
         domains=(),
         live=release(),
         reached=shapes.ReachedBody(
-            release="rel-03", release_number=3, status=200, elapsed_s=0.0123
+            release="rel-03", release_number=3, status=200, elapsed_s=0.0123, expected=True
         ),
         instances=(instance(),),
         services=("postgres",),

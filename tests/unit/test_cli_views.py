@@ -52,7 +52,11 @@ def broken_status() -> shapes.StatusBody:
     wrong = production.model_copy(
         update={
             "reached": shapes.ReachedBody(
-                release="rel-02", release_number=2, status=200, elapsed_s=0.2
+                release="rel-02",
+                release_number=2,
+                status=200,
+                elapsed_s=0.2,
+                expected=False,
             ),
             "instances": (
                 api.instance(state="backing-off", restarts=4, message="ended with exit code 1"),
@@ -66,7 +70,12 @@ def broken_status() -> shapes.StatusBody:
         update={
             "name": "development",
             "reached": shapes.ReachedBody(
-                release="", release_number=None, status=0, elapsed_s=3.0, error="timed out"
+                release="",
+                release_number=None,
+                status=0,
+                elapsed_s=3.0,
+                expected=False,
+                error="timed out",
             ),
             "instances": (),
             "deploy": api.deploy(
@@ -92,6 +101,25 @@ def test_status() -> None:
 
 def test_status_of_a_bad_day() -> None:
     check("status-broken", render_status(broken_status(), NOW))
+
+
+def test_status_in_the_middle_of_a_rollout() -> None:
+    before = api.status().projects[0]
+    production = before.environments[0].model_copy(
+        update={
+            "candidate": shapes.CandidateBody(
+                release="rel-04",
+                release_number=4,
+                percent=25,
+                sentence="release 4 gets 25 % of the visitors",
+            ),
+            "reached": shapes.ReachedBody(
+                release="rel-04", release_number=4, status=200, elapsed_s=0.0123, expected=True
+            ),
+        }
+    )
+    project = before.model_copy(update={"environments": (production,)})
+    check("status-rollout", render_status(api.status(projects=(project,)), NOW))
 
 
 def test_status_of_an_empty_platform() -> None:

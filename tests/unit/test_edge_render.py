@@ -52,7 +52,7 @@ SHOP = Site(
     request_timeout_s=30,
     stream_timeout_s=3600,
     title="Shop",
-    pins=(Pin("0123456789ab", "r-2", "builds/b-2"),),
+    pins=(Pin("0123456789ab", "r-2", "builds/b-2"), Pin("ba9876543210", "r-1", "builds/b-1")),
     assets=Assets("scopes/shop", ("/_next/static",)),
     cached=("/", "/news/:slug*"),
 )
@@ -69,6 +69,9 @@ CONFIG = EdgeConfig(
             (Endpoint(port=20_001), Endpoint(port=20_002)),
             health_path="/health",
             health_host="shop.localhost",
+        ),
+        Backend(
+            "r-1", (Endpoint(port=20_000),), health_path="/health", health_host="shop.localhost"
         ),
         Backend(ASSETS, (Endpoint(socket="/gantry/run/assets/http.sock"),), "/health", ASSETS),
         Backend(CACHE, (Endpoint(socket="/gantry/run/cache/http.sock"),)),

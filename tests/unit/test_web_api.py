@@ -1,6 +1,7 @@
 """The API's endpoints on a real database."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from gantry.engines.probes.protocol import ProbeResult
 from gantry.engines.state.protocol import State
 from gantry.features.accounts.model import Role
 from gantry.features.instances.model import Health
+from gantry.features.releases.model import Release
+from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts.model import Stage, StageKind
 from gantry.web.app import create_app
 from gantry.wire import shapes
-from tests.support.console_seed import seed
+from tests.support.console_seed import CHANGES, Seeder, seed
 from tests.support.web import START, House, client
 
 _DIGEST = "a" * 64
@@ -233,6 +237,69 @@ async def test_an_old_release_that_answers_is_named(house: House, http: httpx.As
     assert reached is not None
     assert reached.release_number == old.number
     assert any(f"a request reached {old.id}" in warning for warning in status.warnings)
+
+
+async def _in_a_rollout(house: House, stage: Stage) -> tuple[Release, Release]:
+    """A project with a live release and a candidate, which answers the public port."""
+    seeder = Seeder(house, START)
+    environment = await seeder.environment("shop", "production", age=timedelta(days=2))
+    live = await seeder.release(environment, CHANGES[0], ago=timedelta(days=1))
+    await seeder.instance(live, 0, age=timedelta(days=1))
+    candidate = await seeder.canary(environment, CHANGES[1], stage)
+    answer = ProbeResult(200, 0.02, headers={"x-gantry-release": candidate.id})
+    house.prober.answers["shop.localhost"] = answer
+    return live, candidate
+
+
+async def _production(http: httpx.AsyncClient) -> tuple[shapes.EnvironmentBody, tuple[str, ...]]:
+    answer = await http.get("/api/v1/status?probe=true")
+    status = shapes.StatusBody.model_validate(answer.json())
+    return status.projects[0].environments[0], status.warnings
+
+
+async def test_a_candidate_that_has_visitors_may_answer(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    live, candidate = await _in_a_rollout(house, Stage(StageKind.CANARY, 25, 60.0))
+    body, warnings = await _production(http)
+    assert body.candidate == shapes.CandidateBody(
+        release=candidate.id,
+        release_number=2,
+        percent=25,
+        sentence="release 2 gets 25 % of the visitors",
+    )
+    assert body.reached is not None
+    assert (body.reached.release_number, body.reached.expected) == (2, True)
+    assert warnings == ()
+    answer = ProbeResult(200, 0.02, headers={"x-gantry-release": live.id})
+    house.prober.answers["shop.localhost"] = answer
+    body, _ = await _production(http)
+    assert body.reached is not None
+    assert (body.reached.release_number, body.reached.expected) == (1, True)
+
+
+async def test_a_candidate_that_gets_copies_only_may_not(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    _, candidate = await _in_a_rollout(house, Stage(StageKind.MIRROR, 0, 60.0))
+    body, warnings = await _production(http)
+    assert body.candidate is not None
+    assert body.candidate.sentence == "release 2 gets copies of requests"
+    assert body.reached is not None
+    assert not body.reached.expected
+    assert any(f"a request reached {candidate.id}" in warning for warning in warnings)
+
+
+async def test_a_rollout_that_was_taken_back_explains_no_answer(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await _in_a_rollout(house, Stage(StageKind.CANARY, 25, 60.0))
+    async with house.state.transaction() as session:
+        (rollout,) = await rollouts.list_open(session)
+        await rollouts.abort(session, rollout.id, "it was slow", at=START)
+    body, warnings = await _production(http)
+    assert body.candidate is None
+    assert len(warnings) == 1
 
 
 async def test_parts_that_do_not_run_are_warned_of(house: House, http: httpx.AsyncClient) -> None:

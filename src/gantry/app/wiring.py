@@ -90,7 +90,9 @@ def wire(
     acts = Acts(
         instances=InstanceActs(state, engines.runtime, launcher, engines.ports, memory, clock, ids),
         releases=ReleaseActs(state, memory, clock),
-        edge=EdgeActs(state, engines.edge, engines.authorities, box, tasks, engines.cache),
+        edge=EdgeActs(
+            state, engines.edge, engines.authorities, box, tasks, engines.cache, memory, clock
+        ),
         deploys=DeployActs(
             state=state,
             runtime=engines.runtime,

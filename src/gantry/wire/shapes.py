@@ -255,7 +255,19 @@ class ReachedBody(Shape):
     release_number: int | None
     status: int
     elapsed_s: float
+    expected: bool = Field(
+        description="It was the live release, or the candidate of a rollout that has visitors."
+    )
     error: str = ""
+
+
+class CandidateBody(Shape):
+    """The release that a rollout moves an environment's visitors to."""
+
+    release: str
+    release_number: int
+    percent: int = Field(description="Of the visitors; 0 while it gets copies of requests only.")
+    sentence: str
 
 
 class EnvironmentBody(Shape):
@@ -266,6 +278,7 @@ class EnvironmentBody(Shape):
     url: str
     domains: tuple[str, ...]
     live: ReleaseBody | None
+    candidate: CandidateBody | None = Field(None, description="While a rollout goes on.")
     reached: ReachedBody | None = None
     instances: tuple[InstanceBody, ...]
     services: tuple[str, ...]

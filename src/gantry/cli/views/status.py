@@ -44,6 +44,8 @@ def _environment(body: EnvironmentBody, now: datetime) -> Group:
     facts.add_column(style="dim", min_width=9)
     facts.add_column()
     facts.add_row("live", _live(body, now))
+    if body.candidate is not None:
+        facts.add_row("rollout", Text(body.candidate.sentence, style="cyan"))
     if body.live is not None and body.reached is not None:
         facts.add_row("answers", _reached(body))
     if body.deploy is not None:
@@ -76,13 +78,13 @@ def _reached(body: EnvironmentBody) -> Text:
     assert reached is not None
     assert live is not None
     elapsed = f"in {reached.elapsed_s * 1000:.0f} ms"
-    if reached.release == live.id:
+    number = f"release {reached.release_number}" if reached.release_number else reached.release
+    if reached.expected:
         return Text.assemble(
             ("✓ ", "green"),
-            f"a request to the public port reached release {live.number} ({reached.status}, {elapsed})",
+            f"a request to the public port reached {number} ({reached.status}, {elapsed})",
         )
     if reached.release:
-        number = f"release {reached.release_number}" if reached.release_number else reached.release
         return Text(f"✗ a request reached {number}, not release {live.number}", style="bold red")
     said = reached.error or f"status {reached.status}, from no release"
     return Text(f"✗ a request reached no release: {said}", style="bold red")

@@ -116,7 +116,8 @@ class Site:
     Attributes:
         hosts: exact names, without port.
         backend: `None` serves the friendly page that nothing is live here yet, status 503.
-        release: identity that the edge adds as `x-gantry-release`, so that anyone can ask who answered.
+        release: identity that the edge adds as `x-gantry-release` to its own redirects. Other answers have that of
+            the instance that gave them, so that anyone can ask who answered.
         stream_timeout_s: the longest life of one request, WebSocket or event stream; `None`: unbounded.
         title: what the friendly page calls this site.
         mirror: backend that gets copies of GET and HEAD requests; its answers are thrown away.

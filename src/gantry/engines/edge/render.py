@@ -86,6 +86,7 @@ def _dialect(place: Place) -> str:
     sample = Site(
         ("a.example",),
         "sample",
+        release="sample",
         redirects=(Redirect("/a/:b*", "/c/:b*"),),
         rewrites=(Rewrite("/d/:e", "/f/:e"),),
         headers=(HeaderRule("/g", (("h", "i"),)), HeaderRule("/(.*)", (("j", "k"),))),
@@ -93,7 +94,7 @@ def _dialect(place: Place) -> str:
         noindex=True,
         canary=Canary("sample", "sample", 50, b"sample", 2),
         mirror="sample",
-        pins=(Pin("sample", "sample", "sample"),),
+        pins=(Pin("sample", "other", "sample"),),
         assets=Assets("sample", ("/l",)),
         cached=("/m/:n*",),
     )

@@ -6,10 +6,15 @@ from typing import Any
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
 from gantry.engines.cache.protocol import BACKEND_HEADER
 from gantry.engines.edge import pages
-from gantry.engines.edge.headers import header, notes, response_headers
+from gantry.engines.edge.headers import RELEASE_HEADER, header, notes, response_headers
 from gantry.engines.edge.patterns import Pattern, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
-from gantry.engines.edge.visitors import asset_destinations, cached_destinations, destinations
+from gantry.engines.edge.visitors import (
+    asset_destinations,
+    cached_destinations,
+    destinations,
+    falls_back,
+)
 from gantry.kernel.errors import UserError
 
 Json = dict[str, Any]
@@ -68,7 +73,7 @@ def _site(site: Site, https_port: int) -> Json:
         "name": site.hosts[0],
         "domains": list(site.hosts),
         "routes": [
-            *(route for redirect in site.redirects for route in _redirect(redirect)),
+            *(route for redirect in site.redirects for route in _redirect(site, redirect)),
             # As on Vercel, a file that is there comes before rewrites.
             *_assets(site),
             *(route for rewrite in rewrites for route in _pass_on(site, rewrite)),
@@ -102,7 +107,7 @@ def _page(match: Json, status: int, content_type: str, body: str) -> Json:
     }
 
 
-def _redirect(redirect: Redirect) -> Iterator[Json]:
+def _redirect(site: Site, redirect: Redirect) -> Iterator[Json]:
     pattern = compile_pattern(redirect.source)
     action: Json = {"response_code": _CODES[redirect.status]}
     target = redirect.destination
@@ -117,7 +122,18 @@ def _redirect(redirect: Redirect) -> Iterator[Json]:
             target = slash + path or "/"
     for asked, rewrite in _led_to(pattern, target):
         match = {"safe_regex": {"regex": pattern.regex}, **({"headers": asked} if asked else {})}
-        yield {"match": match, "redirect": {**action, "regex_rewrite": rewrite}}
+        yield {
+            "match": match,
+            "redirect": {**action, "regex_rewrite": rewrite},
+            **_own_answer(site),
+        }
+
+
+def _own_answer(site: Site) -> Json:
+    """No instance is asked that could say whose rule it is."""
+    if not site.release:
+        return {}
+    return {"response_headers_to_add": [header(RELEASE_HEADER, site.release)]}
 
 
 def _pass_on(site: Site, rewrite: Rewrite | None) -> Iterator[Json]:
@@ -138,16 +154,16 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
         streaming = {
             "max_stream_duration": {"max_stream_duration": _seconds(site.stream_timeout_s)}
         }
-    plain, cached = list(destinations(site)), list(cached_destinations(site))
+    plain, safe = list(destinations(site, safe=False)), list(destinations(site, safe=True))
+    cached = list(cached_destinations(site))
     once, again = site.request_timeout_s, _RETRY_SAFE
     for before, after, idle_s, retry, more, where in (
         ([upgrade], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
         ([stream], [], _STREAM_IDLE_S, again, streaming, plain),
         ([], [_SAFE, *_cached(site)], once, again, _mirror(site), cached),
-        ([], [_SAFE], once, again, _mirror(site), plain),
+        ([], [_SAFE], once, again, _mirror(site), safe),
         ([], [], once, _RETRY_UNSENT, {}, plain),
     ):
-        fall_back = site.canary is not None or where is cached
         for headers, query, destination, added in where:
             yield {
                 "match": {
@@ -160,7 +176,7 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
                     # A response may take as long as it moves; what is bounded is the silence.
                     "timeout": "0s",
                     "idle_timeout": _seconds(idle_s),
-                    "retry_policy": _retry_policy(retry, fall_back=fall_back),
+                    "retry_policy": _retry_policy(retry, fall_back=falls_back(destination)),
                     **action,
                     **more,
                 },

@@ -30,12 +30,17 @@ Destination = tuple[list[Json], list[Json], Json, list[Json]]
 """Header matches, query matches, where to, and request headers to add."""
 
 
-def destinations(site: Site) -> Iterator[Destination]:
-    """In the order in which they are tried."""
+def destinations(site: Site, *, safe: bool) -> Iterator[Destination]:
+    """In the order in which they are tried.
+
+    Parameters:
+        safe: for requests that change nothing. The others never leave the build that their page was made by.
+    """
     assert site.backend is not None, "a site without a backend has a page"
     for pin in site.pins:
+        cluster = _pinned(pin, site.backend) if safe else pin.backend
         for headers, query in _of_page(pin):
-            yield headers, query, {"cluster": pin.backend}, []
+            yield headers, query, {"cluster": cluster}, []
     if site.canary is not None:
         yield from _divided(site.canary, site.backend)
     else:
@@ -46,7 +51,7 @@ def cached_destinations(site: Site) -> Iterator[Destination]:
     """The same by way of the cache, which is told where it would have been; without paths that may be kept, none."""
     if not site.cached:
         return
-    for headers, query, destination, _ in destinations(site):
+    for headers, query, destination, _ in destinations(site, safe=True):
         if "cluster" in destination:
             cluster = destination["cluster"]
             asked = [header(BACKEND_HEADER, cluster)]
@@ -72,7 +77,7 @@ def asset_destinations(site: Site) -> Iterator[tuple[str, list[Json], list[Json]
     for pin in site.pins:
         for headers, query in _of_page(pin):
             whose = pin.assets or site.assets.whose
-            yield whose, headers, query, or_else(ASSETS, pin.backend)
+            yield whose, headers, query, or_else(ASSETS, _pinned(pin, site.backend))
     if site.canary is not None:
         tokens = _tokens(site.canary)[: _share(site.canary)]
         if tokens:
@@ -85,15 +90,20 @@ def joined(site: Site) -> Iterator[str]:
     """Every cluster of `site` that is several backends, each for when those before it have no answer."""
     if site.backend is None:
         return
-    if site.canary is not None:
-        yield with_fallback(site.canary, site.backend)
+    for _, _, destination, _ in (*destinations(site, safe=True), *cached_destinations(site)):
+        yield from (one for one in _clusters(destination) if is_joined(one))
     if site.assets is not None:
         yield from (cluster for _, _, _, cluster in asset_destinations(site))
-    for _, _, destination, _ in cached_destinations(site):
-        several = destination.get(
-            "weighted_clusters", {"clusters": [{"name": destination.get("cluster")}]}
-        )
-        yield from (entry["name"] for entry in several["clusters"])
+
+
+def falls_back(destination: Json) -> bool:
+    """Whether another backend is asked where one has no answer."""
+    return any(is_joined(one) for one in _clusters(destination))
+
+
+def is_joined(cluster: str) -> bool:
+    """Whether it is several backends."""
+    return _OR_ELSE in cluster
 
 
 def with_fallback(canary: Canary, current: str) -> str:
@@ -131,6 +141,18 @@ def token(canary: Canary, bucket: int) -> str:
     message = f"{canary.name}:{bucket}".encode()
     signature = hmac.new(canary.key, message, hashlib.sha256).hexdigest()[:_SIGNATURE_DIGITS]
     return f"{bucket}.{signature}"
+
+
+def _pinned(pin: Pin, current: str) -> str:
+    """Where pages of an older build ask, and whom they ask where nobody of its release is there any more."""
+    return pin.backend if pin.backend == current else or_else(pin.backend, current)
+
+
+def _clusters(destination: Json) -> Iterator[str]:
+    if "cluster" in destination:
+        yield destination["cluster"]
+    else:
+        yield from (entry["name"] for entry in destination["weighted_clusters"]["clusters"])
 
 
 def _of_page(pin: Pin) -> Iterator[tuple[list[Json], list[Json]]]:

@@ -167,14 +167,23 @@ def _assets(whose: str, prefixes: tuple[str, ...]) -> Assets | None:
 
 
 def _pins(live: Routed, routes: Routes) -> tuple[Pin, ...]:
-    """Pages of every build that still runs here get their own release; of two releases of one build the live one."""
+    """Pages of every build that still runs here get their own release; of two releases of one build the live one.
+
+    Where the two of a rollout are of one build, its pages may be of either: their visitors' cookies tell which.
+    """
     running = [
         item
         for item in _addressable(routes.routed)
         if item.environment.id == live.environment.id and item.release.build in routes.deployments
     ]
+    deployments = {item.release.id: routes.deployments[item.release.build] for item in running}
     oldest_first = sorted(running, key=lambda item: (_is_live(item), item.release.created_at))
-    pins = {routes.deployments[item.release.build]: item.release for item in oldest_first}
+    pins = {deployments[item.release.id]: item.release for item in oldest_first}
+    rollout = routes.rollouts.get(live.environment.id)
+    if rollout is not None and live.release.id in deployments:
+        of_current = deployments[live.release.id]
+        if deployments.get(rollout.candidate) == of_current:
+            del pins[of_current]
     return tuple(
         Pin(
             deployment,

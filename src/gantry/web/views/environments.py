@@ -14,6 +14,7 @@ from gantry.web.services import Services
 from gantry.web.views import addresses
 from gantry.web.views.deploys import latest_body
 from gantry.web.views.reader import Reader, commit_body
+from gantry.web.views.rollouts import candidate_body
 from gantry.wire.shapes import (
     EnvironmentBody,
     InstanceBody,
@@ -64,6 +65,7 @@ async def environment_body(reader: Reader, seen: Seen, environment: Environment)
         url=addresses.environment_url(reader.settings, environment),
         domains=addresses.domains_of(live),
         live=await release_body(reader, environment, live) if live else None,
+        candidate=await candidate_body(reader, environment),
         instances=tuple(
             instance_body(instance, release, seen, reader.now) for instance, release in pairs
         ),

@@ -5,11 +5,19 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from gantry.engines.state.protocol import Row
+from gantry.features.projects.model import Environment
 from gantry.features.rollouts import queries
 from gantry.features.rollouts.model import Rollout, Stage
 from gantry.features.rollouts.verdict.model import Check
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import EvidenceBody, ReasonBody, RolloutBody, StageBody, VerdictBody
+from gantry.wire.shapes import (
+    CandidateBody,
+    EvidenceBody,
+    ReasonBody,
+    RolloutBody,
+    StageBody,
+    VerdictBody,
+)
 
 
 async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
@@ -45,6 +53,22 @@ async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
         started_at=rollout.started_at,
         ended_at=rollout.ended_at,
         elapsed_s=max(0.0, ((rollout.ended_at or reader.now) - rollout.started_at).total_seconds()),
+    )
+
+
+async def candidate_body(reader: Reader, environment: Environment) -> CandidateBody | None:
+    """What a rollout that goes on gives its candidate."""
+    rollout = await reader.rollout(environment)
+    stage = rollout.present if rollout is not None else None
+    if rollout is None or stage is None:
+        return None
+    number = (await reader.release(rollout.candidate)).number
+    gets = f"{stage.percent} % of the visitors" if stage.percent else "copies of requests"
+    return CandidateBody(
+        release=rollout.candidate,
+        release_number=number,
+        percent=stage.percent,
+        sentence=f"release {number} gets {gets}",
     )
 
 
