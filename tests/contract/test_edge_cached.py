@@ -1,7 +1,7 @@
 """The cache behind real Envoy: what visitors get, whose answers are kept, and what happens without it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
 import httpx
@@ -12,6 +12,7 @@ from gantry.engines.cache.protocol import BACKEND_HEADER, Purge
 from gantry.engines.edge.protocol import (
     CACHE,
     Backend,
+    BackendNumbers,
     Canary,
     EdgeConfig,
     Endpoint,
@@ -49,6 +50,15 @@ class Street:
         async with client(self.lab) as visitor:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
             return await visitor.get(url(self.lab, path), headers=sent)
+
+    async def until_counted(self, name: str, requests: int) -> Mapping[str, BackendNumbers]:
+        """Counters are merged once a second, those of all backends at once."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                numbers = await self.lab.edge.numbers()
+                if numbers[name].requests >= requests:
+                    return numbers
+                await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -130,6 +140,41 @@ async def test_a_rewritten_path_is_kept_by_what_the_visitor_asked(street: Street
     await street.apply(site)
     assert [how(await street.ask("/news")) for _ in range(2)] == ["miss", "hit"]
     assert how(await street.ask("/kept")) == ""
+
+
+async def test_a_rewritten_path_is_purged_by_what_the_visitor_asked(street: Street) -> None:
+    site = replace(SITE, rewrites=(Rewrite("/n/:id", "/kept"),), cached=("/n/:id",))
+    await street.apply(site)
+    for path in ("/n/17", "/n/17", "/n/18"):
+        forged = {"x-envoy-original-path": "/n/1"}
+        assert (await street.ask(path, **forged)).status_code == 200
+    assert (await street.cache.status()).hits == 1, "each address has an answer of its own"
+    assert await street.cache.purge(Purge(("r-1",), ("/n/17",))) == 1
+    assert [how(await street.ask(path)) for path in ("/n/17", "/n/18")] == ["miss", "hit"]
+    assert await street.cache.purge(Purge(("r-1",), ("/n/*",))) == 2
+    assert [how(await street.ask(path)) for path in ("/n/17", "/n/18")] == ["miss", "miss"]
+    assert await street.cache.purge(Purge(("r-1",), ("/kept",))) == 2
+
+
+async def test_a_mirror_copies_what_the_product_is_asked_and_no_more(street: Street) -> None:
+    await street.apply(replace(SITE, mirror="r-2"))
+    before = await street.lab.edge.numbers()
+    for _ in range(20):
+        assert (await street.ask()).text.split()[0] == "one"
+    seen = (await street.ask("/request/x", x_gantry_copies="r-1")).json()["headers"]
+    assert (seen["x-gantry-copies"], "x-gantry-mirror" in seen) == ("r-2", False)
+    assert (await street.ask("/other")).text == "one"
+    numbers = await street.until_counted("r-2", before["r-2"].requests + 3)
+    for name in ("r-1", "r-2"):
+        assert numbers[name].requests - before[name].requests == 3
+
+
+async def test_nobody_can_wish_for_copies(street: Street) -> None:
+    before = await street.lab.edge.numbers()
+    seen = (await street.ask("/request/x", x_gantry_copies="r-2")).json()["headers"]
+    assert "x-gantry-copies" not in seen
+    numbers = await street.until_counted("r-1", before["r-1"].requests + 1)
+    assert numbers["r-2"].requests == before["r-2"].requests
 
 
 async def test_a_cache_that_dies_is_not_noticed(street: Street) -> None:

@@ -1,5 +1,10 @@
 """What the edge's cache may keep and give."""
 
+import gc
+import os
+import tracemalloc
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -204,7 +209,7 @@ def entry(body: bytes = b"x", **more: object) -> Entry:
 
 
 def test_the_least_used_go_first() -> None:
-    store = Store(limit_bytes=5_000)
+    store = Store(limit_bytes=8_000)
     keys = [Key("r-1", "a", f"/{number}") for number in range(4)]
     for key in keys[:3]:
         store.put(key, entry(b"x" * 600))
@@ -212,7 +217,63 @@ def test_the_least_used_go_first() -> None:
     store.put(keys[3], entry(b"x" * 600))
     assert [store.get(key, ()) is not None for key in keys] == [True, False, True, True]
     store.put(keys[1], entry(b"x" * 9_000))
-    assert (len(store), store.size_bytes) == (0, 0)
+    assert len(store) == 3, "what is larger than the room is not kept, and takes none away"
+
+
+def _long_query(number: int) -> tuple[Key, Entry]:
+    return Key("r-1", "a", f"/news/{number}?" + os.urandom(10_000).hex()), entry()
+
+
+def _long_host(number: int) -> tuple[Key, Entry]:
+    return Key("r-1", f"a:{number}" + "0" * 20_000, f"/{number}"), entry()
+
+
+def _nothing_but_places(number: int) -> tuple[Key, Entry]:
+    return Key("r-1", "a", f"/{number}"), entry(b"")
+
+
+def _one_page_for_each_cookie(number: int) -> tuple[Key, Entry]:
+    cookie = os.urandom(5_000)
+    return Key("r-1", "a", f"/{number // 60}"), entry(varied=("cookie",), values=(cookie,))
+
+
+def _many_tags(number: int) -> tuple[Key, Entry]:
+    return Key("r-1", "a", f"/{number}"), entry(
+        tags=frozenset(f"{number}-{one}" for one in range(90))
+    )
+
+
+def _many_headers(number: int) -> tuple[Key, Entry]:
+    headers = tuple((os.urandom(4), os.urandom(4)) for _ in range(100))
+    return Key("r-1", "a", f"/{number}"), Entry(200, headers, b"", Life(60), made_s=0.0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _long_query,
+        _long_host,
+        _nothing_but_places,
+        _one_page_for_each_cookie,
+        _many_tags,
+        _many_headers,
+    ],
+)
+def test_the_limit_is_one_of_memory_whatever_visitors_ask(
+    make: Callable[[int], tuple[Key, Entry]],
+) -> None:
+    store = Store(limit_bytes=2_000_000)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(2_000):
+            store.put(*make(number))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 1_800_000 < store.size_bytes <= 2_000_000
+    # An index that grows is twice as large for a moment.
+    assert taken < 1.1 * store.limit_bytes
 
 
 def test_answers_are_chosen_by_what_the_product_varies() -> None:
@@ -231,6 +292,30 @@ def test_variants_are_bounded() -> None:
     for number in range(500):
         store.put(key, entry(varied=("cookie",), values=(str(number).encode(),)))
     assert len(store) == 64
+
+
+def test_the_least_used_variant_goes_first() -> None:
+    store, key = Store(10_000_000), Key("r-1", "a", "/")
+    store.put(key, entry(b"for all", varied=("cookie",), values=(b"",)))
+    for number in range(500):
+        store.put(key, entry(varied=("cookie",), values=(str(number).encode(),)))
+        assert store.get(key, ()) is not None, "it is asked for all the time"
+    assert len(store) == 64
+
+
+def test_many_queries_take_no_room_from_other_paths() -> None:
+    store = Store(1_000_000)
+    page, others = Key("r-1", "a", "/news"), [Key("r-1", "a", f"/{number}") for number in range(40)]
+    for key in (page, *others):
+        store.put(key, entry(b"x" * 9_000))
+    for number in range(500):
+        query = Key("r-1", f"a:{number}", f"/news?x={number}")
+        store.put(query, entry(b"x" * 9_000))
+        assert store.get(page, ()) is not None, "it is asked for all the time"
+    assert all(store.get(key, ()) is not None for key in others)
+    assert 400_000 < store.size_bytes - 40 * 10_700 < 500_000
+    store.purge(Purge(("r-1",), ("/news",)))
+    assert len(store) == len(others)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +343,19 @@ def test_purging(what: Purge, left: set[str]) -> None:
         place for place in places if store.get(Key(place.split()[0], "a", place.split()[1]), ())
     }
     assert kept == left
+
+
+@pytest.mark.parametrize(
+    ("path", "left"),
+    [("/n/17", {"/n/18"}), ("/n/*", set()), ("/kept", set()), ("/n", {"/n/17", "/n/18"})],
+)
+def test_a_rewritten_address_is_purged_by_both_names(path: str, left: set[str]) -> None:
+    store = Store(100_000)
+    for asked in ("/n/17", "/n/18"):
+        store.put(Key("r-1", "a", "/kept?x=1", asked), entry())
+    store.purge(Purge(("r-1",), (path,)))
+    found = {one for one in ("/n/17", "/n/18") if store.get(Key("r-1", "a", "/kept?x=1", one), ())}
+    assert found == left
 
 
 @given(

@@ -14,10 +14,14 @@ from gantry.engines.cache.store import Entry, Key, Store
 from gantry.kernel.tasks import TaskSet
 
 _BACKEND, _RESULT = BACKEND_HEADER.encode(), RESULT_HEADER.encode()
+# Set by Envoy when it rewrites a path, never by a visitor.
+_ASKED = b"x-envoy-original-path"
 # A path whose answers are not to be kept is not waited for; after this it is looked at again.
 _NOT_KEPT_FOR_S = 60.0
 _MOST_NOT_KEPT = 10_000
 _LONGEST_WAIT_S = 10.0
+# Host and path with its query, before and after a rewrite: who asks for more wants to fill the memory, not to read a page.
+_LONGEST_ADDRESS = 2_048
 _MOST_REVALIDATIONS = 64
 # A product that fails is not asked again by every visitor.
 _PAUSE_S = 1.0
@@ -48,10 +52,19 @@ class Request:
     headers: Headers
 
     @property
+    def may_be_kept(self) -> bool:
+        """Whether it may be answered with what others got, and its answer given to others."""
+        key = self.key
+        if len(key.host) + len(key.path) + len(key.asked) > _LONGEST_ADDRESS:
+            return False
+        return policy.may_ask(self.method, self.headers)
+
+    @property
     def key(self) -> Key:
         """Where its answer is kept."""
         backend = policy.first(self.headers, _BACKEND).decode("latin-1")
-        return Key(backend, self.host, self.target)
+        asked = policy.first(self.headers, _ASKED).decode("latin-1").partition("?")[0]
+        return Key(backend, self.host, self.target, asked)
 
     @property
     def choosing(self) -> Headers:
@@ -117,7 +130,8 @@ class Exchange:
         self._largest_bytes = largest_bytes
         self._now_s = now_s
         self._flights: dict[_Place, asyncio.Event] = {}
-        self._not_kept: OrderedDict[_Place, float] = OrderedDict()
+        # By hash: visitors choose how many they are, and how long. Two that meet cost a question to the product.
+        self._not_kept: OrderedDict[int, float] = OrderedDict()
         self._revalidating: set[_Place] = set()
         self._purges = 0
         self._tasks = TaskSet()
@@ -129,7 +143,7 @@ class Exchange:
         Raises:
             UpstreamError: the visitor has got half an answer; his connection must be cut.
         """
-        if not policy.may_ask(request.method, request.headers):
+        if not request.may_be_kept:
             await self._pass_on(request, visitor, "bypassed")
             return
         if await self._give_kept(request, visitor):
@@ -350,11 +364,11 @@ class Exchange:
         landed.set()
 
     def _is_not_kept(self, place: _Place) -> bool:
-        return self._not_kept.get(place, 0.0) > self._now_s()
+        return self._not_kept.get(hash(place), 0.0) > self._now_s()
 
     def _note_not_kept(self, place: _Place) -> None:
-        self._not_kept[place] = self._now_s() + _NOT_KEPT_FOR_S
-        self._not_kept.move_to_end(place)
+        self._not_kept[hash(place)] = self._now_s() + _NOT_KEPT_FOR_S
+        self._not_kept.move_to_end(hash(place))
         if len(self._not_kept) > _MOST_NOT_KEPT:
             self._not_kept.popitem(last=False)
 

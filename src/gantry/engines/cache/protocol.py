@@ -11,6 +11,9 @@ from typing import Protocol
 
 # Set by the edge on each request, never by a visitor.
 BACKEND_HEADER = "x-gantry-backend"
+# Set by the edge during a mirror, never by a visitor: the backend that gets copies of what the cache asks for. The
+# product sees it: Envoy looks at it after everything that could take it out.
+COPIES_HEADER = "x-gantry-copies"
 # What became of a request: `hit`, `stale`, `miss`, `bypass`.
 RESULT_HEADER = "x-gantry-cache"
 
@@ -21,7 +24,8 @@ class Purge:
 
     Attributes:
         backends: releases; a backend that is several counts when one of them is named.
-        paths: exact, without the query; one that ends in `*` stands for all that begin so.
+        paths: as visitors ask for them, or as the product sees them after a rewrite; exact, without the query; one that
+            ends in `*` stands for all that begin so.
         tags: of the response header `cache-tag`.
     """
 

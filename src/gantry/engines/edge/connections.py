@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER
+from gantry.engines.cache.protocol import BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
     ANSWERED_BY_EDGE,
@@ -30,6 +30,7 @@ _NOT_FROM_VISITORS = (
     "x-gantry-mirror",
     "x-gantry-assets",
     BACKEND_HEADER,
+    COPIES_HEADER,
 )
 # text/event-stream is not among them: a compressor would hold events back.
 _COMPRESSED = (

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
-from gantry.engines.cache.protocol import BACKEND_HEADER
+from gantry.engines.cache.protocol import BACKEND_HEADER, COPIES_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import RELEASE_HEADER, header, notes, response_headers
 from gantry.engines.edge.patterns import Pattern, compile_pattern
@@ -160,10 +160,11 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
     for before, after, idle_s, retry, more, where in (
         ([upgrade], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
         ([stream], [], _STREAM_IDLE_S, again, streaming, plain),
-        ([], [_SAFE, *_cached(site)], once, again, _mirror(site), cached),
+        ([], [_SAFE, *_cached(site)], once, again, {}, cached),
         ([], [_SAFE], once, again, _mirror(site), safe),
         ([], [], once, _RETRY_UNSENT, {}, plain),
     ):
+        copies = _copies(site) if where is cached else []
         for headers, query, destination, added in where:
             yield {
                 "match": {
@@ -180,8 +181,13 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
                     **action,
                     **more,
                 },
-                **({"request_headers_to_add": added} if added else {}),
+                **({"request_headers_to_add": [*added, *copies]} if added or copies else {}),
             }
+
+
+def _copies(site: Site) -> list[Json]:
+    """Not of what visitors ask, which the cache answers for the current release: of what the cache asks."""
+    return [] if site.mirror is None else [header(COPIES_HEADER, site.mirror)]
 
 
 def _cached(site: Site) -> Iterator[Json]:
@@ -200,6 +206,7 @@ def inner_route() -> Json:
             "timeout": "0s",
             "idle_timeout": _seconds(_STREAM_IDLE_S),
             "retry_policy": _retry_policy(_RETRY_SAFE, fall_back=True),
+            "request_mirror_policies": [_copy({"cluster_header": COPIES_HEADER})],
         },
     }
 
@@ -232,12 +239,18 @@ def _assets(site: Site) -> Iterator[Json]:
 def _mirror(site: Site) -> Json:
     if site.mirror is None:
         return {}
-    copy = {
-        "cluster": site.mirror,
+    return {"request_mirror_policies": [_copy({"cluster": site.mirror})]}
+
+
+def _copy(whereto: Json) -> Json:
+    return {
+        **whereto,
         "disable_shadow_host_suffix_append": True,
-        "request_headers_mutations": [{"append": header(MIRROR_HEADER, "1")}],
+        "request_headers_mutations": [
+            {"append": header(MIRROR_HEADER, "1")},
+            {"remove": COPIES_HEADER},
+        ],
     }
-    return {"request_mirror_policies": [copy]}
 
 
 def _rewritten(rewrite: Rewrite) -> Iterator[tuple[list[Json], Json]]:
