@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from gantry.features.drills.model import Candidate, Result
+from gantry.features.drills.model import Candidate
+from gantry.features.drills.result import Result
 from gantry.kernel.units import format_duration
 
 
@@ -26,8 +27,8 @@ def story(result: Result) -> Iterator[Text]:
         return
     for violation in result.violations:
         yield Text(f"    {violation}", style="red")
-    for line in seen.done:
-        yield Text(f"    {line}", style="dim")
+    for deed in seen.done:
+        yield Text(f"    {deed.at_s:.1f} s: {deed.fault}: {deed.detail}", style="dim")
     if seen.reason:
         yield Text(f"    {seen.reason}", style="dim")
     yield Text.assemble(
