@@ -9,7 +9,7 @@ import pytest
 from gantry.features.drills.judge import judge
 from gantry.features.drills.model import Candidate, Fault
 from gantry.features.drills.result import Result
-from gantry.features.drills.seen import Failure
+from gantry.features.drills.visitors import Failure
 from tests.support.cli import Bench
 from tests.unit.test_drill_rules import GOOD, WRONG, done, gone_live, taken_back
 

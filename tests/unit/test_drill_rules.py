@@ -9,8 +9,18 @@ from hypothesis import given, strategies as st
 from gantry.features.drills.draw import draw
 from gantry.features.drills.judge import judge
 from gantry.features.drills.model import Candidate, Fault, Moment, Schedule
-from gantry.features.drills.seen import Answers, Away, Deed, Failure, Seen, Share, Stage
+from gantry.features.drills.seen import Away, Deed, Seen, Share, Stage
 from gantry.features.drills.shares import is_more_than_luck
+from gantry.features.drills.visitors import (
+    Answers,
+    Copies,
+    Failure,
+    Habit,
+    Life,
+    Order,
+    Trail,
+    Turn,
+)
 
 EVERY = frozenset(Fault)
 GOOD = Schedule(1, Candidate.GOOD, (Moment(Fault.CONTROL_KILLED, 2.0, 1.0),))
@@ -37,6 +47,25 @@ def story(*, percent: float, new_in_stage: int) -> tuple[tuple[Answers, ...], tu
     return answers(*slots), tuple(shares)
 
 
+def regular(*turns: tuple[float, str]) -> Trail:
+    """A visitor who keeps his cookie, and who answered him from when on."""
+    return Trail(Habit.REGULAR, tuple(Turn(*turn) for turn in turns), cookie=True)
+
+
+def page(*turns: tuple[float, str], of: str = "old") -> Trail:
+    """A page that was loaded before the deploy."""
+    return Trail(Habit.PAGE, tuple(Turn(*turn) for turn in turns), page=of)
+
+
+# Two instances of each release: who they are, where they listen, when they said something.
+LIVES = (
+    Life("old-1", "old", 4001, -3.0, 25.0),
+    Life("old-2", "old", 4002, -3.0, 25.0),
+    Life("new-1", "new", 4003, 2.0, 25.0),
+    Life("new-2", "new", 4004, 2.0, 25.0),
+)
+
+
 def taken_back(**changes: object) -> Seen:
     """What is seen when a bad candidate is taken back and nothing else went wrong."""
     slots, shares = story(percent=5, new_in_stage=5)
@@ -57,6 +86,15 @@ def taken_back(**changes: object) -> Seen:
         shares=shares,
         stages=(Stage(percent=5, done=False, outcome="fail"),),
         away=(),
+        trails=(
+            *(regular((-2.0, "old")) for _ in range(19)),
+            regular((-2.0, "old"), (11.0, "new"), (20.0, "old")),
+            page((-2.0, "old")),
+        ),
+        lives=LIVES,
+        orders=(Order("0-20", 3.0, "old-1"), Order("1-20", 3.1, "new-1")),
+        copies=(),
+        kept=40,
     )
     return replace(seen, **changes)  # type: ignore[arg-type]
 
@@ -80,13 +118,17 @@ def gone_live(**changes: object) -> Seen:
         answers=slots,
         shares=shares,
         stages=(Stage(percent=5, outcome="pass"),),
+        trails=(*(regular((-2.0, "old"), (10.0, "new")) for _ in range(20)), page((-2.0, "old"))),
     )
     return replace(seen, **changes)  # type: ignore[arg-type]
 
 
-def done(fault: Fault, at_s: float, lasts_s: float = 0.0, *, did: bool = True) -> tuple[Deed, ...]:
-    """One thing that was done, or not."""
-    return (Deed(fault, at_s, at_s + lasts_s, "pid 7", did),)
+def done(
+    fault: Fault, at_s: float, lasts_s: float = 0.0, *, did: bool = True, port: int = 4003
+) -> tuple[Deed, ...]:
+    """One thing that was done, or not; to an instance of the candidate unless said otherwise."""
+    release = "new" if port in (4003, 4004) else "old"
+    return (Deed(fault, at_s, at_s + lasts_s, "pid 7", did, release, port),)
 
 
 @given(st.integers(min_value=0, max_value=10**6))
@@ -116,6 +158,7 @@ def test_a_thousand_seeds_draw_everything() -> None:
     drawn = [draw(seed, EVERY) for seed in range(1000)]
     assert {one.candidate for one in drawn} == set(Candidate)
     assert {moment.fault for one in drawn for moment in one.moments} == EVERY
+    assert 400 < sum(one.mirror for one in drawn) < 600
 
 
 def test_nothing_is_said_where_everything_holds() -> None:
@@ -299,8 +342,28 @@ BLIND = tuple(one for one in gone_live().shares if not 5.0 <= one.at_s < 13.0)
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        (gone_live(answers=(), stages=()), "the drill saw nothing of the visitors"),
-        (gone_live(requests=0), "the drill saw nothing of the visitors"),
+        (gone_live(answers=(), stages=()), "the drill saw nothing of visitors"),
+        (gone_live(requests=0), "the drill saw nothing of visitors"),
+        (gone_live(trails=gone_live().trails[:-1]), "the drill saw nothing of old pages"),
+        (
+            gone_live(trails=gone_live().trails[-1:], stages=()),
+            "the drill saw nothing of regulars",
+        ),
+        (
+            gone_live(trails=(*gone_live().trails, page((-2.0, "old"), of=""))),
+            "the drill saw nothing of what a page calls itself",
+        ),
+        (
+            gone_live(trails=tuple(replace(one, cookie=False) for one in gone_live().trails)),
+            "the drill saw nothing of cookies",
+        ),
+        (gone_live(kept=0), "the drill saw nothing of the edge's cache"),
+        (gone_live(orders=()), "the drill saw nothing of orders"),
+        (gone_live(lives=()), "the drill saw nothing of instances"),
+        (
+            gone_live(stages=(Stage(0, mirror=True), Stage(5))),
+            "the drill saw nothing of copies",
+        ),
         (gone_live(shares=()), "the drill saw nothing of the candidate's share"),
         (
             gone_live(shares=BLIND),
@@ -312,11 +375,11 @@ BLIND = tuple(one for one in gone_live().shares if not 5.0 <= one.at_s < 13.0)
         ),
         (
             gone_live(rollout="", stages=()),
-            "the drill saw nothing of a rollout that passed: it is not there",
+            "it went live without a rollout that passed: that is not there",
         ),
         (
             gone_live(rollout="failed"),
-            "the drill saw nothing of a rollout that passed: it is failed",
+            "it went live without a rollout that passed: that is failed",
         ),
         (
             gone_live(stages=(Stage(5), Stage(50))),
@@ -326,6 +389,13 @@ BLIND = tuple(one for one in gone_live().shares if not 5.0 <= one.at_s < 13.0)
 )
 def test_what_was_not_seen_has_not_held(seen: Seen, words: str) -> None:
     assert judge(GOOD, seen).violations == (words,)
+
+
+def test_a_mirror_that_was_asked_for_is_seen() -> None:
+    mirrored, copies = replace(GOOD, mirror=True), (Copies("new", "GET", 300),)
+    seen = gone_live(stages=(Stage(0, mirror=True), Stage(5)), copies=copies)
+    assert judge(mirrored, seen).violations == ()
+    assert judge(mirrored, gone_live()).violations == ("the drill saw nothing of the mirror",)
 
 
 def test_nobody_speaks_for_a_control_plane_that_is_kept_from_it() -> None:
@@ -373,3 +443,237 @@ def test_a_killed_edge_excuses_what_it_did_not_answer(
     deeds = done(Fault.EDGE_HANGS, 2.0, away.hung_s) if away.hung_s else ()
     result = judge(GOOD, gone_live(away=(away,), failures=(failure,), done=deeds))
     assert (result.violations == ()) is is_excused
+
+
+LOST = Failure(12.1, "status 503", "edge", began_s=12.0, order="7-40")
+LEAKING = Schedule(5, Candidate.LEAKING, (Moment(Fault.CONTROL_KILLED, 2.0, 1.0),))
+KILLED_AT_12 = done(Fault.CANDIDATE_KILLED, 12.05)
+# Its memory was full: it said nothing any more.
+OUT_OF_MEMORY = (*LIVES[:2], replace(LIVES[2], last_s=12.0), LIVES[3])
+
+
+def had_by(life: str, at_s: float = 12.01) -> tuple[Order, ...]:
+    """The order of `LOST` as it arrived."""
+    return (*gone_live().orders, Order("7-40", at_s, life))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "changes", "is_excused"),
+    [
+        # The instance that had it was killed while it had it.
+        (WRONG, {"orders": had_by("new-1"), "done": KILLED_AT_12}, True),
+        # Another instance had it; it had none; nobody was killed; one was killed before, or afterwards.
+        (WRONG, {"orders": had_by("new-2"), "done": KILLED_AT_12}, False),
+        (WRONG, {"orders": had_by("old-1"), "done": KILLED_AT_12}, False),
+        (WRONG, {"orders": had_by("new-1")}, False),
+        (WRONG, {"orders": had_by("new-1"), "done": done(Fault.CANDIDATE_KILLED, 11.9)}, False),
+        (WRONG, {"orders": had_by("new-1"), "done": done(Fault.CANDIDATE_KILLED, 12.2)}, False),
+        (
+            WRONG,
+            {
+                "orders": had_by("new-1"),
+                "done": done(Fault.CANDIDATE_KILLED, 12.05, did=False),
+            },
+            False,
+        ),
+        # It was sent to one that had just been killed and could not take it any more; a second later nobody sends there.
+        (WRONG, {"done": KILLED_AT_12}, True),
+        (WRONG, {"done": done(Fault.CANDIDATE_KILLED, 11.6)}, True),
+        (WRONG, {"done": done(Fault.CANDIDATE_KILLED, 11.0)}, False),
+        (WRONG, {"done": done(Fault.INSTANCE_KILLED, 12.05, port=4001)}, True),
+        (WRONG, {"done": done(Fault.INSTANCE_HANGS, 12.0, 4.0, port=4001)}, False),
+        (WRONG, {}, False),
+        # Of a leaking candidate the kernel kills instances; nobody says when.
+        (LEAKING, {"orders": had_by("new-1"), "lives": OUT_OF_MEMORY}, True),
+        (LEAKING, {"orders": had_by("new-2"), "lives": OUT_OF_MEMORY}, False),
+        (LEAKING, {"orders": had_by("new-1")}, False),
+        (WRONG, {"orders": had_by("new-1"), "lives": OUT_OF_MEMORY}, False),
+        # Told to end, an instance ends what it has begun.
+        (
+            LEAKING,
+            {
+                "orders": had_by("new-1"),
+                "lives": (*LIVES[:2], replace(LIVES[2], last_s=12.0, told_s=11.0), LIVES[3]),
+            },
+            False,
+        ),
+        # What an instance answered, it was alive to answer.
+        (
+            WRONG,
+            {"failures": (replace(LOST, release="old"),), "done": KILLED_AT_12},
+            False,
+        ),
+        # A GET can be sent a second time.
+        (
+            WRONG,
+            {"failures": (replace(LOST, order=""),), "done": KILLED_AT_12},
+            False,
+        ),
+    ],
+)
+def test_an_order_is_lost_with_the_instance_that_had_it_and_not_otherwise(
+    schedule: Schedule, changes: dict[str, object], is_excused: bool
+) -> None:
+    seen = taken_back(**{"failures": (LOST,), **changes})
+    assert judge(schedule, seen).failed == (0 if is_excused else 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"copies": (Copies("new", "GET", 300), Copies("new", "HEAD", 1))}, ""),
+        (
+            {"copies": (Copies("new", "POST", 2),)},
+            "2 copies of POST requests arrived at new",
+        ),
+        (
+            {"copies": (Copies("old", "GET", 3),)},
+            "3 copies arrived at old, which is not the candidate",
+        ),
+        # A copy that does not say so, or a second try of what could not be tried twice.
+        (
+            {"orders": (*had_by("old-1"), *had_by("new-1")[-1:])},
+            "1 orders arrived more than once: 7-40",
+        ),
+    ],
+)
+def test_what_has_effects_arrives_once_and_is_never_copied(
+    changes: dict[str, object], words: str
+) -> None:
+    assert judge(WRONG, taken_back(**changes)).violations == ((words,) if words else ())
+
+
+def with_regulars(*trails: Trail, count: int = 20, **changes: object) -> Seen:
+    """A good candidate went live; these visitors among others who came when everybody did."""
+    others = (regular((-2.0, "old"), (10.0, "new")) for _ in range(count - len(trails)))
+    seen = gone_live(trails=(*trails, *others, page((-2.0, "old"))))
+    return replace(seen, **changes)  # type: ignore[arg-type]
+
+
+SENT_BACK = regular((-2.0, "old"), (4.0, "new"), (6.0, "old"), (10.0, "new"))
+WORDS = "1 times a visitor who keeps his cookie was sent back from the candidate; the first after 6.0 s, to old"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "seen", "words"),
+    [
+        (GOOD, with_regulars(regular((-2.0, "old"), (4.0, "new"))), ""),
+        (GOOD, with_regulars(SENT_BACK), WORDS),
+        # Also between the last step and the moment at which it goes live.
+        (
+            GOOD,
+            with_regulars(regular((-2.0, "old"), (4.0, "new"), (10.1, "old"), (10.5, "new"))),
+            WORDS.replace("6.0", "10.1"),
+        ),
+        # Its instance was killed: until it is back, a request may be tried on the release before.
+        (GOOD, with_regulars(SENT_BACK, done=done(Fault.CANDIDATE_KILLED, 5.9)), ""),
+        (GOOD, with_regulars(SENT_BACK, done=done(Fault.CANDIDATE_KILLED, 6.2)), ""),
+        (GOOD, with_regulars(SENT_BACK, done=done(Fault.CANDIDATE_KILLED, 7.5)), WORDS),
+        (GOOD, with_regulars(SENT_BACK, done=done(Fault.CANDIDATE_KILLED, 5.9, did=False)), WORDS),
+        (GOOD, with_regulars(SENT_BACK, done=done(Fault.INSTANCE_KILLED, 5.9, port=4001)), WORDS),
+        # It died and nobody had done it.
+        (
+            GOOD,
+            with_regulars(
+                SENT_BACK,
+                lives=(*LIVES[:2], replace(LIVES[2], last_s=5.9), LIVES[3]),
+            ),
+            WORDS,
+        ),
+        # It was taken back, a little before that was said, or much before, where nobody could ask.
+        (WRONG, taken_back(), ""),
+        (
+            WRONG,
+            taken_back(
+                trails=(
+                    *taken_back().trails,
+                    regular((-2.0, "old"), (11.0, "new"), (18.7, "old")),
+                )
+            ),
+            "",
+        ),
+        (
+            WRONG,
+            taken_back(
+                trails=(
+                    *taken_back().trails,
+                    regular((-2.0, "old"), (11.0, "new"), (17.0, "old")),
+                )
+            ),
+            WORDS.replace("6.0", "17.0"),
+        ),
+        (
+            WRONG,
+            taken_back(
+                trails=(
+                    *taken_back().trails,
+                    regular((-2.0, "old"), (11.0, "new"), (17.0, "old")),
+                ),
+                shares=tuple(
+                    one for one in taken_back().shares if not 16.5 <= one.at_s < 20
+                ),
+            ),
+            "",
+        ),
+        # A leaking candidate cannot answer when its memory was full.
+        (
+            LEAKING,
+            taken_back(
+                trails=(
+                    *taken_back().trails,
+                    regular((-2.0, "old"), (11.0, "new"), (12.3, "old"), (14.0, "new"), (20.0, "old")),
+                ),
+                lives=OUT_OF_MEMORY,
+            ),
+            "",
+        ),
+    ],
+)  # fmt: skip
+def test_who_keeps_his_cookie_stays_with_the_candidate_until_it_is_taken_back(
+    schedule: Schedule, seen: Seen, words: str
+) -> None:
+    assert judge(schedule, seen).violations == ((words,) if words else ())
+
+
+@pytest.mark.parametrize(
+    ("came", "at_s", "words"),
+    [
+        (3, 5.0, ""),
+        (12, 5.0, "12 of 20 visitors who keep their cookie got the candidate at 5 %"),
+        (1, 1.0, "1 of 20 visitors who keep their cookie got the candidate at 0 %"),
+        (20, 10.0, ""),
+    ],
+)
+def test_no_more_regulars_come_to_the_candidate_than_were_drawn(
+    came: int, at_s: float, words: str
+) -> None:
+    seen = with_regulars(*(regular((-2.0, "old"), (at_s, "new")) for _ in range(came)))
+    assert judge(GOOD, seen).violations == ((words,) if words else ())
+
+
+@pytest.mark.parametrize(
+    ("trail", "words"),
+    [
+        (page((-2.0, "old")), ""),
+        (page((-2.0, "old"), (11.0, "new")), "a page of old was answered by new after 11.0 s"),
+        (page((5.0, "new"), of="new"), ""),
+        (
+            page((-2.0, "older"), of="older"),
+            "visitors got ['older'], which is neither the candidate nor the release before",
+        ),
+    ],
+)
+def test_an_old_page_is_answered_by_the_release_that_it_was_loaded_from(
+    trail: Trail, words: str
+) -> None:
+    seen = gone_live(trails=(*gone_live().trails, trail))
+    assert judge(GOOD, seen).violations == ((words,) if words else ())
+
+
+def test_nobody_is_answered_by_a_release_that_has_no_part_in_it() -> None:
+    slots = answers((15.0, 0, 90))[0]
+    odd = replace(slots, at_s=9.0, by_release={"older": 3})
+    seen = gone_live(answers=(*gone_live().answers, odd, slots))
+    assert judge(GOOD, seen).violations == (
+        "visitors got ['older'], which is neither the candidate nor the release before",
+    )

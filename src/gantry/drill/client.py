@@ -75,7 +75,7 @@ async def load(
     """Keep `connections` busy until `until()` says so."""
     tally = Tally()
     passers = [_Passer(request(target), tally) for _ in range(connections)]
-    await visit(target, passers, until, pause_s=pause_s, patience_s=patience_s)
+    await visit(target, passers, until, pause=lambda: pause_s, patience_s=patience_s)
     return tally
 
 
@@ -84,42 +84,49 @@ async def visit(
     visitors: Sequence[Visitor],
     until: Callable[[], bool],
     *,
-    pause_s: float = 0.0,
+    pause: Callable[[], float],
     patience_s: float = PATIENCE_S,
 ) -> None:
-    """Let every visitor ask, one request after another, until `until()` says so."""
+    """Let every visitor ask, one request after another, until `until()` says so.
+
+    Parameters:
+        pause: seconds from an answer to the next request of the same visitor.
+    """
+    pace = _Pace(until, pause, patience_s)
     context = target.context()
     async with asyncio.TaskGroup() as group:
         for visitor in visitors:
-            group.create_task(_visit(target, context, visitor, until, (pause_s, patience_s)))
+            group.create_task(_visit(target, context, visitor, pace))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    until: Callable[[], bool]
+    pause: Callable[[], float]
+    patience_s: float
 
 
 async def _visit(
-    target: Target,
-    context: ssl.SSLContext | None,
-    visitor: Visitor,
-    until: Callable[[], bool],
-    pace: tuple[float, float],
+    target: Target, context: ssl.SSLContext | None, visitor: Visitor, pace: _Pace
 ) -> None:
-    pause_s, patience_s = pace
-    while not until():
+    while not pace.until():
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(pace.patience_s):
                 connection = await Connection.open(target, context)
         except OSError as error:
             visitor.lost(f"connect: {type(error).__name__}")
             await asyncio.sleep(_BETWEEN_TRIES_S)
             continue
         try:
-            while not until():
+            while not pace.until():
                 began_s = time.monotonic()
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(pace.patience_s):
                     answer = await connection.exchange(visitor.ask())
                 visitor.got(answer, began_s)
                 if not answer.goes_on:
                     visitor.reconnects()
                     break
-                if pause_s:
+                if pause_s := pace.pause():
                     await asyncio.sleep(pause_s)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
             # A reset, a short read, something that is not HTTP, silence.

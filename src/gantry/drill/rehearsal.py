@@ -2,26 +2,28 @@
 
 import asyncio
 import json
+import socket
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gantry.config.paths import Paths
-from gantry.drill import client
+from gantry.drill import crowd
 from gantry.drill.control import Control
 from gantry.drill.disk import Disk, mounted_disk
 from gantry.drill.exchange import Target, answers
 from gantry.drill.hands import Hands
-from gantry.drill.product import NAME, PATH, write_product
+from gantry.drill.product import NAME, PATH, Product
 from gantry.drill.scratch import Platform, free_ports, stopped_platform
 from gantry.drill.sight import Happened, seen
 from gantry.drill.standing import Standing, live
 from gantry.drill.watching import Watch
+from gantry.drill.witness import witness_socket
 from gantry.engines.runtime.protocol import Runtime
 from gantry.features.drills.draw import draw
 from gantry.features.drills.judge import judge
@@ -29,7 +31,6 @@ from gantry.features.drills.model import NEEDS_ROOT, Candidate, Fault, Moment, S
 from gantry.features.drills.result import Result
 from gantry.kernel.tasks import TaskSet
 
-_CONNECTIONS, _PAUSE_S = 40, 0.2  # 200 requests a second
 _AFTER_S = 1.5
 
 
@@ -50,10 +51,11 @@ def rehearse(
         mounted_disk() as disk,
         tempfile.TemporaryDirectory(prefix="gantry-drill-") as folder,
         _platform(disk) as platform,
+        witness_socket() as witness,
         asyncio.Runner() as runner,
     ):
         runtime = make_runtime(Paths(platform.home))
-        one = Rehearsal(platform, disk, Path(folder), runtime, tell)
+        one = Rehearsal(platform, disk, Path(folder), witness, runtime, tell)
         tell("starting a platform of the drill's own")
         one.begin()
         try:
@@ -84,11 +86,13 @@ class Rehearsal:
 
     Attributes:
         folder: for what must not share the platform's disk, which may be full.
+        witness: where the product's instances say what happens to them.
     """
 
     platform: Platform
     disk: Disk | None
     folder: Path
+    witness: socket.socket
     runtime: Runtime
     tell: Callable[[str], None]
     control: Control = field(init=False)
@@ -117,23 +121,23 @@ class Rehearsal:
         return Target(host, self.platform.https_port, PATH, str(self.platform.root_file))
 
     @property
-    def _project(self) -> Path:
-        return self.folder / "product"
+    def _product(self) -> Product:
+        return Product(self.folder / "product", self.witness.getsockname()[1])
 
     def begin(self) -> None:
         """Start the platform and deploy the first release."""
         self._clock_file.write_text("0")
         self.platform.run("up")
         self.tell("deploying the first release")
-        write_product(self._project, Candidate.GOOD, "first")
-        self.platform.run("deploy", str(self._project))
+        self._product.write(Schedule(0, Candidate.GOOD, ()), "first")
+        self.platform.run("deploy", str(self._product.folder))
 
     async def run(self, schedule: Schedule) -> Result:
         """One drill, and its judgement."""
         began_s = time.monotonic()
         self.tell(f"seed {schedule.seed}: waiting until the platform is at rest")
         before = await self._standing.at_rest()
-        write_product(self._project, schedule.candidate, f"{schedule.seed} {began_s}")
+        self._product.write(schedule, f"{schedule.seed} {began_s}")
         async with self._load() as tally:
             happened = await self._happen(schedule, live(before))
         took_s = time.monotonic() - began_s
@@ -145,7 +149,7 @@ class Rehearsal:
         t0_s = time.monotonic()
         watch = Watch(self.control, deploy, now_s=lambda: time.monotonic() - t0_s)
         hands = self._hands(watch, before)
-        self.tell(f"seed {schedule.seed}: {schedule.candidate} candidate, {_words(schedule)}")
+        self.tell(f"seed {schedule.seed}: {schedule.words}")
         watching = TaskSet()
         watching.spawn(watch.run(), name="watch")
         try:
@@ -179,20 +183,21 @@ class Rehearsal:
     async def _ask(self) -> str:
         """Ask for the deploy; its identity."""
         known = {one.id for one in await self._standing.deploys()}
-        await asyncio.to_thread(self.platform.run, "deploy", str(self._project), "--detach")
+        await asyncio.to_thread(self.platform.run, "deploy", str(self._product.folder), "--detach")
         (new,) = (one.id for one in await self._standing.deploys() if one.id not in known)
         return new
 
     @asynccontextmanager
     async def _load(self) -> AsyncIterator[dict[str, Any]]:
-        """Visitors while the block runs; the dictionary is their tally afterwards."""
-        stop, target = self.folder / "stop-load", self._target
+        """Visitors while the block runs; the dictionary is what they and the witness saw, afterwards."""
+        stop = self.folder / "stop-load"
         stop.unlink(missing_ok=True)
+        heard = self.witness.fileno()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, client.__file__, target.host),
-            *(str(target.port), target.path, target.root_file),
-            *(str(_CONNECTIONS), str(stop), str(_PAUSE_S)),
+            *(sys.executable, "-m", crowd.__name__, json.dumps(asdict(self._target))),
+            *(str(stop), str(heard)),
             stdout=asyncio.subprocess.PIPE,
+            pass_fds=(heard,),
         )
         tally: dict[str, Any] = {}
         try:
@@ -201,7 +206,3 @@ class Rehearsal:
             stop.touch()
             out, _ = await process.communicate()
             tally.update(json.loads(out))
-
-
-def _words(schedule: Schedule) -> str:
-    return ", ".join(f"{one.fault} at {one.at_s:.1f} s" for one in schedule.moments)

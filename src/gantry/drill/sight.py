@@ -7,7 +7,17 @@ from gantry.drill.hands import Hands
 from gantry.drill.standing import live, reached
 from gantry.drill.tally import TICKS_PER_S
 from gantry.drill.watching import ENDED, Watch
-from gantry.features.drills.seen import Answers, Failure, Seen, Stage
+from gantry.features.drills.seen import Seen, Stage
+from gantry.features.drills.visitors import (
+    Answers,
+    Copies,
+    Failure,
+    Habit,
+    Life,
+    Order,
+    Trail,
+    Turn,
+)
 from gantry.wire.shapes import DeployBody, EnvironmentBody, RolloutBody, StageBody
 
 
@@ -33,11 +43,10 @@ def seen(before: str, happened: Happened, tally: dict[str, Any], took_s: float) 
 
     Parameters:
         before: the release that was live.
-        tally: of the visitors.
+        tally: of the crowd and the witness.
     """
     ended, after, t0_s = happened.deploy, happened.after, happened.t0_s
     rollout, watch = happened.rollout, happened.watch
-    story = sorted((int(tick), by_release) for tick, by_release in tally["story"].items())
     return Seen(
         before=before,
         candidate=ended.release or "",
@@ -51,11 +60,19 @@ def seen(before: str, happened: Happened, tally: dict[str, Any], took_s: float) 
         live=live(after),
         reached=reached(after),
         requests=tally["requests"],
-        failures=tuple(Failure(at_s - t0_s, why, who) for at_s, why, who in tally["failed"]),
-        answers=tuple(Answers(tick / TICKS_PER_S - t0_s, by) for tick, by in story),
+        failures=tuple(
+            Failure(at_s - t0_s, why, who, began_s - t0_s, order)
+            for at_s, why, who, began_s, order in tally["failed"]
+        ),
+        answers=_answers(tally, t0_s),
         shares=tuple(watch.shares),
         stages=_stages(rollout) if rollout is not None else (),
         away=tuple(happened.hands.away),
+        trails=tuple(_trail(one, t0_s) for one in tally["trails"]),
+        lives=tuple(_life(one, t0_s) for one in tally["lives"]),
+        orders=tuple(Order(number, at_s - t0_s, life) for number, at_s, life in tally["orders"]),
+        copies=tuple(Copies(*one) for one in tally["copies"]),
+        kept=tally["kept"],
         slowest_s=tally["slowest_s"],
         took_s=took_s,
         done=tuple(happened.hands.done),
@@ -77,3 +94,19 @@ def _stage(stage: StageBody, *, done: bool) -> Stage:
         done=done,
         outcome=stage.verdict.outcome if stage.verdict is not None else "",
     )
+
+
+def _answers(tally: dict[str, Any], t0_s: float) -> tuple[Answers, ...]:
+    story = sorted((int(tick), by_release) for tick, by_release in tally["story"].items())
+    return tuple(Answers(tick / TICKS_PER_S - t0_s, by) for tick, by in story)
+
+
+def _trail(told: list[Any], t0_s: float) -> Trail:
+    habit, turns, page, cookie = told
+    return Trail(Habit(habit), tuple(Turn(at_s - t0_s, who) for at_s, who in turns), page, cookie)
+
+
+def _life(told: list[Any], t0_s: float) -> Life:
+    life, release, port, first_s, last_s, told_s = told
+    told_to_end_s = told_s - t0_s if told_s is not None else None
+    return Life(life, release, port, first_s - t0_s, last_s - t0_s, told_to_end_s)

@@ -15,11 +15,10 @@ def story(result: Result) -> Iterator[Text]:
     held = not result.violations
     seen, schedule = result.seen, result.schedule
     mark = ("✓ ", "bold green") if held else ("✗ ", "bold red")
-    faults = ", ".join(moment.fault for moment in schedule.moments)
     yield Text.assemble(
         mark,
         (f"seed {schedule.seed:<4}", "bold"),
-        f" {schedule.candidate} candidate, {faults}: ",
+        f" {schedule.words}: ",
         (f"{_ending(result)}, {result.failed} of {seen.requests:,} requests failed", ""),
         (f"  {format_duration(seen.took_s)}", "dim"),
     )

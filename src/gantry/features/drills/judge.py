@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 
 from gantry.features.drills import shares
+from gantry.features.drills.cookies import not_kept
+from gantry.features.drills.copies import wrong_copies
+from gantry.features.drills.failing import unexcused
 from gantry.features.drills.missing import missing
 from gantry.features.drills.model import Fault, Schedule
 from gantry.features.drills.result import Result
-from gantry.features.drills.seen import Away, Failure, Seen
+from gantry.features.drills.seen import Away, Seen
 from gantry.features.drills.verdicts import wrong_verdict
 
-# A visitor's connection that was idle when the edge was killed is found broken with its next request only.
-_LATE_S = 0.5
 # Its shim runs a killed edge again at once, whoever else is dead, and it serves within 0.3 s on an idle machine (decision
 # 0025). The rest is for two cores that build, start instances and ask 200 times a second at the same time.
 _EDGE_AWAY_S = 2.5
@@ -18,7 +19,7 @@ _EDGE_AWAY_S = 2.5
 
 def judge(schedule: Schedule, seen: Seen) -> Result:
     """Compare what was seen with what must hold."""
-    failed = tuple(one for one in seen.failures if not _is_excused(one, schedule, seen))
+    failed = unexcused(schedule, seen)
     verdict = wrong_verdict(schedule, seen)
     violations = [verdict] if verdict else []
     violations += _ending(seen)
@@ -30,19 +31,12 @@ def judge(schedule: Schedule, seen: Seen) -> Result:
     violations += _too_long_away(seen)
     if above := shares.above(seen):
         violations.append(f"the candidate got more than its step: {above}")
-    violations += missing(seen)
+    violations += _somebody_else(seen)
+    violations += not_kept(schedule, seen)
+    violations += wrong_copies(seen)
+    violations += missing(schedule, seen)
     greatest = shares.greatest(seen)
     return Result(schedule, seen, bool(verdict), len(failed), greatest, tuple(violations))
-
-
-def _is_excused(failure: Failure, schedule: Schedule, seen: Seen) -> bool:
-    if failure.release and failure.release == seen.candidate:
-        # An error that the bad candidate itself answered with counts as its share, not as a fault of the platform.
-        return schedule.candidate.is_bad
-    # What a release answered has come through an edge that was there.
-    return failure.release != seen.before and any(
-        one.from_s <= failure.at_s <= one.to_s + _LATE_S for one in seen.away if not one.hung_s
-    )
 
 
 def _ending(seen: Seen) -> Iterator[str]:
@@ -74,3 +68,10 @@ def _made_to_hang_s(away: Away, seen: Seen) -> float:
         max(0.0, min(deed.to_s, away.to_s) - max(deed.at_s, away.from_s))
         for deed in seen.did(Fault.EDGE_HANGS)
     )
+
+
+def _somebody_else(seen: Seen) -> Iterator[str]:
+    got = {name for slot in seen.answers for name in slot.by_release}
+    got |= {turn.release for trail in seen.trails for turn in trail.turns}
+    if others := sorted(got - {seen.before, seen.candidate}):
+        yield f"visitors got {others}, which is neither the candidate nor the release before"

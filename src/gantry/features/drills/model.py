@@ -35,6 +35,8 @@ class Fault(StrEnum):
     CLOCK_FORWARD = "clock forward"
 
 
+# A killed instance is back and healthy after this.
+RECOVERY_S = 6.0
 # These need a file system of the drill's own, which only root can mount.
 NEEDS_ROOT = frozenset({Fault.DISK_FULL})
 
@@ -57,17 +59,23 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One drill: a candidate and the faults while it is deployed. The same seed draws the same."""
+    """One drill: a candidate and the faults while it is deployed. The same seed draws the same.
+
+    Attributes:
+        mirror: the candidate is tried on copies of requests before any visitor gets it.
+    """
 
     seed: int
     candidate: Candidate
     moments: tuple[Moment, ...]
+    mirror: bool = False
 
     def has(self, *faults: Fault) -> bool:
         """Whether any of `faults` is in it."""
         return any(moment.fault in faults for moment in self.moments)
 
     @property
-    def ends_s(self) -> float:
-        """When the last fault is mended."""
-        return max((moment.at_s + moment.lasts_s for moment in self.moments), default=0.0)
+    def words(self) -> str:
+        """The candidate and what is done, for people."""
+        faults = ", ".join(moment.fault for moment in self.moments)
+        return f"{self.candidate} candidate, {'mirror, ' if self.mirror else ''}{faults}"

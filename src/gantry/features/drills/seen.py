@@ -1,9 +1,9 @@
 """What was seen in a drill. Times are seconds on the clock of the load, from when the deploy was asked for."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gantry.features.drills.model import Fault
+from gantry.features.drills.visitors import Answers, Copies, Failure, Life, Order, Trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +56,6 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A request that a visitor would have seen fail.
-
-    Attributes:
-        release: who answered; empty or `edge` when no instance did.
-    """
-
-    at_s: float
-    reason: str
-    release: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What the load got in a slot of time: release -> whole responses."""
-
-    at_s: float
-    by_release: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
 class Away:
     """A time in which the edge was killed or stopped on purpose, until it answered again.
 
@@ -103,6 +82,9 @@ class Seen:
         reason: in the rollout's or the deploy's own words.
         live, reached: what the status says is live, and what a real request reached in the end.
         away: when the edge could not answer.
+        trails: of regulars and of old pages.
+        lives, orders, copies: what instances said.
+        kept: answers that came from the edge's cache.
         slowest_s: of all requests.
         done: what was done, in the order in which it was finished.
     """
@@ -123,6 +105,11 @@ class Seen:
     shares: tuple[Share, ...]
     stages: tuple[Stage, ...]
     away: tuple[Away, ...]
+    trails: tuple[Trail, ...]
+    lives: tuple[Life, ...]
+    orders: tuple[Order, ...]
+    copies: tuple[Copies, ...]
+    kept: int
     slowest_s: float = 0.0
     took_s: float = 0.0
     done: tuple[Deed, ...] = ()

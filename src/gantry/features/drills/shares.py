@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from gantry.features.drills.seen import Seen
 
 # What the control plane says is in effect a little later, and was asked for a little after it changed.
-_SLACK_S = 1.5
-_FULL = 100.0
+SLACK_S = 1.5
+FULL = 100.0
 # That luck alone shows so many, at one step of one drill. The exact chance, because steps that end soon have few requests.
 _LUCK = 1e-5
 
@@ -17,7 +17,7 @@ def at_steps(seen: Seen) -> Mapping[float, tuple[int, int]]:
     totals: dict[float, tuple[int, int]] = {}
     for slot in seen.answers:
         allowed = allowed_at(slot.at_s, seen)
-        if allowed is None or allowed >= _FULL:
+        if allowed is None or allowed >= FULL:
             continue
         got, of = totals.get(allowed, (0, 0))
         totals[allowed] = (
@@ -32,13 +32,13 @@ def above(seen: Seen) -> str:
     return ", ".join(
         f"{got} of {of} requests at {percent:g} %"
         for percent, (got, of) in sorted(at_steps(seen).items())
-        if is_more_than_luck(got, of, percent / _FULL)
+        if is_more_than_luck(got, of, percent / FULL)
     )
 
 
 def greatest(seen: Seen) -> float:
     """The greatest share that it had at one step, in percent."""
-    shares = [_FULL * got / of for percent, (got, of) in at_steps(seen).items() if of and percent]
+    shares = [FULL * got / of for percent, (got, of) in at_steps(seen).items() if of and percent]
     return max(shares, default=0.0)
 
 
@@ -59,7 +59,7 @@ def _log_chance(k: int, of: int, share: float) -> float:
 
 def allowed_at(at_s: float, seen: Seen) -> float | None:
     """The greatest share that was in effect around a moment, in percent; `None` where nobody ever said any."""
-    known = [one.percent for one in seen.shares if at_s - _SLACK_S <= one.at_s <= at_s + _SLACK_S]
+    known = [one.percent for one in seen.shares if at_s - SLACK_S <= one.at_s <= at_s + SLACK_S]
     # While nobody could be asked (the control plane was away), what was said last before and first after.
     known += [one.percent for one in seen.shares if one.at_s < at_s][-1:]
     known += [one.percent for one in seen.shares if one.at_s > at_s][:1]
