@@ -9,20 +9,19 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import httpcore
 import uvicorn
 
 from gantry.engines.cache import policy
-from gantry.engines.cache.exchange import Answer, Exchange, Request, UpstreamError
+from gantry.engines.cache.exchange import Exchange, Request, UpstreamError
 from gantry.engines.cache.policy import Headers
 from gantry.engines.cache.protocol import BACKEND_HEADER, CacheStatus, Purge
 from gantry.engines.cache.store import Store
+from gantry.engines.cache.upstream import Inner
 
 STATUS_PATH, PURGE_PATH = "/status", "/purge"
 
@@ -30,10 +29,7 @@ _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 
-_MOST_CONNECTIONS = 2_000
-_IDLE_S = 20.0  # below the edge's own patience with idle connections
 _KEEP_ALIVE_S = 90
-_CONNECT_S = 2.0
 _LARGEST_WORDS = 1_000_000
 _HELD_BYTES = 65_536
 _HELD_S = 0.05
@@ -109,47 +105,6 @@ class _Visitor:
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
 
 
-class _Inner:
-    """The edge's inner listener."""
-
-    def __init__(self, socket: str) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            uds=socket,
-            max_connections=_MOST_CONNECTIONS,
-            max_keepalive_connections=100,
-            keepalive_expiry=_IDLE_S,
-        )
-
-    @asynccontextmanager
-    async def ask(self, request: Request, headers: Headers) -> AsyncIterator[Answer]:
-        """See `exchange.Upstream`."""
-        url = httpcore.URL(
-            scheme=b"http", host=b"edge", port=None, target=request.target.encode("latin-1")
-        )
-        timeouts = {"connect": _CONNECT_S, "pool": _CONNECT_S}
-        try:
-            response = await self._pool.handle_async_request(
-                httpcore.Request(
-                    request.method, url, headers=list(headers), extensions={"timeout": timeouts}
-                )
-            )
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-            raise UpstreamError(str(error)) from error
-        try:
-            lowered = tuple((name.lower(), value) for name, value in response.headers)
-            yield Answer(response.status, lowered, _parts(response))
-        finally:
-            await response.aclose()
-
-
-async def _parts(response: httpcore.Response) -> AsyncIterator[bytes]:
-    try:
-        async for part in response.aiter_stream():
-            yield part
-    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-        raise UpstreamError(str(error)) from error
-
-
 class App:
     """The ASGI application."""
 
@@ -157,7 +112,7 @@ class App:
         self._config = config
         self._store = Store(config.limit_bytes)
         self._exchange = Exchange(
-            self._store, _Inner(config.upstream).ask, config.largest_bytes, time.monotonic
+            self._store, Inner(config.upstream).ask, config.largest_bytes, time.monotonic
         )
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
