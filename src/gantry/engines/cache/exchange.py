@@ -1,7 +1,7 @@
 """One request: answered with what is kept, or by the product, whose answer is then kept if it may be."""
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -11,6 +11,7 @@ from gantry.engines.cache import policy
 from gantry.engines.cache.policy import Headers, Life
 from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
 from gantry.engines.cache.store import Entry, Key, Store
+from gantry.engines.cache.tally import Tally, What
 from gantry.kernel.tasks import TaskSet
 
 _BACKEND, _RESULT = BACKEND_HEADER.encode(), RESULT_HEADER.encode()
@@ -135,7 +136,7 @@ class Exchange:
         self._revalidating: set[_Place] = set()
         self._purges = 0
         self._tasks = TaskSet()
-        self.counts: Counter[str] = Counter()
+        self.tally = Tally(now_s)
 
     async def serve(self, request: Request, visitor: Visitor) -> None:
         """Answer `request`.
@@ -172,7 +173,7 @@ class Exchange:
         entry = self._store.get(request.key, request.choosing)
         if entry is None:
             return False
-        age_s = self._age_s(entry)
+        age_s = entry.age_at(self._now_s())
         if age_s < entry.life.fresh_s:
             await self._give(entry, request, visitor, "hits")
             return True
@@ -191,11 +192,11 @@ class Exchange:
             return False
         return await self._give_kept(request, visitor)
 
-    async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:
-        self.counts[how] += 1
+    async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: What) -> None:
+        self.tally.count(request.key.backend, how)
         headers = (
             *entry.headers,
-            (b"age", str(int(self._age_s(entry))).encode()),
+            (b"age", str(int(entry.age_at(self._now_s()))).encode()),
             (_RESULT, _WORDS[how]),
         )
         if policy.is_unchanged(request.headers, entry.headers):
@@ -221,20 +222,17 @@ class Exchange:
             body = b"" if request.method == "HEAD" else entry.body[begin:end]
             await _whole(visitor, 206, (*headers, *sent), body)
 
-    def _age_s(self, entry: Entry) -> float:
-        return self._now_s() - entry.made_s + entry.age_s
-
     # -- from the product --------------------------------------------------------------------
 
-    async def _pass_on(self, request: Request, visitor: Visitor, how: str) -> None:
+    async def _pass_on(self, request: Request, visitor: Visitor, how: What) -> None:
         """As if there were no cache."""
-        self.counts[how] += 1
+        self.tally.count(request.key.backend, how)
         visitor.alone = True
         headers = policy.to_upstream(request.headers, keeping=False)
         async with self._upstream(request, headers) as answer:
             await self._stream(answer, visitor, how)
 
-    async def _stream(self, answer: Answer, visitor: Visitor, how: str) -> None:
+    async def _stream(self, answer: Answer, visitor: Visitor, how: What) -> None:
         headers = policy.to_visitor(answer.headers, kept=False)
         await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS[how])))
         async for part in answer.body:
@@ -245,7 +243,7 @@ class Exchange:
         """The first who asks: his answer is kept for the others, if it may be."""
         landed = self._flights[place] = asyncio.Event()
         purges = self._purges
-        self.counts["misses"] += 1
+        self.tally.count(request.key.backend, "misses")
         try:
             headers = policy.to_upstream(request.headers, keeping=True)
             async with self._upstream(request, headers) as answer:
@@ -305,16 +303,21 @@ class Exchange:
                 values=policy.variant(varied, request.choosing),
                 tags=policy.tags(answer.headers),
             )
-            self._store.put(request.key, entry)
+            self._put(request.key, entry)
         # What was kept is there before the visitor can ask again.
         if visitor is not None:
             await visitor.end()
 
+    def _put(self, key: Key, entry: Entry) -> None:
+        for backend in self._store.put(key, entry):
+            self.tally.count(backend, "evicted")
+
     def _useful_in_need(self, request: Request) -> Entry | None:
         entry = self._store.get(request.key, request.choosing)
-        if entry is None or self._age_s(entry) >= entry.life.fresh_s + entry.life.error_s:
+        if entry is None:
             return None
-        return entry
+        age_s = entry.age_at(self._now_s())
+        return entry if age_s < entry.life.fresh_s + entry.life.error_s else None
 
     # -- in the background -------------------------------------------------------------------
 
@@ -340,7 +343,7 @@ class Exchange:
                 if answer.status == 304 and purges == self._purges:
                     fresh = policy.life(entry.status, answer.headers) or entry.life
                     again = replace(entry, made_s=self._now_s(), age_s=0.0, life=fresh)
-                    self._store.put(request.key, again)
+                    self._put(request.key, again)
                 elif answer.status >= _SERVER_ERROR:
                     await asyncio.sleep(_PAUSE_S)
                 elif life is not None:
@@ -373,7 +376,12 @@ class Exchange:
             self._not_kept.popitem(last=False)
 
 
-_WORDS = {"hits": b"hit", "stale": b"stale", "misses": b"miss", "bypassed": b"bypass"}
+_WORDS: dict[What, bytes] = {
+    "hits": b"hit",
+    "stale": b"stale",
+    "misses": b"miss",
+    "bypassed": b"bypass",
+}
 
 
 async def _whole(visitor: Visitor, status: int, headers: Headers, body: bytes) -> None:

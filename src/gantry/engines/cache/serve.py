@@ -20,8 +20,9 @@ import uvicorn
 
 from gantry.engines.cache import policy
 from gantry.engines.cache.exchange import Answer, Exchange, Request, UpstreamError
+from gantry.engines.cache.numbers import status_of
 from gantry.engines.cache.policy import Headers
-from gantry.engines.cache.protocol import BACKEND_HEADER, CacheStatus, Purge
+from gantry.engines.cache.protocol import BACKEND_HEADER, Purge
 from gantry.engines.cache.store import Store
 
 STATUS_PATH, PURGE_PATH = "/status", "/purge"
@@ -198,18 +199,7 @@ class App:
 
     async def _control(self, scope: _Message, receive: _Receive, visitor: _Visitor) -> None:
         if (scope["method"], scope["path"]) == ("GET", STATUS_PATH):
-            counts = self._exchange.counts
-            status = CacheStatus(
-                running=True,
-                entries=len(self._store),
-                size_bytes=self._store.size_bytes,
-                limit_bytes=self._config.limit_bytes,
-                hits=counts["hits"],
-                misses=counts["misses"],
-                stale=counts["stale"],
-                bypassed=counts["bypassed"],
-            )
-            await _say(visitor, 200, asdict(status))
+            await _say(visitor, 200, asdict(status_of(self._store, self._exchange.tally)))
         elif (scope["method"], scope["path"]) == ("POST", PURGE_PATH):
             wanted = {name: tuple(words) for name, words in (await _words(receive)).items()}
             await _say(visitor, 200, {"purged": self._exchange.purge(Purge(**wanted))})
