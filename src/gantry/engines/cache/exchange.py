@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 from gantry.engines.cache import policy
@@ -39,7 +40,7 @@ class UpstreamError(Exception):
     """The product could not be asked, or its answer was cut."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """What a visitor asks.
 
@@ -52,7 +53,7 @@ class Request:
     host: str
     headers: Headers
 
-    @property
+    @cached_property
     def may_be_kept(self) -> bool:
         """Whether it may be answered with what others got, and its answer given to others."""
         key = self.key
@@ -60,14 +61,14 @@ class Request:
             return False
         return policy.may_ask(self.method, self.headers)
 
-    @property
+    @cached_property
     def key(self) -> Key:
         """Where its answer is kept."""
         backend = policy.first(self.headers, _BACKEND).decode("latin-1")
         asked = policy.first(self.headers, _ASKED).decode("latin-1").partition("?")[0]
         return Key(backend, self.host, self.target, asked)
 
-    @property
+    @cached_property
     def choosing(self) -> Headers:
         """Its headers, as far as they choose between answers."""
         kept = [(name, value) for name, value in self.headers if name != b"accept-encoding"]
@@ -106,6 +107,10 @@ class Visitor(Protocol):
         """Send the status and the headers."""
         ...
 
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """All of it at once; instead of what has begun, where nothing of that has been sent."""
+        ...
+
     async def send(self, part: bytes) -> None:
         """Send a part of the body; returns when there is room for another."""
         ...
@@ -138,16 +143,18 @@ class Exchange:
         self._tasks = TaskSet()
         self.tally = Tally(now_s)
 
-    async def serve(self, request: Request, visitor: Visitor) -> None:
-        """Answer `request`.
+    async def give(self, request: Request, visitor: Visitor) -> bool:
+        """Answer with what is kept; whether there was anything."""
+        return request.may_be_kept and await self._give_kept(request, visitor)
+
+    async def ask(self, request: Request, visitor: Visitor) -> None:
+        """Answer with what the product says: there was nothing to give.
 
         Raises:
             UpstreamError: the visitor has got half an answer; his connection must be cut.
         """
         if not request.may_be_kept:
             await self._pass_on(request, visitor, "bypassed")
-            return
-        if await self._give_kept(request, visitor):
             return
         place = self._place(request)
         partial = request.method == "HEAD" or policy.first(request.headers, b"range")
@@ -200,19 +207,17 @@ class Exchange:
             (_RESULT, _WORDS[how]),
         )
         if policy.is_unchanged(request.headers, entry.headers):
-            await _whole(
-                visitor, 304, tuple(one for one in headers if one[0] in _OF_UNCHANGED), b""
-            )
+            await visitor.whole(304, tuple(one for one in headers if one[0] in _OF_UNCHANGED), b"")
             return
         size = len(entry.body)
         span = policy.part(request.headers, entry.headers, size) if entry.status == 200 else None
         if span is None:
             length = (b"content-length", str(size).encode())
             body = b"" if request.method == "HEAD" else entry.body
-            await _whole(visitor, entry.status, (*headers, length), body)
+            await visitor.whole(entry.status, (*headers, length), body)
         elif span == (-1, -1):
             unsatisfied = (b"content-range", b"bytes */%d" % size), (b"content-length", b"0")
-            await _whole(visitor, 416, (*headers, *unsatisfied), b"")
+            await visitor.whole(416, (*headers, *unsatisfied), b"")
         else:
             begin, end = span
             sent = (
@@ -220,7 +225,7 @@ class Exchange:
                 (b"content-length", str(end - begin).encode()),
             )
             body = b"" if request.method == "HEAD" else entry.body[begin:end]
-            await _whole(visitor, 206, (*headers, *sent), body)
+            await visitor.whole(206, (*headers, *sent), body)
 
     # -- from the product --------------------------------------------------------------------
 
@@ -382,13 +387,6 @@ _WORDS: dict[What, bytes] = {
     "misses": b"miss",
     "bypassed": b"bypass",
 }
-
-
-async def _whole(visitor: Visitor, status: int, headers: Headers, body: bytes) -> None:
-    await visitor.begin(status, headers)
-    if body:
-        await visitor.send(body)
-    await visitor.end()
 
 
 def _length(headers: Headers) -> int:

@@ -9,21 +9,20 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import httpcore
 import uvicorn
 
 from gantry.engines.cache import policy
-from gantry.engines.cache.exchange import Answer, Exchange, Request, UpstreamError
+from gantry.engines.cache.exchange import Exchange, Request, UpstreamError
 from gantry.engines.cache.numbers import status_of
 from gantry.engines.cache.policy import Headers
 from gantry.engines.cache.protocol import BACKEND_HEADER, Purge
 from gantry.engines.cache.store import Store
+from gantry.engines.cache.upstream import Inner
 
 STATUS_PATH, PURGE_PATH = "/status", "/purge"
 
@@ -31,10 +30,7 @@ _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 
-_MOST_CONNECTIONS = 2_000
-_IDLE_S = 20.0  # below the edge's own patience with idle connections
 _KEEP_ALIVE_S = 90
-_CONNECT_S = 2.0
 _LARGEST_WORDS = 1_000_000
 _HELD_BYTES = 65_536
 _HELD_S = 0.05
@@ -81,6 +77,12 @@ class _Visitor:
         # A page that is streamed must not wait for its end.
         self._timer = asyncio.get_running_loop().call_later(_HELD_S, self._begin_late)
 
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        self.leave()
+        self._start = {"type": "http.response.start", "status": status, "headers": headers}
+        self._held = [body]
+        await self._say(last=True)
+
     async def send(self, part: bytes) -> None:
         self._held.append(part)
         if self.began or sum(map(len, self._held)) > _HELD_BYTES:
@@ -110,47 +112,6 @@ class _Visitor:
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
 
 
-class _Inner:
-    """The edge's inner listener."""
-
-    def __init__(self, socket: str) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            uds=socket,
-            max_connections=_MOST_CONNECTIONS,
-            max_keepalive_connections=100,
-            keepalive_expiry=_IDLE_S,
-        )
-
-    @asynccontextmanager
-    async def ask(self, request: Request, headers: Headers) -> AsyncIterator[Answer]:
-        """See `exchange.Upstream`."""
-        url = httpcore.URL(
-            scheme=b"http", host=b"edge", port=None, target=request.target.encode("latin-1")
-        )
-        timeouts = {"connect": _CONNECT_S, "pool": _CONNECT_S}
-        try:
-            response = await self._pool.handle_async_request(
-                httpcore.Request(
-                    request.method, url, headers=list(headers), extensions={"timeout": timeouts}
-                )
-            )
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-            raise UpstreamError(str(error)) from error
-        try:
-            lowered = tuple((name.lower(), value) for name, value in response.headers)
-            yield Answer(response.status, lowered, _parts(response))
-        finally:
-            await response.aclose()
-
-
-async def _parts(response: httpcore.Response) -> AsyncIterator[bytes]:
-    try:
-        async for part in response.aiter_stream():
-            yield part
-    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-        raise UpstreamError(str(error)) from error
-
-
 class App:
     """The ASGI application."""
 
@@ -158,7 +119,7 @@ class App:
         self._config = config
         self._store = Store(config.limit_bytes)
         self._exchange = Exchange(
-            self._store, _Inner(config.upstream).ask, config.largest_bytes, time.monotonic
+            self._store, Inner(config.upstream).ask, config.largest_bytes, time.monotonic
         )
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
@@ -179,7 +140,10 @@ class App:
         await self._answer(request, visitor, receive)
 
     async def _answer(self, request: Request, visitor: _Visitor, receive: _Receive) -> None:
-        serving = asyncio.ensure_future(self._exchange.serve(request, visitor))
+        # What is kept is there at once: nobody has to watch meanwhile whether the visitor leaves.
+        if await self._exchange.give(request, visitor):
+            return
+        serving = asyncio.ensure_future(self._exchange.ask(request, visitor))
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait((serving, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -226,9 +190,7 @@ async def _words(receive: _Receive) -> dict[str, list[str]]:
 async def _say(visitor: _Visitor, status: int, words: object) -> None:
     body = json.dumps(words).encode()
     length = (b"content-length", str(len(body)).encode())
-    await visitor.begin(status, ((b"content-type", b"application/json"), length))
-    await visitor.send(body)
-    await visitor.end()
+    await visitor.whole(status, ((b"content-type", b"application/json"), length), body)
 
 
 def main(path: Path) -> None:
@@ -244,6 +206,7 @@ def main(path: Path) -> None:
         access_log=False,
         log_level="critical",
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=3,
