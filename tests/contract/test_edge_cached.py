@@ -102,7 +102,7 @@ async def test_other_paths_and_methods_do_not_pass_it(street: Street) -> None:
         other = await visitor.get(url(street.lab, "/other"))
         posted = await visitor.post(url(street.lab, "/kept"))
         assert (how(other), how(posted)) == ("", "")
-    assert (await street.cache.status()).misses == 0
+    assert (await street.cache.status()).total.misses == 0
 
 
 async def test_the_product_sees_the_visitor_s_request(street: Street) -> None:
@@ -162,7 +162,7 @@ async def test_a_rewritten_path_is_purged_by_what_the_visitor_asked(street: Stre
     for path in ("/n/17", "/n/17", "/n/18"):
         forged = {"x-envoy-original-path": "/n/1"}
         assert (await street.ask(path, **forged)).status_code == 200
-    assert (await street.cache.status()).hits == 1, "each address has an answer of its own"
+    assert (await street.cache.status()).total.hits == 1, "each address has an answer of its own"
     assert await street.cache.purge(Purge(("r-1",), ("/n/17",))) == 1
     assert [how(await street.ask(path)) for path in ("/n/17", "/n/18")] == ["miss", "hit"]
     assert await street.cache.purge(Purge(("r-1",), ("/n/*",))) == 2

@@ -46,6 +46,7 @@ def broken_status() -> shapes.StatusBody:
             "reached": None,
             "instances": (),
             "services": (),
+            "cache": None,
             "deploy": api.deploy("queued", queue_position=2),
         }
     )
@@ -63,6 +64,10 @@ def broken_status() -> shapes.StatusBody:
                 api.instance(id="ins-new", slot=1, state="starting", memory_bytes=0),
             ),
             "domains": ("smartsign.example.com",),
+            "cache": api.cache(
+                evicted=310,
+                trouble="310 answers made room for others too early: 64.0 MB are not enough; set GANTRY_CACHE_MB",
+            ),
             "deploy": api.failed(finished_at=api.minutes_ago(1)),
         }
     )
@@ -78,6 +83,7 @@ def broken_status() -> shapes.StatusBody:
                 error="timed out",
             ),
             "instances": (),
+            "cache": api.cache(running=False, trouble="it does not run; the instances answer"),
             "deploy": api.deploy(
                 step="build",
                 steps=api.steps({"source": "done", "build": "running"}, {"build": 75.0}),

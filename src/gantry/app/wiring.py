@@ -178,6 +178,7 @@ def wire(
         sources=engines.sources,
         runtime=engines.runtime,
         edge=engines.edge,
+        cache=engines.cache,
         prober=engines.prober,
         databases=engines.databases,
         settings=settings,

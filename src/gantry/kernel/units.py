@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them: `512 MB`, `1.5 GB`, `30s`, `10m`, `2h`."""
+"""Sizes, shares and durations as people write them: `512 MB`, `1.5 GB`, `30s`, `10m`, `2h`."""
 
 import re
 
@@ -40,6 +40,11 @@ def format_size(size_bytes: float) -> str:
             return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.1f} TB"
+
+
+def format_percent(share: float) -> str:
+    """`share` in whole percents, rounded down: `100 %` is all, not nearly all."""
+    return f"{int(share * 100 + 1e-9)} %"
 
 
 def format_duration(seconds: float) -> str:

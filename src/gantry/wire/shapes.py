@@ -270,6 +270,27 @@ class CandidateBody(Shape):
     sentence: str
 
 
+class CacheBody(Shape):
+    """What the edge's cache does for an environment that names paths for it. Counts are of the last hour."""
+
+    running: bool
+    hits: int
+    stale: int = Field(description="Answered with what was kept, while a newer answer was fetched.")
+    misses: int
+    bypassed: int = Field(description="Passed on, because the answer must not be kept.")
+    share: float | None = Field(
+        description="Of these requests, those that were answered from the cache: hits and stale; null where there was none."
+    )
+    evicted: int = Field(
+        description="Answers of the live release that made room for others while they could still be given."
+    )
+    entries: int = Field(description="Answers that are kept.")
+    size_bytes: int
+    used_bytes: int = Field(description="What is kept of all environments together.")
+    limit_bytes: int = Field(description="Of all together.")
+    trouble: str = Field("", description="Why it is of little use, in a sentence.")
+
+
 class EnvironmentBody(Shape):
     """One environment."""
 
@@ -282,6 +303,9 @@ class EnvironmentBody(Shape):
     reached: ReachedBody | None = None
     instances: tuple[InstanceBody, ...]
     services: tuple[str, ...]
+    cache: CacheBody | None = Field(
+        None, description="Where the live release names paths for the edge to keep."
+    )
     deploy: DeployBody | None = Field(
         None, description="The deploy that runs, or else the last one."
     )

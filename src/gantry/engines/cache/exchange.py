@@ -1,16 +1,18 @@
 """One request: answered with what is kept, or by the product, whose answer is then kept if it may be."""
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 from gantry.engines.cache import policy
 from gantry.engines.cache.policy import Headers, Life
 from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
 from gantry.engines.cache.store import Entry, Key, Store
+from gantry.engines.cache.tally import Tally, What
 from gantry.kernel.tasks import TaskSet
 
 _BACKEND, _RESULT = BACKEND_HEADER.encode(), RESULT_HEADER.encode()
@@ -38,7 +40,7 @@ class UpstreamError(Exception):
     """The product could not be asked, or its answer was cut."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """What a visitor asks.
 
@@ -51,7 +53,7 @@ class Request:
     host: str
     headers: Headers
 
-    @property
+    @cached_property
     def may_be_kept(self) -> bool:
         """Whether it may be answered with what others got, and its answer given to others."""
         key = self.key
@@ -59,14 +61,14 @@ class Request:
             return False
         return policy.may_ask(self.method, self.headers)
 
-    @property
+    @cached_property
     def key(self) -> Key:
         """Where its answer is kept."""
         backend = policy.first(self.headers, _BACKEND).decode("latin-1")
         asked = policy.first(self.headers, _ASKED).decode("latin-1").partition("?")[0]
         return Key(backend, self.host, self.target, asked)
 
-    @property
+    @cached_property
     def choosing(self) -> Headers:
         """Its headers, as far as they choose between answers."""
         kept = [(name, value) for name, value in self.headers if name != b"accept-encoding"]
@@ -105,6 +107,10 @@ class Visitor(Protocol):
         """Send the status and the headers."""
         ...
 
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """All of it at once; instead of what has begun, where nothing of that has been sent."""
+        ...
+
     async def send(self, part: bytes) -> None:
         """Send a part of the body; returns when there is room for another."""
         ...
@@ -135,18 +141,20 @@ class Exchange:
         self._revalidating: set[_Place] = set()
         self._purges = 0
         self._tasks = TaskSet()
-        self.counts: Counter[str] = Counter()
+        self.tally = Tally(now_s)
 
-    async def serve(self, request: Request, visitor: Visitor) -> None:
-        """Answer `request`.
+    async def give(self, request: Request, visitor: Visitor) -> bool:
+        """Answer with what is kept; whether there was anything."""
+        return request.may_be_kept and await self._give_kept(request, visitor)
+
+    async def ask(self, request: Request, visitor: Visitor) -> None:
+        """Answer with what the product says: there was nothing to give.
 
         Raises:
             UpstreamError: the visitor has got half an answer; his connection must be cut.
         """
         if not request.may_be_kept:
             await self._pass_on(request, visitor, "bypassed")
-            return
-        if await self._give_kept(request, visitor):
             return
         place = self._place(request)
         partial = request.method == "HEAD" or policy.first(request.headers, b"range")
@@ -172,7 +180,7 @@ class Exchange:
         entry = self._store.get(request.key, request.choosing)
         if entry is None:
             return False
-        age_s = self._age_s(entry)
+        age_s = entry.age_at(self._now_s())
         if age_s < entry.life.fresh_s:
             await self._give(entry, request, visitor, "hits")
             return True
@@ -191,27 +199,25 @@ class Exchange:
             return False
         return await self._give_kept(request, visitor)
 
-    async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:
-        self.counts[how] += 1
+    async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: What) -> None:
+        self.tally.count(request.key.backend, how)
         headers = (
             *entry.headers,
-            (b"age", str(int(self._age_s(entry))).encode()),
+            (b"age", str(int(entry.age_at(self._now_s()))).encode()),
             (_RESULT, _WORDS[how]),
         )
         if policy.is_unchanged(request.headers, entry.headers):
-            await _whole(
-                visitor, 304, tuple(one for one in headers if one[0] in _OF_UNCHANGED), b""
-            )
+            await visitor.whole(304, tuple(one for one in headers if one[0] in _OF_UNCHANGED), b"")
             return
         size = len(entry.body)
         span = policy.part(request.headers, entry.headers, size) if entry.status == 200 else None
         if span is None:
             length = (b"content-length", str(size).encode())
             body = b"" if request.method == "HEAD" else entry.body
-            await _whole(visitor, entry.status, (*headers, length), body)
+            await visitor.whole(entry.status, (*headers, length), body)
         elif span == (-1, -1):
             unsatisfied = (b"content-range", b"bytes */%d" % size), (b"content-length", b"0")
-            await _whole(visitor, 416, (*headers, *unsatisfied), b"")
+            await visitor.whole(416, (*headers, *unsatisfied), b"")
         else:
             begin, end = span
             sent = (
@@ -219,22 +225,19 @@ class Exchange:
                 (b"content-length", str(end - begin).encode()),
             )
             body = b"" if request.method == "HEAD" else entry.body[begin:end]
-            await _whole(visitor, 206, (*headers, *sent), body)
-
-    def _age_s(self, entry: Entry) -> float:
-        return self._now_s() - entry.made_s + entry.age_s
+            await visitor.whole(206, (*headers, *sent), body)
 
     # -- from the product --------------------------------------------------------------------
 
-    async def _pass_on(self, request: Request, visitor: Visitor, how: str) -> None:
+    async def _pass_on(self, request: Request, visitor: Visitor, how: What) -> None:
         """As if there were no cache."""
-        self.counts[how] += 1
+        self.tally.count(request.key.backend, how)
         visitor.alone = True
         headers = policy.to_upstream(request.headers, keeping=False)
         async with self._upstream(request, headers) as answer:
             await self._stream(answer, visitor, how)
 
-    async def _stream(self, answer: Answer, visitor: Visitor, how: str) -> None:
+    async def _stream(self, answer: Answer, visitor: Visitor, how: What) -> None:
         headers = policy.to_visitor(answer.headers, kept=False)
         await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS[how])))
         async for part in answer.body:
@@ -245,7 +248,7 @@ class Exchange:
         """The first who asks: his answer is kept for the others, if it may be."""
         landed = self._flights[place] = asyncio.Event()
         purges = self._purges
-        self.counts["misses"] += 1
+        self.tally.count(request.key.backend, "misses")
         try:
             headers = policy.to_upstream(request.headers, keeping=True)
             async with self._upstream(request, headers) as answer:
@@ -305,16 +308,21 @@ class Exchange:
                 values=policy.variant(varied, request.choosing),
                 tags=policy.tags(answer.headers),
             )
-            self._store.put(request.key, entry)
+            self._put(request.key, entry)
         # What was kept is there before the visitor can ask again.
         if visitor is not None:
             await visitor.end()
 
+    def _put(self, key: Key, entry: Entry) -> None:
+        for backend in self._store.put(key, entry):
+            self.tally.count(backend, "evicted")
+
     def _useful_in_need(self, request: Request) -> Entry | None:
         entry = self._store.get(request.key, request.choosing)
-        if entry is None or self._age_s(entry) >= entry.life.fresh_s + entry.life.error_s:
+        if entry is None:
             return None
-        return entry
+        age_s = entry.age_at(self._now_s())
+        return entry if age_s < entry.life.fresh_s + entry.life.error_s else None
 
     # -- in the background -------------------------------------------------------------------
 
@@ -340,7 +348,7 @@ class Exchange:
                 if answer.status == 304 and purges == self._purges:
                     fresh = policy.life(entry.status, answer.headers) or entry.life
                     again = replace(entry, made_s=self._now_s(), age_s=0.0, life=fresh)
-                    self._store.put(request.key, again)
+                    self._put(request.key, again)
                 elif answer.status >= _SERVER_ERROR:
                     await asyncio.sleep(_PAUSE_S)
                 elif life is not None:
@@ -373,14 +381,12 @@ class Exchange:
             self._not_kept.popitem(last=False)
 
 
-_WORDS = {"hits": b"hit", "stale": b"stale", "misses": b"miss", "bypassed": b"bypass"}
-
-
-async def _whole(visitor: Visitor, status: int, headers: Headers, body: bytes) -> None:
-    await visitor.begin(status, headers)
-    if body:
-        await visitor.send(body)
-    await visitor.end()
+_WORDS: dict[What, bytes] = {
+    "hits": b"hit",
+    "stale": b"stale",
+    "misses": b"miss",
+    "bypassed": b"bypass",
+}
 
 
 def _length(headers: Headers) -> int:

@@ -18,8 +18,9 @@ import uvicorn
 
 from gantry.engines.cache import policy
 from gantry.engines.cache.exchange import Exchange, Request, UpstreamError
+from gantry.engines.cache.numbers import status_of
 from gantry.engines.cache.policy import Headers
-from gantry.engines.cache.protocol import BACKEND_HEADER, CacheStatus, Purge
+from gantry.engines.cache.protocol import BACKEND_HEADER, Purge
 from gantry.engines.cache.store import Store
 from gantry.engines.cache.upstream import Inner
 
@@ -75,6 +76,12 @@ class _Visitor:
         self._held = []
         # A page that is streamed must not wait for its end.
         self._timer = asyncio.get_running_loop().call_later(_HELD_S, self._begin_late)
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        self.leave()
+        self._start = {"type": "http.response.start", "status": status, "headers": headers}
+        self._held = [body]
+        await self._say(last=True)
 
     async def send(self, part: bytes) -> None:
         self._held.append(part)
@@ -133,7 +140,10 @@ class App:
         await self._answer(request, visitor, receive)
 
     async def _answer(self, request: Request, visitor: _Visitor, receive: _Receive) -> None:
-        serving = asyncio.ensure_future(self._exchange.serve(request, visitor))
+        # What is kept is there at once: nobody has to watch meanwhile whether the visitor leaves.
+        if await self._exchange.give(request, visitor):
+            return
+        serving = asyncio.ensure_future(self._exchange.ask(request, visitor))
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait((serving, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -153,18 +163,7 @@ class App:
 
     async def _control(self, scope: _Message, receive: _Receive, visitor: _Visitor) -> None:
         if (scope["method"], scope["path"]) == ("GET", STATUS_PATH):
-            counts = self._exchange.counts
-            status = CacheStatus(
-                running=True,
-                entries=len(self._store),
-                size_bytes=self._store.size_bytes,
-                limit_bytes=self._config.limit_bytes,
-                hits=counts["hits"],
-                misses=counts["misses"],
-                stale=counts["stale"],
-                bypassed=counts["bypassed"],
-            )
-            await _say(visitor, 200, asdict(status))
+            await _say(visitor, 200, asdict(status_of(self._store, self._exchange.tally)))
         elif (scope["method"], scope["path"]) == ("POST", PURGE_PATH):
             wanted = {name: tuple(words) for name, words in (await _words(receive)).items()}
             await _say(visitor, 200, {"purged": self._exchange.purge(Purge(**wanted))})
@@ -191,9 +190,7 @@ async def _words(receive: _Receive) -> dict[str, list[str]]:
 async def _say(visitor: _Visitor, status: int, words: object) -> None:
     body = json.dumps(words).encode()
     length = (b"content-length", str(len(body)).encode())
-    await visitor.begin(status, ((b"content-type", b"application/json"), length))
-    await visitor.send(body)
-    await visitor.end()
+    await visitor.whole(status, ((b"content-type", b"application/json"), length), body)
 
 
 def main(path: Path) -> None:
@@ -209,6 +206,7 @@ def main(path: Path) -> None:
         access_log=False,
         log_level="critical",
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=3,

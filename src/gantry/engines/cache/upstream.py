@@ -16,6 +16,7 @@ _MOST = 2_000
 _MOST_IDLE = 100
 _IDLE_S = 20.0  # below the edge's own patience with idle connections
 _CONNECT_S = 2.0
+_REPEATABLE = (b"GET", b"HEAD")
 _ORIGIN = httpcore.Origin(b"http", b"edge", 80)
 _TROUBLE = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
@@ -41,44 +42,49 @@ class Inner:
             raise UpstreamError(f"{self._most} requests are on their way")
         self._asking += 1
         try:
-            connection = await self._connection()
+            connection, response = await self._begin(_asked(request, headers))
             try:
-                async with self._answer(connection, request, headers) as answer:
-                    yield answer
+                lowered = tuple((name.lower(), value) for name, value in response.headers)
+                yield Answer(response.status, lowered, _parts(response))
             finally:
+                await response.aclose()
                 await self._give_back(connection)
         finally:
             self._asking -= 1
 
-    @asynccontextmanager
-    async def _answer(
-        self, connection: httpcore.AsyncHTTPConnection, request: Request, headers: Headers
-    ) -> AsyncIterator[Answer]:
-        target = request.target.encode("latin-1")
-        url = httpcore.URL(scheme=b"http", host=b"edge", port=80, target=target)
-        asked = httpcore.Request(
-            request.method,
-            url,
-            headers=list(headers),
-            extensions={"timeout": {"connect": _CONNECT_S}},
-        )
-        try:
-            response = await connection.handle_async_request(asked)
-        except _TROUBLE as error:
-            raise UpstreamError(str(error)) from error
-        try:
-            lowered = tuple((name.lower(), value) for name, value in response.headers)
-            yield Answer(response.status, lowered, _parts(response))
-        finally:
-            await response.aclose()
+    async def aclose(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            await self._idle.pop().aclose()
 
-    async def _connection(self) -> httpcore.AsyncHTTPConnection:
+    async def _begin(
+        self, asked: httpcore.Request
+    ) -> tuple[httpcore.AsyncHTTPConnection, httpcore.Response]:
+        """A connection on which the answer has begun."""
+        while True:
+            connection = await self._kept()
+            again = connection is not None and asked.method in _REPEATABLE
+            connection = connection or httpcore.AsyncHTTPConnection(
+                _ORIGIN, keepalive_expiry=_IDLE_S, uds=self._socket
+            )
+            try:
+                return connection, await connection.handle_async_request(asked)
+            except _TROUBLE as error:
+                await connection.aclose()
+                # The edge may close what is idle in the moment in which it is used again.
+                if not again:
+                    raise UpstreamError(str(error)) from error
+            except BaseException:
+                await connection.aclose()
+                raise
+
+    async def _kept(self) -> httpcore.AsyncHTTPConnection | None:
         while self._idle:
             connection = self._idle.pop()
             if not connection.has_expired():
                 return connection
             await connection.aclose()
-        return httpcore.AsyncHTTPConnection(_ORIGIN, keepalive_expiry=_IDLE_S, uds=self._socket)
+        return None
 
     async def _give_back(self, connection: httpcore.AsyncHTTPConnection) -> None:
         if connection.is_idle() and not connection.is_closed() and len(self._idle) < _MOST_IDLE:
@@ -87,6 +93,13 @@ class Inner:
             await connection.aclose()
         if self._idle and self._idle[0].has_expired():
             await self._idle.pop(0).aclose()
+
+
+def _asked(request: Request, headers: Headers) -> httpcore.Request:
+    target = request.target.encode("latin-1")
+    url = httpcore.URL(scheme=b"http", host=b"edge", port=80, target=target)
+    timeouts = {"timeout": {"connect": _CONNECT_S}}
+    return httpcore.Request(request.method, url, headers=list(headers), extensions=timeouts)
 
 
 async def _parts(response: httpcore.Response) -> AsyncIterator[bytes]:

@@ -38,6 +38,7 @@ class Reader:
         self._releases: dict[str, Release] = {}
         self._builds: dict[str, Build] = {}
         self._instances: tuple[Instance, ...] | None = None
+        self._present: tuple[Release, ...] | None = None
         self._open: tuple[Deploy, ...] | None = None
         self._rollouts: tuple[Rollout, ...] | None = None
 
@@ -64,6 +65,12 @@ class Reader:
         if release_id not in self._releases:
             self._releases[release_id] = await releases.get(self.session, release_id)
         return self._releases[release_id]
+
+    async def present_releases(self, environment_id: str) -> tuple[Release, ...]:
+        """The releases of an environment that run or still have instances."""
+        if self._present is None:
+            self._present = await releases.list_present(self.session)
+        return tuple(one for one in self._present if one.environment == environment_id)
 
     async def release_list(
         self, environment: Environment, *, limit: int = 50
