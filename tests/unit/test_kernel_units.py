@@ -51,6 +51,8 @@ def test_formats() -> None:
     ]
     assert format_duration(0.42) == "0.4 s"
     assert format_duration(200) == "3 min 20 s"
+    assert format_duration(120) == "2 min"
+    assert format_duration(7_200) == "2 h"
     assert format_duration(7_500) == "2 h 5 min"
 
 

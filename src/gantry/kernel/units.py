@@ -48,11 +48,11 @@ def format_percent(share: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """`seconds` for people: `0.4 s`, `12.3 s`, `3 min 20 s`, `2 h 5 min`."""
+    """`seconds` for people: `0.4 s`, `12.3 s`, `2 min`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
