@@ -36,6 +36,7 @@ class Product:
     body: bytes = b"page"
     cut: bool = False
     endless: bool = False
+    piece: bytes = b"abc"
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[str] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,12 +73,10 @@ class Product:
         writer.close()
 
     async def _flow(self, writer: asyncio.StreamWriter) -> None:
-        writer.write(
-            b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-        )
+        writer.write(f"HTTP/1.1 200 X\r\n{self.headers}transfer-encoding: chunked\r\n\r\n".encode())
         try:
             while True:
-                writer.write(b"3\r\nabc\r\n")
+                writer.write(b"%x\r\n%s\r\n" % (len(self.piece), self.piece))
                 await writer.drain()
                 await asyncio.sleep(0.02)
         finally:
@@ -283,7 +282,7 @@ async def test_many_visitors_are_one_question(real: CacheProcess, product: Produ
 
 @pytest.mark.real
 async def test_nobody_waits_for_what_is_not_kept(real: CacheProcess, product: Product) -> None:
-    product.endless = True
+    product.endless, product.headers = True, "content-type: text/event-stream\r\n"
     async with visitor(real) as one, visitor(real) as two:
         async with asyncio.timeout(_DEADLINE_S):
             async with one.stream("GET", "/"), two.stream("GET", "/") as second:

@@ -8,10 +8,21 @@ from pathlib import Path
 import pytest
 
 from gantry.engines.cache.exchange import Request, UpstreamError
+from gantry.engines.cache.process import CacheProcess
 from gantry.engines.cache.upstream import Inner
-from tests.contract.test_edge_cache import Product, home, product, until
+from tests.contract.test_edge_cache import (
+    Product,
+    ask,
+    home,
+    how,
+    product,
+    real,
+    runtime,
+    until,
+    visitor,
+)
 
-__all__ = ["home", "product"]
+__all__ = ["home", "product", "real", "runtime"]
 pytestmark = pytest.mark.real
 
 
@@ -62,3 +73,70 @@ async def test_one_too_many_fails_at_once_and_a_closed_connection_is_not_used(
         await writer.wait_closed()
     async with asking(inner, product, 2):
         pass
+
+
+async def test_a_silent_product_is_not_waited_for_for_ever(product: Product) -> None:
+    inner = Inner(str(product.socket), silence_s=0.05)
+    product.gate.clear()
+    with pytest.raises(UpstreamError):
+        async with inner.ask(Request("GET", "/", "shop", ()), ((b"host", b"shop"),)):
+            pass
+
+
+# -- visitors who go away --------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def leaving(cache: CacheProcess, *paths: str) -> AsyncIterator[None]:
+    """Visitors who ask, and leave at the end of the block without their answers."""
+    async with visitor(cache) as client, asyncio.TaskGroup() as group:
+        asking = [group.create_task(client.get(path)) for path in paths]
+        yield
+        for one in asking:
+            one.cancel()
+
+
+async def test_a_visitor_who_waited_and_left_asks_nothing_more(
+    real: CacheProcess, product: Product
+) -> None:
+    product.headers = ""
+    product.gate.clear()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(ask(real))
+        await until(lambda: product.asked)
+        async with leaving(real, "/", "/"):
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)
+        product.gate.set()
+    assert first.result().text == "page"
+    await asyncio.sleep(0.2)
+    assert len(product.asked) == 1
+
+
+async def test_few_answers_are_made_for_visitors_who_left(
+    real: CacheProcess, product: Product
+) -> None:
+    product.gate.clear()
+    async with leaving(real, *(f"/{number}" for number in range(80))):
+        await until(lambda: len(product.asked) == 80)
+    await asyncio.sleep(0.3)
+    product.gate.set()
+    answers = [await ask(real, f"/{number}") for number in range(80)]
+    assert [how(one) for one in answers].count("hit") == 64
+
+
+async def test_an_answer_too_large_to_be_kept_ends_with_its_visitor(
+    real: CacheProcess, product: Product
+) -> None:
+    product.endless, product.piece = True, b"x" * 100_000
+    async with leaving(real, "/"):
+        await asyncio.sleep(0.1)
+    await asyncio.wait_for(product.left.wait(), 20)
+
+
+async def test_what_is_passed_on_leaves_its_connection_to_the_next(
+    real: CacheProcess, product: Product
+) -> None:
+    product.headers = ""
+    assert {(await ask(real)).text for _ in range(5)} == {"page"}
+    assert len(product.writers) == 1

@@ -1,5 +1,6 @@
 """One request after the other, and side by side: what is kept of the answers, and what it costs to remember."""
 
+import asyncio
 import gc
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -20,24 +21,37 @@ class Product:
     headers: Headers = ((b"cache-control", b"s-maxage=60"),)
     status: int = 200
     parts: tuple[bytes, ...] = (b"page",)
+    endless: bool = False
     asked: list[Request] = field(default_factory=list)
+    asking: int = 0
+    given: int = 0
 
     @asynccontextmanager
     async def ask(self, request: Request, headers: Headers) -> AsyncIterator[Answer]:
         self.asked.append(request)
-        yield Answer(self.status, self.headers, self._body())
+        self.asking += 1
+        try:
+            yield Answer(self.status, self.headers, self._body())
+        finally:
+            self.asking -= 1
 
     async def _body(self) -> AsyncIterator[bytes]:
         for part in self.parts:
             yield part
+        while self.endless:
+            await asyncio.sleep(0)
+            self.given += 1
+            yield b"x" * 100_000
 
 
 @dataclass
 class Reader:
-    """A visitor who takes everything at once."""
+    """A visitor who takes everything at once, unless the test says when."""
 
+    ready: asyncio.Event | None = None
     began: bool = False
-    alone: bool = False
+    alone: bool = True
+    gone: bool = False
     status: int = 0
     headers: Headers = ()
     body: bytes = b""
@@ -52,6 +66,8 @@ class Reader:
         await self.end()
 
     async def send(self, part: bytes) -> None:
+        if self.ready is not None:
+            await self.ready.wait()
         self.body += part
 
     async def end(self) -> None:
@@ -76,10 +92,23 @@ class Shop:
         headers = ((BACKEND_HEADER.encode(), b"r-1"), (b"host", host.encode()))
         return Request(method, target, host, headers)
 
-    async def ask(self, target: str = "/", host: str = "shop") -> Reader:
-        request, reader = self.request(target, host), Reader()
+    async def ask_a_little(self) -> Reader:
+        """A visitor who leaves when he has got a part."""
+        reader = Reader()
+        serving = asyncio.ensure_future(self.serve(self.request(), reader))
+        while not reader.body:
+            await asyncio.sleep(0)
+        serving.cancel()
+        await asyncio.wait((serving,))
+        return reader
+
+    async def serve(self, request: Request, reader: Reader) -> None:
         if not await self.exchange.give(request, reader):
             await self.exchange.ask(request, reader)
+
+    async def ask(self, target: str = "/", host: str = "shop") -> Reader:
+        reader = Reader()
+        await self.serve(self.request(target, host), reader)
         assert reader.ended
         return reader
 
@@ -107,3 +136,58 @@ async def test_what_is_not_kept_is_remembered_in_little() -> None:
         tracemalloc.stop()
     assert (await shop.ask("/1999" + "x" * 2_000)).how == "bypass"
     assert taken < 2_000 * 400
+
+
+async def test_a_new_answer_that_never_ends_is_given_up() -> None:
+    shop = Shop()
+    shop.product.headers = ((b"cache-control", b"s-maxage=0, stale-while-revalidate=60"),)
+    assert (await shop.ask()).how == "miss"
+    shop.product.endless = True
+    assert (await shop.ask()).how == "stale"
+    async with asyncio.timeout(5):
+        while len(shop.product.asked) < 2 or shop.product.asking:
+            await asyncio.sleep(0)
+
+
+async def test_nobody_waits_for_a_slow_visitor() -> None:
+    shop, slow = Shop(), Reader(ready=asyncio.Event())
+    shop.product.parts = (b"one ", b"two ", b"three")
+    first = asyncio.ensure_future(shop.serve(shop.request(), slow))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        others = [await shop.ask() for _ in range(3)]
+    assert {(one.how, one.body) for one in others} == {("hit", b"one two three")}
+    assert not shop.product.asking, "nor does the product's connection"
+    assert not slow.ended
+    assert slow.ready is not None
+    slow.ready.set()
+    await first
+    assert (slow.how, slow.body, slow.ended) == ("miss", b"one two three", True)
+
+
+async def test_nobody_waits_for_what_turns_out_too_large() -> None:
+    shop = Shop()
+    shop.product.endless = True
+    readers = Reader(), Reader()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(shop.serve(shop.request(), reader)) for reader in readers]
+        while not readers[1].body:
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+    assert [one.how for one in readers] == ["miss", "miss"]
+    assert len(shop.store) == 0
+
+
+async def test_what_is_too_large_is_read_at_its_visitor_s_pace() -> None:
+    shop, slow = Shop(), Reader(ready=asyncio.Event())
+    shop.product.endless = True
+    serving = asyncio.ensure_future(shop.serve(shop.request(), slow))
+    async with asyncio.timeout(5):
+        while (await shop.ask_a_little()).how != "bypass":
+            pass
+    given = shop.product.given
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+    assert shop.product.given == given < 40
+    serving.cancel()

@@ -4,11 +4,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
 from gantry.engines.cache import policy
+from gantry.engines.cache.feed import Feed
 from gantry.engines.cache.policy import Headers, Life
 from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
 from gantry.engines.cache.store import Entry, Key, Store
@@ -34,6 +35,20 @@ _OF_UNCHANGED = frozenset(
 )
 
 _Place = tuple[Key, tuple[bytes, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A question to the product, whose answer others may wait for.
+
+    Attributes:
+        purges: how many there had been when it was asked; after another one the answer may be too old to keep.
+        landed: the answer is kept, or will not be.
+    """
+
+    place: _Place
+    purges: int
+    landed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class UpstreamError(Exception):
@@ -97,11 +112,13 @@ class Visitor(Protocol):
 
     Attributes:
         began: the status has been sent; nothing else can be said any more.
-        alone: nobody else has use for the answer; when the visitor goes, it may end.
+        alone: nobody else has use for the answer: it is to end when the visitor goes. So it is from the beginning.
+        gone: he is not there any more.
     """
 
     began: bool
     alone: bool
+    gone: bool
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Send the status and the headers."""
@@ -135,7 +152,7 @@ class Exchange:
         self._upstream = upstream
         self._largest_bytes = largest_bytes
         self._now_s = now_s
-        self._flights: dict[_Place, asyncio.Event] = {}
+        self._flights: dict[_Place, _Flight] = {}
         # By hash: visitors choose how many they are, and how long. Two that meet cost a question to the product.
         self._not_kept: OrderedDict[int, float] = OrderedDict()
         self._revalidating: set[_Place] = set()
@@ -194,7 +211,7 @@ class Exchange:
         """Wait for another visitor's answer; whether there was one for this visitor too."""
         try:
             async with asyncio.timeout(_LONGEST_WAIT_S):
-                await self._flights[place].wait()
+                await self._flights[place].landed.wait()
         except TimeoutError:
             return False
         return await self._give_kept(request, visitor)
@@ -232,7 +249,6 @@ class Exchange:
     async def _pass_on(self, request: Request, visitor: Visitor, how: What) -> None:
         """As if there were no cache."""
         self.tally.count(request.key.backend, how)
-        visitor.alone = True
         headers = policy.to_upstream(request.headers, keeping=False)
         async with self._upstream(request, headers) as answer:
             await self._stream(answer, visitor, how)
@@ -240,78 +256,86 @@ class Exchange:
     async def _stream(self, answer: Answer, visitor: Visitor, how: What) -> None:
         headers = policy.to_visitor(answer.headers, kept=False)
         await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS[how])))
-        async for part in answer.body:
-            await visitor.send(part)
+        await _give_on(answer, visitor)
         await visitor.end()
 
     async def _fetch(self, request: Request, visitor: Visitor, place: _Place) -> None:
         """The first who asks: his answer is kept for the others, if it may be."""
-        landed = self._flights[place] = asyncio.Event()
-        purges = self._purges
+        flight = self._flights[place] = _Flight(place, self._purges)
+        visitor.alone = False
+        feed = Feed(visitor)
         self.tally.count(request.key.backend, "misses")
         try:
             headers = policy.to_upstream(request.headers, keeping=True)
             async with self._upstream(request, headers) as answer:
-                life = policy.life(answer.status, answer.headers)
-                if answer.status >= _SERVER_ERROR and (old := self._useful_in_need(request)):
-                    await self._give(old, request, visitor, "stale")
-                elif life is None or _length(answer.headers) > self._largest_bytes:
-                    self._note_not_kept(place)
-                    # Nobody waits for what is not kept; it may never end.
-                    self._land(place, landed)
-                    visitor.alone = True
-                    await self._stream(answer, visitor, "misses")
-                else:
-                    await self._keep(request, answer, life, purges, visitor)
+                await self._take(request, answer, flight, visitor, feed)
+            # Nobody waits until a slow visitor has read it, nor is the product's connection held for him.
+            self._land(flight, visitor)
+            await feed.end()
         except UpstreamError:
+            feed.drop()
+            self._land(flight, visitor)
             old = None if visitor.began else self._useful_in_need(request)
             if old is None:
                 raise
             await self._give(old, request, visitor, "stale")
         finally:
-            self._land(place, landed)
+            feed.drop()
+            self._land(flight, visitor)
 
-    async def _keep(
-        self,
-        request: Request,
-        answer: Answer,
-        life: Life,
-        purges: int,
-        visitor: Visitor | None = None,
+    async def _take(
+        self, request: Request, answer: Answer, flight: _Flight, visitor: Visitor, feed: Feed
     ) -> None:
-        """Read the whole answer, while the visitor gets it as well, and keep it.
+        """Give the visitor all but the end of it, and keep it if it may be."""
+        if answer.status >= _SERVER_ERROR and self._useful_in_need(request):
+            raise UpstreamError(f"status {answer.status}")
+        life = policy.life(answer.status, answer.headers)
+        if _length(answer.headers) > self._largest_bytes:
+            life = None
+        headers = policy.to_visitor(answer.headers, kept=life is not None)
+        await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS["misses"])))
+        if life is not None:
+            body = await self._collect(answer, feed)
+            if body is not None:
+                self._store_answer(request, answer, body, life, flight)
+                return
+        # Nobody waits for what is not kept; it may never end.
+        self._note_not_kept(flight.place)
+        self._land(flight, visitor)
+        if not visitor.gone:
+            await feed.drained()
+            await _give_on(answer, visitor)
 
-        Parameters:
-            purges: how many there had been when it was asked for; after another one it may be too old to keep.
-        """
+    async def _collect(self, answer: Answer, feed: Feed | None = None) -> bytes | None:
+        """The whole body, while it is given to somebody as well; `None`, and it is not read on, if it is too large."""
         parts, size = list[bytes](), 0
-        headers = policy.to_visitor(answer.headers, kept=True)
-        if visitor is not None:
-            await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS["misses"])))
         async for part in answer.body:
-            if visitor is not None:
-                await visitor.send(part)
+            if feed is not None:
+                feed.give(part)
+            parts.append(part)
             size += len(part)
-            if size <= self._largest_bytes:
-                parts.append(part)
-        if size > self._largest_bytes:
-            self._note_not_kept(self._place(request))
-        elif purges == self._purges:
-            varied = policy.names_varied(answer.headers)
-            entry = Entry(
-                status=answer.status,
-                headers=tuple(one for one in headers if one[0] != b"content-length"),
-                body=b"".join(parts),
-                life=life,
-                made_s=self._now_s(),
-                varied=varied,
-                values=policy.variant(varied, request.choosing),
-                tags=policy.tags(answer.headers),
-            )
-            self._put(request.key, entry)
-        # What was kept is there before the visitor can ask again.
-        if visitor is not None:
-            await visitor.end()
+            if size > self._largest_bytes:
+                return None
+        return b"".join(parts)
+
+    def _store_answer(
+        self, request: Request, answer: Answer, body: bytes, life: Life, flight: _Flight
+    ) -> None:
+        if flight.purges != self._purges:
+            return
+        headers = policy.to_visitor(answer.headers, kept=True)
+        varied = policy.names_varied(answer.headers)
+        entry = Entry(
+            status=answer.status,
+            headers=tuple(one for one in headers if one[0] != b"content-length"),
+            body=body,
+            life=life,
+            made_s=self._now_s(),
+            varied=varied,
+            values=policy.variant(varied, request.choosing),
+            tags=policy.tags(answer.headers),
+        )
+        self._put(request.key, entry)
 
     def _put(self, key: Key, entry: Entry) -> None:
         for backend in self._store.put(key, entry):
@@ -341,18 +365,18 @@ class Exchange:
         tag = policy.first(entry.headers, b"etag")
         if tag:
             headers = (*headers, (b"if-none-match", tag))
-        purges = self._purges
+        flight = _Flight(place, self._purges)
         try:
             async with self._upstream(asking, headers) as answer:
                 life = policy.life(answer.status, answer.headers)
-                if answer.status == 304 and purges == self._purges:
+                if answer.status == 304 and flight.purges == self._purges:
                     fresh = policy.life(entry.status, answer.headers) or entry.life
                     again = replace(entry, made_s=self._now_s(), age_s=0.0, life=fresh)
                     self._put(request.key, again)
                 elif answer.status >= _SERVER_ERROR:
                     await asyncio.sleep(_PAUSE_S)
                 elif life is not None:
-                    await self._keep(asking, answer, life, purges)
+                    await self._renew(asking, answer, life, flight)
                 else:
                     self._store.drop(request.key, request.choosing)
         except UpstreamError:
@@ -360,16 +384,24 @@ class Exchange:
         finally:
             self._revalidating.discard(place)
 
+    async def _renew(self, request: Request, answer: Answer, life: Life, flight: _Flight) -> None:
+        body = await self._collect(answer)
+        if body is None:
+            self._note_not_kept(flight.place)
+        else:
+            self._store_answer(request, answer, body, life, flight)
+
     # -- places ------------------------------------------------------------------------------
 
     def _place(self, request: Request) -> _Place:
         names = self._store.varied(request.key) or ("accept-encoding",)
         return request.key, policy.variant(names, request.choosing)
 
-    def _land(self, place: _Place, landed: asyncio.Event) -> None:
-        if self._flights.get(place) is landed:
-            del self._flights[place]
-        landed.set()
+    def _land(self, flight: _Flight, visitor: Visitor) -> None:
+        if self._flights.get(flight.place) is flight:
+            del self._flights[flight.place]
+        flight.landed.set()
+        visitor.alone = True
 
     def _is_not_kept(self, place: _Place) -> bool:
         return self._not_kept.get(hash(place), 0.0) > self._now_s()
@@ -387,6 +419,11 @@ _WORDS: dict[What, bytes] = {
     "misses": b"miss",
     "bypassed": b"bypass",
 }
+
+
+async def _give_on(answer: Answer, visitor: Visitor) -> None:
+    async for part in answer.body:
+        await visitor.send(part)
 
 
 def _length(headers: Headers) -> int:

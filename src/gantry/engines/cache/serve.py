@@ -34,6 +34,8 @@ _KEEP_ALIVE_S = 90
 _LARGEST_WORDS = 1_000_000
 _HELD_BYTES = 65_536
 _HELD_S = 0.05
+# Answers that are read to their end though the first who asked for them is gone.
+_MOST_FORSAKEN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,10 @@ class _Visitor:
         self._timer: asyncio.TimerHandle | None = None
         self._late: asyncio.Future[None] | None = None
         self._speaking = asyncio.Lock()
-        self._ended = False
         self.began = False
-        self.alone = False
+        self.ended = False
+        self.alone = True
+        self.gone = False
 
     async def begin(self, status: int, headers: Headers) -> None:
         self.leave()
@@ -102,12 +105,12 @@ class _Visitor:
 
     async def _say(self, *, last: bool = False) -> None:
         async with self._speaking:
-            if self._ended:
+            if self.ended:
                 return
             if not self.began:
                 self.began = True
                 await self._send(self._start)
-            self._ended = last
+            self.ended = last
             body, self._held = b"".join(self._held), []
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
 
@@ -117,6 +120,7 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._forsaken = 0
         self._store = Store(config.limit_bytes)
         self._exchange = Exchange(
             self._store, Inner(config.upstream).ask, config.largest_bytes, time.monotonic
@@ -147,9 +151,8 @@ class App:
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait((serving, leaving), return_when=asyncio.FIRST_COMPLETED)
-            # An answer that others can use is read to its end; one that only this visitor wanted is not.
-            if not serving.done() and visitor.alone:
-                serving.cancel()
+            if not serving.done() and not visitor.ended:
+                await self._go_on(serving, visitor)
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
         except UpstreamError as error:
@@ -160,6 +163,16 @@ class App:
             serving.cancel()
             leaving.cancel()
             visitor.leave()
+
+    async def _go_on(self, serving: asyncio.Future[None], visitor: _Visitor) -> None:
+        """He is gone. An answer that others can use is read to its end; one that only he wanted is not."""
+        visitor.gone = True
+        if visitor.alone or self._forsaken >= _MOST_FORSAKEN:
+            serving.cancel()
+            return
+        self._forsaken += 1
+        await asyncio.wait((serving,))
+        self._forsaken -= 1
 
     async def _control(self, scope: _Message, receive: _Receive, visitor: _Visitor) -> None:
         if (scope["method"], scope["path"]) == ("GET", STATUS_PATH):

@@ -17,6 +17,8 @@ _MOST_IDLE = 100
 _IDLE_S = 20.0  # below the edge's own patience with idle connections
 _CONNECT_S = 2.0
 _REPEATABLE = (b"GET", b"HEAD")
+# The visitor's own route waits for 60 s; a question that goes on without a visitor must not wait for ever.
+_SILENCE_S = 65.0
 _ORIGIN = httpcore.Origin(b"http", b"edge", 80)
 _TROUBLE = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
@@ -26,11 +28,13 @@ class Inner:
 
     Parameters:
         most: requests at once; what is more fails at once, since waiting would only be for the slowest.
+        silence_s: how long the product may say nothing.
     """
 
-    def __init__(self, socket: str, most: int = _MOST) -> None:
+    def __init__(self, socket: str, most: int = _MOST, silence_s: float = _SILENCE_S) -> None:
         self._socket = socket
         self._most = most
+        self._silence_s = silence_s
         self._asking = 0
         # The last one used is the first: those that are not needed grow old.
         self._idle: list[httpcore.AsyncHTTPConnection] = []
@@ -42,7 +46,7 @@ class Inner:
             raise UpstreamError(f"{self._most} requests are on their way")
         self._asking += 1
         try:
-            connection, response = await self._begin(_asked(request, headers))
+            connection, response = await self._begin(_asked(request, headers, self._silence_s))
             try:
                 lowered = tuple((name.lower(), value) for name, value in response.headers)
                 yield Answer(response.status, lowered, _parts(response))
@@ -95,10 +99,10 @@ class Inner:
             await self._idle.pop(0).aclose()
 
 
-def _asked(request: Request, headers: Headers) -> httpcore.Request:
+def _asked(request: Request, headers: Headers, silence_s: float) -> httpcore.Request:
     target = request.target.encode("latin-1")
     url = httpcore.URL(scheme=b"http", host=b"edge", port=80, target=target)
-    timeouts = {"timeout": {"connect": _CONNECT_S}}
+    timeouts = {"timeout": {"connect": _CONNECT_S, "read": silence_s}}
     return httpcore.Request(request.method, url, headers=list(headers), extensions=timeouts)
 
 
