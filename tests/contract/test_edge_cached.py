@@ -17,6 +17,7 @@ from gantry.engines.edge.protocol import (
     EdgeConfig,
     Endpoint,
     Rewrite,
+    Rules,
     Site,
 )
 from gantry.engines.edge.visitors import COOKIE, token
@@ -133,6 +134,19 @@ async def test_each_side_of_a_canary_has_answers_of_its_own(street: Street) -> N
     assert {how(one) for one in new} == {"hit"}
     assert {one.text.split()[0] for one in new} <= {"one", "two"}
     assert all(COOKIE in one.headers["set-cookie"] for one in new)
+
+
+async def test_each_side_of_a_canary_has_paths_of_its_own(street: Street) -> None:
+    canary = replace(CANARY, rules=Rules(rewrites=(Rewrite("/news", "/kept"),), cached=("/news",)))
+    await street.apply(replace(SITE, canary=canary))
+    for path, bucket, seen in (
+        ("/kept", 1, ["miss", "hit"]),
+        ("/kept", 0, ["", ""]),
+        ("/news", 0, ["miss", "hit"]),
+        ("/news", 1, ["", ""]),
+    ):
+        cookie = f"{COOKIE}={token(CANARY, bucket)}"
+        assert [how(await street.ask(path, cookie=cookie)) for _ in range(2)] == seen, path
 
 
 async def test_a_rewritten_path_is_kept_by_what_the_visitor_asked(street: Street) -> None:

@@ -9,7 +9,18 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from gantry.engines.edge.protocol import BackendNumbers, Canary, Certificate, EdgeConfig, Pin, Site
+from gantry.engines.edge.protocol import (
+    BackendNumbers,
+    Canary,
+    Certificate,
+    EdgeConfig,
+    HeaderRule,
+    Pin,
+    Redirect,
+    Rewrite,
+    Rules,
+    Site,
+)
 from gantry.engines.edge.visitors import COOKIE, token
 from gantry.kernel.errors import PermanentError
 from tests.contract.test_edge_envoy import client, url, visitors
@@ -115,6 +126,79 @@ async def test_a_cookie_of_another_rollout_is_drawn_anew(pair: Pair) -> None:
     answer = await ask(pair, cookie=f"{COOKIE}={cookie}")
     assert answer.text == "one"
     assert COOKIE in answer.cookies
+
+
+RULED = replace(
+    SITE,
+    redirects=(Redirect("/go", "/of-current", 307),),
+    rewrites=(Rewrite("/docs/:page", "/request/current/:page"),),
+    headers=(
+        HeaderRule("/(.*)", (("x-all", "current"),)),
+        HeaderRule("/docs/:page", (("x-docs", "current"), ("x-only-current", "100 %"))),
+    ),
+    canary=replace(
+        CANARY,
+        rules=Rules(
+            redirects=(Redirect("/go", "/of-candidate", 307), Redirect("/more", "/", 307)),
+            rewrites=(Rewrite("/docs/:page", "/request/candidate/:page"),),
+            headers=(
+                HeaderRule("/docs/:page", (("x-docs", "candidate"),)),
+                HeaderRule(
+                    "/(.*)",
+                    (("x-all", "candidate"), ("x-only-candidate", "'\"")),
+                ),
+            ),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize("bucket", range(CANARY.buckets))
+async def test_each_visitor_gets_the_rules_of_his_release(pair: Pair, bucket: int) -> None:
+    await pair.apply(RULED)
+    mine, release = ("candidate", "r-2") if bucket == 0 else ("current", "r-1")
+    cookie = f"{COOKIE}={token(CANARY, bucket)}"
+    page = await ask(pair, "/docs/a?b=c", cookie=cookie)
+    assert page.json()["path"] == f"/request/{mine}/a?b=c"
+    assert page.headers["x-gantry-release"] == release
+    assert (page.headers["x-all"], page.headers["x-docs"]) == (mine, mine)
+    assert page.headers.get("x-only-candidate") == ("'\"" if bucket == 0 else None)
+    assert page.headers.get("x-only-current") == (None if bucket == 0 else "100 %")
+    assert "set-cookie" not in page.headers
+    sent = await ask(pair, "/go", cookie=cookie)
+    assert sent.headers["location"].endswith(f"/of-{mine}")
+    assert (sent.headers["x-gantry-release"], sent.headers["x-all"]) == (release, mine)
+    assert (await ask(pair, "/more", cookie=cookie)).status_code == (307 if bucket == 0 else 200)
+
+
+async def test_a_visitor_is_drawn_before_any_rule(pair: Pair) -> None:
+    await pair.apply(RULED)
+    drawn = Counter[str]()
+    sides = dict.fromkeys([token(CANARY, 0)], "candidate")
+    async with client(pair.lab) as visitor:
+        for _ in range(200):
+            visitor.cookies.clear()
+            answer = await visitor.get(url(pair.lab, "/docs/a"), headers={"x-request-id": "mine"})
+            drawn[answer.cookies[COOKIE]] += 1
+            mine = sides.get(answer.cookies[COOKIE], "current")
+            assert answer.json()["path"] == f"/request/{mine}/a"
+            assert answer.json()["name"] == ("two" if mine == "candidate" else "one")
+            assert (answer.headers["x-all"], answer.headers["x-docs"]) == (mine, mine)
+    # 200 draws of 1 in 4: outside of 20 to 85 once in ten million runs.
+    assert set(drawn) == {token(CANARY, bucket) for bucket in range(CANARY.buckets)}
+    assert all(20 <= count <= 85 for count in drawn.values()), drawn
+
+
+@pytest.mark.parametrize(("percent", "mine"), [(0, "current"), (100, "candidate")])
+async def test_where_one_side_has_all_visitors_its_rules_hold(
+    pair: Pair, percent: int, mine: str
+) -> None:
+    assert RULED.canary is not None
+    await pair.apply(replace(RULED, canary=replace(RULED.canary, percent=percent)))
+    for bucket in range(CANARY.buckets):
+        page = await ask(pair, "/docs/a", cookie=f"{COOKIE}={token(CANARY, bucket)}")
+        assert (page.json()["path"], page.headers["x-docs"]) == (f"/request/{mine}/a", mine)
+    assert (await ask(pair, "/docs/a")).headers["x-all"] == mine
 
 
 async def test_a_candidate_that_dies_costs_no_request(pair: Pair) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gantry.config.load import load_manifest
 from gantry.engines.assets.protocol import of_build, of_scope
-from gantry.engines.edge.protocol import ASSETS, Assets
+from gantry.engines.edge.protocol import ASSETS, Assets, Redirect, Rules, Site
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import ReleaseState
@@ -118,10 +118,14 @@ def in_a_rollout(build: str) -> Routes:
     return replace(found, rollouts={"env-shop": ROLLOUT})
 
 
+def site_of(found: Routes, host: str = "shop.apps.example.net") -> Site:
+    (site,) = [one for one in render(found, (), {}).sites if host in one.hosts]
+    return site
+
+
 def pins(found: Routes) -> dict[str, str]:
     """Deployment id -> backend, of the environment's site."""
-    (site,) = [one for one in render(found, (), {}).sites if "shop.apps.example.net" in one.hosts]
-    return {pin.deployment: pin.backend for pin in site.pins}
+    return {pin.deployment: pin.backend for pin in site_of(found).pins}
 
 
 def test_pages_of_each_build_get_their_own_release() -> None:
@@ -138,6 +142,32 @@ def test_where_both_releases_of_a_rollout_are_of_one_build_the_visitor_counts() 
         "dpl-old": "r-shop-old",
         "dpl-shop": "r-shop",
     }
+
+
+RULED = """
+[project]
+name = "shop"
+[routes]
+cache = ["/c"]
+redirects = [{ source = "/a", destination = "/b" }]
+[environments.production]
+"""
+
+
+def test_a_candidate_s_visitors_get_its_rules_where_they_differ() -> None:
+    same = in_a_rollout("b-next")
+    of_environment = site_of(same)
+    assert of_environment.canary is not None
+    assert of_environment.canary.rules is None
+    live, old, candidate = same.routed
+    ruled = replace(candidate, manifest=load_manifest(RULED).for_environment("production"))
+    different = replace(same, routed=(live, old, ruled), cache_socket="/run/cache.sock")
+    of_environment = site_of(different)
+    assert of_environment.canary is not None
+    redirects = (Redirect("/a", "/b", 308),)
+    assert of_environment.canary.rules == Rules(redirects=redirects, cached=("/c",))
+    assert (of_environment.redirects, of_environment.cached) == ((), ())
+    assert site_of(different, "r-next--shop.apps.example.net").redirects == redirects
 
 
 def test_what_has_no_live_release_says_so() -> None:

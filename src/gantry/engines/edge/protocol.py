@@ -61,6 +61,16 @@ class HeaderRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What the edge itself does with requests for some paths; each is said at `Site`."""
+
+    redirects: tuple[Redirect, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
+    headers: tuple[HeaderRule, ...] = ()
+    cached: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Canary:
     """Visitors are divided between a site's backend and a candidate, and each keeps the one that he got.
 
@@ -73,6 +83,7 @@ class Canary:
         percent: share of the candidate, a multiple of 100 / `buckets`.
         buckets: divides 100; few of them keep the configuration small.
         key: signs the cookie.
+        rules: for the candidate's visitors, in place of the site's; `None`: they have the same.
     """
 
     name: str
@@ -80,6 +91,7 @@ class Canary:
     percent: int
     key: bytes = field(repr=False)
     buckets: int = 100
+    rules: Rules | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gantry.engines.edge.clusters import cluster, counted_apart, fallback
@@ -25,6 +25,7 @@ from gantry.engines.edge.protocol import (
     Pin,
     Redirect,
     Rewrite,
+    Rules,
     Site,
 )
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
@@ -102,7 +103,12 @@ def _dialect(place: Place) -> str:
         Backend(name, (Endpoint(port=1),), "/health") for name in ("sample", ASSETS, CACHE)
     )
     certificate = Certificate("sample", sample.hosts, "", "")
-    config = EdgeConfig((sample, Site(("b.example",), None)), backends, (certificate,))
+    rules = Rules((Redirect("/o", "/p"),), (), (HeaderRule("/q", (("h", "i"),)),), ("/r",))
+    divided = replace(
+        sample, hosts=("c.example",), canary=Canary("sample", "other", 50, b"sample", 2, rules)
+    )
+    sites = (sample, divided, Site(("b.example",), None))
+    config = EdgeConfig(sites, backends, (certificate,))
     files = [
         clusters_file(config, ""),
         listeners_file(config.certificates, place),

@@ -6,14 +6,25 @@ from typing import Any
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
 from gantry.engines.cache.protocol import BACKEND_HEADER, COPIES_HEADER
 from gantry.engines.edge import pages
-from gantry.engines.edge.headers import RELEASE_HEADER, header, notes, response_headers
+from gantry.engines.edge.headers import (
+    MOST_HEADERS,
+    RELEASE_HEADER,
+    RulesByRoute,
+    count,
+    header,
+    notes,
+    response_headers,
+)
 from gantry.engines.edge.patterns import Pattern, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
+from gantry.engines.edge.sides import by_side
 from gantry.engines.edge.visitors import (
+    Side,
     asset_destinations,
     cached_destinations,
     destinations,
     falls_back,
+    sides,
 )
 from gantry.kernel.errors import UserError
 
@@ -68,19 +79,32 @@ def _site(site: Site, https_port: int) -> Json:
     if site.backend is None:
         words = pages.nothing_live(site.title), pages.nothing_live_json()
         return _page_host(site.hosts[0], list(site.hosts), 503, *words)
-    rewrites: tuple[Rewrite | None, ...] = (*site.rewrites, None)
     return {
         "name": site.hosts[0],
         "domains": list(site.hosts),
-        "routes": [
-            *(route for redirect in site.redirects for route in _redirect(site, redirect)),
-            # As on Vercel, a file that is there comes before rewrites.
-            *_assets(site),
-            *(route for rewrite in rewrites for route in _pass_on(site, rewrite)),
-        ],
-        "response_headers_to_add": response_headers(site, https_port),
-        "typed_per_filter_config": notes(site),
+        **by_side(site, _routes),
+        "response_headers_to_add": response_headers(site, _header_rules(site), https_port),
+        "typed_per_filter_config": notes(_header_rules(site)),
     }
+
+
+def _routes(side: Side) -> list[Json]:
+    site = side.site
+    rewrites: tuple[Rewrite | None, ...] = (*site.rewrites, None)
+    return [
+        *(route for redirect in site.redirects for route in _redirect(site, redirect)),
+        # As on Vercel, a file that is there comes before rewrites.
+        *_assets(side),
+        *(route for rewrite in rewrites for route in _pass_on(side, rewrite)),
+    ]
+
+
+def _header_rules(site: Site) -> RulesByRoute:
+    """Those of each side, where they differ and Envoy takes as many."""
+    found = {side.name: side.site.headers for side in sides(site)}
+    if len(set(found.values())) == 1:
+        return {"": next(iter(found.values()))}
+    return found if count(found) <= MOST_HEADERS else {"": site.headers}
 
 
 def _page_host(name: str, domains: list[str], status: int, html: str, json: str) -> Json:
@@ -136,17 +160,18 @@ def _own_answer(site: Site) -> Json:
     return {"response_headers_to_add": [header(RELEASE_HEADER, site.release)]}
 
 
-def _pass_on(site: Site, rewrite: Rewrite | None) -> Iterator[Json]:
+def _pass_on(side: Side, rewrite: Rewrite | None) -> Iterator[Json]:
     for path, action in _rewritten(rewrite) if rewrite is not None else [([], {})]:
-        yield from _by_kind(site, path, action)
+        yield from _by_kind(side, path, action)
 
 
-def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
+def _by_kind(side: Side, path: list[Json], action: Json) -> Iterator[Json]:
     """WebSockets, event streams, requests that may be repeated, and all others.
 
     Envoy tries one after the other for each request: what rules most requests out quickest comes first in each, and
     the regular expression of `path` last.
     """
+    site = side.site
     upgrade = _header_match("upgrade", "websocket")
     stream = _header_match("accept", "text/event-stream", contains=True)
     streaming = {}
@@ -154,8 +179,8 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
         streaming = {
             "max_stream_duration": {"max_stream_duration": _seconds(site.stream_timeout_s)}
         }
-    plain, safe = list(destinations(site, safe=False)), list(destinations(site, safe=True))
-    cached = list(cached_destinations(site))
+    plain, safe = list(destinations(side, safe=False)), list(destinations(side, safe=True))
+    cached = list(cached_destinations(side))
     once, again = site.request_timeout_s, _RETRY_SAFE
     for before, after, idle_s, retry, more, where in (
         ([upgrade], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
@@ -211,12 +236,13 @@ def inner_route() -> Json:
     }
 
 
-def _assets(site: Site) -> Iterator[Json]:
+def _assets(side: Side) -> Iterator[Json]:
     """Files: from the store, and from an instance where the store says that it has none of that name, or is away."""
+    site = side.site
     if site.assets is None:
         return
     for prefix in site.assets.prefixes:
-        for whose, headers, query, cluster in asset_destinations(site):
+        for whose, headers, query, cluster in asset_destinations(side):
             yield {
                 "match": {
                     "prefix": f"{prefix}/",

@@ -19,6 +19,7 @@ from gantry.engines.edge.protocol import (
     Pin,
     Redirect,
     Rewrite,
+    Rules,
     Site,
 )
 from gantry.features.instances.model import Instance
@@ -208,8 +209,17 @@ def _shares(live: Routed, routes: Routes) -> _Shares:
         percent=stage.percent,
         key=rollout.cookie_key.encode(),
         buckets=buckets_of(rollout.stages),
+        rules=_rules_of_candidate(rollout.candidate, live, routes),
     )
     return {"canary": canary}
+
+
+def _rules_of_candidate(candidate: str, live: Routed, routes: Routes) -> Rules | None:
+    """`None` where they are those of the live release: finding each visitor's side first has a cost."""
+    for item in routes.routed:
+        if item.release.id == candidate and item.manifest.routes != live.manifest.routes:
+            return _rules(item)
+    return None
 
 
 def _release_sites(routes: Routes) -> Iterable[Site]:
@@ -270,16 +280,26 @@ def _granted(routes: Routes) -> Mapping[str, tuple[str, ...]]:
     return granted
 
 
-def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:
+def _rules(item: Routed) -> Rules:
     routes = item.manifest.routes
+    return Rules(
+        redirects=tuple(Redirect(r.source, r.destination, r.status) for r in routes.redirects),
+        rewrites=tuple(Rewrite(r.source, r.destination) for r in routes.rewrites),
+        headers=tuple(HeaderRule(r.source, tuple(r.headers.items())) for r in routes.headers),
+        cached=routes.cache,
+    )
+
+
+def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:
+    rules = _rules(item)
     return Site(
         hosts=names,
         backend=item.release.id if item.instances else None,
         release=item.release.id,
-        redirects=tuple(Redirect(r.source, r.destination, r.status) for r in routes.redirects),
-        rewrites=tuple(Rewrite(r.source, r.destination) for r in routes.rewrites),
-        cached=routes.cache,
-        headers=tuple(HeaderRule(r.source, tuple(r.headers.items())) for r in routes.headers),
+        redirects=rules.redirects,
+        rewrites=rules.rewrites,
+        headers=rules.headers,
+        cached=rules.cached,
         title=item.environment.project,
         noindex=noindex,
     )
