@@ -48,7 +48,9 @@ def socket() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def asking(socket: Path, converse: Converse) -> AsyncIterator[Inner]:
+async def asking(
+    socket: Path, converse: Converse, silence_s: float = _DEADLINE_S
+) -> AsyncIterator[Inner]:
     begun, ended = 0, asyncio.Semaphore(0)
 
     async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,10 +64,10 @@ async def asking(socket: Path, converse: Converse) -> AsyncIterator[Inner]:
         ended.release()
 
     server = await asyncio.start_unix_server(whole, socket)
-    inner = Inner(str(socket))
+    inner = Inner(str(socket), silence_s=silence_s)
     async with asyncio.timeout(_DEADLINE_S):
         yield inner
-        await inner.aclose()
+        inner.close()
         server.close()
         for _ in range(begun):
             await ended.acquire()
@@ -145,6 +147,7 @@ async def test_an_answer_to_head_has_no_body(socket: Path) -> None:
         _OK[:-1],
         _OK[:20],
         b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nx",
+        b"HTTP/1.1 200 X\r\n\r\nuntil the end",
     ],
 )
 async def test_half_an_answer_is_an_error(socket: Path, said: bytes | None) -> None:
@@ -200,6 +203,17 @@ async def test_a_connection_that_cannot_be_trusted_is_not_used_again(
     async with asking(socket, server.converse) as inner:
         async with inner.ask(Request("GET", "/", "shop", _HOST), _HOST) as answer:
             assert answer.status == 200
+        assert await ask(inner) == (200, b"page")
+    assert server.connections == 2
+
+
+async def test_who_is_silent_is_not_asked_again(socket: Path) -> None:
+    server = Server([_OK, b"", _OK])
+    async with asking(socket, server.converse, silence_s=0.2) as inner:
+        await ask(inner)
+        with pytest.raises(UpstreamError):
+            await ask(inner)
+        assert (server.connections, len(server.asked)) == (1, 2)
         assert await ask(inner) == (200, b"page")
     assert server.connections == 2
 
