@@ -55,7 +55,8 @@ def load(
     done = subprocess.run(
         [
             *("wrk", "--threads", "1", "--connections", str(CONNECTIONS)),
-            *("--duration", f"{seconds}s", "--latency"),
+            # Slow is not failed, on a machine that does other work as well: the percentiles say how slow.
+            *("--duration", f"{seconds}s", "--latency", "--timeout", "10s"),
             *(word for name, value in headers.items() for word in ("--header", f"{name}: {value}")),
             *(() if script is None else ("--script", str(script))),
             contestant.url,
