@@ -640,7 +640,6 @@ def test_who_keeps_his_cookie_stays_with_the_candidate_until_it_is_taken_back(
     [
         (3, 5.0, ""),
         (12, 5.0, "12 of 20 visitors who keep their cookie got the candidate at 5 %"),
-        (1, 1.0, "1 of 20 visitors who keep their cookie got the candidate at 0 %"),
         (20, 10.0, ""),
     ],
 )
@@ -677,3 +676,28 @@ def test_nobody_is_answered_by_a_release_that_has_no_part_in_it() -> None:
     assert judge(GOOD, seen).violations == (
         "visitors got ['older'], which is neither the candidate nor the release before",
     )
+
+
+OUT_OF_TURN = "1 visitors who keep their cookie came to the candidate while its share did not rise; the first after {} s"
+
+
+@pytest.mark.parametrize(
+    ("at_s", "changes", "words"),
+    [
+        # The share rises at 3.0 s, and at 10.0 s when it goes live.
+        (2.0, {}, ""),
+        (5.9, {}, ""),
+        (6.5, {}, OUT_OF_TURN.format(6.5)),
+        (9.0, {}, ""),
+        (6.5, {"done": done(Fault.CONTROL_HANGS, 3.1, 2.0)}, ""),
+        (6.5, {"away": (Away(4.0, 5.0),)}, ""),
+        # It was drawn before, and the candidate could not answer then.
+        (6.5, {"done": done(Fault.CANDIDATE_KILLED, 3.5)}, ""),
+        (6.5, {"done": done(Fault.INSTANCE_KILLED, 3.5, port=4001)}, OUT_OF_TURN.format(6.5)),
+    ],
+)
+def test_who_keeps_his_cookie_comes_to_the_candidate_when_its_share_rises(
+    at_s: float, changes: dict[str, object], words: str
+) -> None:
+    seen = replace(with_regulars(regular((-2.0, "old"), (at_s, "new"))), **changes)  # type: ignore[arg-type]
+    assert judge(GOOD, seen).violations == ((words,) if words else ())

@@ -75,7 +75,7 @@ def seen(before: str, happened: Happened, tally: dict[str, Any], took_s: float) 
         kept=tally["kept"],
         slowest_s=tally["slowest_s"],
         took_s=took_s,
-        done=tuple(happened.hands.done),
+        done=tuple(sorted(happened.hands.done, key=lambda deed: deed.at_s)),
     )
 
 

@@ -86,7 +86,7 @@ class Seen:
         lives, orders, copies: what instances said.
         kept: answers that came from the edge's cache.
         slowest_s: of all requests.
-        done: what was done, in the order in which it was finished.
+        done: what came of each fault, in the order in which they were begun.
     """
 
     before: str
