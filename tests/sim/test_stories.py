@@ -237,6 +237,20 @@ async def test_a_fault_that_does_not_pass_ends_the_deploy_with_its_words(
     assert deploy.id not in platform.memory.waits
 
 
+async def test_time_without_a_control_plane_is_not_held_against_a_candidate(
+    platform: Platform,
+) -> None:
+    deploy = await platform.request(platform.sources.put(program()))
+    for _ in range(200):
+        await platform.tick()
+        if (await platform.get(deploy.id)).step is Step.HEALTHY:
+            break
+    assert (await platform.get(deploy.id)).step is Step.HEALTHY
+    platform.machine.pass_time(300.0)
+    platform.boot(platform.state)
+    assert (await platform.finish(deploy.id)).state is DeployState.SUCCEEDED
+
+
 async def test_a_fault_that_passes_ends_nothing(platform: Platform) -> None:
     platform.machine.faults.refuse = 1.0
     deploy = await platform.request(platform.sources.put(program()))

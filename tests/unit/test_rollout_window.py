@@ -5,11 +5,13 @@ from itertools import accumulate
 
 from hypothesis import given, strategies as st
 
+from gantry.features.rollouts.verdict.histogram import Histogram
 from gantry.features.rollouts.verdict.model import Numbers, Pair
 from gantry.features.rollouts.window import Window
 from tests.support.verdict import numbers
 
 _NONE = Pair()
+_BOUNDS_MS = (10.0, 100.0, 1_000.0)
 
 
 def pairs() -> st.SearchStrategy[Pair]:
@@ -76,3 +78,16 @@ def test_restarts_go_on_when_traffic_begins_anew() -> None:
     window = window.at(Pair(counted(0, restarts=3), counted(0)))
     window = window.at(Pair(counted(5, restarts=3), counted(5)))
     assert window.seen.candidate == counted(15, restarts=2)
+
+
+def test_times_of_requests_before_it_opened_are_left_out() -> None:
+    """The edge counts at once and times a second later: what it times now was asked before."""
+    slow, quick = Histogram.of([900.0] * 20, _BOUNDS_MS), Histogram.of([5.0] * 30, _BOUNDS_MS)
+    before = Pair(Numbers(100), Numbers(1_900))
+    late = Pair(Numbers(110, latency=slow), Numbers(2_000, latency=slow))
+    window = Window.begin(before).at(late).timed_from(late)
+    assert (window.seen.candidate.requests, window.seen.candidate.latency.total) == (10, 0)
+    later = Pair(Numbers(150, latency=slow + quick), Numbers(2_500, latency=slow + quick))
+    seen = window.at(later).seen
+    assert (seen.candidate.requests, seen.current.requests) == (50, 600)
+    assert seen.candidate.latency == seen.current.latency == quick

@@ -37,6 +37,7 @@ class Memory:
         retry_at_s: key of a piece of work that met a passing fault -> monotonic time of the next try.
         setbacks: the same key -> tries in a row that met one.
         set_back_since_s: the same key -> monotonic time of the first of these.
+        began_at: the first look, which knows nothing of what happened before it.
         waits: the same key -> what the work waits for. The database may be what is waited for.
     """
 
@@ -50,6 +51,7 @@ class Memory:
     retry_at_s: dict[str, float] = field(default_factory=dict)
     setbacks: dict[str, int] = field(default_factory=dict)
     set_back_since_s: dict[str, float] = field(default_factory=dict)
+    began_at: datetime | None = None
     waits: dict[str, Wait] = field(default_factory=dict)
 
     def note_requests(self, requests: Mapping[str, int], now: datetime) -> None:

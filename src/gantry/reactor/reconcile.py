@@ -76,6 +76,7 @@ class Reconciler:
         """
         self._look += 1
         world = await self._observe()
+        self._memory.began_at = self._memory.began_at or world.now
         wants = instance_wants(world)
         steps = instance_rules.decide(
             wants, world.instances, world.processes, self._memory.health, world.now

@@ -27,6 +27,9 @@ from gantry.reactor.memory import Memory
 _log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
+# The edge adds what it has timed to its histograms once a second, later than it counts: until then the times in them are of
+# requests before the stage, of a mirror perhaps, or of a share that is no more.
+_TIMED_AFTER_S = 2.0
 # With fewer requests to the candidate between two looks, Gantry asks itself.
 _ENOUGH_PER_LOOK = 5
 
@@ -156,9 +159,11 @@ class Rollouts:
         assert watch.visitors is not None and watch.own is not None, "opened above"
         watch.visitors, watch.own = watch.visitors.at(visitors), watch.own.at(own)
         watch.looks += 1
+        age_s = rollout.stage_age(self.clock.now()).total_seconds()
+        if age_s < _TIMED_AFTER_S:
+            watch.visitors = watch.visitors.timed_from(visitors)
         # A pass is asked for once when the time is over, and once more when twice the time is: asking every second
         # until it comes would make it too easy.
-        age_s = rollout.stage_age(self.clock.now()).total_seconds()
         ends = int(age_s // rollout.stages[rollout.stage].time_s)
         look = Look(rollout.stage + 1, watch.looks, at_end=ends > watch.ends)
         watch.ends = ends

@@ -42,6 +42,15 @@ class Window:
         )
         return replace(self, base=base, last=now, carried=self.seen)
 
+    def timed_from(self, now: Pair) -> Self:
+        """The same with times that begin at `now`: those until then may be of requests before the window opened."""
+        return replace(
+            self,
+            base=_with_latency_of(self.base, now),
+            last=_with_latency_of(self.last, now),
+            carried=_with_latency_of(self.carried, Pair()),
+        )
+
     @property
     def seen(self) -> Pair:
         """What happened in it."""
@@ -60,6 +69,13 @@ class Window:
 def _with_traffic_of(numbers: Numbers, other: Numbers) -> Numbers:
     """Restarts and the like are counted elsewhere, and go on."""
     return replace(numbers, requests=other.requests, errors=other.errors, latency=other.latency)
+
+
+def _with_latency_of(pair: Pair, other: Pair) -> Pair:
+    return Pair(
+        replace(pair.candidate, latency=other.candidate.latency),
+        replace(pair.current, latency=other.current.latency),
+    )
 
 
 def _pair(stored: Mapping[str, Any]) -> Pair:
