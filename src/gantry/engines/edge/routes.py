@@ -184,7 +184,8 @@ def _by_kind(side: Side, path: list[Json], action: Json) -> Iterator[Json]:
     once, again = site.request_timeout_s, _RETRY_SAFE
     for before, after, idle_s, retry, more, where in (
         ([upgrade], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
-        ([stream], [], _STREAM_IDLE_S, again, streaming, plain),
+        # Some are asked for by a POST, which may have been heard.
+        ([stream], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
         ([], [_SAFE, *_cached(site)], once, again, {}, cached),
         ([], [_SAFE], once, again, _mirror(site), safe),
         ([], [], once, _RETRY_UNSENT, {}, plain),
