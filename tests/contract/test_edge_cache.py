@@ -14,14 +14,17 @@ import pytest
 
 from gantry.config.paths import Paths
 from gantry.engines.cache.fake import FakeCache
+from gantry.engines.cache.policy import Life
 from gantry.engines.cache.process import PROCESS, CacheProcess
-from gantry.engines.cache.protocol import BACKEND_HEADER, EdgeCache, Purge
+from gantry.engines.cache.protocol import BACKEND_HEADER, CacheNumbers, EdgeCache, Purge
+from gantry.engines.cache.store import Entry, Key
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import GantryError
 
 _CLOCK = SystemClock()
 _DEADLINE_S = 20.0
+LIMIT_BYTES = 2_000_000
 
 
 @dataclass
@@ -107,7 +110,7 @@ async def runtime(home: Path) -> AsyncIterator[ProcessRuntime]:
     await runtime.aclose()
 
 
-def made(home: Path, runtime: ProcessRuntime, limit_bytes: int = 2_000_000) -> CacheProcess:
+def made(home: Path, runtime: ProcessRuntime, limit_bytes: int = LIMIT_BYTES) -> CacheProcess:
     return CacheProcess(
         paths=Paths(home),
         runtime=runtime,
@@ -119,7 +122,7 @@ def made(home: Path, runtime: ProcessRuntime, limit_bytes: int = 2_000_000) -> C
 
 @pytest.fixture(params=["fake", pytest.param("process", marks=pytest.mark.real)])
 def cache(request: pytest.FixtureRequest, home: Path, runtime: ProcessRuntime) -> EdgeCache:
-    return FakeCache() if request.param == "fake" else made(home, runtime)
+    return FakeCache(LIMIT_BYTES) if request.param == "fake" else made(home, runtime)
 
 
 @pytest.fixture
@@ -167,14 +170,57 @@ async def test_it_starts_stops_and_starts_again(cache: EdgeCache) -> None:
     await cache.start()
     await cache.start()
     status = await cache.status()
-    assert (status.running, status.entries, status.size_bytes) == (True, 0, 0)
-    assert status.limit_bytes > 0
+    assert (status.running, status.total, dict(status.lately)) == (True, CacheNumbers(), {})
+    assert status.limit_bytes == LIMIT_BYTES
     assert await cache.purge(Purge(("r-1",))) == 0
     await cache.stop()
     assert not (await cache.status()).running
     with pytest.raises(GantryError) as caught:
         await cache.purge(Purge(("r-1",)))
     assert caught.value.code == "cache.unreachable"
+
+
+async def visit(cache: EdgeCache, backend: str, path: str, body: bytes = b"page") -> None:
+    """Ask for what lives for a minute."""
+    if isinstance(cache, FakeCache):
+        cache.visit(Key(backend, "shop", path), Entry(200, (), body, Life(60), made_s=0.0))
+    elif isinstance(cache, CacheProcess):
+        await ask(cache, path, **{BACKEND_HEADER: backend})
+
+
+async def test_it_counts_for_each_release(cache: EdgeCache, product: Product) -> None:
+    await cache.start()
+    for backend, path in (("r-1", "/"), ("r-1", "/"), ("r-1", "/a"), ("r-2+r-1", "/")):
+        await visit(cache, backend, path)
+    status = await cache.status()
+    assert (status.total.entries, status.total.hits, status.total.misses) == (3, 1, 3)
+    assert status.total.size_bytes == sum(one.size_bytes for one in status.lately.values()) > 0
+    assert status.of(["r-1"]) == status.of(["r-1", "r-2"]) == status.total
+    candidate = status.of(["r-2"])
+    assert (candidate.entries, candidate.hits, candidate.misses) == (1, 0, 1)
+    assert status.of(["r-3"]) == CacheNumbers()
+
+    assert await cache.purge(Purge(("r-1",), ("/a",))) == 1
+    left = (await cache.status()).of(["r-1"])
+    assert (left.entries, left.hits, left.misses, left.evicted) == (2, 1, 3, 0)
+    assert left.size_bytes < status.total.size_bytes
+    await cache.stop()
+    await cache.start()
+    assert (await cache.status()).total == CacheNumbers()
+    await cache.stop()
+
+
+async def test_it_says_when_there_is_too_little_room(cache: EdgeCache, product: Product) -> None:
+    await cache.start()
+    product.body = b"x" * 400_000
+    for number in range(6):
+        await visit(cache, "r-1" if number else "r-2", f"/{number}", product.body)
+    status = await cache.status()
+    assert status.total.size_bytes <= status.limit_bytes
+    assert (status.of(["r-2"]).evicted, status.of(["r-2"]).entries) == (1, 0)
+    assert (status.of(["r-1"]).evicted, status.of(["r-1"]).entries) == (1, 4)
+    assert status.total.evicted == 2
+    await cache.stop()
 
 
 # -- the process -----------------------------------------------------------------------------
@@ -194,8 +240,8 @@ async def test_what_is_marked_is_asked_for_once(real: CacheProcess, product: Pro
     assert [how(one) for one in other] == ["miss"] * 4
     release = await ask(real, "/", **{BACKEND_HEADER: "r-2"})
     assert how(release) == "miss"
-    status = await real.status()
-    assert (status.entries, status.hits, status.misses) == (6, 2, 6)
+    total = (await real.status()).total
+    assert (total.entries, total.hits, total.misses) == (6, 2, 6)
 
 
 @pytest.mark.real
@@ -217,7 +263,7 @@ async def test_what_is_not_marked_is_asked_for_each_time(
     answers += [await ask(real) for _ in range(3)]
     assert [one.text for one in answers] == ["page"] * 5
     assert len(product.asked) == 5
-    assert (await real.status()).entries == 0
+    assert (await real.status()).total.entries == 0
     # As it was said, once it is known that nothing is kept: also what the visitor wants compared.
     assert "accept-encoding: gzip" in product.asked[-1].lower()
     assert answers[-1].headers.get("cache-control") == (
@@ -411,8 +457,8 @@ async def test_its_size_is_bounded(real: CacheProcess, product: Product) -> None
     for number in range(12):
         await ask(real, f"/{number}")
     status = await real.status()
-    assert 0 < status.entries <= 5
-    assert status.size_bytes <= status.limit_bytes == 2_000_000
+    assert 0 < status.total.entries <= 5
+    assert status.total.size_bytes <= status.limit_bytes == LIMIT_BYTES
     product.body = b"x" * 600_000  # more than a quarter of all
     for _ in range(2):
         large = await ask(real, "/large")
@@ -455,3 +501,18 @@ async def test_another_size_is_another_process(
     larger = made(home, runtime, limit_bytes=3_000_000)
     await larger.start()
     assert (await real.status()).limit_bytes == 3_000_000
+
+
+@pytest.mark.real
+async def test_one_of_another_version_is_replaced(
+    home: Path, runtime: ProcessRuntime, product: Product
+) -> None:
+    cache = made(home, runtime)
+    cache.socket.parent.mkdir(parents=True)
+    other = Product(cache.socket, body=b'{"running": true, "entries": 0}')
+    await other.start()
+    assert not (await cache.status()).running
+    await cache.start()
+    assert (await cache.status()).running
+    await cache.stop()
+    await other.stop()

@@ -43,7 +43,9 @@ async def edge() -> AsyncIterator[Lab]:
 
 
 @asynccontextmanager
-async def visitors(edge: Lab, connections: int = 40) -> AsyncIterator[dict[str, Any]]:
+async def visitors(
+    edge: Lab, connections: int = 40, path: str = "/"
+) -> AsyncIterator[dict[str, Any]]:
     """Strict clients that ask as fast as they can while the block runs; afterwards what they saw."""
     stop = edge.settings.home / f"stop-{random.randrange(10**9)}"
     client = await asyncio.create_subprocess_exec(
@@ -52,7 +54,7 @@ async def visitors(edge: Lab, connections: int = 40) -> AsyncIterator[dict[str, 
             strict_client.__file__,
             "a.localhost",
             str(edge.settings.https_port),
-            "/",
+            path,
         ),
         *(str(edge.authority.root_file), str(connections), str(stop)),
         stdout=asyncio.subprocess.PIPE,
@@ -184,7 +186,8 @@ async def test_the_restart_of_a_single_instance_is_bridged(edge: Lab) -> None:
         await until_busy(edge, "r-0")
         for _ in range(2):
             await only.kill()
-            await asyncio.sleep(0.7)  # what a product needs to start
+            # With the start of a Python program, what a product needs.
+            await asyncio.sleep(0.3)
             await only.start()
             await edge.until_healthy("r-0")
     assert seen["failures"] == 0, seen
@@ -502,6 +505,15 @@ async def test_redirects(edge: Lab) -> None:
         ):
             answer = await visitor.get(url(edge, path))
             assert (answer.status_code, answer.headers.get("location")) == (status, location), path
+
+
+async def test_a_redirect_says_whose_rule_it_is(edge: Lab) -> None:
+    redirects = (Redirect("/", "/en"), Redirect("/old", "https://example.org/?from=old"))
+    await served(edge, release="r-1", redirects=redirects)
+    for path in ("/", "/?a=b", "/old", "/old?a=b"):
+        answer = await edge.get(path)
+        assert (answer.status, answer.headers["x-gantry-release"]) == (308, "r-1"), path
+    assert (await edge.get("/en")).headers["x-gantry-release"] == "r-1"
 
 
 async def test_every_pattern_that_a_manifest_may_have_is_taken(edge: Lab) -> None:

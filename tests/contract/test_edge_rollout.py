@@ -9,7 +9,18 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from gantry.engines.edge.protocol import BackendNumbers, Canary, Certificate, EdgeConfig, Pin, Site
+from gantry.engines.edge.protocol import (
+    BackendNumbers,
+    Canary,
+    Certificate,
+    EdgeConfig,
+    HeaderRule,
+    Pin,
+    Redirect,
+    Rewrite,
+    Rules,
+    Site,
+)
 from gantry.engines.edge.visitors import COOKIE, token
 from gantry.kernel.errors import PermanentError
 from tests.contract.test_edge_envoy import client, url, visitors
@@ -117,6 +128,79 @@ async def test_a_cookie_of_another_rollout_is_drawn_anew(pair: Pair) -> None:
     assert COOKIE in answer.cookies
 
 
+RULED = replace(
+    SITE,
+    redirects=(Redirect("/go", "/of-current", 307),),
+    rewrites=(Rewrite("/docs/:page", "/request/current/:page"),),
+    headers=(
+        HeaderRule("/(.*)", (("x-all", "current"),)),
+        HeaderRule("/docs/:page", (("x-docs", "current"), ("x-only-current", "100 %"))),
+    ),
+    canary=replace(
+        CANARY,
+        rules=Rules(
+            redirects=(Redirect("/go", "/of-candidate", 307), Redirect("/more", "/", 307)),
+            rewrites=(Rewrite("/docs/:page", "/request/candidate/:page"),),
+            headers=(
+                HeaderRule("/docs/:page", (("x-docs", "candidate"),)),
+                HeaderRule(
+                    "/(.*)",
+                    (("x-all", "candidate"), ("x-only-candidate", "'\"")),
+                ),
+            ),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize("bucket", range(CANARY.buckets))
+async def test_each_visitor_gets_the_rules_of_his_release(pair: Pair, bucket: int) -> None:
+    await pair.apply(RULED)
+    mine, release = ("candidate", "r-2") if bucket == 0 else ("current", "r-1")
+    cookie = f"{COOKIE}={token(CANARY, bucket)}"
+    page = await ask(pair, "/docs/a?b=c", cookie=cookie)
+    assert page.json()["path"] == f"/request/{mine}/a?b=c"
+    assert page.headers["x-gantry-release"] == release
+    assert (page.headers["x-all"], page.headers["x-docs"]) == (mine, mine)
+    assert page.headers.get("x-only-candidate") == ("'\"" if bucket == 0 else None)
+    assert page.headers.get("x-only-current") == (None if bucket == 0 else "100 %")
+    assert "set-cookie" not in page.headers
+    sent = await ask(pair, "/go", cookie=cookie)
+    assert sent.headers["location"].endswith(f"/of-{mine}")
+    assert (sent.headers["x-gantry-release"], sent.headers["x-all"]) == (release, mine)
+    assert (await ask(pair, "/more", cookie=cookie)).status_code == (307 if bucket == 0 else 200)
+
+
+async def test_a_visitor_is_drawn_before_any_rule(pair: Pair) -> None:
+    await pair.apply(RULED)
+    drawn = Counter[str]()
+    sides = dict.fromkeys([token(CANARY, 0)], "candidate")
+    async with client(pair.lab) as visitor:
+        for _ in range(200):
+            visitor.cookies.clear()
+            answer = await visitor.get(url(pair.lab, "/docs/a"), headers={"x-request-id": "mine"})
+            drawn[answer.cookies[COOKIE]] += 1
+            mine = sides.get(answer.cookies[COOKIE], "current")
+            assert answer.json()["path"] == f"/request/{mine}/a"
+            assert answer.json()["name"] == ("two" if mine == "candidate" else "one")
+            assert (answer.headers["x-all"], answer.headers["x-docs"]) == (mine, mine)
+    # 200 draws of 1 in 4: outside of 20 to 85 once in ten million runs.
+    assert set(drawn) == {token(CANARY, bucket) for bucket in range(CANARY.buckets)}
+    assert all(20 <= count <= 85 for count in drawn.values()), drawn
+
+
+@pytest.mark.parametrize(("percent", "mine"), [(0, "current"), (100, "candidate")])
+async def test_where_one_side_has_all_visitors_its_rules_hold(
+    pair: Pair, percent: int, mine: str
+) -> None:
+    assert RULED.canary is not None
+    await pair.apply(replace(RULED, canary=replace(RULED.canary, percent=percent)))
+    for bucket in range(CANARY.buckets):
+        page = await ask(pair, "/docs/a", cookie=f"{COOKIE}={token(CANARY, bucket)}")
+        assert (page.json()["path"], page.headers["x-docs"]) == (f"/request/{mine}/a", mine)
+    assert (await ask(pair, "/docs/a")).headers["x-all"] == mine
+
+
 async def test_a_candidate_that_dies_costs_no_request(pair: Pair) -> None:
     await pair.apply(replace(SITE, canary=replace(CANARY, percent=100)))
     async with visitors(pair.lab, connections=10) as seen:
@@ -128,6 +212,21 @@ async def test_a_candidate_that_dies_costs_no_request(pair: Pair) -> None:
     assert seen["requests"] > 150
     died = await pair.until_counted("r-2", 1)
     assert died.errors + died.unanswered > 0, "and it is seen that it died"
+
+
+async def test_a_page_of_a_candidate_that_dies_costs_no_safe_request(pair: Pair) -> None:
+    page = Pin("build-2", "r-2")
+    await pair.apply(replace(SITE, pins=(page,), canary=replace(CANARY, percent=0)))
+    async with visitors(pair.lab, connections=10, path="/data?dpl=build-2") as seen:
+        await pair.until_counted("r-2", 50)
+        await pair.candidate.kill()
+        before = (await pair.lab.edge.numbers())["r-1"].requests
+        await pair.until_counted("r-1", before + 100)
+    assert seen["failures"] == 0, seen
+    assert (await ask(pair, "/data", x_deployment_id="build-2")).text == "one"
+    async with client(pair.lab) as visitor:
+        sent = await visitor.post(url(pair.lab), headers={"x-deployment-id": "build-2"})
+    assert sent.status_code == 503, "what changes something never leaves its build"
 
 
 async def test_safe_requests_are_copied_and_no_others(pair: Pair) -> None:
@@ -194,11 +293,26 @@ async def test_numbers_tell_errors_and_times(pair: Pair) -> None:
             await visitor.get(url(pair.lab, path))
     await pair.until_counted("r-1", 4)
     async with asyncio.timeout(DEADLINE_S):
-        while not (numbers := (await pair.lab.edge.numbers())["r-1"]).within_ms.get(60_000.0):
+        while (numbers := (await pair.lab.edge.numbers())["r-1"]).within_ms.get(60_000.0) != 4:
             await asyncio.sleep(0.05)
     assert (numbers.requests, numbers.errors, numbers.unanswered) == (4, 2, 0), numbers
     assert numbers.within_ms[400.0] == 3
-    assert numbers.within_ms[60_000.0] == 4
+
+
+async def test_what_is_asked_at_a_release_itself_is_counted_apart(pair: Pair) -> None:
+    own = replace(SITE, hosts=("b.localhost",), apart=True)
+    certificate = await pair.lab.certificate("a.localhost", "b.localhost")
+    backends = (backend("r-1", pair.current), backend("r-2", pair.candidate))
+    await pair.lab.edge.apply(EdgeConfig((SITE, own), backends, (certificate,)))
+    async with client(pair.lab) as visitor:
+        for host, times in (("a.localhost", 3), ("b.localhost", 5)):
+            for _ in range(times):
+                answer = await visitor.get(url(pair.lab, host=host))
+                assert (answer.text, answer.headers["x-gantry-release"]) == ("one", "r-1")
+    assert (await pair.until_counted("r-1", 3)).requests == 3
+    status = await pair.lab.edge.status()
+    assert set(status.backends) == {"r-1", "r-2"}
+    assert status.backends["r-1"].requests == 8, "its instances are busy whoever asks"
 
 
 async def test_failed_requests_are_found_by_their_release(pair: Pair) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.e2e.test_node_product import SERVER, live, write_project
 from tests.support.browser import CHROMIUM, log_in, picture
@@ -18,7 +18,7 @@ CANARY = """strategy = "canary"
 steps = [{ percent = 5, time = "5s" }, { percent = 50, time = "5s" }]
 """
 SLOW_CANARY = """strategy = "canary"
-mirror = "3s"
+mirror = "8s"
 steps = [{ percent = 5, time = "2m" }, { percent = 25, time = "2m" }, { percent = 50, time = "2m" }]
 """
 # Of 20 answers one is an error; health and smoke checks see nothing of it.
@@ -59,6 +59,10 @@ def rollout(platform: Platform, check: bool = True) -> Any:
     return platform.json("rollout", "status", "--project", "small", check=check)
 
 
+def show_rollout(page: Page) -> None:
+    page.evaluate("document.getElementById('rollout').scrollIntoView()")
+
+
 def test_a_good_candidate_gets_all_traffic_and_no_request_fails(
     platform: Platform, project: Path
 ) -> None:
@@ -73,7 +77,11 @@ def test_a_good_candidate_gets_all_traffic_and_no_request_fails(
     candidate = ended["candidate"]
     assert live(platform)["live"]["id"] == candidate  # type: ignore[index]
     assert set(tally["releases"]) == {before, candidate}
-    assert ended["verdict"]["outcome"] in ("pass", "inconclusive")
+    few, half = [stage["verdict"] for stage in ended["stages"]]
+    # 5 % of what a busy machine answers may be too little to tell; that it was asked at the stage's end is what counts.
+    assert few["outcome"] in ("pass", "inconclusive")
+    assert not few["summary"].startswith("Nothing shown yet"), few["summary"]
+    assert half["outcome"] == "pass", half["summary"]
 
 
 def test_a_candidate_with_five_percent_errors_is_taken_back(
@@ -118,14 +126,18 @@ def test_people_steer_it(platform: Platform, project: Path, context: BrowserCont
 
     wait_until(lambda: stands("running"), what="the rollout")
     page = context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 960})
     log_in(platform, page)
     page.goto(platform.url("gantry.localhost", "/projects/small/production"))
     with platform.strict_client("small.localhost", "/shop", connections=20, pause_s=0.1):
+        expect(page.get_by_text("Copies of requests go to it")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("cell", name="P95")).to_be_visible()
+        show_rollout(page)
+        picture(page, "mirror.png")
         expect(page.get_by_text("5 % of the visitors get it")).to_be_visible(timeout=30_000)
         expect(page.get_by_role("cell", name="P95")).to_be_visible()
-        page.get_by_role("heading", name="Rollout of release").scroll_into_view_if_needed()
         time.sleep(3)
-        page.evaluate("document.getElementById('rollout').scrollIntoView()")
+        show_rollout(page)
         picture(page, "rollout.png")
     page.get_by_role("button", name="Pause").click()
     wait_until(lambda: stands("paused"), what="the pause")

@@ -96,6 +96,9 @@ def test_kept_answers_are_purged_by_path_and_tag(platform: Platform, tmp_path: P
     second = get(platform, "news.localhost", "/news/today")
     assert (second.headers["x-gantry-cache"], second.text != first) == ("miss", True)
     assert "1 answer forgotten" in platform.run("purge", "--tag", "news", *place).stderr
+    seen = platform.json("status")["projects"][0]["environments"][0]["cache"]
+    assert seen["hits"] >= 2
+    assert (seen["running"], seen["trouble"], seen["entries"]) == (True, "", 0)
     # A new release begins with nothing, and the release before keeps what is its own.
     get(platform, "news.localhost", "/news/today")
     write_news(project, note="second")

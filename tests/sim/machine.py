@@ -81,6 +81,7 @@ class Faults:
 
     lose_reply: float = 0.0
     refuse: float = 0.0
+    refuse_edge: bool = False
 
 
 @dataclass(slots=True)
@@ -100,6 +101,7 @@ class Machine:
     assets: FakeAssets = field(default_factory=FakeAssets)
     failed: list[tuple[str, FailedRequest]] = field(default_factory=list)
     edge_config: EdgeConfig = field(default_factory=EdgeConfig)
+    edge_configs: list[EdgeConfig] = field(default_factory=list)
     edge_runs: bool = False
     databases: dict[str, str] = field(default_factory=dict)
     builds_run: int = 0
@@ -295,11 +297,14 @@ class SimEdge:
 
     async def apply(self, config: EdgeConfig) -> str:
         self.machine.maybe_refuse("apply")
+        if self.machine.faults.refuse_edge:
+            raise PermanentError("edge.rejected", "it does not like them")
         names = {backend.name for backend in config.backends}
         for site in config.sites:
             if site.backend is not None and site.backend not in names:
                 raise PermanentError("edge.rejected", f"no backend {site.backend}")
         self.machine.edge_config = config
+        self.machine.edge_configs.append(config)
         self.machine.maybe_lose("apply")
         return self.digest(config)
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gantry.engines.cache.fake import FakeCache
+from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.state.protocol import Session, State
 from gantry.features.deploys import queries as deploy_queries
 from gantry.features.deploys.model import Deploy, StepRecord
@@ -118,6 +119,7 @@ class Platform:
     state: State
     machine: Machine
     ids: SeededIds = field(default_factory=SeededIds)
+    cache: EdgeCache = field(default_factory=FakeCache)
     _assets_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -146,7 +148,14 @@ class Platform:
             ),
             releases=ReleaseActs(state, self.memory, clock),
             edge=EdgeActs(
-                state, self.edge, {"local": SimAuthority(machine)}, box, TaskSet(), FakeCache()
+                state,
+                self.edge,
+                {"local": SimAuthority(machine)},
+                box,
+                TaskSet(),
+                self.cache,
+                self.memory,
+                clock,
             ),
             deploys=DeployActs(
                 state,
@@ -170,7 +179,7 @@ class Platform:
             self.edge,
             Asking(state, Outside(prober, NAMING), self.tasks, clock),
             self.memory,
-            EvidenceKeeper(state, self.edge, self.runtime, launcher, clock),
+            EvidenceKeeper(state, self.edge, self.runtime, self.variables, clock),
             clock,
             lambda: None,
         )

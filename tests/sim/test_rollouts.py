@@ -1,21 +1,25 @@
 """Canaries on a machine of glass: what visitors get in each stage, and how a bad candidate ends."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from gantry.engines.edge.numbers import TIMES_MS
-from gantry.engines.edge.protocol import BackendNumbers, FailedRequest, Site
+from gantry.engines.edge.protocol import TIMES_MS, BackendNumbers, FailedRequest, Site
+from gantry.engines.runtime.protocol import LogChunk
 from gantry.engines.state.postgres import PostgresState
+from gantry.engines.state.protocol import Row
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.releases.model import ReleaseState
+from gantry.features.rollouts import queries
 from gantry.features.rollouts.model import RolloutState, Wish
 from gantry.features.rollouts.service import RolloutService
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import ConflictError, TransientError
 from gantry.kernel.ids import SeededIds
-from tests.sim.machine import Machine, Program
+from tests.sim.machine import Machine, Program, SimEdge, SimRuntime
 from tests.sim.platform import Platform
 
 HOST = "shop.localhost"
@@ -79,6 +83,14 @@ def traffic(platform: Platform, deploy: Deploy, *, failing: float = 0.0) -> None
         )
 
 
+async def stages(platform: Platform) -> tuple[Row, ...]:
+    """The stages so far, as the database has them."""
+    service = RolloutService(platform.state, platform.machine.clock)
+    rollout = await service.latest("shop", "production")
+    async with platform.state.transaction() as session:
+        return await queries.stage_history(session, rollout.id)
+
+
 async def live(platform: Platform, more: str = "") -> Deploy:
     """Release 1 is live."""
     source = platform.sources.put(program("1", more))
@@ -116,6 +128,23 @@ async def test_the_first_release_needs_no_stages(platform: Platform) -> None:
     first = await live(platform)
     (step,) = [one for one in await platform.steps(first.id) if one.name is Step.ROLLOUT]
     assert (step.state, step.detail) == ("skipped", "all traffic moves at once")
+
+
+async def test_a_candidate_of_the_same_build_gets_what_its_pages_ask_for(
+    platform: Platform,
+) -> None:
+    """Deployed again, with other variables: a deployment id tells nothing of the two releases."""
+    first = await live(platform)
+    await platform.tick()
+    (pin,) = site(platform).pins
+    assert pin.backend == first.release
+    second = await platform.request(platform.sources.put(program("1")))
+    await run(platform, second, 40)
+    now = await platform.get(second.id)
+    assert (share(platform), now.build) == ("5 %", first.build)
+    assert site(platform).pins == ()
+    await run(platform, second, 200)
+    assert [pin.backend for pin in site(platform).pins] == [now.release]
 
 
 async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: Platform) -> None:
@@ -219,13 +248,13 @@ async def test_a_new_control_plane_goes_on_with_the_numbers_of_the_stage(
 ) -> None:
     first = await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    await run(platform, second, 40)
+    await run(platform, second, 45)
     assert share(platform) == "5 %"
     # A few errors, not enough to tell; then the control plane is replaced, and a few more.
     for failing in (1.0, 0.0):
         traffic(platform, await platform.get(second.id), failing=failing * 0.1)
         await platform.tick(1.0)
-        platform.rollouts = replace(platform.rollouts, _windows={})
+        platform.rollouts = replace(platform.rollouts, _watches={})
     service = RolloutService(platform.state, platform.machine.clock)
     verdict = (await service.latest("shop", "production")).verdict
     assert verdict is not None
@@ -284,3 +313,127 @@ async def test_a_stage_without_traffic_follows_the_policy(platform: Platform) ->
     assert ended.error is not None
     assert ended.error["code"] == "rollout.failed"
     assert "too little is known of it" in ended.error["message"]
+
+
+@pytest.mark.parametrize("meanwhile", [Wish.ABORT, Wish.PAUSE])
+async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, meanwhile: Wish
+) -> None:
+    """Somebody asks just when the stage has passed: after the rollout was read, before the next stage is recorded."""
+    first = await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    service = RolloutService(platform.state, platform.machine.clock)
+    await run(platform, second, 40)
+    assert share(platform) == "5 %"
+    count = type(platform.edge).numbers
+    asked = False
+
+    async def ask_meanwhile(edge: SimEdge) -> Mapping[str, BackendNumbers]:
+        nonlocal asked
+        age = (await service.latest("shop", "production")).stage_age(platform.machine.clock.now())
+        if not asked and age.total_seconds() >= 30:
+            asked = True
+            await service.ask("shop", "production", meanwhile, by="ada")
+        return await count(edge)
+
+    monkeypatch.setattr(type(platform.edge), "numbers", ask_meanwhile)
+    shares = await run(platform, second, 60)
+    assert asked
+    assert "50 %" not in shares
+    if meanwhile is Wish.ABORT:
+        assert (await platform.get(second.id)).state is DeployState.FAILED
+        assert platform.machine.visit(HOST) == (200, first.release)
+    else:
+        assert (await service.latest("shop", "production")).state is RolloutState.PAUSED
+
+
+async def test_an_abort_is_not_taken_back(platform: Platform) -> None:
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    service = RolloutService(platform.state, platform.machine.clock)
+    await run(platform, second, 20)
+    for _ in range(2):
+        await service.ask("shop", "production", Wish.ABORT, by="ada")
+    with pytest.raises(ConflictError) as refused:
+        await service.ask("shop", "production", Wish.PROMOTE, by="bob")
+    assert refused.value.code == "rollout.aborting"
+
+
+async def test_a_stage_lasts_from_when_it_is_in_effect(platform: Platform) -> None:
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    await run(platform, second, 22)
+    assert share(platform) == "mirror"
+    # The next stage begins in the database; the edge hears of it after a long time only.
+    platform.machine.faults.refuse_edge = True
+    await run(platform, second, 4)
+    platform.machine.pass_time(300.0)
+    platform.memory.retry_at_s.clear()
+    platform.machine.faults.refuse_edge = False
+    shares = await run(platform, second, 25)
+    assert shares[-1] == "5 %"
+    history = await stages(platform)
+    assert len(history) == 2, "it is compared for as long as it was declared"
+
+
+async def test_shares_that_the_edge_does_not_take_end_the_rollout(platform: Platform) -> None:
+    first = await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    await run(platform, second, 22)
+    platform.machine.faults.refuse_edge = True
+    await run(platform, second, 200)
+    platform.machine.faults.refuse_edge = False
+    await run(platform, second, 40)
+    ended = await platform.get(second.id)
+    assert ended.state is DeployState.FAILED
+    assert ended.error is not None
+    assert (
+        "the edge did not take its share of the traffic: it does not like them"
+        in ended.error["message"]
+    )
+    assert platform.machine.visit(HOST) == (200, first.release)
+
+
+async def test_visitors_of_the_candidate_keep_it_until_all_traffic_has_moved(
+    platform: Platform,
+) -> None:
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    await run(platform, second, 200)
+    candidate = (await platform.get(second.id)).release
+    gave = [
+        (one.backend, one.canary.percent if one.canary else 0)
+        for config in platform.machine.edge_configs
+        for one in config.sites
+        if HOST in one.hosts
+    ]
+    shares = [percent if backend != candidate else 100 for backend, percent in gave]
+    assert shares == sorted(shares)
+    assert {5, 50, 100} <= set(shares)
+
+
+async def test_each_stage_keeps_what_was_said_at_its_end(platform: Platform) -> None:
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    await run(platform, second, 200)
+    assert [row["verdict"]["outcome"] for row in await stages(platform)] == ["pass"] * 3
+
+
+async def test_a_candidate_is_taken_back_before_anything_is_read_of_it(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    read = type(platform.runtime).read_log
+    states: list[RolloutState] = []
+    service = RolloutService(platform.state, platform.machine.clock)
+
+    async def look_first(runtime: SimRuntime, *arguments: Any, **named: Any) -> LogChunk:
+        states.append((await service.latest("shop", "production")).state)
+        return await read(runtime, *arguments, **named)
+
+    await run(platform, second, 25)
+    monkeypatch.setattr(type(platform.runtime), "read_log", look_first)
+    await run(platform, second, 100, failing=0.2)
+    assert states
+    assert set(states) == {RolloutState.FAILED}

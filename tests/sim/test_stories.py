@@ -8,8 +8,11 @@ import pytest
 from gantry.engines.assets.protocol import of_scope
 from gantry.engines.edge.protocol import Assets
 from gantry.engines.state.postgres import PostgresState
-from gantry.features.deploys.model import DeployState, Step
+from gantry.features.deploys.model import Deploy, DeployState, Step
+from gantry.features.projects import queries as projects
+from gantry.features.releases.model import ReleaseState
 from gantry.kernel.clock import ManualClock
+from gantry.kernel.errors import UserError
 from gantry.kernel.ids import SeededIds
 from tests.sim.machine import Machine, Program
 from tests.sim.platform import Platform
@@ -122,6 +125,71 @@ async def test_a_bad_release_never_reaches_visitors(
     assert len(platform.machine.running_instances()) == 2, "the bad release's instances are gone"
 
 
+async def live_release(platform: Platform) -> str | None:
+    async with platform.state.transaction() as session:
+        return (await projects.get_environment(session, "shop", "production")).live_release
+
+
+async def fail_at_the_switch(platform: Platform, source: str) -> Deploy:
+    """A deploy whose switch is recorded, and from then on the edge takes nothing."""
+    deploy = await platform.request(source)
+    while (release := await live_release(platform)) is None or release != deploy.release:
+        await platform.tick()
+        deploy = await platform.get(deploy.id)
+    platform.machine.faults.refuse = 1.0
+    while not (ended := await platform.get(deploy.id)).state.ended:
+        await platform.tick(1.0)
+    platform.machine.faults.refuse = 0.0
+    for _ in range(60):
+        await platform.tick(1.0)
+    assert (ended.state, ended.step) == (DeployState.FAILED, Step.SWITCH)
+    assert ended.release and (await platform.release(ended.release)).state is ReleaseState.FAILED
+    return ended
+
+
+async def test_a_first_release_whose_switch_fails_leaves_nothing_live(platform: Platform) -> None:
+    await fail_at_the_switch(platform, platform.sources.put(program("1")))
+    assert await live_release(platform) is None
+    site = next(one for one in platform.machine.edge_config.sites if HOST in one.hosts)
+    assert site.backend is None, "visitors get the page that nothing is live yet"
+    with pytest.raises(UserError, match="no earlier release"):
+        await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
+    next_one = platform.sources.put(program("2"))
+    ended = await platform.finish((await platform.request(next_one)).id)
+    assert (ended.state, ended.previous_release) == (DeployState.SUCCEEDED, None)
+    assert platform.machine.visit(HOST) == (200, ended.release)
+
+
+async def test_a_release_whose_switch_failed_is_not_what_a_rollback_returns_to(
+    platform: Platform,
+) -> None:
+    good = await platform.finish((await platform.request(platform.sources.put(program("1")))).id)
+    await fail_at_the_switch(platform, platform.sources.put(program("2")))
+    assert platform.machine.visit(HOST) == (200, good.release)
+    with pytest.raises(UserError, match="no earlier release"):
+        await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
+
+
+async def test_a_rollback_to_what_is_live_takes_nothing_away_when_it_fails(
+    platform: Platform,
+) -> None:
+    source = platform.sources.put(program("1"))
+    first = await platform.finish((await platform.request(source)).id)
+    await platform.finish((await platform.request(platform.sources.put(program("2")))).id)
+    both = [
+        await platform.deploys.roll_back("shop", "production", to_release=1, by="ada")
+        for _ in range(2)
+    ]
+    assert (await platform.finish(both[0].id)).state is DeployState.SUCCEEDED
+    platform.machine.programs_of[source] = program("1", web="never-healthy")
+    failed = await platform.finish(both[1].id)
+    assert (failed.state, failed.step) == (DeployState.FAILED, Step.HEALTHY)
+    assert await live_release(platform) == first.release
+    platform.machine.programs_of[source] = program("1")
+    await platform.tick()
+    assert platform.machine.visit(HOST) == (200, first.release)
+
+
 async def test_missing_variables_stop_a_deploy_before_the_build(platform: Platform) -> None:
     manifest = MANIFEST + '[variables]\nrequired = ["SESSION_SECRET", "DATABASE_URL"]\n'
     source = platform.sources.put(Program(manifest=manifest))
@@ -160,12 +228,27 @@ async def test_a_fault_that_does_not_pass_ends_the_deploy_with_its_words(
         await platform.tick(0.1)
     waiting = await platform.get(deploy.id)
     assert waiting.state is DeployState.ACTIVE, "a fault may pass"
-    assert platform.memory.waits[deploy.id].startswith("waits: build_task was refused; next try in")
+    words = platform.memory.waits[deploy.id].words
+    assert words.startswith("waits: build_task was refused; next try in")
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.FAILED
     assert ended.error is not None
     assert ended.error["code"] == "sim.refused"
     assert deploy.id not in platform.memory.waits
+
+
+async def test_time_without_a_control_plane_is_not_held_against_a_candidate(
+    platform: Platform,
+) -> None:
+    deploy = await platform.request(platform.sources.put(program()))
+    for _ in range(200):
+        await platform.tick()
+        if (await platform.get(deploy.id)).step is Step.HEALTHY:
+            break
+    assert (await platform.get(deploy.id)).step is Step.HEALTHY
+    platform.machine.pass_time(300.0)
+    platform.boot(platform.state)
+    assert (await platform.finish(deploy.id)).state is DeployState.SUCCEEDED
 
 
 async def test_a_fault_that_passes_ends_nothing(platform: Platform) -> None:

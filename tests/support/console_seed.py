@@ -2,9 +2,12 @@
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from gantry.engines.cache.policy import Life
+from gantry.engines.cache.store import Entry, Key
+from gantry.engines.cache.tally import What
 from gantry.engines.state.protocol import Session
 from gantry.features.audit import log as audit
 from gantry.features.builds import queries as builds
@@ -22,6 +25,8 @@ from gantry.features.projects import queries as projects
 from gantry.features.projects.model import Environment
 from gantry.features.releases import queries as releases
 from gantry.features.releases.model import Commit, Release, ReleaseState
+from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts.model import Rollout, RolloutState, Stage
 from gantry.features.services import queries as services
 from gantry.features.services.model import Service, ServiceKind
 from gantry.features.variables import queries as variables
@@ -40,6 +45,7 @@ _DETAILS = {
     Step.SWITCH: "the public port answers with the new release after 41 ms",
     Step.DRAIN: "no request was left on the old release",
 }
+COUNTED: dict[What, int] = {"hits": 11_304, "stale": 362, "misses": 306, "bypassed": 214}
 _SECONDS = (0.4, 34.2, 12.1, 0.1, 1.3, 0.2, 0.9, 0.3, 0.0, 0.1, 10.2)
 
 
@@ -118,6 +124,7 @@ class Seeder:
         *,
         ago: timedelta,
         kind: DeployKind = DeployKind.DEPLOY,
+        cached: tuple[str, ...] = (),
     ) -> Release:
         """A release that went live `ago`, with the deploy that made it."""
         at = self.now - ago
@@ -129,7 +136,7 @@ class Seeder:
                 environment=environment.id,
                 number=await projects.next_release_number(session, environment.id),
                 build=build,
-                manifest={"domains": []},
+                manifest={"domains": [], "routes": {"cache": list(cached)}},
                 commit=self.commit(change),
                 state=ReleaseState.RUNNING,
                 created_at=at,
@@ -143,6 +150,43 @@ class Seeder:
             await self.deploy(
                 session, environment, change, at=at, kind=kind, release=release, build=build
             )
+            return release
+
+    async def canary(self, environment: Environment, change: Change, *stages: Stage) -> Release:
+        """A release that a rollout gives its first share."""
+        async with self.house.state.transaction() as session:
+            current = await projects.lock_environment(session, environment.id)
+            assert current.live_release is not None, "it takes visitors from one"
+            release = Release(
+                id=self.house.ids.new("rel"),
+                environment=environment.id,
+                number=await projects.next_release_number(session, environment.id),
+                build=await self.build(session, environment, change, self.now),
+                manifest={"domains": []},
+                commit=self.commit(change),
+                state=ReleaseState.RUNNING,
+                created_at=self.now,
+            )
+            sealed = self.house.variables.seal_all({})
+            await releases.insert(session, release, variables_sealed=sealed)
+            deploy = await self.deploy(
+                session, environment, change, at=self.now, release=release, until=Step.ROLLOUT
+            )
+            rollout = Rollout(
+                id=self.house.ids.new("ro"),
+                deploy=deploy.id,
+                environment=environment.id,
+                candidate=release.id,
+                current=current.live_release,
+                stages=stages,
+                stage=0,
+                state=RolloutState.RUNNING,
+                approval=False,
+                cookie_key="key",
+                started_at=self.now,
+                stage_started_at=self.now,
+            )
+            await rollouts.insert(session, rollout)
             return release
 
     async def deploy(
@@ -234,6 +278,20 @@ class Seeder:
             )
         return instance_id
 
+    async def visitors(self, release: Release) -> None:
+        """An hour of requests for paths that the edge's cache may keep."""
+        cache = self.house.cache
+        await cache.start()
+        for number in range(212):
+            size = 4_000 + number * 100
+            page = Entry(200, (), b"x" * size, Life(3600), made_s=0.0)
+            cache.visit(Key(release.id, "smart-sign", f"/archive/{number}"), page)
+            cache.visit(
+                Key("another", "landing-page", f"/{number}"), replace(page, body=b"x" * 42_000)
+            )
+        for what, times in COUNTED.items():
+            cache.count(release.id, what, times)
+
     async def service(self, environment: Environment, kind: ServiceKind) -> None:
         """A database or a cache."""
         async with self.house.state.transaction() as session:
@@ -260,8 +318,12 @@ async def seed(house: House, now: datetime) -> dict[str, str]:
     live = await seeder.release(production, CHANGES[0], ago=timedelta(days=12, hours=3))
     for position, change in enumerate(CHANGES[1:4], start=1):
         live = await seeder.release(
-            production, change, ago=timedelta(days=12 - 3 * position, hours=3)
+            production,
+            change,
+            ago=timedelta(days=12 - 3 * position, hours=3),
+            cached=("/", "/archive/:page*"),
         )
+    await seeder.visitors(live)
     for slot in range(2):
         await seeder.instance(live, slot, age=timedelta(days=3, hours=3))
     await seeder.service(production, ServiceKind.POSTGRES)

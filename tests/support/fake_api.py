@@ -184,6 +184,23 @@ def story_of_failure() -> list[shapes.DeployEvent]:
     ]
 
 
+def cache(**changes: Any) -> shapes.CacheBody:
+    values: dict[str, Any] = {
+        "running": True,
+        "hits": 11_304,
+        "stale": 362,
+        "misses": 518,
+        "bypassed": 214,
+        "share": (11_304 + 362) / 12_398,
+        "evicted": 0,
+        "entries": 212,
+        "size_bytes": 3_100_000,
+        "used_bytes": 12_400_000,
+        "limit_bytes": 64_000_000,
+    }
+    return shapes.CacheBody(**{**values, **changes})
+
+
 def status(**changes: Any) -> shapes.StatusBody:
     environment = shapes.EnvironmentBody(
         project="smart-sign",
@@ -192,10 +209,11 @@ def status(**changes: Any) -> shapes.StatusBody:
         domains=(),
         live=release(),
         reached=shapes.ReachedBody(
-            release="rel-03", release_number=3, status=200, elapsed_s=0.0123
+            release="rel-03", release_number=3, status=200, elapsed_s=0.0123, expected=True
         ),
         instances=(instance(),),
         services=("postgres",),
+        cache=cache(),
         deploy=succeeded(finished_at=minutes_ago(5)),
     )
     values: dict[str, Any] = {

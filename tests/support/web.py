@@ -246,6 +246,7 @@ class House:
             sources=self.sources,
             runtime=self.runtime,
             edge=self.edge,
+            cache=self.cache,
             prober=self.prober,
             databases=MemoryDatabases(),
             settings=self.settings,

@@ -44,6 +44,19 @@ def test_building_the_same_again_replaces_a_damaged_artifact(tmp_path: Path) -> 
     assert (tmp_path / f".corrupt-{digest}").is_dir()
 
 
+async def test_what_cannot_be_read_may_be_readable_later(tmp_path: Path) -> None:
+    digest = _keep(Shelf(tmp_path / "artifacts"), "k")
+    record = tmp_path / "artifacts" / digest / "artifact.json"
+    record.rename(record.with_name("kept"))
+    record.mkdir()
+    with pytest.raises(TransientError) as caught:
+        await a_workshop(tmp_path).artifact(digest)
+    assert caught.value.code == "artifact.unreadable"
+    record.rmdir()
+    record.with_name("kept").rename(record)
+    assert (await a_workshop(tmp_path).artifact(digest)).digest == digest
+
+
 @pytest.mark.parametrize("damage", ["content", "mode", "extra", "missing", "record", "no-record"])
 def test_every_damage_is_seen(tmp_path: Path, damage: str) -> None:
     shelf = Shelf(tmp_path)

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from gantry.features.drills.judge import judge
-from gantry.features.drills.model import Candidate, Failure, Result
+from gantry.features.drills.model import Candidate, Fault
+from gantry.features.drills.result import Result
+from gantry.features.drills.visitors import Failure
 from tests.support.cli import Bench
-from tests.unit.test_drill_rules import GOOD, WRONG, gone_live, taken_back
+from tests.unit.test_drill_rules import GOOD, WRONG, done, gone_live, taken_back
 
 
 @pytest.fixture
@@ -21,7 +23,9 @@ def bench(tmp_path: Path) -> Bench:
 
 def broken() -> Result:
     """A good candidate that went live, and a visitor who was not served meanwhile."""
-    seen = gone_live(failures=(Failure(4.0, "status 503"),), done=("2.0 s: control plane killed",))
+    seen = gone_live(
+        failures=(Failure(4.0, "status 503"),), done=done(Fault.CONTROL_KILLED, 2.0, 1.0)
+    )
     return judge(replace(GOOD, seed=7), seen)
 
 
@@ -42,7 +46,7 @@ def test_what_did_not_hold_is_told_with_what_plays_it_again(bench: Bench) -> Non
     assert done.code == 1
     assert "✗ seed 7" in done.err
     assert "1 requests failed with a healthy instance there" in done.err
-    assert "2.0 s: control plane killed" in done.err
+    assert "2.0 s: control plane killed: pid 7" in done.err
     assert "gantry drill deploy --seed 7" in done.err
     assert "Something did not hold in 1 of 2 drills: seeds 7" in done.out
 

@@ -46,19 +46,28 @@ def broken_status() -> shapes.StatusBody:
             "reached": None,
             "instances": (),
             "services": (),
+            "cache": None,
             "deploy": api.deploy("queued", queue_position=2),
         }
     )
     wrong = production.model_copy(
         update={
             "reached": shapes.ReachedBody(
-                release="rel-02", release_number=2, status=200, elapsed_s=0.2
+                release="rel-02",
+                release_number=2,
+                status=200,
+                elapsed_s=0.2,
+                expected=False,
             ),
             "instances": (
                 api.instance(state="backing-off", restarts=4, message="ended with exit code 1"),
                 api.instance(id="ins-new", slot=1, state="starting", memory_bytes=0),
             ),
             "domains": ("smartsign.example.com",),
+            "cache": api.cache(
+                evicted=310,
+                trouble="310 answers made room for others too early: 64.0 MB are not enough; set GANTRY_CACHE_MB",
+            ),
             "deploy": api.failed(finished_at=api.minutes_ago(1)),
         }
     )
@@ -66,9 +75,15 @@ def broken_status() -> shapes.StatusBody:
         update={
             "name": "development",
             "reached": shapes.ReachedBody(
-                release="", release_number=None, status=0, elapsed_s=3.0, error="timed out"
+                release="",
+                release_number=None,
+                status=0,
+                elapsed_s=3.0,
+                expected=False,
+                error="timed out",
             ),
             "instances": (),
+            "cache": api.cache(running=False, trouble="it does not run; the instances answer"),
             "deploy": api.deploy(
                 step="build",
                 steps=api.steps({"source": "done", "build": "running"}, {"build": 75.0}),
@@ -92,6 +107,25 @@ def test_status() -> None:
 
 def test_status_of_a_bad_day() -> None:
     check("status-broken", render_status(broken_status(), NOW))
+
+
+def test_status_in_the_middle_of_a_rollout() -> None:
+    before = api.status().projects[0]
+    production = before.environments[0].model_copy(
+        update={
+            "candidate": shapes.CandidateBody(
+                release="rel-04",
+                release_number=4,
+                percent=25,
+                sentence="release 4 gets 25 % of the visitors",
+            ),
+            "reached": shapes.ReachedBody(
+                release="rel-04", release_number=4, status=200, elapsed_s=0.0123, expected=True
+            ),
+        }
+    )
+    project = before.model_copy(update={"environments": (production,)})
+    check("status-rollout", render_status(api.status(projects=(project,)), NOW))
 
 
 def test_status_of_an_empty_platform() -> None:

@@ -43,6 +43,22 @@ def test_only_what_the_backend_failed() -> None:
     assert failed_requests("", "r-2", most=1) == ()
 
 
+def test_behind_the_cache_the_answer_names_the_release() -> None:
+    log = "\n".join(
+        (
+            line(release="", answered_by="r-2", path="/cached"),
+            line(release=None, answered_by="r-2", path="/cached-too"),
+            line(release="", answered_by="r-1"),
+            line(release="", answered_by="edge"),
+            line(release="r-1", answered_by="r-2"),
+            line(release="", answered_by=None),
+        )
+    )
+    found = failed_requests(log, "r-2", most=10)
+    assert [one.path for one in found] == ["/cached", "/cached-too"]
+    assert failed_requests(log, "", most=10) == ()
+
+
 def test_nothing_in_a_line_is_trusted() -> None:
     odd = line(status="500", path=None, duration_ms=None, request_id=7, method=["x"])
     assert failed_requests(odd, "r-2", most=5)[0].status == 0

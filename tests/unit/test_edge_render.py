@@ -16,6 +16,7 @@ from gantry.engines.edge.protocol import (
     CACHE,
     Assets,
     Backend,
+    Canary,
     Certificate,
     EdgeConfig,
     Endpoint,
@@ -23,6 +24,7 @@ from gantry.engines.edge.protocol import (
     Pin,
     Redirect,
     Rewrite,
+    Rules,
     Site,
 )
 from gantry.kernel.errors import UserError
@@ -52,14 +54,34 @@ SHOP = Site(
     request_timeout_s=30,
     stream_timeout_s=3600,
     title="Shop",
-    pins=(Pin("0123456789ab", "r-2", "builds/b-2"),),
+    pins=(Pin("0123456789ab", "r-2", "builds/b-2"), Pin("ba9876543210", "r-1", "builds/b-1")),
     assets=Assets("scopes/shop", ("/_next/static",)),
     cached=("/", "/news/:slug*"),
+)
+DIVIDED = Site(
+    ("divided.localhost",),
+    "r-2",
+    release="r-2",
+    redirects=(Redirect("/old", "/new"),),
+    headers=(HeaderRule("/(.*)", (("x-side", "current"),)),),
+    canary=Canary(
+        "ro-1",
+        "r-3",
+        50,
+        b"0123456789abcdef",
+        buckets=2,
+        rules=Rules(
+            redirects=(Redirect("/old", "/newer"),),
+            rewrites=(Rewrite("/docs", "/pages"),),
+            headers=(HeaderRule("/docs", (("x-side", "candidate"),)),),
+        ),
+    ),
 )
 CONFIG = EdgeConfig(
     sites=(
         SHOP,
         Site(("shop.example", "www.shop.example"), "r-2", release="r-2"),
+        DIVIDED,
         Site(("new.localhost",), None, title="New", noindex=True),
         Site(("gantry.localhost",), "console", noindex=True),
     ),
@@ -70,6 +92,10 @@ CONFIG = EdgeConfig(
             health_path="/health",
             health_host="shop.localhost",
         ),
+        Backend(
+            "r-1", (Endpoint(port=20_000),), health_path="/health", health_host="shop.localhost"
+        ),
+        Backend("r-3", (Endpoint(port=20_003),)),
         Backend(ASSETS, (Endpoint(socket="/gantry/run/assets/http.sock"),), "/health", ASSETS),
         Backend(CACHE, (Endpoint(socket="/gantry/run/cache/http.sock"),)),
         Backend("console", (Endpoint(socket="/gantry/run/api.sock"),), idle_timeout_s=4),
@@ -112,6 +138,17 @@ def headers_of(site: Site, place: render.Place = PLACE) -> dict[str, str]:
     routes = render.routes_files(EdgeConfig(sites=(site,)), "", place)[render.RDS_HTTPS]
     added = routes["resources"][0]["virtual_hosts"][0]["response_headers_to_add"]
     return {one["header"]["key"]: one["header"]["value"] for one in added}
+
+
+def test_more_headers_for_both_sides_than_envoy_takes_are_those_of_the_current_release() -> None:
+    assert DIVIDED.canary is not None
+    assert DIVIDED.canary.rules is not None
+    many = (HeaderRule("/docs", (("x-side", "candidate"),) * MOST_HEADERS),)
+    rules = replace(DIVIDED.canary.rules, headers=many)
+    crowded = replace(DIVIDED, canary=replace(DIVIDED.canary, rules=rules))
+    assert headers_of(crowded)["x-side"] == "current"
+    alone = replace(crowded, headers=())
+    assert "candidate" in headers_of(alone)["x-side"]
 
 
 def test_strict_transport_only_where_it_is_true() -> None:

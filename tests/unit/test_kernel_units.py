@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gantry.kernel.redact import MASK, Redactor
-from gantry.kernel.units import format_duration, format_size, parse_duration, parse_size
+from gantry.kernel.units import (
+    format_duration,
+    format_percent,
+    format_size,
+    parse_duration,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +43,16 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
 def test_formats() -> None:
     assert format_size(999) == "999 B"
     assert format_size(41_300_000) == "41.3 MB"
+    assert [format_percent(share) for share in (0, 0.29, 0.999, 1)] == [
+        "0 %",
+        "29 %",
+        "99 %",
+        "100 %",
+    ]
     assert format_duration(0.42) == "0.4 s"
     assert format_duration(200) == "3 min 20 s"
+    assert format_duration(120) == "2 min"
+    assert format_duration(7_200) == "2 h"
     assert format_duration(7_500) == "2 h 5 min"
 
 

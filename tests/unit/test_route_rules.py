@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from gantry.config.load import load_manifest
 from gantry.engines.assets.protocol import of_build, of_scope
-from gantry.engines.edge.protocol import ASSETS, Assets
+from gantry.engines.edge.protocol import ASSETS, Assets, Redirect, Rules, Site
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import ReleaseState
+from gantry.features.rollouts.model import Rollout, RolloutState, Stage, StageKind
 from gantry.features.routes.render import Routed, Routes, domains, hosts, render
 from gantry.features.routes.served import ServedAssets
 from tests.support.stories import at, instance, release
@@ -84,6 +85,89 @@ def test_files_of_kept_builds_come_from_the_asset_store() -> None:
     assert [one.endpoints[0].socket for one in config.backends if one.name == ASSETS] == [
         "/run/a.sock"
     ]
+
+
+# A quarter of the visitors of `shop` get a candidate.
+ROLLOUT = Rollout(
+    id="ro-1",
+    deploy="dep-1",
+    environment="env-shop",
+    candidate="r-next",
+    current="r-shop",
+    stages=(Stage(StageKind.CANARY, 25, 60.0),),
+    stage=0,
+    state=RolloutState.RUNNING,
+    approval=False,
+    cookie_key="key",
+    started_at=at(0),
+    stage_started_at=at(0),
+)
+
+
+def in_a_rollout(build: str) -> Routes:
+    """`r-next`, of `build`, is the candidate; `r-shop-old` runs on for its pages."""
+    live, old = routed("shop"), routed("shop", live=False)
+    old = replace(old, release=replace(old.release, build="b-old"))
+    candidate = replace(
+        live,
+        release=replace(live.release, id="r-next", build=build, created_at=at(9)),
+        instances=(instance(id="i-next", release="r-next"),),
+    )
+    deployments = {"b-shop": "dpl-shop", "b-old": "dpl-old", "b-next": "dpl-next"}
+    found = replace(routes(live, old, candidate), deployments=deployments)
+    return replace(found, rollouts={"env-shop": ROLLOUT})
+
+
+def site_of(found: Routes, host: str = "shop.apps.example.net") -> Site:
+    (site,) = [one for one in render(found, (), {}).sites if host in one.hosts]
+    return site
+
+
+def pins(found: Routes) -> dict[str, str]:
+    """Deployment id -> backend, of the environment's site."""
+    return {pin.deployment: pin.backend for pin in site_of(found).pins}
+
+
+def test_pages_of_each_build_get_their_own_release() -> None:
+    assert pins(in_a_rollout("b-next")) == {
+        "dpl-old": "r-shop-old",
+        "dpl-shop": "r-shop",
+        "dpl-next": "r-next",
+    }
+
+
+def test_where_both_releases_of_a_rollout_are_of_one_build_the_visitor_counts() -> None:
+    assert pins(in_a_rollout("b-shop")) == {"dpl-old": "r-shop-old"}
+    assert pins(replace(in_a_rollout("b-shop"), rollouts={})) == {
+        "dpl-old": "r-shop-old",
+        "dpl-shop": "r-shop",
+    }
+
+
+RULED = """
+[project]
+name = "shop"
+[routes]
+cache = ["/c"]
+redirects = [{ source = "/a", destination = "/b" }]
+[environments.production]
+"""
+
+
+def test_a_candidate_s_visitors_get_its_rules_where_they_differ() -> None:
+    same = in_a_rollout("b-next")
+    of_environment = site_of(same)
+    assert of_environment.canary is not None
+    assert of_environment.canary.rules is None
+    live, old, candidate = same.routed
+    ruled = replace(candidate, manifest=load_manifest(RULED).for_environment("production"))
+    different = replace(same, routed=(live, old, ruled), cache_socket="/run/cache.sock")
+    of_environment = site_of(different)
+    assert of_environment.canary is not None
+    redirects = (Redirect("/a", "/b", 308),)
+    assert of_environment.canary.rules == Rules(redirects=redirects, cached=("/c",))
+    assert (of_environment.redirects, of_environment.cached) == ((), ())
+    assert site_of(different, "r-next--shop.apps.example.net").redirects == redirects
 
 
 def test_what_has_no_live_release_says_so() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from gantry.features.rollouts.verdict.histogram import Histogram
-from gantry.features.rollouts.verdict.model import Numbers
+from gantry.features.rollouts.verdict.model import Numbers, Pair
 from gantry.features.rollouts.verdict.policy import Policy
 from gantry.kernel.errors import IntegrityError, UserError
 from tests.support.verdict import BOUNDS_MS, numbers, seen, spread, timed
@@ -71,14 +71,20 @@ def test_windows_follow_each_other(first: Numbers, second: Numbers, third: Numbe
     assert (first + second) + third == first + (second + third)
 
 
-def test_counters_that_began_anew_count_from_nothing() -> None:
-    start, end = seen(1000, 10), seen(40, 3)
-    assert end - start == end
-
-
-def test_a_histogram_that_went_back_begins_all_traffic_anew() -> None:
-    start, end = Numbers(10, 0, timed([3.0] * 10)), Numbers(12, 1, timed([3.0] * 2 + [90.0] * 10))
-    assert end - start == end
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (seen(1000, 10), seen(40, 3)),
+        (seen(1000, 10), seen(1001, 9)),
+        (Numbers(10, 0, timed([3.0] * 10)), Numbers(12, 1, timed([3.0] * 2 + [90.0] * 10))),
+        (seen(50), Numbers(60)),  # latency is no longer measured
+    ],
+)
+def test_a_fall_of_any_counter_of_traffic_is_a_new_beginning(start: Numbers, end: Numbers) -> None:
+    assert end.began_anew_since(start)
+    assert Pair(end, end).began_anew_since(Pair(start, end))
+    assert Pair(end, end).began_anew_since(Pair(end, start))
+    assert not end.began_anew_since(end)
 
 
 def test_restarts_begin_anew_by_themselves() -> None:
@@ -133,7 +139,3 @@ def test_nothing_seen_yet_is_the_beginning_of_any_window(window: Numbers) -> Non
     assert window - Numbers() == window
     assert Numbers() + window == window
     assert (window + Numbers(waiting=window.waiting)) == window
-
-
-def test_latency_that_is_no_longer_measured_began_anew() -> None:
-    assert Numbers(60) - seen(50) == Numbers(60)

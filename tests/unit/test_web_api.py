@@ -1,6 +1,7 @@
 """The API's endpoints on a real database."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from gantry.engines.probes.protocol import ProbeResult
 from gantry.engines.state.protocol import State
 from gantry.features.accounts.model import Role
 from gantry.features.instances.model import Health
+from gantry.features.releases.model import Release
+from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts.model import Stage, StageKind
 from gantry.web.app import create_app
 from gantry.wire import shapes
-from tests.support.console_seed import seed
+from tests.support.console_seed import CHANGES, Seeder, seed
 from tests.support.web import START, House, client
 
 _DIGEST = "a" * 64
@@ -235,6 +239,69 @@ async def test_an_old_release_that_answers_is_named(house: House, http: httpx.As
     assert any(f"a request reached {old.id}" in warning for warning in status.warnings)
 
 
+async def _in_a_rollout(house: House, stage: Stage) -> tuple[Release, Release]:
+    """A project with a live release and a candidate, which answers the public port."""
+    seeder = Seeder(house, START)
+    environment = await seeder.environment("shop", "production", age=timedelta(days=2))
+    live = await seeder.release(environment, CHANGES[0], ago=timedelta(days=1))
+    await seeder.instance(live, 0, age=timedelta(days=1))
+    candidate = await seeder.canary(environment, CHANGES[1], stage)
+    answer = ProbeResult(200, 0.02, headers={"x-gantry-release": candidate.id})
+    house.prober.answers["shop.localhost"] = answer
+    return live, candidate
+
+
+async def _production(http: httpx.AsyncClient) -> tuple[shapes.EnvironmentBody, tuple[str, ...]]:
+    answer = await http.get("/api/v1/status?probe=true")
+    status = shapes.StatusBody.model_validate(answer.json())
+    return status.projects[0].environments[0], status.warnings
+
+
+async def test_a_candidate_that_has_visitors_may_answer(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    live, candidate = await _in_a_rollout(house, Stage(StageKind.CANARY, 25, 60.0))
+    body, warnings = await _production(http)
+    assert body.candidate == shapes.CandidateBody(
+        release=candidate.id,
+        release_number=2,
+        percent=25,
+        sentence="release 2 gets 25 % of the visitors",
+    )
+    assert body.reached is not None
+    assert (body.reached.release_number, body.reached.expected) == (2, True)
+    assert warnings == ()
+    answer = ProbeResult(200, 0.02, headers={"x-gantry-release": live.id})
+    house.prober.answers["shop.localhost"] = answer
+    body, _ = await _production(http)
+    assert body.reached is not None
+    assert (body.reached.release_number, body.reached.expected) == (1, True)
+
+
+async def test_a_candidate_that_gets_copies_only_may_not(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    _, candidate = await _in_a_rollout(house, Stage(StageKind.MIRROR, 0, 60.0))
+    body, warnings = await _production(http)
+    assert body.candidate is not None
+    assert body.candidate.sentence == "release 2 gets copies of requests"
+    assert body.reached is not None
+    assert not body.reached.expected
+    assert any(f"a request reached {candidate.id}" in warning for warning in warnings)
+
+
+async def test_a_rollout_that_was_taken_back_explains_no_answer(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await _in_a_rollout(house, Stage(StageKind.CANARY, 25, 60.0))
+    async with house.state.transaction() as session:
+        (rollout,) = await rollouts.list_open(session)
+        await rollouts.abort(session, rollout.id, "it was slow", at=START)
+    body, warnings = await _production(http)
+    assert body.candidate is None
+    assert len(warnings) == 1
+
+
 async def test_parts_that_do_not_run_are_warned_of(house: House, http: httpx.AsyncClient) -> None:
     house.parts = (shapes.PartBody(name="edge", running=False, detail="port 8443 is taken"),)
     house.edge.seen = EdgeStatus(running=False, rejected="route is malformed")
@@ -342,17 +409,18 @@ async def test_purging_is_of_one_environment_and_leaves_a_trace(
     house: House, http: httpx.AsyncClient
 ) -> None:
     await seed(house, START)
+    await house.cache.stop()  # forgets what the seed put there
     await house.cache.start()
     releases = (await http.get(f"{_ENV}/releases")).json()
     live = next(one["id"] for one in releases if one["live"])
     kept = Entry(200, (), b"page", Life(60), 0.0, tags=frozenset({"news"}))
     for backend in (live, "r-of-another"):
-        house.cache.keep(Key(backend, "shop", "/news"), kept)
+        house.cache.visit(Key(backend, "shop", "/news"), kept)
     nothing = await http.post(f"{_ENV}/purge", json={"paths": ["/other"], "tags": ["old"]})
     assert shapes.PurgeBody.model_validate(nothing.json()).purged == 0
     answer = await http.post(f"{_ENV}/purge", json={})
     assert shapes.PurgeBody.model_validate(answer.json()).purged == 1
-    assert (await house.cache.status()).entries == 1
+    assert (await house.cache.status()).total.entries == 1
     trail = (await http.get("/api/v1/audit")).json()
     assert [one["action"] for one in trail[:2]] == ["cache.purge", "cache.purge"]
 
@@ -373,5 +441,6 @@ async def test_bad_purges(
 ) -> None:
     await seed(house, START)
     assert _error(await http.post(f"{_ENV}/purge", json=request_body), 400)["code"] == code
+    await house.cache.stop()
     late = _error(await http.post(f"{_ENV}/purge", json={}), 503)
     assert late["code"] == "cache.unreachable"

@@ -10,11 +10,12 @@ import pytest
 
 from gantry.engines.state.protocol import State
 from gantry.features.accounts.model import Role
+from gantry.features.rollouts.model import Stage, StageKind
 from gantry.web import assets
 from gantry.web.access import COOKIE
 from gantry.web.app import create_app
 from gantry.web.console import render, words
-from tests.support.console_seed import seed
+from tests.support.console_seed import CHANGES, Seeder, seed
 from tests.support.web import CONSOLE, START, House, client
 
 _SAME = {"Origin": CONSOLE, "Sec-Fetch-Site": "same-origin"}
@@ -157,6 +158,18 @@ async def test_every_page_is_sound(
         assert '<html lang="en"' in answer.text
     render.icon.cache_clear()
     render.templates.cache_clear()
+
+
+async def test_the_first_page_says_what_a_candidate_gets(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    seeder = Seeder(house, START)
+    environment = await seeder.environment("shop", "production", age=timedelta(days=2))
+    await seeder.release(environment, CHANGES[0], ago=timedelta(days=1))
+    await seeder.canary(environment, CHANGES[1], Stage(StageKind.CANARY, 25, 60.0))
+    page = Page((await http.get("/")).text)
+    assert page.faults == []
+    assert "Release 2 gets 25 % of the visitors" in page.text
 
 
 async def test_a_refresh_brings_the_live_part_alone(house: House, http: httpx.AsyncClient) -> None:

@@ -16,7 +16,7 @@ from gantry.kernel.errors import ConflictError, GantryError, PermanentError, Tra
 
 if TYPE_CHECKING:
     from gantry.engines.builders.protocol import Detection
-    from gantry.features.drills.model import Result
+    from gantry.features.drills.result import Result
 
 _START_PATIENCE_S = 120.0
 _STOP_PATIENCE_S = 90.0

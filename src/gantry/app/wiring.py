@@ -90,7 +90,9 @@ def wire(
     acts = Acts(
         instances=InstanceActs(state, engines.runtime, launcher, engines.ports, memory, clock, ids),
         releases=ReleaseActs(state, memory, clock),
-        edge=EdgeActs(state, engines.edge, engines.authorities, box, tasks, engines.cache),
+        edge=EdgeActs(
+            state, engines.edge, engines.authorities, box, tasks, engines.cache, memory, clock
+        ),
         deploys=DeployActs(
             state=state,
             runtime=engines.runtime,
@@ -124,7 +126,7 @@ def wire(
     retention = Retention(
         state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
     )
-    evidence = EvidenceKeeper(state, engines.edge, engines.runtime, launcher, clock)
+    evidence = EvidenceKeeper(state, engines.edge, engines.runtime, variables, clock)
     asking = Asking(state, outside, tasks, clock)
     rollouts = Rollouts(state, engines.edge, asking, memory, evidence, clock, waker.wake)
     # Crons go by the clock that people see.
@@ -176,6 +178,7 @@ def wire(
         sources=engines.sources,
         runtime=engines.runtime,
         edge=engines.edge,
+        cache=engines.cache,
         prober=engines.prober,
         databases=engines.databases,
         settings=settings,
@@ -187,7 +190,7 @@ def wire(
         plan=Planner(state, preparer, engines.workshop, variables, naming, clock).plan,
         closing=closing,
         health=lambda: memory.health,
-        waits=lambda: memory.waits,
+        waits=lambda: {key: wait.words for key, wait in memory.waits.items()},
         ids=ids,
     )
     return Wired(services, loops, accounts)

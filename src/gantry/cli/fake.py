@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gantry.cli.platform import Finding, PackedSource, Platform, Progress
 from gantry.config.settings import Settings
 from gantry.engines.builders.protocol import Detection
-from gantry.features.drills.model import Result
+from gantry.features.drills.result import Result
 from gantry.kernel.errors import ConflictError, GantryError
 
 

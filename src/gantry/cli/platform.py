@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from gantry.config.settings import Settings
 from gantry.engines.builders.protocol import Detection
-from gantry.features.drills.model import Result
+from gantry.features.drills.result import Result
 
 Progress = Callable[[str], None]
 """Told in one short sentence what happens now, such as `starting the system database`."""

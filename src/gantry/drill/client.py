@@ -1,8 +1,8 @@
 """A client that forgives nothing: keep-alive connections that ask one request after another.
 
 Any reset, short read, refused connection, or status other than 200 is a failure. The server may close a connection
-only between two responses and only by saying so (`Connection: close`); the client then connects anew. An answer that is not
-there after `PATIENCE_S` is a failure too.
+only between two responses and only by saying so (`Connection: close`); the client then connects anew. A connection or an
+answer that is not there after `PATIENCE_S` is a failure too.
 """
 
 import asyncio
@@ -10,184 +10,133 @@ import json
 import ssl
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from gantry.drill.exchange import Answer, Connection, Target, request
+from gantry.drill.tally import Tally
 
 PATIENCE_S = 15.0
-_SLOTS_PER_S = 10_000
-# The story of a load is kept in tenths of a second, and of so many failures.
-_TICKS_PER_S = 10
-_TOLD = 2_000
+_BETWEEN_TRIES_S = 0.05
+
+
+class Visitor(Protocol):
+    """Who asks over one connection after another."""
+
+    def ask(self) -> bytes:
+        """The next request."""
+        ...
+
+    def got(self, answer: Answer, began_s: float) -> None:
+        """Its whole answer."""
+        ...
+
+    def lost(self, reason: str) -> None:
+        """It was not answered, or there was no connection to ask over."""
+        ...
+
+    def reconnects(self) -> None:
+        """The server said that the connection ends."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What to ask.
+class _Passer:
+    """Always asks for the same, and counts."""
 
-    Attributes:
-        host: Host header and TLS server name.
-        port: on 127.0.0.1.
-        root_file: certificate authority to trust; empty asks without TLS.
-    """
+    request: bytes
+    tally: Tally
 
-    host: str
-    port: int
-    path: str = "/"
-    root_file: str = ""
+    def ask(self) -> bytes:
+        return self.request
 
+    def got(self, answer: Answer, began_s: float) -> None:
+        self.tally.answered(answer.release, began_s, answer.took_s)
+        if answer.status != 200:
+            self.tally.fail(f"status {answer.status}", answer.release)
 
-@dataclass(slots=True)
-class Tally:
-    """What came back.
+    def lost(self, reason: str) -> None:
+        self.tally.fail(reason)
 
-    Attributes:
-        releases: release -> responses that it gave.
-        first_seen_s, last_seen_s: release -> monotonic time of the begin of its first request and of the end of its
-            last response.
-        durations: tenths of a millisecond -> requests that took so long.
-        story: tenth of a second (monotonic) -> release -> responses that began to be asked for in it.
-        failed: when (monotonic seconds), why, and by which release; the first 2,000.
-    """
-
-    requests: int = 0
-    failures: int = 0
-    reconnects: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    releases: dict[str, int] = field(default_factory=dict)
-    first_seen_s: dict[str, float] = field(default_factory=dict)
-    last_seen_s: dict[str, float] = field(default_factory=dict)
-    durations: dict[int, int] = field(default_factory=dict)
-    slowest_s: float = 0.0
-    story: dict[int, dict[str, int]] = field(default_factory=dict)
-    failed: list[tuple[float, str, str]] = field(default_factory=list)
-
-    def answered(self, release: str, began_s: float, ended_s: float) -> None:
-        """Count a whole response."""
-        self.requests += 1
-        took_s = ended_s - began_s
-        self.slowest_s = max(self.slowest_s, took_s)
-        slot = int(took_s * _SLOTS_PER_S)
-        self.durations[slot] = self.durations.get(slot, 0) + 1
-        self.releases[release] = self.releases.get(release, 0) + 1
-        self.first_seen_s.setdefault(release, began_s)
-        self.last_seen_s[release] = ended_s
-        tick = self.story.setdefault(int(began_s * _TICKS_PER_S), {})
-        tick[release] = tick.get(release, 0) + 1
-
-    def percentile_s(self, share: float) -> float:
-        """The duration that `share` (0 to 1) of the requests did not exceed, to a tenth of a millisecond."""
-        left = share * self.requests
-        for slot in sorted(self.durations):
-            left -= self.durations[slot]
-            if left <= 0:
-                return (slot + 1) / _SLOTS_PER_S
-        return 0.0
-
-    def overlap_s(self, old: str, new: str) -> float:
-        """How long `old` still answered after `new` had begun to; negative: there was a gap between them."""
-        return self.last_seen_s[old] - self.first_seen_s[new]
-
-    def summary(self) -> dict[str, object]:
-        """Everything, with percentiles in the place of durations."""
-        values = asdict(self)
-        del values["durations"]
-        percentiles = {
-            f"p{name}_s": self.percentile_s(share)
-            for name, share in (("50", 0.5), ("95", 0.95), ("99", 0.99), ("999", 0.999))
-        }
-        return values | percentiles
-
-    def fail(self, reason: str, release: str = "") -> None:
-        """Count a failure."""
-        self.failures += 1
-        if len(self.failed) < _TOLD:
-            self.failed.append((time.monotonic(), reason, release))
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+    def reconnects(self) -> None:
+        self.tally.reconnects += 1
 
 
 async def load(
-    target: Target, connections: int, until: Callable[[], bool], *, pause_s: float = 0.0
+    target: Target,
+    connections: int,
+    until: Callable[[], bool],
+    *,
+    pause_s: float = 0.0,
+    patience_s: float = PATIENCE_S,
 ) -> Tally:
     """Keep `connections` busy until `until()` says so."""
     tally = Tally()
-    context = ssl.create_default_context(cafile=target.root_file) if target.root_file else None
-    async with asyncio.TaskGroup() as group:
-        for _ in range(connections):
-            group.create_task(_connection(target, context, tally, until, pause_s))
+    passers = [_Passer(request(target), tally) for _ in range(connections)]
+    await visit(target, passers, until, pause=lambda: pause_s, patience_s=patience_s)
     return tally
 
 
-async def _connection(
+async def visit(
     target: Target,
-    context: ssl.SSLContext | None,
-    tally: Tally,
+    visitors: Sequence[Visitor],
     until: Callable[[], bool],
-    pause_s: float,
+    *,
+    pause: Callable[[], float],
+    patience_s: float = PATIENCE_S,
 ) -> None:
-    request = (
-        f"GET {target.path} HTTP/1.1\r\nHost: {target.host}:{target.port}\r\n"
-        "Accept: */*\r\nUser-Agent: strict\r\n\r\n"
-    ).encode()
-    while not until():
+    """Let every visitor ask, one request after another, until `until()` says so.
+
+    Parameters:
+        pause: seconds from an answer to the next request of the same visitor.
+    """
+    pace = _Pace(until, pause, patience_s)
+    context = target.context()
+    async with asyncio.TaskGroup() as group:
+        for visitor in visitors:
+            group.create_task(_visit(target, context, visitor, pace))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    until: Callable[[], bool]
+    pause: Callable[[], float]
+    patience_s: float
+
+
+async def _visit(
+    target: Target, context: ssl.SSLContext | None, visitor: Visitor, pace: _Pace
+) -> None:
+    while not pace.until():
         try:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1",
-                target.port,
-                ssl=context,
-                server_hostname=target.host if context else None,
-            )
+            async with asyncio.timeout(pace.patience_s):
+                connection = await Connection.open(target, context)
         except OSError as error:
-            tally.fail(f"connect: {type(error).__name__}")
-            await asyncio.sleep(0.05)
+            visitor.lost(f"connect: {type(error).__name__}")
+            await asyncio.sleep(_BETWEEN_TRIES_S)
             continue
         try:
-            while not until():
-                async with asyncio.timeout(PATIENCE_S):
-                    goes_on = await _exchange(reader, writer, request, tally)
-                if not goes_on:
-                    tally.reconnects += 1
+            while not pace.until():
+                began_s = time.monotonic()
+                async with asyncio.timeout(pace.patience_s):
+                    answer = await connection.exchange(visitor.ask())
+                visitor.got(answer, began_s)
+                if not answer.goes_on:
+                    visitor.reconnects()
                     break
-                if pause_s:
+                if pause_s := pace.pause():
                     await asyncio.sleep(pause_s)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
-            tally.fail(
-                f"{type(error).__name__}"
-            )  # a reset, a short read, something that is not HTTP
+            # A reset, a short read, something that is not HTTP, silence.
+            visitor.lost(type(error).__name__)
         finally:
-            writer.close()
+            connection.close()
 
 
-async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, tally: Tally
-) -> bool:
-    """One request; whether the connection may be used again."""
-    began_s = time.monotonic()
-    writer.write(request)
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    status = int(head.split(" ", 2)[1])
-    lines = (line.partition(": ") for line in head.split("\r\n")[1:])
-    headers = {name.lower(): value for name, _, value in lines}
-    if headers.get("transfer-encoding") == "chunked":
-        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-            await reader.readexactly(size + 2)
-        await reader.readexactly(2)
-    else:
-        await reader.readexactly(int(headers.get("content-length", "0")))
-    release = headers.get("x-gantry-release", "")
-    tally.answered(release, began_s, time.monotonic())
-    if status != 200:
-        tally.fail(f"status {status}", release)
-    return headers.get("connection", "").lower() != "close"
-
-
-def main() -> None:
-    """`python client.py HOST PORT PATH ROOT_FILE CONNECTIONS STOP_FILE [PAUSE_S]`: prints the tally as JSON.
-
-    A process of its own, so that it does not share an event loop with what it measures. Ends when STOP_FILE exists.
-    """
-    host, port, path, root_file, connections, stop_file, *pause = sys.argv[1:]
-    stop = Path(stop_file)
+def stopped_by(stop: Path) -> Callable[[], bool]:
+    """Whether that file is there; looked at twenty times a second at most."""
     checked = {"at": 0.0, "stop": False}
 
     def until() -> bool:
@@ -196,7 +145,17 @@ def main() -> None:
             checked["at"], checked["stop"] = now, stop.exists()
         return bool(checked["stop"])
 
+    return until
+
+
+def main() -> None:
+    """`python client.py HOST PORT PATH ROOT_FILE CONNECTIONS STOP_FILE [PAUSE_S]`: prints the tally as JSON.
+
+    A process of its own, so that it does not share an event loop with what it measures. Ends when STOP_FILE exists.
+    """
+    host, port, path, root_file, connections, stop_file, *pause = sys.argv[1:]
     target = Target(host, int(port), path, root_file)
+    until = stopped_by(Path(stop_file))
     tally = asyncio.run(
         load(target, int(connections), until, pause_s=float(pause[0]) if pause else 0.0)
     )

@@ -3,20 +3,21 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gantry.drill.control import Control
 from gantry.drill.disk import Disk
 from gantry.drill.scratch import Platform
 from gantry.drill.waiting import until
+from gantry.drill.watching import Watch
 from gantry.engines.runtime.protocol import ProcessState, Runtime
-from gantry.features.drills.model import Away, Fault, Moment
-from gantry.wire.shapes import InstanceBody
+from gantry.features.drills.model import Fault, Moment
+from gantry.features.drills.seen import Away, Deed
 
 _POLL_S = 0.01
 _PATIENCE_S = 20.0
+_HANGS = frozenset({Fault.INSTANCE_HANGS, Fault.CONTROL_HANGS, Fault.EDGE_HANGS})
 _PARTS = {
     # Its generations have names of their own.
     Fault.EDGE_KILLED: "edge-",
@@ -34,23 +35,23 @@ class Hands:
         disk: of the platform; `None` where there is none of its own.
         clock_file: what is added to the control plane's clock.
         now_s: the clock of the load.
-        live, candidate: identities of the releases, as the drill learns them.
-        instances: as they were when the control plane said so last.
+        watch: knows the candidate and the instances.
+        answers: whether the public port answers a request now.
+        live: identity of the release before.
         away: when the edge was not there.
-        done: what was done, one sentence each.
+        done: what came of each fault.
     """
 
     platform: Platform
-    control: Control
     runtime: Runtime
     disk: Disk | None
     clock_file: Path
     now_s: Callable[[], float]
-    live: str = ""
-    candidate: str = ""
-    instances: tuple[InstanceBody, ...] = ()
+    watch: Watch
+    answers: Callable[[], Awaitable[bool]]
+    live: str
     away: list[Away] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
+    done: list[Deed] = field(default_factory=list)
 
     async def do(self, moment: Moment) -> None:
         """Do it, wait, and mend it."""
@@ -58,7 +59,7 @@ class Hands:
             case Fault.INSTANCE_KILLED | Fault.INSTANCE_HANGS:
                 await self._instance(moment, self.live)
             case Fault.CANDIDATE_KILLED:
-                await self._instance(moment, self.candidate)
+                await self._instance(moment, self.watch.candidate)
             case Fault.CONTROL_KILLED | Fault.CONTROL_HANGS:
                 await self._control(moment)
             case Fault.DISK_FULL:
@@ -69,26 +70,25 @@ class Hands:
                 await self._part(moment)
 
     async def _instance(self, moment: Moment, release: str) -> None:
-        environment = await self.control.environment()
-        if environment is not None:
-            self.instances = environment.instances
-        own = [one for one in self.instances if one.release == release and one.pid and release]
+        await self.watch.look_at_instances()
+        own = [one for one in self.watch.instances if one.release == release and one.pid]
         if not own:
-            self._say(moment, "nobody to do it to")
+            self._nothing(moment, "nobody to do it to")
             return
         chosen = own[0]
         assert chosen.pid is not None
-        await self._signal(moment, chosen.pid, f"pid {chosen.pid} of {chosen.id}")
+        deed = await self._signal(moment, chosen.pid, f"pid {chosen.pid} of {chosen.id}")
+        self.done.append(replace(deed, release=release, port=chosen.port or 0))
 
     async def _control(self, moment: Moment) -> None:
         pid = self.platform.control_pid()
-        if moment.fault is Fault.CONTROL_HANGS:
-            await self._signal(moment, pid, f"pid {pid}")
-            return
-        await self._signal(moment, pid, f"pid {pid}")
-        await until(lambda: _gone(pid), _PATIENCE_S, every_s=_POLL_S)
-        await asyncio.sleep(moment.lasts_s)
-        await self.start_control()
+        deed = await self._signal(moment, pid, f"pid {pid}")
+        if moment.fault is Fault.CONTROL_KILLED:
+            await until(lambda: _gone(pid), _PATIENCE_S, every_s=_POLL_S)
+            await asyncio.sleep(moment.lasts_s)
+            await self.start_control()
+            deed = replace(deed, to_s=self.now_s())
+        self.done.append(deed)
 
     async def start_control(self) -> None:
         """`gantry up`, again until it is."""
@@ -101,18 +101,21 @@ class Hands:
 
     async def _disk(self, moment: Moment) -> None:
         if self.disk is None:
-            self._say(moment, "this machine mounts nothing")
+            self._nothing(moment, "this machine mounts nothing")
             return
+        began_s = self.now_s()
         await asyncio.to_thread(self.disk.fill)
-        self._say(moment, f"for {moment.lasts_s:.1f} s")
         await asyncio.sleep(moment.lasts_s)
         self.disk.make_room()
+        detail = f"for {moment.lasts_s:.1f} s"
+        self.done.append(Deed(moment.fault, began_s, self.now_s(), detail))
 
     def _jump(self, moment: Moment) -> None:
         new = self.clock_file.with_suffix(".new")
         new.write_text(str(float(self.clock_file.read_text()) + moment.jump_s))
         new.replace(self.clock_file)  # nobody reads half of it
-        self._say(moment, f"by {moment.jump_s:.0f} s")
+        at_s = self.now_s()
+        self.done.append(Deed(moment.fault, at_s, at_s, f"by {moment.jump_s:.0f} s"))
 
     async def _part(self, moment: Moment) -> None:
         statuses = await self.runtime.statuses()
@@ -124,40 +127,44 @@ class Hands:
             and status.pid
         ]
         if not running:
-            self._say(moment, "it does not run")
+            self._nothing(moment, "it does not run")
             return
-        began_s, killed = self.now_s(), running[-1]
-        await self._signal(moment, killed, f"pid {killed}")
-        if moment.fault is Fault.EDGE_KILLED:
-            await until(lambda: _gone(killed), _PATIENCE_S, every_s=_POLL_S)
-            await until(self._answers, _PATIENCE_S, every_s=_POLL_S)
-            self.away.append(Away(began_s, self.now_s()))
+        pid = running[-1]
+        deed = await self._signal(moment, pid, f"pid {pid}")
+        self.done.append(deed)
+        if deed.did and moment.fault in (Fault.EDGE_KILLED, Fault.EDGE_HANGS):
+            await self._until_it_answers(deed, pid)
+
+    async def _until_it_answers(self, deed: Deed, pid: int) -> None:
+        if deed.fault is Fault.EDGE_KILLED:
+            await until(lambda: _gone(pid), _PATIENCE_S, every_s=_POLL_S)
+        await until(self._answers, _PATIENCE_S, every_s=_POLL_S)
+        hung_s = deed.to_s - deed.at_s if deed.fault is Fault.EDGE_HANGS else 0.0
+        self.away.append(Away(deed.at_s, self.now_s(), hung_s))
 
     async def _answers(self) -> bool | None:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.platform.https_port)
-        except OSError:
-            return None
-        writer.close()
-        return True
+        return True if await self.answers() else None
 
-    async def _signal(self, moment: Moment, pid: int, what: str) -> None:
-        hangs = moment.fault in (Fault.INSTANCE_HANGS, Fault.CONTROL_HANGS, Fault.EDGE_HANGS)
+    async def _signal(self, moment: Moment, pid: int, what: str) -> Deed:
+        """Kill it, or stop it and let it go on: what came of that."""
+        hangs = moment.fault in _HANGS
+        at_s = self.now_s()
         try:
             os.kill(pid, signal.SIGSTOP if hangs else signal.SIGKILL)
         except ProcessLookupError:
-            self._say(moment, f"{what} had just ended")
-            return
-        self._say(moment, what)
-        if hangs:
-            await asyncio.sleep(moment.lasts_s)
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                self.done.append(f"{self.now_s():.1f} s: {what} was ended meanwhile")
+            return Deed(moment.fault, at_s, at_s, f"{what} had just ended", did=False)
+        if not hangs:
+            return Deed(moment.fault, at_s, at_s, what)
+        await asyncio.sleep(moment.lasts_s)
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            what += ", which was ended meanwhile"
+        return Deed(moment.fault, at_s, self.now_s(), what)
 
-    def _say(self, moment: Moment, detail: str) -> None:
-        self.done.append(f"{self.now_s():.1f} s: {moment.fault}: {detail}")
+    def _nothing(self, moment: Moment, why: str) -> None:
+        at_s = self.now_s()
+        self.done.append(Deed(moment.fault, at_s, at_s, why, did=False))
 
 
 async def _gone(pid: int) -> bool | None:

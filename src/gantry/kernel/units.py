@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them: `512 MB`, `1.5 GB`, `30s`, `10m`, `2h`."""
+"""Sizes, shares and durations as people write them: `512 MB`, `1.5 GB`, `30s`, `10m`, `2h`."""
 
 import re
 
@@ -42,12 +42,17 @@ def format_size(size_bytes: float) -> str:
     return f"{size_bytes:.1f} TB"
 
 
+def format_percent(share: float) -> str:
+    """`share` in whole percents, rounded down: `100 %` is all, not nearly all."""
+    return f"{int(share * 100 + 1e-9)} %"
+
+
 def format_duration(seconds: float) -> str:
-    """`seconds` for people: `0.4 s`, `12.3 s`, `3 min 20 s`, `2 h 5 min`."""
+    """`seconds` for people: `0.4 s`, `12.3 s`, `2 min`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

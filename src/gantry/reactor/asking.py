@@ -6,11 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
+from gantry.engines.edge.protocol import TIMES_MS
 from gantry.engines.state.protocol import State
 from gantry.features.projects import queries as projects
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts.model import Rollout
+from gantry.features.rollouts.verdict.histogram import Histogram
+from gantry.features.rollouts.verdict.model import Numbers, Pair
 from gantry.kernel.clock import Clock
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.outside import Outside
@@ -22,16 +25,21 @@ SMOKE_EVERY_S = 5.0
 # looks in a row. At one error in a hundred that is one check in a million.
 _SMOKE_TRIES = 3
 _MORE_PER_LOOK = 4
+# Who has not answered by then has failed.
+_PATIENCE_S = 10.0
+_SERVER_ERROR = 500
 
 
 @dataclass(slots=True)
 class Asking:
     """Asks the smoke paths of both releases: to check them, and for numbers where visitors ask too little.
 
-    One round is under way for each rollout at a time; what it asks is counted by the edge like any other request.
+    One round is under way for each rollout at a time. Releases are asked at their own addresses, which the edge counts
+    apart from visitors.
 
     Attributes:
         failed: release -> smoke checks that failed since this control plane began to ask.
+        asked: release -> what came of the requests for numbers.
     """
 
     state: State
@@ -39,6 +47,7 @@ class Asking:
     tasks: TaskSet
     clock: Clock
     failed: dict[str, int] = field(default_factory=dict)
+    asked: dict[str, Numbers] = field(default_factory=dict)
     _due_s: dict[str, float] = field(default_factory=dict)
     _suspects: dict[str, Counter[str]] = field(default_factory=dict)
     _asking: set[str] = field(default_factory=set)
@@ -60,9 +69,15 @@ class Asking:
         self._asking.add(rollout.id)
         self.tasks.spawn(self._round(rollout, pair, check=check, more=more), name=rollout.id)
 
+    def results(self, candidate: str, current: str) -> Pair:
+        """What came of the requests for numbers so far."""
+        nothing = Numbers()
+        return Pair(self.asked.get(candidate, nothing), self.asked.get(current, nothing))
+
     def forget(self) -> None:
         """No rollout is open."""
         self.failed.clear()
+        self.asked.clear()
         self._due_s.clear()
         self._suspects.clear()
 
@@ -97,7 +112,14 @@ class Asking:
 
     async def _more(self, project: str, release: Release, paths: tuple[str, ...]) -> None:
         asked = islice(cycle(paths), _MORE_PER_LOOK)
-        await asyncio.gather(*(self.outside.ask(project, release.id, path) for path in asked))
+        answers = await asyncio.gather(
+            *(self.outside.ask(project, release.id, path, timeout_s=_PATIENCE_S) for path in asked)
+        )
+        times_ms = [answer.elapsed_s * 1000 for answer in answers if answer.status]
+        errors = sum(not answer.status or answer.status >= _SERVER_ERROR for answer in answers)
+        latency = Histogram.of(times_ms, TIMES_MS)
+        before = self.asked.get(release.id, Numbers())
+        self.asked[release.id] = before + Numbers(len(answers), errors, latency)
 
 
 def _paths(release: Release) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class AssetKeeping:
     clock: Clock
     wake: Callable[[], None]
     _artifacts: dict[str, Artifact] = field(default_factory=dict)
+    _troubles: dict[str, str] = field(default_factory=dict)
     _settled: Mapping[str, tuple[str, ...]] | None = None
 
     async def once(self) -> None:
@@ -52,33 +53,41 @@ class AssetKeeping:
         if scopes == self._settled:
             return  # the engines' keeper sees to it that it runs
         await self.assets.start()
-        published = {}
+        before = (self.memory.assets or ServedAssets()).builds
+        published, troubles = {}, {}
         for build in wanted & set(found):
-            prefixes = await self._publish(found[build])
+            try:
+                prefixes = await self._publish(found[build])
+            except GantryError as error:
+                # One that is damaged must not keep the others' files back; what the store has of it stays.
+                troubles[build] = f"[{error.code}] {error}"
+                prefixes = before.get(build, ())
             if prefixes:
                 published[build] = prefixes
         for environment in {*scopes, *(await self.assets.status()).scopes}:
-            served = [one for one in scopes.get(environment, ()) if one in published]
-            await self.assets.arrange(environment, served)
+            await self.assets.arrange(environment, scopes.get(environment, ()))
         self._remember(ServedAssets(published, scopes))
         # Last: what nobody is told of any more.
-        await self.assets.retain(published)
+        await self.assets.retain(wanted)
         self._artifacts = {key: one for key, one in self._artifacts.items() if key in wanted}
-        self._settled = scopes
+        self._tell(troubles)
+        self._settled = None if troubles else scopes
 
     async def _publish(self, build: Build) -> tuple[str, ...]:
         """The paths below which the build has files in the store."""
-        try:
-            if build.id not in self._artifacts:
-                self._artifacts[build.id] = await self.workshop.artifact(build.artifact_digest)
-            artifact = self._artifacts[build.id]
-            if artifact.assets:
-                await self.assets.publish(build.id, artifact.root, artifact.assets)
-            return tuple(artifact.assets)
-        except GantryError as error:
-            # One that is damaged must not keep the others' files back.
-            _log.warning("assets of %s: [%s] %s", build.id, error.code, error)
-            return ()
+        if build.id not in self._artifacts:
+            self._artifacts[build.id] = await self.workshop.artifact(build.artifact_digest)
+        artifact = self._artifacts[build.id]
+        if artifact.assets:
+            await self.assets.publish(build.id, artifact.root, artifact.assets)
+        return tuple(artifact.assets)
+
+    def _tell(self, troubles: dict[str, str]) -> None:
+        """Once for each: they are tried again at the loop's pace, which is every few seconds."""
+        for build, words in troubles.items():
+            if self._troubles.get(build) != words:
+                _log.warning("assets of %s: %s; it is tried again", build, words)
+        self._troubles = troubles
 
     def _remember(self, served: ServedAssets) -> None:
         if self.memory.assets != served:

@@ -329,9 +329,7 @@ class DeployActs:
         rollout = world.rollouts.get(deploy.id)
         async with self.state.transaction() as session:
             if rollout is not None:
-                await rollouts.end(
-                    session, rollout, RolloutState.ABORTED, error["message"], at=self.clock.now()
-                )
+                await rollouts.abort(session, rollout.id, error["message"], at=self.clock.now())
             await self._undo_switch(session, deploy)
             if deploy.release is not None and deploy.kind is not DeployKind.ROLLBACK:
                 await releases.set_state(
@@ -347,16 +345,18 @@ class DeployActs:
         self.tidy()
 
     async def _undo_switch(self, session: Session, deploy: Deploy) -> None:
-        """Give visitors the release before again, where a switch was recorded and not confirmed."""
+        """Give visitors what they had before again, where a switch was recorded and not confirmed."""
         environment = await projects.lock_environment(session, deploy.environment)
         if deploy.release is None or environment.live_release != deploy.release:
             return
-        if deploy.previous_release is None or deploy.previous_release == deploy.release:
+        # Asked anew: the switch may have been recorded after the look that `deploy` is from.
+        previous = (await queries.get(session, deploy.id)).previous_release
+        if previous is None and deploy.kind is DeployKind.ROLLBACK:
+            return  # it was live already, or comes after nothing; and it is no worse than before
+        if previous == deploy.release:
             return
-        await projects.set_live_release(session, environment.id, deploy.previous_release)
-        await releases.set_live(
-            session, deploy.previous_release, previous=deploy.release, at=self.clock.now()
-        )
+        await projects.set_live_release(session, environment.id, previous)
+        await releases.set_live(session, previous, previous=deploy.release, at=self.clock.now())
 
     async def _own_tasks(self, deploy: Deploy, world: World) -> tuple[str, ...]:
         tasks = [deploy.migrate_task]

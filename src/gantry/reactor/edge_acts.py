@@ -1,5 +1,6 @@
 """Act: the edge does what the database implies."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,11 +14,16 @@ from gantry.features.certificates import queries
 from gantry.features.certificates.decide import Issue, decide
 from gantry.features.certificates.model import StoredCertificate
 from gantry.features.routes.render import Routes, domains, hosts, render
+from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, TransientError
 from gantry.kernel.tasks import TaskSet
+from gantry.reactor.memory import Memory
 from gantry.reactor.world import World
 
 _log = logging.getLogger(__name__)
+
+# The edge's first requests should find the cache, which starts in a moment; one that hangs holds nothing up.
+_CACHE_PATIENCE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -34,7 +40,10 @@ class EdgeActs:
     box: SecretBox
     tasks: TaskSet
     cache: EdgeCache
+    memory: Memory
+    clock: Clock
     _cache_runs: bool = False
+    _cache_moves: bool = False
     _challenges: dict[str, str] = field(default_factory=dict)
     _issuing: set[str] = field(default_factory=set)
     _opened: dict[tuple[str, object], Certificate] = field(default_factory=dict)
@@ -75,13 +84,23 @@ class EdgeActs:
     async def _settle_cache(self, wanted: EdgeConfig) -> None:
         """It runs where a site has use for it. One that does not start costs speed only: the edge asks the instances."""
         used = any(one.name == CACHE for one in wanted.backends)
-        if used == self._cache_runs:
+        due = self.memory.may_try(CACHE, self.clock.monotonic_s())
+        if used == self._cache_runs or self._cache_moves or not due:
             return
+        self._cache_moves = True
+        moving = self.tasks.spawn(self._move_cache(used=used), name=CACHE)
+        await asyncio.wait({moving}, timeout=_CACHE_PATIENCE_S)
+
+    async def _move_cache(self, *, used: bool) -> None:
         try:
             await (self.cache.start() if used else self.cache.stop())
+            self.memory.succeeded(CACHE)
+            self._cache_runs = used
         except GantryError as error:
-            _log.warning("cache: [%s] %s", error.code, error)
-        self._cache_runs = used
+            delay_s = self.memory.set_back(CACHE, self.clock.monotonic_s(), error.message)
+            _log.warning("cache: [%s] %s; next try in %.1f s", error.code, error, delay_s)
+        finally:
+            self._cache_moves = False
 
     async def _issue_domain(self, issue: Issue, routes: Routes, world: World) -> None:
         try:

@@ -9,6 +9,19 @@ from gantry.features.instances.model import Health
 from gantry.features.routes.served import ServedAssets
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a piece of work waits, and for how long."""
+
+    why: str
+    delay_s: float
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"waits: {self.why}; next try in {self.delay_s:.0f} s"
+
+
 @dataclass(slots=True)
 class Memory:
     """Observations that cost something to make.
@@ -24,7 +37,8 @@ class Memory:
         retry_at_s: key of a piece of work that met a passing fault -> monotonic time of the next try.
         setbacks: the same key -> tries in a row that met one.
         set_back_since_s: the same key -> monotonic time of the first of these.
-        waits: the same key -> what the work waits for, in words. The database may be what is waited for.
+        began_at: the first look, which knows nothing of what happened before it.
+        waits: the same key -> what the work waits for. The database may be what is waited for.
     """
 
     health: dict[str, Health] = field(default_factory=dict)
@@ -37,7 +51,8 @@ class Memory:
     retry_at_s: dict[str, float] = field(default_factory=dict)
     setbacks: dict[str, int] = field(default_factory=dict)
     set_back_since_s: dict[str, float] = field(default_factory=dict)
-    waits: dict[str, str] = field(default_factory=dict)
+    began_at: datetime | None = None
+    waits: dict[str, Wait] = field(default_factory=dict)
 
     def note_requests(self, requests: Mapping[str, int], now: datetime) -> None:
         """Keep when each release was last asked; what is not there any more is forgotten."""
@@ -58,7 +73,7 @@ class Memory:
         self.set_back_since_s.setdefault(key, now_s)
         delay_s = float(min(30.0, 0.2 * 2 ** min(count, 10)))
         self.retry_at_s[key] = now_s + delay_s
-        self.waits[key] = f"waits: {why}; next try in {delay_s:.0f} s"
+        self.waits[key] = Wait(why, delay_s)
         return delay_s
 
     def succeeded(self, key: str) -> None:

@@ -43,12 +43,14 @@ class Outside:
             headers=headers,
         )
 
-    async def ask(self, project: str, release_id: str, path: str) -> ProbeResult:
+    async def ask(
+        self, project: str, release_id: str, path: str, *, timeout_s: float = _SMOKE_TIMEOUT_S
+    ) -> ProbeResult:
         """GET a path of a release's own address."""
         return await self.prober.get(
             f"https://127.0.0.1:{self.naming.https_port}{path}",
             host=self.naming.release_host(project, release_id),
-            timeout_s=_SMOKE_TIMEOUT_S,
+            timeout_s=timeout_s,
         )
 
     async def smoke(self, project: str, release: Release) -> Smoke:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from gantry.features.deploys import decide as deploy_rules
@@ -76,17 +76,12 @@ class Reconciler:
         """
         self._look += 1
         world = await self._observe()
+        self._memory.began_at = self._memory.began_at or world.now
         wants = instance_wants(world)
         steps = instance_rules.decide(
             wants, world.instances, world.processes, self._memory.health, world.now
         )
-        await asyncio.gather(
-            *(
-                self._guard(f"instance {_key(step)}", self._acts.instances.act(step))
-                for step in steps
-                if self._memory.may_try(f"instance {_key(step)}", self._clock.monotonic_s())
-            )
-        )
+        await self._move_instances(step for step in steps if not _takes_visitors(step))
         await self._guard("releases", self._acts.releases.retire(world))
         routes = routes_of(
             world, self._naming, self._sockets, self._memory.assets or ServedAssets()
@@ -96,6 +91,8 @@ class Reconciler:
             "edge", self._clock.monotonic_s()
         ):
             await self._guard("edge", self._settle_edge(world, routes))
+        # Nobody is told to end while the edge still sends visitors there.
+        await self._move_instances(step for step in steps if _takes_visitors(step))
         self._memory.has_rollouts = any(not one.state.ended for one in world.rollouts.values())
         if self._memory.has_rollouts and self._acts.edge.is_current(world, routes):
             self._memory.stage_in_effect = {
@@ -109,6 +106,16 @@ class Reconciler:
         if steps:
             self._wake()
         return world
+
+    async def _move_instances(self, steps: Iterable[instance_rules.Action]) -> None:
+        now_s = self._clock.monotonic_s()
+        await asyncio.gather(
+            *(
+                self._guard(f"instance {_key(step)}", self._acts.instances.act(step))
+                for step in steps
+                if self._memory.may_try(f"instance {_key(step)}", now_s)
+            )
+        )
 
     async def _settle_edge(self, world: World, routes: Routes) -> None:
         if await self._acts.edge.settle(world, routes):
@@ -180,6 +187,10 @@ class Reconciler:
         except Exception:  # noqa: BLE001 -- a defect delays this step, and is heard
             self._memory.set_back(key, self._clock.monotonic_s(), "a defect of Gantry")
             _log.exception("%s: a defect of Gantry", key)
+
+
+def _takes_visitors(step: instance_rules.Action) -> bool:
+    return isinstance(step, instance_rules.Terminate)
 
 
 def _key(step: instance_rules.Action) -> str:

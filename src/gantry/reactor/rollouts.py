@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, assert_never
+from typing import assert_never
 
 from gantry.config.sections import VerdictRules
 from gantry.engines.edge.protocol import BackendNumbers, Edge
@@ -13,11 +13,12 @@ from gantry.features.instances.model import Instance
 from gantry.features.releases import queries as releases
 from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts import decide, queries
-from gantry.features.rollouts.model import Rollout, RolloutState, StageKind
-from gantry.features.rollouts.verdict.decide import judge
+from gantry.features.rollouts.model import Rollout, RolloutState
 from gantry.features.rollouts.verdict.histogram import Histogram
-from gantry.features.rollouts.verdict.model import Look, Numbers, Outcome, Verdict
+from gantry.features.rollouts.verdict.model import Look, Numbers, Outcome, Pair, Verdict
+from gantry.features.rollouts.verdict.own import judge_both
 from gantry.features.rollouts.verdict.policy import Policy
+from gantry.features.rollouts.window import Window
 from gantry.kernel.clock import Clock
 from gantry.reactor.asking import Asking
 from gantry.reactor.evidence import EvidenceKeeper
@@ -26,26 +27,30 @@ from gantry.reactor.memory import Memory
 _log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
+# The edge adds what it has timed to its histograms once a second, later than it counts: until then the times in them are of
+# requests before the stage, of a mirror perhaps, or of a share that is no more.
+_TIMED_AFTER_S = 2.0
 # With fewer requests to the candidate between two looks, Gantry asks itself.
 _ENOUGH_PER_LOOK = 5
 
 
 @dataclass(slots=True)
-class _Window:
-    """What had been counted when a stage came into effect, and what was asked since.
+class _Watch:
+    """What is remembered of a rollout's present stage.
 
     Attributes:
-        looks: how often it was looked at.
-        ends: how often the stage's time has been over at the last of them.
-        requests: of the candidate, at the last of them.
+        since_s: monotonic time of the first look at the stage.
+        visitors, own: `None` until the stage is in effect.
+        looks: how often it was looked at in effect.
+        ends: how often the stage's time had been over at the last of them.
     """
 
     stage: int
-    candidate: Numbers
-    current: Numbers
+    since_s: float
+    visitors: Window | None = None
+    own: Window | None = None
     looks: int = 0
     ends: int = 0
-    requests: int = 0
 
 
 @dataclass(slots=True)
@@ -63,7 +68,7 @@ class Rollouts:
     evidence: EvidenceKeeper
     clock: Clock
     wake: Callable[[], None]
-    _windows: dict[str, _Window] = field(default_factory=dict)
+    _watches: dict[str, _Watch] = field(default_factory=dict)
 
     async def once(self) -> None:
         """One look; where nothing moves, the database is not even asked."""
@@ -72,7 +77,7 @@ class Rollouts:
 
     async def _look_at_all(self) -> None:
         if not self.memory.has_rollouts:
-            self._windows.clear()
+            self._watches.clear()
             self.asking.forget()
             return
         async with self.state.transaction() as session:
@@ -94,32 +99,47 @@ class Rollouts:
             candidate = await releases.get(session, rollout.candidate)
             current = await releases.get(session, rollout.current)
         rules = manifest_of(candidate).deploy.verdict
+        watch = self._watch(rollout)
         in_effect = self.memory.stage_in_effect.get(rollout.id) == rollout.stage
-        verdict = await self._judge(rollout, rules, counted, found) if in_effect else None
-        if verdict is not None:
-            async with self.state.transaction() as session:
-                await queries.set_verdict(session, rollout.id, _wire(verdict))
+        verdict: Verdict | None = None
+        few = False
+        if in_effect:
+            visitors = self._visitors(rollout, counted, found)
+            few = _grown(watch, visitors) < _ENOUGH_PER_LOOK
+            rollout, verdict = await self._judge(rollout, watch, visitors, rules)
         seen = decide.Seen(
             now=self.clock.now(),
             outcome=verdict.outcome.value if verdict is not None else None,
             summary=verdict.summary if verdict is not None else "there are no numbers of it yet",
             in_effect=in_effect,
             when_inconclusive=rules.when_inconclusive,
+            waits_s=self.clock.monotonic_s() - watch.since_s,
+            obstacle=self._obstacle(),
         )
         action = decide.decide(rollout, seen)
         if action is not None:
-            await self._act(rollout, action)
-        elif in_effect and verdict is not None:
-            more = verdict.outcome is Outcome.INCONCLUSIVE and self._few_ask(rollout, counted)
+            await self._act(rollout, action, found)
+        elif verdict is not None:
+            more = few and verdict.outcome is Outcome.INCONCLUSIVE
             self.asking.look(rollout, (candidate, current), more=more)
 
-    async def _judge(
+    def _obstacle(self) -> str:
+        wait = self.memory.waits.get("edge")
+        return wait.why if wait is not None else ""
+
+    def _watch(self, rollout: Rollout) -> _Watch:
+        watch = self._watches.get(rollout.id)
+        if watch is None or watch.stage != rollout.stage:
+            watch = _Watch(rollout.stage, self.clock.monotonic_s())
+            self._watches[rollout.id] = watch
+        return watch
+
+    def _visitors(
         self,
         rollout: Rollout,
-        rules: VerdictRules,
         counted: Mapping[str, BackendNumbers],
         found: tuple[Instance, ...],
-    ) -> Verdict:
+    ) -> Pair:
         candidate, current = (
             replace(
                 _numbers(counted.get(one), one, found),
@@ -127,61 +147,82 @@ class Rollouts:
             )
             for one in (rollout.candidate, rollout.current)
         )
-        window = await self._window(rollout, candidate, current)
-        window.looks += 1
+        return Pair(candidate, current)
+
+    async def _judge(
+        self, rollout: Rollout, watch: _Watch, visitors: Pair, rules: VerdictRules
+    ) -> tuple[Rollout, Verdict]:
+        """The verdict on the present stage, and the rollout with it; another control plane may have begun the stage."""
+        own = self.asking.results(rollout.candidate, rollout.current)
+        if watch.visitors is None or watch.own is None:
+            rollout = await self._open(rollout, watch, visitors, own)
+        assert watch.visitors is not None and watch.own is not None, "opened above"
+        watch.visitors, watch.own = watch.visitors.at(visitors), watch.own.at(own)
+        watch.looks += 1
+        age_s = rollout.stage_age(self.clock.now()).total_seconds()
+        if age_s < _TIMED_AFTER_S:
+            watch.visitors = watch.visitors.timed_from(visitors)
         # A pass is asked for once when the time is over, and once more when twice the time is: asking every second
         # until it comes would make it too easy.
-        age_s = rollout.stage_age(self.clock.now()).total_seconds()
         ends = int(age_s // rollout.stages[rollout.stage].time_s)
-        look = Look(rollout.stage + 1, window.looks, at_end=ends > window.ends)
-        window.ends = ends
-        policy = Policy(
-            error_margin=rules.error_margin,
-            latency_ratio=rules.latency_ratio,
-            latency_floor_ms=rules.latency_floor_s * 1000,
-            restarts_allowed=rules.restarts,
-            when_inconclusive=rules.when_inconclusive,
-        )
-        return judge(candidate - window.candidate, current - window.current, policy, look)
+        look = Look(rollout.stage + 1, watch.looks, at_end=ends > watch.ends)
+        watch.ends = ends
+        verdict = judge_both(watch.visitors.seen, watch.own.seen, _policy(rules), look)
+        said = _wire(verdict)
+        async with self.state.transaction() as session:
+            await queries.record_look(session, rollout, said, _windows(watch.visitors, watch.own))
+        return replace(rollout, verdict=said), verdict
 
-    async def _window(self, rollout: Rollout, candidate: Numbers, current: Numbers) -> _Window:
-        """The present stage's; another control plane may have begun it."""
-        window = self._windows.get(rollout.id)
-        if window is None or window.stage != rollout.stage:
-            now = {"candidate": asdict(candidate), "current": asdict(current)}
-            async with self.state.transaction() as session:
-                began = await queries.baseline(session, rollout, now)
-            window = _Window(rollout.stage, _read(began["candidate"]), _read(began["current"]))
-            self._windows[rollout.id] = window
-        return window
+    async def _open(self, rollout: Rollout, watch: _Watch, visitors: Pair, own: Pair) -> Rollout:
+        opened = _windows(Window.begin(visitors), Window.begin(own))
+        async with self.state.transaction() as session:
+            stored = await queries.begin_windows(session, rollout, opened, at=self.clock.now())
+            rollout = await queries.get(session, rollout.id)
+        watch.visitors, watch.own = Window.parse(stored["visitors"]), Window.parse(stored["own"])
+        return rollout
 
-    async def _act(self, rollout: Rollout, action: decide.Action) -> None:
+    async def _act(
+        self, rollout: Rollout, action: decide.Action, found: tuple[Instance, ...]
+    ) -> None:
         now = self.clock.now()
-        failed = isinstance(action, decide.End) and action.state is RolloutState.FAILED
-        evidence = await self.evidence.begin(rollout) if failed else None
         async with self.state.transaction() as session:
             match action:
                 case decide.BeginStage(number):
-                    await queries.begin_stage(session, rollout, number, at=now)
+                    done = await queries.begin_stage(session, rollout, number, at=now)
                 case decide.Hold(state):
-                    await queries.hold(session, rollout, state, at=now)
+                    done = await queries.hold(session, rollout, state, at=now)
                 case decide.Resume():
-                    await queries.resume(session, rollout, at=now)
+                    done = await queries.resume(session, rollout, at=now)
                 case decide.End(state, reason):
-                    await queries.end(session, rollout, state, reason, at=now)
-                    if evidence is not None:
-                        await queries.set_evidence(session, rollout.id, evidence)
+                    done = await queries.end(session, rollout, state, reason, at=now)
+                    if done and state is RolloutState.FAILED:
+                        await self.evidence.begin(session, rollout, found)
                 case _:
                     assert_never(action)
+        if not done:
+            return  # somebody asked for something else meanwhile: the next look decides
         _log.info("%s: %s", rollout.id, action)
         self.wake()
 
-    def _few_ask(self, rollout: Rollout, counted: Mapping[str, BackendNumbers]) -> bool:
-        """Whether visitors, or what they are copied to, have asked the candidate too little since the last look."""
-        window = self._windows[rollout.id]
-        total = counted.get(rollout.candidate, BackendNumbers()).requests
-        enough, window.requests = total - window.requests >= _ENOUGH_PER_LOOK, total
-        return not enough and rollout.stages[rollout.stage].kind is not StageKind.MIRROR
+
+def _policy(rules: VerdictRules) -> Policy:
+    return Policy(
+        error_margin=rules.error_margin,
+        latency_ratio=rules.latency_ratio,
+        latency_floor_ms=rules.latency_floor_s * 1000,
+        restarts_allowed=rules.restarts,
+        when_inconclusive=rules.when_inconclusive,
+    )
+
+
+def _grown(watch: _Watch, visitors: Pair) -> int:
+    """How many requests of visitors, or copies of them, the candidate has answered since the last look."""
+    before = watch.visitors.last.candidate.requests if watch.visitors is not None else 0
+    return visitors.candidate.requests - before
+
+
+def _windows(visitors: Window, own: Window) -> dict[str, object]:
+    return {"visitors": visitors.as_dict(), "own": own.as_dict()}
 
 
 def _numbers(counted: BackendNumbers | None, release: str, found: tuple[Instance, ...]) -> Numbers:
@@ -197,12 +238,6 @@ def _numbers(counted: BackendNumbers | None, release: str, found: tuple[Instance
         restarts=sum(one.restarts for one in own),
         out_of_memory_kills=sum(one.out_of_memory_kills for one in own),
     )
-
-
-def _read(stored: Mapping[str, Any]) -> Numbers:
-    times = stored["latency"]
-    latency = Histogram(tuple(times["bounds_ms"]), tuple(times["counts"]), times["total"])
-    return Numbers(**{**stored, "latency": latency})
 
 
 def _wire(verdict: Verdict) -> dict[str, object]:

@@ -67,7 +67,8 @@ def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAsse
         rollouts={
             rollout.environment: rollout
             for rollout in world.rollouts.values()
-            if not rollout.state.ended
+            # One that has passed lasts until all traffic has moved.
+            if world.environments[rollout.environment].live_release == rollout.current
         },
         deployments={build.id: build.deployment for build in world.builds.values()},
     )
@@ -92,7 +93,7 @@ def see_deploy(deploy: Deploy, world: World, memory: Memory, *, edge_current: bo
         has_smoke=manifest is not None and manifest.web is not None and bool(manifest.web.smoke),
         rollout=_rollout(deploy, world),
         reached=memory.reached.get(deploy.id, ""),
-        deadline_s=_deadline_s(deploy, world),
+        deadline_s=_deadline_s(deploy, world) + _unseen_s(deploy, memory),
     )
 
 
@@ -140,6 +141,13 @@ def _candidate(deploy: Deploy, world: World, memory: Memory) -> Candidate | None
         crashes=crashes,
         message="; ".join((exits if crashes else messages)[:1]),
     )
+
+
+def _unseen_s(deploy: Deploy, memory: Memory) -> float:
+    """How much of the present step went by while no control plane ran: nobody started or probed anything then."""
+    if memory.began_at is None or deploy.step_started_at is None:
+        return 0.0
+    return max(0.0, (memory.began_at - deploy.step_started_at).total_seconds())
 
 
 def _deadline_s(deploy: Deploy, world: World) -> float:

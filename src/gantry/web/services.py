@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gantry.config.settings import Settings
+from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.databases.protocol import DatabaseServer
 from gantry.engines.edge.protocol import Edge
 from gantry.engines.probes.protocol import Prober
@@ -66,6 +67,7 @@ class Services:
     sources: SourceStore
     runtime: Runtime
     edge: Edge
+    cache: EdgeCache
     prober: Prober
     databases: DatabaseServer
     settings: Settings

@@ -135,9 +135,8 @@ class ReasonBody(Shape):
     check: str
     outcome: OutcomeName
     sentence: str
-    candidate: float | None = Field(
-        description="A share, milliseconds or a count; null where it is unbounded."
-    )
+    unit: Literal["share", "ms", "count"]
+    candidate: float | None = Field(description="Null where it is unbounded.")
     current: float | None
     numbers: dict[str, int]
 
@@ -256,7 +255,40 @@ class ReachedBody(Shape):
     release_number: int | None
     status: int
     elapsed_s: float
+    expected: bool = Field(
+        description="It was the live release, or the candidate of a rollout that has visitors."
+    )
     error: str = ""
+
+
+class CandidateBody(Shape):
+    """The release that a rollout moves an environment's visitors to."""
+
+    release: str
+    release_number: int
+    percent: int = Field(description="Of the visitors; 0 while it gets copies of requests only.")
+    sentence: str
+
+
+class CacheBody(Shape):
+    """What the edge's cache does for an environment that names paths for it. Counts are of the last hour."""
+
+    running: bool
+    hits: int
+    stale: int = Field(description="Answered with what was kept, while a newer answer was fetched.")
+    misses: int
+    bypassed: int = Field(description="Passed on, because the answer must not be kept.")
+    share: float | None = Field(
+        description="Of these requests, those that were answered from the cache: hits and stale; null where there was none."
+    )
+    evicted: int = Field(
+        description="Answers of the live release that made room for others while they could still be given."
+    )
+    entries: int = Field(description="Answers that are kept.")
+    size_bytes: int
+    used_bytes: int = Field(description="What is kept of all environments together.")
+    limit_bytes: int = Field(description="Of all together.")
+    trouble: str = Field("", description="Why it is of little use, in a sentence.")
 
 
 class EnvironmentBody(Shape):
@@ -267,9 +299,13 @@ class EnvironmentBody(Shape):
     url: str
     domains: tuple[str, ...]
     live: ReleaseBody | None
+    candidate: CandidateBody | None = Field(None, description="While a rollout goes on.")
     reached: ReachedBody | None = None
     instances: tuple[InstanceBody, ...]
     services: tuple[str, ...]
+    cache: CacheBody | None = Field(
+        None, description="Where the live release names paths for the edge to keep."
+    )
     deploy: DeployBody | None = Field(
         None, description="The deploy that runs, or else the last one."
     )

@@ -8,7 +8,7 @@ import rich_click as click
 from gantry.cli.command import Group, command, json_option, pass_session
 from gantry.cli.session import Session
 from gantry.cli.views import drills
-from gantry.features.drills.model import Result
+from gantry.features.drills.result import Result
 
 _MOST = 1_000
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from gantry.features.drills.model import Candidate, Result
+from gantry.features.drills.model import Candidate
+from gantry.features.drills.result import Result
 from gantry.kernel.units import format_duration
 
 
@@ -14,11 +15,10 @@ def story(result: Result) -> Iterator[Text]:
     held = not result.violations
     seen, schedule = result.seen, result.schedule
     mark = ("✓ ", "bold green") if held else ("✗ ", "bold red")
-    faults = ", ".join(moment.fault for moment in schedule.moments)
     yield Text.assemble(
         mark,
         (f"seed {schedule.seed:<4}", "bold"),
-        f" {schedule.candidate} candidate, {faults}: ",
+        f" {schedule.words}: ",
         (f"{_ending(result)}, {result.failed} of {seen.requests:,} requests failed", ""),
         (f"  {format_duration(seen.took_s)}", "dim"),
     )
@@ -26,8 +26,8 @@ def story(result: Result) -> Iterator[Text]:
         return
     for violation in result.violations:
         yield Text(f"    {violation}", style="red")
-    for line in seen.done:
-        yield Text(f"    {line}", style="dim")
+    for deed in seen.done:
+        yield Text(f"    {deed.at_s:.1f} s: {deed.fault}: {deed.detail}", style="dim")
     if seen.reason:
         yield Text(f"    {seen.reason}", style="dim")
     yield Text.assemble(

@@ -22,8 +22,6 @@ _OUTCOMES: dict[OutcomeName, tuple[str, str]] = {
     "fail": ("✗", "red"),
     "inconclusive": ("·", "dim"),
 }
-_TIMES = ("p50", "p95", "p99")
-_SHARES = ("errors", "waiting")
 _BAR = 20
 _MOST_SHOWN = 8
 
@@ -97,8 +95,6 @@ def _stage(stage: StageBody) -> Text:
 def _value(reason: ReasonBody, value: float | None) -> str:
     if value is None:
         return "more than a minute"
-    if reason.check in _TIMES:
+    if reason.unit == "ms":
         return f"{value:,.0f} ms"
-    if reason.check in _SHARES:
-        return f"{value:.2%}"
-    return f"{value:,.0f}"
+    return f"{value:.2%}" if reason.unit == "share" else f"{value:,.0f}"

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from gantry.cli.views import words
 from gantry.cli.views.deploying import queue_sentence
-from gantry.kernel.units import format_size
-from gantry.wire.shapes import DeployBody, EnvironmentBody, InstanceBody, StatusBody
+from gantry.kernel.units import format_percent, format_size
+from gantry.wire.shapes import CacheBody, DeployBody, EnvironmentBody, InstanceBody, StatusBody
 
 
 def status(body: StatusBody, now: datetime) -> Group:
@@ -44,10 +44,14 @@ def _environment(body: EnvironmentBody, now: datetime) -> Group:
     facts.add_column(style="dim", min_width=9)
     facts.add_column()
     facts.add_row("live", _live(body, now))
+    if body.candidate is not None:
+        facts.add_row("rollout", Text(body.candidate.sentence, style="cyan"))
     if body.live is not None and body.reached is not None:
         facts.add_row("answers", _reached(body))
     if body.deploy is not None:
         facts.add_row("deploy", _deploy(body.deploy, now))
+    if body.cache is not None:
+        facts.add_row("cache", _cache(body.cache))
     if body.services:
         facts.add_row("services", ", ".join(body.services))
     if body.domains:
@@ -76,16 +80,40 @@ def _reached(body: EnvironmentBody) -> Text:
     assert reached is not None
     assert live is not None
     elapsed = f"in {reached.elapsed_s * 1000:.0f} ms"
-    if reached.release == live.id:
+    number = f"release {reached.release_number}" if reached.release_number else reached.release
+    if reached.expected:
         return Text.assemble(
             ("✓ ", "green"),
-            f"a request to the public port reached release {live.number} ({reached.status}, {elapsed})",
+            f"a request to the public port reached {number} ({reached.status}, {elapsed})",
         )
     if reached.release:
-        number = f"release {reached.release_number}" if reached.release_number else reached.release
         return Text(f"✗ a request reached {number}, not release {live.number}", style="bold red")
     said = reached.error or f"status {reached.status}, from no release"
     return Text(f"✗ a request reached no release: {said}", style="bold red")
+
+
+def _cache(cache: CacheBody) -> Text:
+    lines = [_from_cache(cache), _room(cache)] if cache.running else []
+    if cache.trouble:
+        lines.append(Text(f"! {cache.trouble}", style="yellow"))
+    return Text("\n").join(lines)
+
+
+def _from_cache(cache: CacheBody) -> Text:
+    if cache.share is None:
+        return Text("no request in the last hour")
+    requests = cache.hits + cache.stale + cache.misses + cache.bypassed
+    counts = f"{cache.hits:,} hit, {cache.stale:,} stale, {cache.misses:,} miss, {cache.bypassed:,} bypass"
+    return Text.assemble(
+        f"answered {format_percent(cache.share)} of {requests:,} requests in the last hour",
+        (f"  {counts}", "dim"),
+    )
+
+
+def _room(cache: CacheBody) -> Text:
+    used, limit = format_size(cache.used_bytes), format_size(cache.limit_bytes)
+    kept = f"{cache.entries:,} answers kept, {format_size(cache.size_bytes)}"
+    return Text(f"{kept}; {used} of {limit} used in all")
 
 
 def _deploy(deploy: DeployBody, now: datetime) -> Text:

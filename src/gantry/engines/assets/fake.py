@@ -15,11 +15,15 @@ class FakeAssets:
 
     Parameters:
         lose_reply: chance that a build is published and the reply is lost.
+
+    Attributes:
+        full: the disk has no room for another build.
     """
 
     def __init__(self, rng: random.Random | None = None, *, lose_reply: float = 0.0) -> None:
         self._rng = rng or random.Random(0)
         self._lose_reply = lose_reply
+        self.full = False
         self._running = False
         self._started = False
         self._builds: set[str] = set()
@@ -43,6 +47,8 @@ class FakeAssets:
         check_name(build)
         for prefix, folder in prefixes.items():
             check_prefix(prefix, folder)
+        if self.full and build not in self._builds:
+            raise TransientError("assets.store-failed", "no space left on device (simulated)")
         self._builds.add(build)
         if self._rng.random() < self._lose_reply:
             raise TransientError("assets.store-failed", "the reply was lost (simulated)")

@@ -155,6 +155,7 @@ class Workshop(Protocol):
 
         Raises:
             IntegrityError: `artifact.missing` or `artifact.corrupt`.
+            TransientError: `artifact.unreadable`.
         """
         ...
 

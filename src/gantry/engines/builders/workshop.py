@@ -27,7 +27,7 @@ from gantry.engines.builders.shelf import Shelf
 from gantry.engines.builders.toolchain import SANDBOX_PATH, Toolchain
 from gantry.engines.builders.tree import Tree
 from gantry.engines.runtime.protocol import Limits, ProcessSpec
-from gantry.kernel.errors import IntegrityError
+from gantry.kernel.errors import IntegrityError, TransientError
 from gantry.kernel.trees import remove_tree, tree_digest
 
 # Raised when a builder makes something else of the same request.
@@ -106,7 +106,15 @@ class LocalWorkshop:
 
     async def artifact(self, digest: str) -> Artifact:
         """See `Workshop.artifact`."""
-        return await asyncio.to_thread(self._artifact, digest)
+        try:
+            return await asyncio.to_thread(self._artifact, digest)
+        except OSError as error:
+            raise TransientError(
+                "artifact.unreadable",
+                f"the artifact {digest[:12]} cannot be read: {error.strerror or error}",
+                hint="gantry doctor looks at the disk",
+                where=digest,
+            ) from error
 
     async def list(self) -> Mapping[str, int]:
         """See `Workshop.list`."""

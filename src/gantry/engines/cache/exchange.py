@@ -1,7 +1,7 @@
 """One request: answered with what is kept, or by the product, whose answer is then kept if it may be."""
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +18,8 @@ from gantry.engines.cache.load import (
 from gantry.engines.cache.policy import Headers, Life
 from gantry.engines.cache.protocol import RESULT_HEADER, Purge
 from gantry.engines.cache.questions import Answer, Request, Upstream, UpstreamError
-from gantry.engines.cache.store import Entry, Place, Store
+from gantry.engines.cache.store import Entry, Key, Place, Store
+from gantry.engines.cache.tally import Tally, What
 from gantry.kernel.tasks import TaskSet
 
 _RESULT = RESULT_HEADER.encode()
@@ -83,21 +84,27 @@ class Exchange:
         self._revalidating: set[Place] = set()
         self._purges = 0
         self._tasks = TaskSet()
-        self.counts: Counter[str] = Counter()
+        self.tally = Tally(now_s)
 
-    async def serve(self, request: Request, visitor: Visitor) -> None:
-        """Answer `request`.
+    async def give(self, request: Request, visitor: Visitor) -> bool:
+        """Answer with what is kept; whether there was anything.
+
+        Raises:
+            OverloadError: it is large, and too much is on its way.
+        """
+        return request.may_be_kept and await self._give_kept(request, visitor)
+
+    async def ask(self, request: Request, visitor: Visitor) -> None:
+        """Answer with what the product says: there was nothing to give.
 
         Raises:
             UpstreamError: the product did not answer; a visitor who has got half an answer must be cut off.
             OverloadError: too much is on its way.
         """
-        if request.may_be_kept and await self._give_kept(request, visitor):
-            return
         with self._load.carry(WAITING_BYTES + request.size_bytes):
-            await self._get(request, visitor)
+            await self._ask(request, visitor)
 
-    async def _get(self, request: Request, visitor: Visitor) -> None:
+    async def _ask(self, request: Request, visitor: Visitor) -> None:
         place = self._place(request)
         partial = request.method == "HEAD" or policy.first(request.headers, b"range")
         if partial or not request.may_be_kept or self._is_not_kept(place):
@@ -122,7 +129,7 @@ class Exchange:
         entry = self._store.get(request.key, request.choosing)
         if entry is None:
             return False
-        age_s = self._age_s(entry)
+        age_s = entry.age_at(self._now_s())
         if age_s < entry.life.fresh_s:
             await self._give(entry, request, visitor, "hits")
             return True
@@ -141,7 +148,7 @@ class Exchange:
             return False
         return await self._give_kept(request, visitor)
 
-    async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:
+    async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: What) -> None:
         size = len(entry.body)
         if size <= _SMALL_BYTES:
             await self._write(entry, request, visitor, how)
@@ -149,11 +156,11 @@ class Exchange:
         with self._load.carry(min(size, GIVING_BYTES)), self._store.reading(entry):
             await self._write(entry, request, visitor, how)
 
-    async def _write(self, entry: Entry, request: Request, visitor: Visitor, how: str) -> None:
-        self.counts[how] += 1
+    async def _write(self, entry: Entry, request: Request, visitor: Visitor, how: What) -> None:
+        self.tally.count(request.key.backend, how)
         headers = (
             *entry.headers,
-            (b"age", str(int(self._age_s(entry))).encode()),
+            (b"age", str(int(entry.age_at(self._now_s()))).encode()),
             (_RESULT, _WORDS[how]),
         )
         if policy.is_unchanged(request.headers, entry.headers):
@@ -175,20 +182,17 @@ class Exchange:
         body = b"" if request.method == "HEAD" else entry.body
         await _whole(visitor, 206 if span else entry.status, headers, body, begin, end)
 
-    def _age_s(self, entry: Entry) -> float:
-        return self._now_s() - entry.made_s + entry.age_s
-
     # -- from the product --------------------------------------------------------------------
 
-    async def _pass_on(self, request: Request, visitor: Visitor, how: str) -> None:
+    async def _pass_on(self, request: Request, visitor: Visitor, how: What) -> None:
         """As if there were no cache."""
-        self.counts[how] += 1
+        self.tally.count(request.key.backend, how)
         headers = policy.to_upstream(request.headers, keeping=False)
         with self._load.carry(ASKING_BYTES):
             async with self._upstream(request, headers) as answer:
                 await self._stream(answer, visitor, how)
 
-    async def _stream(self, answer: Answer, visitor: Visitor, how: str) -> None:
+    async def _stream(self, answer: Answer, visitor: Visitor, how: What) -> None:
         headers = policy.to_visitor(answer.headers, kept=False)
         await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS[how])))
         await _give_on(answer, visitor)
@@ -199,7 +203,7 @@ class Exchange:
         flight = self._flights[place] = _Flight(place, self._purges)
         visitor.alone = False
         feed = Feed(visitor)
-        self.counts["misses"] += 1
+        self.tally.count(request.key.backend, "misses")
         try:
             with self._load.carry(ASKING_BYTES) as burden:
                 headers = policy.to_upstream(request.headers, keeping=True)
@@ -234,7 +238,7 @@ class Exchange:
         if life is not None:
             body = await self._collect(answer, burden, feed)
             if body is not None:
-                self._put(request, answer, body, life, flight)
+                self._store_answer(request, answer, body, life, flight)
                 return
         # Nobody waits for what is not kept; it may never end.
         self._note_not_kept(flight.place)
@@ -258,7 +262,7 @@ class Exchange:
                 return None
         return b"".join(parts)
 
-    def _put(
+    def _store_answer(
         self, request: Request, answer: Answer, body: bytes, life: Life, flight: _Flight
     ) -> None:
         if flight.purges != self._purges:
@@ -275,13 +279,18 @@ class Exchange:
             values=policy.variant(varied, request.choosing),
             tags=policy.tags(answer.headers),
         )
-        self._store.put(request.key, entry)
+        self._put(request.key, entry)
+
+    def _put(self, key: Key, entry: Entry) -> None:
+        for backend in self._store.put(key, entry):
+            self.tally.count(backend, "evicted")
 
     def _useful_in_need(self, request: Request) -> Entry | None:
         entry = self._store.get(request.key, request.choosing)
-        if entry is None or self._age_s(entry) >= entry.life.fresh_s + entry.life.error_s:
+        if entry is None:
             return None
-        return entry
+        age_s = entry.age_at(self._now_s())
+        return entry if age_s < entry.life.fresh_s + entry.life.error_s else None
 
     # -- in the background -------------------------------------------------------------------
 
@@ -324,9 +333,9 @@ class Exchange:
             self._store.drop(request.key, request.choosing)
         elif unchanged:
             again = replace(entry, made_s=self._now_s(), age_s=0.0, life=life)
-            self._store.put(request.key, again)
+            self._put(request.key, again)
         elif (body := await self._collect(answer, burden)) is not None:
-            self._put(request, answer, body, life, flight)
+            self._store_answer(request, answer, body, life, flight)
         else:
             self._note_not_kept(flight.place)
 
@@ -352,7 +361,12 @@ class Exchange:
             self._not_kept.popitem(last=False)
 
 
-_WORDS = {"hits": b"hit", "stale": b"stale", "misses": b"miss", "bypassed": b"bypass"}
+_WORDS: dict[What, bytes] = {
+    "hits": b"hit",
+    "stale": b"stale",
+    "misses": b"miss",
+    "bypassed": b"bypass",
+}
 
 
 async def _give_on(answer: Answer, visitor: Visitor) -> None:
@@ -363,9 +377,13 @@ async def _give_on(answer: Answer, visitor: Visitor) -> None:
 async def _whole(
     visitor: Visitor, status: int, headers: Headers, body: bytes, begin: int = 0, end: int = 0
 ) -> None:
-    """Pieces, and not all at once: what was written takes memory of its own until it is read."""
+    """In pieces if it is large: what was written takes memory of its own until it is read."""
+    end = min(end, len(body))
+    if end - begin <= _PIECE_BYTES:
+        await visitor.whole(status, headers, body[begin:end])
+        return
     await visitor.begin(status, headers)
-    for at in range(begin, min(end, len(body)), _PIECE_BYTES):
+    for at in range(begin, end, _PIECE_BYTES):
         await visitor.send(body[at : min(at + _PIECE_BYTES, end)])
     await visitor.end()
 

@@ -1,21 +1,35 @@
 """A cache that keeps nothing by itself, for tests and the simulation."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gantry.engines.cache.numbers import status_of
 from gantry.engines.cache.protocol import CacheStatus, EdgeCache, Purge
 from gantry.engines.cache.store import Entry, Key, Store
+from gantry.engines.cache.tally import Tally, What
 from gantry.kernel.errors import TransientError
 
 _LIMIT_BYTES = 64_000_000
 
 
 class FakeCache:
-    """Has the real store, and no visitors."""
+    """Has the real store and the real numbers, and no visitors but those of the test.
 
-    def __init__(self) -> None:
+    Parameters:
+        now_s: see `Tally`.
+    """
+
+    def __init__(
+        self, limit_bytes: int = _LIMIT_BYTES, now_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self._running = self._started = False
-        self._store = Store(_LIMIT_BYTES)
+        self._limit_bytes, self._now_s = limit_bytes, now_s
+        self._begin()
+
+    def _begin(self) -> None:
+        self._store = Store(self._limit_bytes)
+        self._tally = Tally(self._now_s)
 
     @property
     def socket(self) -> Path:
@@ -29,7 +43,7 @@ class FakeCache:
     async def revive(self) -> None:
         """See `EdgeCache.revive`."""
         if self._started and not self._running:
-            self._store = Store(_LIMIT_BYTES)
+            self._begin()
             self._running = True
 
     async def purge(self, what: Purge) -> int:
@@ -42,20 +56,28 @@ class FakeCache:
         """See `EdgeCache.status`."""
         if not self._running:
             return CacheStatus(running=False)
-        return CacheStatus(
-            running=True,
-            entries=len(self._store),
-            size_bytes=self._store.size_bytes,
-            limit_bytes=_LIMIT_BYTES,
-        )
+        return status_of(self._store, self._tally)
 
     async def stop(self) -> None:
         """See `EdgeCache.stop`."""
         self._running = self._started = False
+        self._begin()
 
-    def keep(self, key: Key, entry: Entry) -> None:
-        """As if a visitor had asked."""
-        self._store.put(key, entry)
+    def visit(self, key: Key, entry: Entry) -> What:
+        """As if a visitor had asked: he gets what is kept, or `entry` from the product, which is kept."""
+        kept = self._store.get(key, ())
+        if kept is not None and kept.is_of_use(self._now_s()):
+            is_fresh = kept.age_at(self._now_s()) < kept.life.fresh_s
+            return self.count(key.backend, "hits" if is_fresh else "stale")
+        for backend in self._store.put(key, entry):
+            self.count(backend, "evicted")
+        return self.count(key.backend, "misses")
+
+    def count(self, backend: str, what: What, times: int = 1) -> What:
+        """As if it had happened so often."""
+        for _ in range(times):
+            self._tally.count(backend, what)
+        return what
 
     def crash(self) -> None:
         """The process dies."""

@@ -24,6 +24,10 @@ class Visitor(Protocol):
         """Send the status and the headers."""
         ...
 
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """All of it at once; instead of what has begun, where nothing of that has been sent."""
+        ...
+
     async def send(self, part: bytes) -> None:
         """Send a part of the body; returns when there is room for another."""
         ...

@@ -64,7 +64,8 @@ class Life:
 
 def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
     """The value of a header; several lines are one with commas (RFC 9110, 5.3). Names are lower case."""
-    return b", ".join([value for key, value in headers if key == name])
+    found = [value for key, value in headers if key == name]
+    return found[0] if len(found) == 1 else b", ".join(found)
 
 
 def directives(text: str) -> Mapping[str, str]:

@@ -5,7 +5,8 @@ miss it asks the edge's inner listener with that header, which knows instances, 
 emptied, at any time: the edge then asks the instances itself.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,8 @@ COPIES_HEADER = "x-gantry-copies"
 RESULT_HEADER = "x-gantry-cache"
 # In the same header, to the edge: there is no answer here; ask an instance, as if the cache were away.
 AWAY = "away"
+
+_OR_ELSE = "+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +40,52 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
-class CacheStatus:
-    """What the cache says of itself. Counters begin with its process.
+class CacheNumbers:
+    """What the cache keeps of one or several backends, and what became of their requests.
 
     Attributes:
         stale: answers that were given while, or because, a newer one was not there.
         bypassed: requests that were passed on without a look.
+        evicted: answers that made room for others while they could still be given.
+    """
+
+    entries: int = 0
+    size_bytes: int = 0
+    hits: int = 0
+    stale: int = 0
+    misses: int = 0
+    bypassed: int = 0
+    evicted: int = 0
+
+    def __add__(self, other: "CacheNumbers") -> "CacheNumbers":
+        sums = (getattr(self, one.name) + getattr(other, one.name) for one in fields(self))
+        return CacheNumbers(*sums)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """What the cache says of itself.
+
+    Attributes:
+        limit_bytes: of all answers together.
+        total: of everything, counted since its process began.
+        lately: backend -> the same, counted over the last hour. What has neither been asked nor is kept is not there.
     """
 
     running: bool
-    entries: int = 0
-    size_bytes: int = 0
     limit_bytes: int = 0
-    hits: int = 0
-    misses: int = 0
-    stale: int = 0
-    bypassed: int = 0
+    total: CacheNumbers = CacheNumbers()
+    lately: Mapping[str, CacheNumbers] = field(default_factory=dict)
+
+    def of(self, releases: Collection[str]) -> CacheNumbers:
+        """The last hour of all backends that are, or count as, one of `releases`."""
+        mine = (one for name, one in self.lately.items() if set(members(name)) & set(releases))
+        return sum(mine, CacheNumbers())
+
+
+def members(backend: str) -> tuple[str, ...]:
+    """The releases that a backend is: several where the first may not be able to answer."""
+    return tuple(backend.split(_OR_ELSE))
 
 
 class EdgeCache(Protocol):
@@ -88,7 +121,7 @@ class EdgeCache(Protocol):
         ...
 
     async def status(self) -> CacheStatus:
-        """What it holds. Never raises."""
+        """What it holds and has counted. Never raises."""
         ...
 
     async def stop(self) -> None:

@@ -20,8 +20,9 @@ import uvicorn
 from gantry.engines.cache import policy
 from gantry.engines.cache.exchange import Exchange
 from gantry.engines.cache.load import Load, OverloadError
+from gantry.engines.cache.numbers import status_of
 from gantry.engines.cache.policy import Headers
-from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, RESULT_HEADER, CacheStatus, Purge
+from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, RESULT_HEADER, Purge
 from gantry.engines.cache.questions import Request, UpstreamError
 from gantry.engines.cache.store import Store
 from gantry.engines.cache.upstream import Inner
@@ -94,6 +95,13 @@ class _Visitor:
         # A page that is streamed must not wait for its end.
         self._timer = asyncio.get_running_loop().call_later(_HELD_S, self._begin_late)
 
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        self.leave()
+        headers = (*headers, *self._after)
+        self._start = {"type": "http.response.start", "status": status, "headers": headers}
+        self._held = [body]
+        await self._say(last=True)
+
     async def send(self, part: bytes) -> None:
         self._held.append(part)
         if self.began or sum(map(len, self._held)) > _HELD_BYTES:
@@ -159,7 +167,20 @@ class App:
             await _say(visitor, 500, {"error": "unexpected"}, (_AWAY, *_CLOSING))
 
     async def _answer(self, request: Request, visitor: _Visitor, receive: _Receive) -> None:
-        serving = asyncio.ensure_future(self._exchange.serve(request, visitor))
+        try:
+            # What is kept is there at once: nobody has to watch meanwhile whether the visitor leaves.
+            if not await self._exchange.give(request, visitor):
+                await self._ask(request, visitor, receive)
+        except (UpstreamError, OverloadError) as error:
+            if visitor.began:
+                raise  # the server cuts the connection: nobody takes half an answer for a whole one
+            status = 503 if isinstance(error, OverloadError) else 502
+            await _say(visitor, status, {"error": str(error)}, (_AWAY, *_CLOSING))
+        finally:
+            visitor.leave()
+
+    async def _ask(self, request: Request, visitor: _Visitor, receive: _Receive) -> None:
+        serving = asyncio.ensure_future(self._exchange.ask(request, visitor))
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait((serving, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -167,15 +188,9 @@ class App:
                 await self._go_on(serving, visitor)
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
-        except (UpstreamError, OverloadError) as error:
-            if visitor.began:
-                raise  # the server cuts the connection: nobody takes half an answer for a whole one
-            status = 503 if isinstance(error, OverloadError) else 502
-            await _say(visitor, status, {"error": str(error)}, (_AWAY, *_CLOSING))
         finally:
             serving.cancel()
             leaving.cancel()
-            visitor.leave()
 
     async def _go_on(self, serving: asyncio.Future[None], visitor: _Visitor) -> None:
         """He is gone. An answer that others can use is read to its end; one that only he wanted is not."""
@@ -191,18 +206,7 @@ class App:
 
     async def _control(self, scope: _Message, receive: _Receive, visitor: _Visitor) -> None:
         if (scope["method"], scope["path"]) == ("GET", STATUS_PATH):
-            counts = self._exchange.counts
-            status = CacheStatus(
-                running=True,
-                entries=len(self._store),
-                size_bytes=self._store.size_bytes,
-                limit_bytes=self._config.limit_bytes,
-                hits=counts["hits"],
-                misses=counts["misses"],
-                stale=counts["stale"],
-                bypassed=counts["bypassed"],
-            )
-            await _say(visitor, 200, asdict(status))
+            await _say(visitor, 200, asdict(status_of(self._store, self._exchange.tally)))
         elif (scope["method"], scope["path"]) == ("POST", PURGE_PATH):
             wanted = {name: tuple(words) for name, words in (await _words(receive)).items()}
             await _say(visitor, 200, {"purged": self._exchange.purge(Purge(**wanted))})
@@ -246,9 +250,7 @@ async def _words(receive: _Receive) -> dict[str, list[str]]:
 async def _say(visitor: _Visitor, status: int, words: object, more: Headers = ()) -> None:
     body = json.dumps(words).encode()
     length = (b"content-length", str(len(body)).encode())
-    await visitor.begin(status, ((b"content-type", b"application/json"), length, *more))
-    await visitor.send(body)
-    await visitor.end()
+    await visitor.whole(status, ((b"content-type", b"application/json"), length, *more), body)
 
 
 def main(path: Path) -> None:
@@ -264,6 +266,7 @@ def main(path: Path) -> None:
         access_log=False,
         log_level="critical",
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=3,

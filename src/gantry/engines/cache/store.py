@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from gantry.engines.cache.policy import Headers, Life, variant
-from gantry.engines.cache.protocol import Purge
+from gantry.engines.cache.protocol import Purge, members
 from gantry.engines.cache.shares import Shares
 
 # What Python takes besides the text, measured with tracemalloc (3.11): an entry with its key and its places in the
@@ -65,6 +65,14 @@ class Entry:
     values: tuple[bytes, ...] = ()
     tags: frozenset[str] = frozenset()
 
+    def age_at(self, now_s: float) -> float:
+        """How old it is, in seconds."""
+        return now_s - self.made_s + self.age_s
+
+    def is_of_use(self, now_s: float) -> bool:
+        """Whether it may be given, be it while a newer one is fetched; not: in need only."""
+        return self.age_at(now_s) < self.life.fresh_s + self.life.stale_s
+
 
 def size_of(key: Key, entry: Entry) -> int:
     """Bytes that an answer takes: also what visitors make as long as they like, not only what the product says."""
@@ -80,10 +88,15 @@ class Store:
 
     Parameters:
         limit_bytes: all entries together, with those that are gone and still read.
+
+    Attributes:
+        entries_of, bytes_of: backend -> how many answers of it are kept, and what they take.
     """
 
     limit_bytes: int
     size_bytes: int = 0
+    entries_of: Counter[str] = field(default_factory=Counter)
+    bytes_of: Counter[str] = field(default_factory=Counter)
     _entries: OrderedDict[Place, Entry] = field(default_factory=OrderedDict)
     _varied: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     _variants: dict[Key, list[tuple[bytes, ...]]] = field(default_factory=dict)
@@ -114,8 +127,12 @@ class Store:
         """Names of the headers that choose between the answers to `key`, as far as it is known."""
         return self._varied.get(key)
 
-    def put(self, key: Key, entry: Entry) -> None:
-        """Keep an answer; others make room."""
+    def put(self, key: Key, entry: Entry) -> tuple[str, ...]:
+        """Keep an answer that was made just now; others make room.
+
+        Returns:
+            The backends of those that could still have been given: where there are any, there is too little room.
+        """
         if self._varied.get(key, entry.varied) != entry.varied:
             self._drop_key(key)  # the product chooses by other headers now
         self._drop(key, entry.values)
@@ -124,14 +141,20 @@ class Store:
         self._entries[key, entry.values] = entry
         self._varied[key] = entry.varied
         self._variants.setdefault(key, []).append(entry.values)
-        self.size_bytes += size_of(key, entry)
+        self._count(key, entry, 1)
         self._shares.add(key.path_only, (key, entry.values), size_of(key, entry))
+        # A path with endless queries always has too little room: that says nothing of the whole.
         while place := self._shares.least_used(key.path_only, self.limit_bytes // _PATHS_AT_LEAST):
             self._drop(*place)
+        early = list[str]()
         while self.size_bytes > self.limit_bytes and self._entries:
             # Those who read slowly what is gone must not push out the rest.
             newest_goes = sum(self._gone.values()) > self.limit_bytes // 2
-            self._drop(*next(reversed(self._entries) if newest_goes else iter(self._entries)))
+            place = next(reversed(self._entries) if newest_goes else iter(self._entries))
+            if self._entries[place].is_of_use(entry.made_s):
+                early.append(place[0].backend)
+            self._drop(*place)
+        return tuple(early)
 
     @contextmanager
     def reading(self, entry: Entry) -> Iterator[None]:
@@ -164,14 +187,22 @@ class Store:
         entry = self._entries.pop((key, values), None)
         if entry is None:
             return
+        self._count(key, entry, -1)
         if id(entry) in self._readers:
             self._gone[id(entry)] = size_of(key, entry)
-        else:
-            self.size_bytes -= size_of(key, entry)
+            self.size_bytes += self._gone[id(entry)]
         self._shares.remove(key.path_only, (key, values))
         self._variants[key].remove(values)
         if not self._variants[key]:
             del self._variants[key], self._varied[key]
+
+    def _count(self, key: Key, entry: Entry, sign: int) -> None:
+        size_bytes = sign * size_of(key, entry)
+        self.size_bytes += size_bytes
+        self.bytes_of[key.backend] += size_bytes
+        self.entries_of[key.backend] += sign
+        if not self.entries_of[key.backend]:
+            del self.entries_of[key.backend], self.bytes_of[key.backend]
 
     def _drop_key(self, key: Key) -> None:
         for values in tuple(self._variants.get(key, ())):
@@ -180,7 +211,7 @@ class Store:
 
 def concerns(what: Purge, key: Key) -> bool:
     """Whether a purge is about the backend of `key`."""
-    return bool(set(what.backends) & set(key.backend.split("+")))
+    return bool(set(what.backends) & set(members(key.backend)))
 
 
 def _chooser(what: Purge) -> Callable[[Key, Entry], bool]:

@@ -14,7 +14,7 @@ def failed_requests(log: str, backend: str, most: int) -> tuple[FailedRequest, .
 
     Queries are left out of paths: they may hold what only the visitor should know.
     """
-    found = [one for one in _lines(log) if one.get("release") == backend and _failed(one)]
+    found = [one for one in _lines(log) if _answered_by(one) == backend and _failed(one)]
     return tuple(
         FailedRequest(
             at=str(one.get("at", "")),
@@ -38,6 +38,11 @@ def _lines(log: str) -> Iterator[dict[str, object]]:
                 continue  # cut at the beginning, or by rotation
             if isinstance(read, dict):
                 yield read
+
+
+def _answered_by(line: dict[str, object]) -> object:
+    """The release; behind the cache, which is none, the one that its answer names."""
+    return line.get("release") or line.get("answered_by")
 
 
 def _failed(line: dict[str, object]) -> bool:

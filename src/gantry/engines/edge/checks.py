@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, EdgeConfig, Site
+from gantry.engines.edge.visitors import sides
 from gantry.kernel.errors import PermanentError
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
@@ -42,7 +43,7 @@ def _backends_of(site: Site) -> Iterable[str]:
         yield site.mirror
     if site.assets is not None:
         yield ASSETS
-    if site.cached:
+    if any(side.site.cached for side in sides(site)):
         yield CACHE
     yield from (pin.backend for pin in site.pins)
 

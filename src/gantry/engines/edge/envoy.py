@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,13 @@ from gantry.engines.edge.handover import Handover
 from gantry.engines.edge.lifecycle import Lifecycle
 from gantry.engines.edge.protocol import (
     BackendNumbers,
+    BackendStatus,
     Edge,
     EdgeConfig,
     EdgeStatus,
     FailedRequest,
 )
-from gantry.engines.edge.visitors import members
+from gantry.engines.edge.visitors import apart, is_apart, members
 from gantry.engines.runtime.protocol import Runtime
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import PermanentError, TransientError
@@ -139,13 +141,17 @@ class EnvoyEdge:
             running=True,
             applied=versions.pop() if len(versions) == 1 else "",
             rejected=self._rejected,
-            backends={name: one for name, one in backends.items() if members(name) == (name,)},
+            backends=_whole(backends),
         )
 
     async def numbers(self) -> Mapping[str, BackendNumbers]:
         """See `Edge.numbers`."""
         clusters = self._folder.read(render.CDS).get("resources", [])
-        names = [one["name"] for one in clusters if "load_assignment" in one]
+        names = [
+            one["name"]
+            for one in clusters
+            if "load_assignment" in one and not is_apart(one["name"])
+        ]
         stats, hosts = await self._admin.counters(numbers.PATTERN), await self._admin.clusters()
         return numbers.read(stats, hosts, names)
 
@@ -165,6 +171,21 @@ class EnvoyEdge:
     async def aclose(self) -> None:
         """Let go of the admin interface. The edge goes on."""
         await self._admin.aclose()
+
+
+def _whole(seen: Mapping[str, BackendStatus]) -> Mapping[str, BackendStatus]:
+    """Every backend with all that it was asked, also what is counted apart."""
+    nothing = BackendStatus(0, 0, 0)
+    return {
+        name: replace(
+            one,
+            active_requests=one.active_requests + other.active_requests,
+            requests=one.requests + other.requests,
+        )
+        for name, one in seen.items()
+        if members(name) == (name,) and not is_apart(name)
+        for other in (seen.get(apart(name), nothing),)
+    }
 
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ the value where that was noted and nothing elsewhere, and Envoy adds no header w
 however many there are. The expressions could match by themselves, but only patterns of at most 100 instructions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gantry.engines.edge.patterns import compile_pattern
@@ -29,7 +29,11 @@ REACHED = "%UPSTREAM_METADATA(gantry:release)%"
 ANSWERED_BY_EDGE = "edge"
 
 
-def response_headers(site: Site, https_port: int) -> list[Json]:
+RulesByRoute = Mapping[str, tuple[HeaderRule, ...]]
+"""Name of some routes -> the rules for their answers. An empty name stands for all routes."""
+
+
+def response_headers(site: Site, rules: RulesByRoute, https_port: int) -> list[Json]:
     """All that is added to the answers of `site`; of two rules for one header and path the later wins.
 
     Raises:
@@ -42,14 +46,18 @@ def response_headers(site: Site, https_port: int) -> list[Json]:
         # Browsers apply it to every port of the name, so it is only true where https has its own port.
         strict = header("strict-transport-security", f"max-age={_STRICT_TRANSPORT_S}")
         added.append({**strict, "append_action": "ADD_IF_ABSENT"})
-    ruled = [one for number, rule in enumerate(site.headers) for one in _of_rule(number, rule)]
-    if len(ruled) > MOST_HEADERS:
+    if count(rules) > MOST_HEADERS:
         raise UserError(
             "route.too-many-headers",
-            f"{len(ruled)} headers for {site.hosts[0]}; at most {MOST_HEADERS} are possible",
+            f"{count(rules)} headers for {site.hosts[0]}; at most {MOST_HEADERS} are possible",
             hint="join rules, or set the headers in the product",
         )
-    return added + ruled
+    return added + [one for route, key, rule in _each(rules) for one in _of_rule(route, key, rule)]
+
+
+def count(rules: RulesByRoute) -> int:
+    """How many headers they are."""
+    return sum(len(rule.headers) for _, _, rule in _each(rules))
 
 
 def header(name: str, value: str) -> Json:
@@ -60,18 +68,18 @@ def header(name: str, value: str) -> Json:
     }
 
 
-def notes(site: Site) -> Json:
-    """The filter's settings for `site`: which rules match the path that the visitor asked for.
+def notes(rules: RulesByRoute) -> Json:
+    """The filter's settings for a site: which rules match the path that the visitor asked for.
 
     Raises:
         UserError: `route.bad-pattern`.
     """
-    rules = [
+    noted = [
         {
             "header": ":path",
             "on_header_present": {
                 "metadata_namespace": _NOTES,
-                "key": _key(number),
+                "key": key,
                 # Where the pattern does not match, the path itself is noted.
                 "regex_value_rewrite": {
                     "pattern": {"regex": rf"^(?:{compile_pattern(rule.source).regex})(?:\?.*)?$"},
@@ -79,12 +87,12 @@ def notes(site: Site) -> Json:
                 },
             },
         }
-        for number, rule in enumerate(site.headers)
+        for _, key, rule in _each(rules)
         if rule.source not in _EVERYWHERE
     ]
-    if not rules:
+    if not noted:
         return {}
-    return {NOTE_FILTER: {"@type": _NOTE_TYPE, "request_rules": rules}}
+    return {NOTE_FILTER: {"@type": _NOTE_TYPE, "request_rules": noted}}
 
 
 def note_filter() -> Json:
@@ -92,17 +100,24 @@ def note_filter() -> Json:
     return {"name": NOTE_FILTER, "typed_config": {"@type": _NOTE_TYPE}}
 
 
-def _of_rule(number: int, rule: HeaderRule) -> Iterator[Json]:
+def _each(rules: RulesByRoute) -> Iterator[tuple[str, str, HeaderRule]]:
+    """Name of the routes, key of the note, and the rule."""
+    for route, those in rules.items():
+        for number, rule in enumerate(those):
+            yield route, f"{route or 'rule'}-{number}", rule
+
+
+def _of_rule(route: str, key: str, rule: HeaderRule) -> Iterator[Json]:
+    when = []
+    if route:
+        when.append(f"xds.route_name == '{route}'")
+    if rule.source not in _EVERYWHERE:
+        when.append(f"metadata.filter_metadata['{_NOTES}']['{key}'] == '{_NOTED}'")
     for name, value in rule.headers:
-        if rule.source in _EVERYWHERE:
-            yield header(name, value.replace("%", "%%"))
+        if when:
+            yield header(name, f"%CEL({' && '.join(when)} ? {_quoted(value)} : '')%")
         else:
-            noted = f"metadata.filter_metadata['{_NOTES}']['{_key(number)}'] == '{_NOTED}'"
-            yield header(name, f"%CEL({noted} ? {_quoted(value)} : '')%")
-
-
-def _key(number: int) -> str:
-    return f"rule-{number}"
+            yield header(name, value.replace("%", "%%"))
 
 
 def _quoted(text: str) -> str:

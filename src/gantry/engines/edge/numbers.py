@@ -9,14 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gantry.engines.edge.protocol import BackendNumbers
+from gantry.engines.edge.protocol import TIMES_MS, BackendNumbers
 from gantry.engines.edge.visitors import members
 
-# Upper bounds of the buckets of response times, ms; a quantile is known as well as its bucket is narrow.
-TIMES_MS = (
-    1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 75.0, 100.0, 125.0, 150.0, 200.0, 250.0, 300.0,
-    400.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0, 3000.0, 5000.0, 7500.0, 10000.0, 20000.0, 60000.0,
-)  # fmt: skip
 _RETRIES, _EJECTIONS = "upstream_rq_retry", "outlier_detection.ejections_enforced_total"
 # The name of a release has no dot.
 PATTERN = rf"^cluster\.[^.]+\.({_RETRIES}|{_EJECTIONS}|upstream_rq_time)$"

@@ -61,6 +61,16 @@ class HeaderRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What the edge itself does with requests for some paths; each is said at `Site`."""
+
+    redirects: tuple[Redirect, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
+    headers: tuple[HeaderRule, ...] = ()
+    cached: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Canary:
     """Visitors are divided between a site's backend and a candidate, and each keeps the one that he got.
 
@@ -73,6 +83,7 @@ class Canary:
         percent: share of the candidate, a multiple of 100 / `buckets`.
         buckets: divides 100; few of them keep the configuration small.
         key: signs the cookie.
+        rules: for the candidate's visitors, in place of the site's; `None`: they have the same.
     """
 
     name: str
@@ -80,6 +91,7 @@ class Canary:
     percent: int
     key: bytes = field(repr=False)
     buckets: int = 100
+    rules: Rules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +128,15 @@ class Site:
     Attributes:
         hosts: exact names, without port.
         backend: `None` serves the friendly page that nothing is live here yet, status 503.
-        release: identity that the edge adds as `x-gantry-release`, so that anyone can ask who answered.
+        release: identity that the edge adds as `x-gantry-release` to its own redirects. Other answers have that of
+            the instance that gave them, so that anyone can ask who answered.
         stream_timeout_s: the longest life of one request, WebSocket or event stream; `None`: unbounded.
         title: what the friendly page calls this site.
         mirror: backend that gets copies of GET and HEAD requests; its answers are thrown away.
         pins: releases that answer for pages of their own; documents always get the present release.
         assets: files that need no instance; their backend is `ASSETS`.
         cached: paths, in the form of redirects, whose answers `CACHE` may have.
+        apart: what is asked here is not among the numbers of the backend: they are to compare visitors' requests.
     """
 
     hosts: tuple[str, ...]
@@ -140,6 +154,7 @@ class Site:
     pins: tuple[Pin, ...] = ()
     assets: Assets | None = None
     cached: tuple[str, ...] = ()
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +198,13 @@ class BackendStatus:
     healthy: int
     active_requests: int
     requests: int = 0
+
+
+# Upper bounds of the buckets of response times, ms; a quantile is known as well as its bucket is narrow.
+TIMES_MS = (
+    1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 75.0, 100.0, 125.0, 150.0, 200.0, 250.0, 300.0,
+    400.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0, 3000.0, 5000.0, 7500.0, 10000.0, 20000.0, 60000.0,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

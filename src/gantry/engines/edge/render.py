@@ -4,16 +4,17 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gantry.engines.edge.clusters import cluster, fallback
+from gantry.engines.edge.clusters import cluster, counted_apart, fallback
 from gantry.engines.edge.headers import header
 from gantry.engines.edge.listeners import http_listener, https_listener, inner_listener
-from gantry.engines.edge.numbers import PATTERN, TIMES_MS
+from gantry.engines.edge.numbers import PATTERN
 from gantry.engines.edge.protocol import (
     ASSETS,
     CACHE,
+    TIMES_MS,
     Assets,
     Backend,
     Canary,
@@ -24,6 +25,7 @@ from gantry.engines.edge.protocol import (
     Pin,
     Redirect,
     Rewrite,
+    Rules,
     Site,
 )
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
@@ -85,6 +87,7 @@ def _dialect(place: Place) -> str:
     sample = Site(
         ("a.example",),
         "sample",
+        release="sample",
         redirects=(Redirect("/a/:b*", "/c/:b*"),),
         rewrites=(Rewrite("/d/:e", "/f/:e"),),
         headers=(HeaderRule("/g", (("h", "i"),)), HeaderRule("/(.*)", (("j", "k"),))),
@@ -92,7 +95,7 @@ def _dialect(place: Place) -> str:
         noindex=True,
         canary=Canary("sample", "sample", 50, b"sample", 2),
         mirror="sample",
-        pins=(Pin("sample", "sample", "sample"),),
+        pins=(Pin("sample", "other", "sample"),),
         assets=Assets("sample", ("/l",)),
         cached=("/m/:n*",),
     )
@@ -100,7 +103,12 @@ def _dialect(place: Place) -> str:
         Backend(name, (Endpoint(port=1),), "/health") for name in ("sample", ASSETS, CACHE)
     )
     certificate = Certificate("sample", sample.hosts, "", "")
-    config = EdgeConfig((sample, Site(("b.example",), None)), backends, (certificate,))
+    rules = Rules((Redirect("/o", "/p"),), (), (HeaderRule("/q", (("h", "i"),)),), ("/r",))
+    divided = replace(
+        sample, hosts=("c.example",), canary=Canary("sample", "other", 50, b"sample", 2, rules)
+    )
+    sites = (sample, divided, Site(("b.example",), None))
+    config = EdgeConfig(sites, backends, (certificate,))
     files = [
         clusters_file(config, ""),
         listeners_file(config.certificates, place),
@@ -197,9 +205,11 @@ def _overload_manager() -> Json:
 
 
 def clusters_file(config: EdgeConfig, version: str) -> Json:
-    """The backends, and those that are joined: a candidate or the asset store, with a release behind it."""
+    """The backends, those that are joined (a candidate or the asset store, with a release behind it), those counted apart."""
     several = dict.fromkeys(name for site in config.sites for name in joined(site))
+    own = {site.backend for site in config.sites if site.apart}
     resources = [cluster(one) for one in config.backends]
+    resources += [counted_apart(one) for one in config.backends if one.name in own]
     resources += [fallback(name, members(name)) for name in several]
     return {"version_info": version, "resources": resources}
 

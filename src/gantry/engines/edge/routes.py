@@ -6,10 +6,26 @@ from typing import Any
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
 from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
-from gantry.engines.edge.headers import header, notes, response_headers
+from gantry.engines.edge.headers import (
+    MOST_HEADERS,
+    RELEASE_HEADER,
+    RulesByRoute,
+    count,
+    header,
+    notes,
+    response_headers,
+)
 from gantry.engines.edge.patterns import Pattern, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
-from gantry.engines.edge.visitors import asset_destinations, cached_destinations, destinations
+from gantry.engines.edge.sides import by_side
+from gantry.engines.edge.visitors import (
+    Side,
+    asset_destinations,
+    cached_destinations,
+    destinations,
+    falls_back,
+    sides,
+)
 from gantry.kernel.errors import UserError
 
 Json = dict[str, Any]
@@ -63,19 +79,32 @@ def _site(site: Site, https_port: int) -> Json:
     if site.backend is None:
         words = pages.nothing_live(site.title), pages.nothing_live_json()
         return _page_host(site.hosts[0], list(site.hosts), 503, *words)
-    rewrites: tuple[Rewrite | None, ...] = (*site.rewrites, None)
     return {
         "name": site.hosts[0],
         "domains": list(site.hosts),
-        "routes": [
-            *(route for redirect in site.redirects for route in _redirect(redirect)),
-            # As on Vercel, a file that is there comes before rewrites.
-            *_assets(site),
-            *(route for rewrite in rewrites for route in _pass_on(site, rewrite)),
-        ],
-        "response_headers_to_add": response_headers(site, https_port),
-        "typed_per_filter_config": notes(site),
+        **by_side(site, _routes),
+        "response_headers_to_add": response_headers(site, _header_rules(site), https_port),
+        "typed_per_filter_config": notes(_header_rules(site)),
     }
+
+
+def _routes(side: Side) -> list[Json]:
+    site = side.site
+    rewrites: tuple[Rewrite | None, ...] = (*site.rewrites, None)
+    return [
+        *(route for redirect in site.redirects for route in _redirect(site, redirect)),
+        # As on Vercel, a file that is there comes before rewrites.
+        *_assets(side),
+        *(route for rewrite in rewrites for route in _pass_on(side, rewrite)),
+    ]
+
+
+def _header_rules(site: Site) -> RulesByRoute:
+    """Those of each side, where they differ and Envoy takes as many."""
+    found = {side.name: side.site.headers for side in sides(site)}
+    if len(set(found.values())) == 1:
+        return {"": next(iter(found.values()))}
+    return found if count(found) <= MOST_HEADERS else {"": site.headers}
 
 
 def _page_host(name: str, domains: list[str], status: int, html: str, json: str) -> Json:
@@ -102,7 +131,7 @@ def _page(match: Json, status: int, content_type: str, body: str) -> Json:
     }
 
 
-def _redirect(redirect: Redirect) -> Iterator[Json]:
+def _redirect(site: Site, redirect: Redirect) -> Iterator[Json]:
     pattern = compile_pattern(redirect.source)
     action: Json = {"response_code": _CODES[redirect.status]}
     target = redirect.destination
@@ -117,20 +146,32 @@ def _redirect(redirect: Redirect) -> Iterator[Json]:
             target = slash + path or "/"
     for asked, rewrite in _led_to(pattern, target):
         match = {"safe_regex": {"regex": pattern.regex}, **({"headers": asked} if asked else {})}
-        yield {"match": match, "redirect": {**action, "regex_rewrite": rewrite}}
+        yield {
+            "match": match,
+            "redirect": {**action, "regex_rewrite": rewrite},
+            **_own_answer(site),
+        }
 
 
-def _pass_on(site: Site, rewrite: Rewrite | None) -> Iterator[Json]:
+def _own_answer(site: Site) -> Json:
+    """No instance is asked that could say whose rule it is."""
+    if not site.release:
+        return {}
+    return {"response_headers_to_add": [header(RELEASE_HEADER, site.release)]}
+
+
+def _pass_on(side: Side, rewrite: Rewrite | None) -> Iterator[Json]:
     for path, action in _rewritten(rewrite) if rewrite is not None else [([], {})]:
-        yield from _by_kind(site, path, action)
+        yield from _by_kind(side, path, action)
 
 
-def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
+def _by_kind(side: Side, path: list[Json], action: Json) -> Iterator[Json]:
     """WebSockets, event streams, requests that may be repeated, and all others.
 
     Envoy tries one after the other for each request: what rules most requests out quickest comes first in each, and
     the regular expression of `path` last.
     """
+    site = side.site
     upgrade = _header_match("upgrade", "websocket")
     stream = _header_match("accept", "text/event-stream", contains=True)
     streaming = {}
@@ -138,16 +179,17 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
         streaming = {
             "max_stream_duration": {"max_stream_duration": _seconds(site.stream_timeout_s)}
         }
-    plain, cached = list(destinations(site)), list(cached_destinations(site))
+    plain, safe = list(destinations(side, safe=False)), list(destinations(side, safe=True))
+    cached = list(cached_destinations(side))
     once, again = site.request_timeout_s, _RETRY_SAFE
     for before, after, idle_s, retry, more, where in (
         ([upgrade], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
-        ([stream], [], _STREAM_IDLE_S, again, streaming, plain),
+        # Some are asked for by a POST, which may have been heard.
+        ([stream], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
         ([], [_SAFE, *_cached(site)], once, again, {}, cached),
-        ([], [_SAFE], once, again, _mirror(site), plain),
+        ([], [_SAFE], once, again, _mirror(site), safe),
         ([], [], once, _RETRY_UNSENT, {}, plain),
     ):
-        fall_back = site.canary is not None or where is cached
         copies = _copies(site) if where is cached else []
         away = _header_match(RESULT_HEADER, AWAY) if where is cached else None
         for headers, query, destination, added in where:
@@ -162,7 +204,9 @@ def _by_kind(site: Site, path: list[Json], action: Json) -> Iterator[Json]:
                     # A response may take as long as it moves; what is bounded is the silence.
                     "timeout": "0s",
                     "idle_timeout": _seconds(idle_s),
-                    "retry_policy": _retry_policy(retry, fall_back=fall_back, missing=away),
+                    "retry_policy": _retry_policy(
+                        retry, fall_back=falls_back(destination), missing=away
+                    ),
                     **action,
                     **more,
                 },
@@ -196,13 +240,14 @@ def inner_route() -> Json:
     }
 
 
-def _assets(site: Site) -> Iterator[Json]:
+def _assets(side: Side) -> Iterator[Json]:
     """Files: from the store, and from an instance where the store says that it has none of that name, or is away."""
+    site = side.site
     if site.assets is None:
         return
     missing = _header_match(ASSETS_HEADER, ASSETS_MISSING)
     for prefix in site.assets.prefixes:
-        for whose, headers, query, cluster in asset_destinations(site):
+        for whose, headers, query, cluster in asset_destinations(side):
             yield {
                 "match": {
                     "prefix": f"{prefix}/",

@@ -3,12 +3,15 @@
 A canary needs no code in the way of a request. A visitor without a valid cookie is sent to one of as many weighted
 entries as there are buckets, and each entry sets the cookie of its bucket; a visitor with one is matched by a regular
 expression of all valid cookies of his side. Whoever changes his cookie is drawn anew.
+
+Where the candidate has rules of its own, a visitor's side is found first: each side then has routes of its own.
 """
 
 import hashlib
 import hmac
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gantry.engines.cache.protocol import BACKEND_HEADER
@@ -18,34 +21,81 @@ from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, Pin, Site
 Json = dict[str, Any]
 
 COOKIE = "gantry-rollout"
+CANDIDATE, CURRENT = "candidate", "current"
 _COOKIE_LIFE_S = 24 * 3600
 _SIGNATURE_DIGITS = 16
 _OR_ELSE = "+"
+_APART = "~"
 _DEPLOYMENT_HEADER = "x-deployment-id"
 _DEPLOYMENT_QUERY = "dpl"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What some visitors of a site get.
+
+    Attributes:
+        site: with the rules that hold for them.
+        name: of their routes; empty where the site has one side only.
+        buckets: of the site's canary, those of these visitors.
+    """
+
+    site: Site
+    name: str = ""
+    buckets: range = range(0)
 
 
 Destination = tuple[list[Json], list[Json], Json, list[Json]]
 """Header matches, query matches, where to, and request headers to add."""
 
 
-def destinations(site: Site) -> Iterator[Destination]:
-    """In the order in which they are tried."""
+def sides(site: Site) -> tuple[Side, ...]:
+    """All visitors together, or those of the candidate and then all others, where their rules differ."""
+    canary = site.canary
+    if canary is None:
+        return (Side(site),)
+    share = share_of(canary)
+    if canary.rules is None:
+        return (Side(site, buckets=range(canary.buckets)),)
+    rules = canary.rules
+    theirs = replace(
+        site,
+        release=canary.candidate,
+        redirects=rules.redirects,
+        rewrites=rules.rewrites,
+        headers=rules.headers,
+        cached=rules.cached,
+    )
+    both = (
+        Side(theirs, CANDIDATE, range(share)),
+        Side(site, CURRENT, range(share, canary.buckets)),
+    )
+    return tuple(side for side in both if side.buckets)
+
+
+def destinations(side: Side, *, safe: bool) -> Iterator[Destination]:
+    """In the order in which they are tried.
+
+    Parameters:
+        safe: for requests that change nothing. The others never leave the build that their page was made by.
+    """
+    site = side.site
     assert site.backend is not None, "a site without a backend has a page"
     for pin in site.pins:
+        cluster = _pinned(pin, site.backend) if safe else pin.backend
         for headers, query in _of_page(pin):
-            yield headers, query, {"cluster": pin.backend}, []
+            yield headers, query, {"cluster": cluster}, []
     if site.canary is not None:
-        yield from _divided(site.canary, site.backend)
+        yield from _divided(site.canary, site.backend, side.buckets)
     else:
-        yield [], [], {"cluster": site.backend}, []
+        yield [], [], {"cluster": _cluster(site)}, []
 
 
-def cached_destinations(site: Site) -> Iterator[Destination]:
+def cached_destinations(side: Side) -> Iterator[Destination]:
     """The same by way of the cache, which is told where it would have been; without paths that may be kept, none."""
-    if not site.cached:
+    if not side.site.cached:
         return
-    for headers, query, destination, _ in destinations(site):
+    for headers, query, destination, _ in destinations(side, safe=True):
         if "cluster" in destination:
             cluster = destination["cluster"]
             asked = [header(BACKEND_HEADER, cluster)]
@@ -62,37 +112,45 @@ def cached_destinations(site: Site) -> Iterator[Destination]:
         yield headers, query, {"weighted_clusters": {"clusters": entries}}, []
 
 
-def asset_destinations(site: Site) -> Iterator[tuple[str, list[Json], list[Json], str]]:
+def asset_destinations(side: Side) -> Iterator[tuple[str, list[Json], list[Json], str]]:
     """In the order in which they are tried: whose files, header matches, query matches, and the cluster.
 
     A visitor who was not drawn yet is not drawn here: he came for a page before, or will.
     """
+    site = side.site
     assert site.backend is not None and site.assets is not None, "asked for sites with assets only"
     for pin in site.pins:
         for headers, query in _of_page(pin):
             whose = pin.assets or site.assets.whose
-            yield whose, headers, query, or_else(ASSETS, pin.backend)
+            yield whose, headers, query, or_else(ASSETS, _pinned(pin, site.backend))
     if site.canary is not None:
-        tokens = _tokens(site.canary)[: _share(site.canary)]
-        if tokens:
+        theirs, _ = _parts(site.canary, side.buckets)
+        if theirs:
             candidate = with_fallback(site.canary, site.backend)
-            yield site.assets.whose, [_carries(tokens)], [], or_else(ASSETS, candidate)
-    yield site.assets.whose, [], [], or_else(ASSETS, site.backend)
+            carries = _carries(site.canary, theirs)
+            yield site.assets.whose, [carries], [], or_else(ASSETS, candidate)
+    yield site.assets.whose, [], [], or_else(ASSETS, _cluster(site))
 
 
 def joined(site: Site) -> Iterator[str]:
     """Every cluster of `site` that is several backends, each for when those before it have no answer."""
     if site.backend is None:
         return
-    if site.canary is not None:
-        yield with_fallback(site.canary, site.backend)
-    if site.assets is not None:
-        yield from (cluster for _, _, _, cluster in asset_destinations(site))
-    for _, _, destination, _ in cached_destinations(site):
-        several = destination.get(
-            "weighted_clusters", {"clusters": [{"name": destination.get("cluster")}]}
-        )
-        yield from (entry["name"] for entry in several["clusters"])
+    for side in sides(site):
+        for _, _, destination, _ in (*destinations(side, safe=True), *cached_destinations(side)):
+            yield from (one for one in _clusters(destination) if is_joined(one))
+        if site.assets is not None:
+            yield from (cluster for _, _, _, cluster in asset_destinations(side))
+
+
+def falls_back(destination: Json) -> bool:
+    """Whether another backend is asked where one has no answer."""
+    return any(is_joined(one) for one in _clusters(destination))
+
+
+def is_joined(cluster: str) -> bool:
+    """Whether it is several backends."""
+    return _OR_ELSE in cluster
 
 
 def with_fallback(canary: Canary, current: str) -> str:
@@ -110,11 +168,49 @@ def members(cluster: str) -> tuple[str, ...]:
     return tuple(cluster.split(_OR_ELSE))
 
 
+def apart(backend: str) -> str:
+    """Name of the cluster with the same instances and counters of its own."""
+    return f"{backend}{_APART}"
+
+
+def is_apart(cluster: str) -> bool:
+    """Whether a cluster counts what is no visitor's."""
+    return cluster.endswith(_APART)
+
+
+def share_of(canary: Canary) -> int:
+    """How many buckets are the candidate's."""
+    return canary.percent * canary.buckets // 100
+
+
+def cookies(canary: Canary, buckets: range) -> str:
+    """A regular expression of the `cookie` headers that say one of these buckets."""
+    values = "|".join(re.escape(token(canary, bucket)) for bucket in buckets)
+    return rf"(?:.*;\s*)?{COOKIE}=(?:{values})(?:;.*)?"
+
+
+def _cluster(site: Site) -> str:
+    assert site.backend is not None, "a site without a backend has a page"
+    return apart(site.backend) if site.apart else site.backend
+
+
 def token(canary: Canary, bucket: int) -> str:
     """Value of the cookie of one bucket."""
     message = f"{canary.name}:{bucket}".encode()
     signature = hmac.new(canary.key, message, hashlib.sha256).hexdigest()[:_SIGNATURE_DIGITS]
     return f"{bucket}.{signature}"
+
+
+def _pinned(pin: Pin, current: str) -> str:
+    """Where pages of an older build ask, and whom they ask where nobody of its release is there any more."""
+    return pin.backend if pin.backend == current else or_else(pin.backend, current)
+
+
+def _clusters(destination: Json) -> Iterator[str]:
+    if "cluster" in destination:
+        yield destination["cluster"]
+    else:
+        yield from (entry["name"] for entry in destination["weighted_clusters"]["clusters"])
 
 
 def _of_page(pin: Pin) -> Iterator[tuple[list[Json], list[Json]]]:
@@ -129,38 +225,35 @@ def _of_page(pin: Pin) -> Iterator[tuple[list[Json], list[Json]]]:
     yield [without, *not_a_document], [asked]
 
 
-def _divided(canary: Canary, current: str) -> Iterator[Destination]:
-    tokens, share = _tokens(canary), _share(canary)
-    candidate = with_fallback(canary, current)
-    if share:
-        yield [_carries(tokens[:share])], [], {"cluster": candidate}, []
-    if share < canary.buckets:
-        yield [_carries(tokens[share:])], [], {"cluster": current}, []
+def _divided(canary: Canary, current: str, buckets: range) -> Iterator[Destination]:
+    candidate, share = with_fallback(canary, current), share_of(canary)
+    theirs, others = _parts(canary, buckets)
+    if theirs:
+        yield [_carries(canary, theirs)], [], {"cluster": candidate}, []
+    if others:
+        yield [_carries(canary, others)], [], {"cluster": current}, []
     entries = [
         {
             "name": candidate if bucket < share else current,
             "weight": 1,
-            "response_headers_to_add": [_cookie(value)],
+            "response_headers_to_add": [_cookie(token(canary, bucket))],
         }
-        for bucket, value in enumerate(tokens)
+        for bucket in buckets
     ]
     yield [], [], {"weighted_clusters": {"clusters": entries}}, []
 
 
-def _tokens(canary: Canary) -> list[str]:
-    return [token(canary, bucket) for bucket in range(canary.buckets)]
-
-
-def _share(canary: Canary) -> int:
-    """How many buckets are the candidate's."""
-    return canary.percent * canary.buckets // 100
-
-
-def _carries(tokens: list[str]) -> Json:
-    values = "|".join(re.escape(one) for one in tokens)
-    return _header(
-        "cookie", {"safe_regex": {"regex": rf"(?:.*;\s*)?{COOKIE}=(?:{values})(?:;.*)?"}}
+def _parts(canary: Canary, buckets: range) -> tuple[range, range]:
+    """Those of the candidate, and the others."""
+    share = share_of(canary)
+    return (
+        range(buckets.start, min(buckets.stop, share)),
+        range(max(buckets.start, share), buckets.stop),
     )
+
+
+def _carries(canary: Canary, buckets: range) -> Json:
+    return _header("cookie", {"safe_regex": {"regex": cookies(canary, buckets)}})
 
 
 def _cookie(value: str) -> Json:

@@ -2,13 +2,13 @@
 
 import random
 
-from gantry.features.drills.model import Candidate, Fault, Moment, Schedule
+from gantry.features.drills.model import RECOVERY_S, Candidate, Fault, Moment, Schedule
 
 # In which the deploy is at work: building, starting, and both stages of its rollout.
 _SPAN_S = 14.0
 _MOST_FAULTS = 3
-# A killed instance is back and healthy after this; two of them at the same time leave nobody to answer.
-_RECOVERY_S = 6.0
+# Not always: in its copies a bad candidate is found before any visitor could be given to it.
+_MIRROR = 0.5
 _WEIGHTS = {
     Candidate.GOOD: 40,
     Candidate.WRONG: 24,
@@ -48,13 +48,15 @@ def draw(seed: int, faults: frozenset[Fault]) -> Schedule:
         )
         if not _leaves_nobody(moment, moments):
             moments.append(moment)
-    return Schedule(seed, candidate, tuple(sorted(moments, key=lambda one: one.at_s)))
+    in_time = tuple(sorted(moments, key=lambda one: one.at_s))
+    return Schedule(seed, candidate, in_time, mirror=chance.random() < _MIRROR)
 
 
 def _leaves_nobody(moment: Moment, others: list[Moment]) -> bool:
+    """Two instances that are away at the same time are all there are."""
     return moment.fault in _TAKES_AN_INSTANCE and any(
         other.fault in _TAKES_AN_INSTANCE
-        and moment.at_s < other.at_s + other.lasts_s + _RECOVERY_S
-        and other.at_s < moment.at_s + moment.lasts_s + _RECOVERY_S
+        and moment.at_s < other.at_s + other.lasts_s + RECOVERY_S
+        and other.at_s < moment.at_s + moment.lasts_s + RECOVERY_S
         for other in others
     )

@@ -1,7 +1,6 @@
-"""What a drill of a deploy consists of, and what was seen in it."""
+"""What a drill of a deploy consists of."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -36,6 +35,8 @@ class Fault(StrEnum):
     CLOCK_FORWARD = "clock forward"
 
 
+# A killed instance is back and healthy after this.
+RECOVERY_S = 6.0
 # These need a file system of the drill's own, which only root can mount.
 NEEDS_ROOT = frozenset({Fault.DISK_FULL})
 
@@ -58,109 +59,23 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One drill: a candidate and the faults while it is deployed. The same seed draws the same."""
+    """One drill: a candidate and the faults while it is deployed. The same seed draws the same.
+
+    Attributes:
+        mirror: the candidate is tried on copies of requests before any visitor gets it.
+    """
 
     seed: int
     candidate: Candidate
     moments: tuple[Moment, ...]
+    mirror: bool = False
 
     def has(self, *faults: Fault) -> bool:
         """Whether any of `faults` is in it."""
         return any(moment.fault in faults for moment in self.moments)
 
     @property
-    def ends_s(self) -> float:
-        """When the last fault is mended."""
-        return max((moment.at_s + moment.lasts_s for moment in self.moments), default=0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What the candidate might get, as the control plane said it at one time.
-
-    Attributes:
-        at_s: on the clock of the load.
-        percent: of the visitors; 100 once it is live.
-    """
-
-    at_s: float
-    percent: float
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A request that a visitor would have seen fail."""
-
-    at_s: float
-    reason: str
-    release: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What the load got in a slot of time: release -> whole responses."""
-
-    at_s: float
-    by_release: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """A time in which the edge was killed or stopped on purpose, until it answered again."""
-
-    from_s: float
-    to_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Everything that was observed in one drill.
-
-    Attributes:
-        before, candidate: identities of the releases; `candidate` is empty when there never was one.
-        deploy: how the deploy ended (`succeeded`, `failed`, ...), or its state when patience ended.
-        deploy_ended: it is in a final state.
-        code: the deploy's error, such as `rollout.failed`; empty for none.
-        rollout: how the rollout ended, empty when there was none.
-        reason: in the rollout's or the deploy's own words.
-        live, reached: what the status says is live, and what a real request reached in the end.
-        away: when the edge could not answer.
-        slowest_s: of all requests.
-    """
-
-    before: str
-    candidate: str
-    deploy: str
-    deploy_ended: bool
-    code: str
-    rollout: str
-    reason: str
-    live: str
-    reached: str
-    requests: int
-    failures: tuple[Failure, ...]
-    answers: tuple[Answers, ...]
-    shares: tuple[Share, ...]
-    away: tuple[Away, ...]
-    slowest_s: float = 0.0
-    took_s: float = 0.0
-    done: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A drill and what is wrong with it.
-
-    Attributes:
-        wrong_verdict: a bad candidate went live, or a good one was refused without a reason of its own.
-        failed: requests that failed although a healthy instance existed.
-        share: of the visitors, that a bad candidate had while it was held at a stage; percent.
-        violations: one sentence for each invariant that did not hold.
-    """
-
-    schedule: Schedule
-    seen: Seen
-    wrong_verdict: bool
-    failed: int
-    share: float
-    violations: tuple[str, ...] = field(default=())
+    def words(self) -> str:
+        """The candidate and what is done, for people."""
+        faults = ", ".join(moment.fault for moment in self.moments)
+        return f"{self.candidate} candidate, {'mirror, ' if self.mirror else ''}{faults}"

@@ -20,7 +20,7 @@ class Environment:
     """Where releases of a project run.
 
     Attributes:
-        live_release: the release that visitors should get; `None` before the first.
+        live_release: the release that visitors should get; `None` where there is none.
         releases_made: how many releases were ever made, so that numbers are not given twice.
     """
 

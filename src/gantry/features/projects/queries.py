@@ -133,8 +133,8 @@ async def insert_environment(
     )
 
 
-async def set_live_release(session: Session, environment_id: str, release_id: str) -> None:
-    """Say which release visitors should get."""
+async def set_live_release(session: Session, environment_id: str, release_id: str | None) -> None:
+    """Say which release visitors should get; `None`: the page that nothing is live yet."""
     await session.execute(
         "UPDATE environments SET live_release = %(release)s WHERE id = %(id)s",
         {"id": environment_id, "release": release_id},

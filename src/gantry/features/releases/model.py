@@ -13,7 +13,7 @@ class ReleaseState(StrEnum):
     PENDING = "pending"  # made, not started yet
     RUNNING = "running"  # candidate, live, or warm after it was live
     RETIRED = "retired"  # stopped; can be started again for a rollback while its artifact is kept
-    FAILED = "failed"  # never went live
+    FAILED = "failed"  # never went live, or its switch was taken back
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,10 +109,11 @@ async def builds_by_environment(session: Session, *, at: datetime) -> Mapping[st
 async def previous_live(
     session: Session, environment_id: str, *, not_release: str
 ) -> Release | None:
-    """The release that was live last, apart from `not_release`."""
+    """The release that was live last, apart from `not_release` and those whose switch failed."""
     row = await session.one(
         f"""SELECT {_COLUMNS} FROM releases
             WHERE environment = %(environment)s AND live_at IS NOT NULL AND id <> %(not)s
+                AND state <> 'failed'
             ORDER BY left_at DESC NULLS LAST LIMIT 1""",
         {"environment": environment_id, "not": not_release},
     )
@@ -176,13 +177,14 @@ async def retire_all(session: Session, environment_id: str, *, at: datetime) -> 
 
 
 async def set_live(
-    session: Session, release_id: str, *, previous: str | None, at: datetime
+    session: Session, release_id: str | None, *, previous: str | None, at: datetime
 ) -> None:
-    """Visitors get this one from now on, and no longer `previous`."""
-    await session.execute(
-        "UPDATE releases SET live_at = %(at)s, left_at = NULL WHERE id = %(id)s",
-        {"id": release_id, "at": at},
-    )
+    """Visitors get this one from now on, or none, and no longer `previous`."""
+    if release_id is not None:
+        await session.execute(
+            "UPDATE releases SET live_at = %(at)s, left_at = NULL WHERE id = %(id)s",
+            {"id": release_id, "at": at},
+        )
     if previous is not None and previous != release_id:
         await session.execute(
             "UPDATE releases SET left_at = %(at)s WHERE id = %(id)s", {"id": previous, "at": at}

@@ -12,6 +12,8 @@ from gantry.features.rollouts.model import Rollout, RolloutState, Wish
 
 # How many times its own length a stage is extended for while nothing can be said.
 EXTENSION = 1.0
+# An edge takes shares within milliseconds; one that does not take them in this time refuses them, or is not there.
+EDGE_PATIENCE_S = 120.0
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 
@@ -24,6 +26,7 @@ class Seen:
         outcome: of the verdict on the present stage; `None` while there are no numbers of it yet.
         summary: the verdict in one sentence.
         in_effect: the edge has acknowledged the shares of the present stage.
+        waits_s: for how long it has been seen not to; `obstacle` says why, where that is known.
         when_inconclusive: the declared policy.
     """
 
@@ -32,6 +35,8 @@ class Seen:
     summary: str
     in_effect: bool
     when_inconclusive: Literal["promote", "abort"]
+    waits_s: float = 0.0
+    obstacle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,10 @@ def decide(rollout: Rollout, seen: Seen) -> Action | None:
 
 
 def _by_verdict(rollout: Rollout, seen: Seen) -> Action | None:
-    if rollout.state is not RolloutState.RUNNING or not seen.in_effect:
+    if rollout.state is not RolloutState.RUNNING:
         return None
+    if not seen.in_effect:
+        return _refused(seen) if seen.waits_s > EDGE_PATIENCE_S else None
     age_s = rollout.stage_age(seen.now).total_seconds()
     time_s = rollout.stages[rollout.stage].time_s
     if age_s < time_s:
@@ -98,6 +105,11 @@ def _by_verdict(rollout: Rollout, seen: Seen) -> Action | None:
     if seen.when_inconclusive == "abort":
         return End(RolloutState.FAILED, f"too little is known of it: {seen.summary}")
     return Hold(RolloutState.WAITING) if rollout.approval else _next(rollout)
+
+
+def _refused(seen: Seen) -> Action:
+    why = f": {seen.obstacle}" if seen.obstacle else ""
+    return End(RolloutState.FAILED, f"the edge did not take its share of the traffic{why}")
 
 
 def _next(rollout: Rollout) -> Action:

@@ -65,8 +65,8 @@ class Rollout:
 
     Attributes:
         candidate, current: releases.
-        stage: number of the present stage, from 0; the number of stages once all have passed.
-        stage_started_at: when the edge was asked for the present stage; moved on by the length of a pause.
+        stage: number of the present stage, from 0.
+        stage_started_at: when the present stage came into effect, or the edge was asked for it; moved on by pauses.
         approval: somebody must approve each next stage.
         wish: what was asked and is not done yet.
         paused_at: since when it is paused or waits for an approval.
@@ -97,8 +97,9 @@ class Rollout:
 
     @property
     def present(self) -> Stage | None:
-        """The stage that the edge should be in; `None` when it has ended."""
-        return None if self.state.ended else self.stages[self.stage]
+        """The stage that the edge should be in: the last one until all traffic moves; `None` when it ended badly."""
+        taken_back = self.state in (RolloutState.FAILED, RolloutState.ABORTED)
+        return None if taken_back else self.stages[self.stage]
 
     def stage_age(self, now: datetime) -> timedelta:
         """How long the present stage has lasted, pauses left out."""

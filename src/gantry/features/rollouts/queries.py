@@ -98,61 +98,93 @@ async def insert(session: Session, rollout: Rollout) -> None:
         await _begin(session, rollout.id, 0, at=rollout.started_at)
 
 
-async def begin_stage(session: Session, rollout: Rollout, number: int, *, at: datetime) -> None:
-    """End the present stage and begin stage `number`."""
-    await _close(session, rollout, at=at)
-    await session.execute(
-        f"""UPDATE rollouts SET stage = %(number)s, state = 'running', wish = NULL, paused_at = NULL,
-                verdict = NULL, stage_started_at = %(at)s
-            WHERE id = %(id)s AND stage = %(from)s AND {_OPEN}""",
-        {"id": rollout.id, "number": number, "from": rollout.stage, "at": at},
-    )
+async def begin_stage(session: Session, rollout: Rollout, number: int, *, at: datetime) -> bool:
+    """End the present stage and begin stage `number`; False where the rollout is not as it was seen any more."""
+    sets = "stage = %(number)s, state = 'running', paused_at = NULL, verdict = NULL, stage_started_at = %(at)s"
+    if not await _change(session, rollout, sets, at=at, number=number):
+        return False
+    await _close(session, rollout.id, rollout.verdict, at=at)
     await _begin(session, rollout.id, number, at=at)
+    return True
 
 
-async def hold(session: Session, rollout: Rollout, state: RolloutState, *, at: datetime) -> None:
-    """Stop the clock of the present stage."""
-    await session.execute(
-        f"""UPDATE rollouts SET state = %(state)s, wish = NULL, paused_at = COALESCE(paused_at, %(at)s)
-            WHERE id = %(id)s AND {_OPEN}""",
-        {"id": rollout.id, "state": state, "at": at},
-    )
+async def hold(session: Session, rollout: Rollout, state: RolloutState, *, at: datetime) -> bool:
+    """Stop the clock of the present stage; False where the rollout is not as it was seen any more."""
+    sets = "state = %(state)s, paused_at = COALESCE(paused_at, %(at)s)"
+    return await _change(session, rollout, sets, at=at, state=state)
 
 
-async def resume(session: Session, rollout: Rollout, *, at: datetime) -> None:
-    """Let the clock go on: the beginning of the stage moves by the length of the pause."""
-    await session.execute(
-        f"""UPDATE rollouts SET state = 'running', wish = NULL, paused_at = NULL,
-                stage_started_at = stage_started_at + (%(at)s - COALESCE(paused_at, %(at)s))
-            WHERE id = %(id)s AND {_OPEN}""",
-        {"id": rollout.id, "at": at},
-    )
+async def resume(session: Session, rollout: Rollout, *, at: datetime) -> bool:
+    """Let the clock go on: the beginning of the stage moves by the length of the pause.
+
+    False where the rollout is not as it was seen any more.
+    """
+    sets = """state = 'running', paused_at = NULL,
+              stage_started_at = stage_started_at + (%(at)s - COALESCE(paused_at, %(at)s))"""
+    return await _change(session, rollout, sets, at=at)
 
 
 async def end(
     session: Session, rollout: Rollout, state: RolloutState, reason: str, *, at: datetime
+) -> bool:
+    """Record how it ended; False where the rollout is not as it was seen any more."""
+    sets = "state = %(state)s, reason = %(reason)s, ended_at = %(at)s"
+    if not await _change(session, rollout, sets, at=at, state=state, reason=reason):
+        return False
+    await _close(session, rollout.id, rollout.verdict, at=at)
+    return True
+
+
+async def abort(session: Session, rollout_id: str, reason: str, *, at: datetime) -> None:
+    """End it with its deploy, however it stands. One that has ended is left as it is."""
+    row = await session.one(
+        f"""UPDATE rollouts SET state = 'aborted', reason = %(reason)s, wish = NULL, ended_at = %(at)s
+            WHERE id = %(id)s AND {_OPEN} RETURNING verdict""",
+        {"id": rollout_id, "reason": reason, "at": at},
+    )
+    if row is not None:
+        await _close(session, rollout_id, row["verdict"], at=at)
+
+
+async def _change(
+    session: Session, rollout: Rollout, sets: str, *, at: datetime, **values: object
+) -> bool:
+    """Change what is still as it was seen: what somebody asked meanwhile must be decided upon first."""
+    changed = await session.execute(
+        f"""UPDATE rollouts SET wish = NULL, {sets}
+            WHERE id = %(id)s AND stage = %(seen_stage)s AND state = %(seen_state)s
+              AND wish IS NOT DISTINCT FROM %(seen_wish)s""",
+        {
+            **values,
+            "id": rollout.id,
+            "at": at,
+            "seen_stage": rollout.stage,
+            "seen_state": rollout.state,
+            "seen_wish": rollout.wish,
+        },
+    )
+    return changed == 1
+
+
+async def record_look(
+    session: Session, rollout: Rollout, verdict: Mapping[str, Any], windows: Mapping[str, Any]
 ) -> None:
-    """Record how it ended."""
-    await _close(session, rollout, at=at)
+    """Keep the last verdict on the present stage, and the numbers from which the next control plane would go on."""
     await session.execute(
-        f"""UPDATE rollouts SET state = %(state)s, reason = %(reason)s, wish = NULL, ended_at = %(at)s
-            WHERE id = %(id)s AND {_OPEN}""",
-        {"id": rollout.id, "state": state, "reason": reason, "at": at},
+        f"UPDATE rollouts SET verdict = %(verdict)s WHERE id = %(id)s AND stage = %(stage)s AND {_OPEN}",
+        {"id": rollout.id, "stage": rollout.stage, "verdict": json.dumps(dict(verdict))},
+    )
+    await session.execute(
+        "UPDATE rollout_stages SET windows = %(windows)s WHERE rollout = %(id)s AND number = %(number)s",
+        {"id": rollout.id, "number": rollout.stage, "windows": json.dumps(dict(windows))},
     )
 
 
-async def set_verdict(session: Session, rollout_id: str, verdict: Mapping[str, Any]) -> None:
-    """Keep the last verdict, with the numbers that it was said of."""
-    await session.execute(
-        f"UPDATE rollouts SET verdict = %(verdict)s WHERE id = %(id)s AND {_OPEN}",
-        {"id": rollout_id, "verdict": json.dumps(dict(verdict))},
-    )
-
-
-async def list_without_requests(session: Session) -> tuple[Rollout, ...]:
-    """Rollouts whose failed requests have not been looked up yet."""
+async def list_without_evidence(session: Session) -> tuple[Rollout, ...]:
+    """Rollouts whose evidence is not complete yet."""
     rows = await session.rows(
-        f"SELECT {_COLUMNS} FROM rollouts WHERE evidence->'requests' = 'null' ORDER BY ended_at"
+        f"""SELECT {_COLUMNS} FROM rollouts
+            WHERE evidence->'requests' = 'null' OR evidence->'lines' = 'null' ORDER BY ended_at"""
     )
     return tuple(_rollout(row) for row in rows)
 
@@ -166,21 +198,30 @@ async def set_evidence(session: Session, rollout_id: str, evidence: Mapping[str,
 
 
 async def set_wish(session: Session, rollout: Rollout, wish: Wish) -> None:
-    """Ask for something.
+    """Ask for something. An abort that was asked for is not taken back by another wish.
 
     Raises:
-        ConflictError: `rollout.ended`.
+        ConflictError: `rollout.ended`, `rollout.aborting`.
     """
     changed = await session.execute(
-        f"UPDATE rollouts SET wish = %(wish)s WHERE id = %(id)s AND {_OPEN}",
+        f"""UPDATE rollouts SET wish = %(wish)s
+            WHERE id = %(id)s AND {_OPEN} AND (wish IS DISTINCT FROM 'abort' OR %(wish)s = 'abort')""",
         {"id": rollout.id, "wish": wish},
     )
-    if not changed:
+    if changed:
+        return
+    now = await get(session, rollout.id)
+    if now.state.ended:
         raise ConflictError(
             "rollout.ended",
-            f"the rollout {rollout.id} has ended already: {rollout.state}",
+            f"the rollout {rollout.id} has ended already: {now.state}",
             hint="gantry rollout status",
         )
+    raise ConflictError(
+        "rollout.aborting",
+        f"the rollout {rollout.id} is being aborted",
+        hint="gantry rollout status",
+    )
 
 
 async def stage_history(session: Session, rollout_id: str) -> tuple[Row, ...]:
@@ -193,17 +234,30 @@ async def stage_history(session: Session, rollout_id: str) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-async def baseline(
-    session: Session, rollout: Rollout, counted: Mapping[str, Any]
+async def begin_windows(
+    session: Session, rollout: Rollout, opened: Mapping[str, Any], *, at: datetime
 ) -> Mapping[str, Any]:
-    """What had been counted when the present stage came into effect: `counted`, unless that is known already."""
+    """The present stage is in effect: the numbers so far, which are `opened` where it is seen to be for the first time.
+
+    Then its time counts from now.
+    """
+    stage = {"id": rollout.id, "number": rollout.stage}
+    first = await session.execute(
+        """UPDATE rollout_stages SET windows = %(opened)s
+           WHERE rollout = %(id)s AND number = %(number)s AND windows IS NULL""",
+        {**stage, "opened": json.dumps(dict(opened))},
+    )
+    if first:
+        await session.execute(
+            """UPDATE rollouts SET stage_started_at = COALESCE(paused_at, %(at)s)
+               WHERE id = %(id)s AND stage = %(number)s""",
+            {**stage, "at": at},
+        )
     row = await session.one(
-        """UPDATE rollout_stages SET baseline = COALESCE(baseline, %(counted)s)
-           WHERE rollout = %(id)s AND number = %(number)s RETURNING baseline""",
-        {"id": rollout.id, "number": rollout.stage, "counted": json.dumps(dict(counted))},
+        "SELECT windows FROM rollout_stages WHERE rollout = %(id)s AND number = %(number)s", stage
     )
     assert row is not None, "a stage that is in effect has begun"
-    found: Mapping[str, Any] = row["baseline"]
+    found: Mapping[str, Any] = row["windows"]
     return found
 
 
@@ -215,14 +269,16 @@ async def _begin(session: Session, rollout_id: str, number: int, *, at: datetime
     )
 
 
-async def _close(session: Session, rollout: Rollout, *, at: datetime) -> None:
+async def _close(
+    session: Session, rollout_id: str, verdict: Mapping[str, Any] | None, *, at: datetime
+) -> None:
+    """The stage that lasts has ended, with what was said of it last."""
     await session.execute(
         """UPDATE rollout_stages SET ended_at = %(at)s, verdict = %(verdict)s
-           WHERE rollout = %(id)s AND number = %(number)s AND ended_at IS NULL""",
+           WHERE rollout = %(id)s AND ended_at IS NULL""",
         {
-            "id": rollout.id,
-            "number": rollout.stage,
+            "id": rollout_id,
             "at": at,
-            "verdict": None if rollout.verdict is None else json.dumps(dict(rollout.verdict)),
+            "verdict": None if verdict is None else json.dumps(dict(verdict)),
         },
     )

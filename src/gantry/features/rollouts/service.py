@@ -42,7 +42,7 @@ class RolloutService:
 
         Raises:
             NotFoundError: `rollout.none`.
-            ConflictError: `rollout.ended`; `rollout.not-paused` there is nothing to resume; `rollout.paused` already.
+            ConflictError: `rollout.ended`, `rollout.aborting`; `rollout.not-paused` there is nothing to resume; `rollout.paused` already.
         """
         rollout = await self.latest(project, environment)
         if wish is Wish.RESUME and rollout.state not in _STANDING:

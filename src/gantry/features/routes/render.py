@@ -19,6 +19,7 @@ from gantry.engines.edge.protocol import (
     Pin,
     Redirect,
     Rewrite,
+    Rules,
     Site,
 )
 from gantry.features.instances.model import Instance
@@ -167,14 +168,23 @@ def _assets(whose: str, prefixes: tuple[str, ...]) -> Assets | None:
 
 
 def _pins(live: Routed, routes: Routes) -> tuple[Pin, ...]:
-    """Pages of every build that still runs here get their own release; of two releases of one build the live one."""
+    """Pages of every build that still runs here get their own release; of two releases of one build the live one.
+
+    Where the two of a rollout are of one build, its pages may be of either: their visitors' cookies tell which.
+    """
     running = [
         item
         for item in _addressable(routes.routed)
         if item.environment.id == live.environment.id and item.release.build in routes.deployments
     ]
+    deployments = {item.release.id: routes.deployments[item.release.build] for item in running}
     oldest_first = sorted(running, key=lambda item: (_is_live(item), item.release.created_at))
-    pins = {routes.deployments[item.release.build]: item.release for item in oldest_first}
+    pins = {deployments[item.release.id]: item.release for item in oldest_first}
+    rollout = routes.rollouts.get(live.environment.id)
+    if rollout is not None and live.release.id in deployments:
+        of_current = deployments[live.release.id]
+        if deployments.get(rollout.candidate) == of_current:
+            del pins[of_current]
     return tuple(
         Pin(
             deployment,
@@ -199,8 +209,17 @@ def _shares(live: Routed, routes: Routes) -> _Shares:
         percent=stage.percent,
         key=rollout.cookie_key.encode(),
         buckets=buckets_of(rollout.stages),
+        rules=_rules_of_candidate(rollout.candidate, live, routes),
     )
     return {"canary": canary}
+
+
+def _rules_of_candidate(candidate: str, live: Routed, routes: Routes) -> Rules | None:
+    """`None` where they are those of the live release: finding each visitor's side first has a cost."""
+    for item in routes.routed:
+        if item.release.id == candidate and item.manifest.routes != live.manifest.routes:
+            return _rules(item)
+    return None
 
 
 def _release_sites(routes: Routes) -> Iterable[Site]:
@@ -214,7 +233,9 @@ def _release_sites(routes: Routes) -> Iterable[Site]:
 def _release_site(item: Routed, host: str, routes: Routes) -> Site:
     build = item.release.build
     assets = _assets(of_build(build), routes.assets.builds.get(build, ()))
-    return replace(_site(item, (host,), noindex=True), assets=assets)
+    # Whoever asks a release at its own address wants to know what that release says: nothing of it is kept, and it is no
+    # visitor, whose requests are compared.
+    return replace(_site(item, (host,), noindex=True), assets=assets, cached=(), apart=True)
 
 
 def _build_hosts(routes: Routes) -> Iterable[tuple[str, Routed]]:
@@ -259,16 +280,26 @@ def _granted(routes: Routes) -> Mapping[str, tuple[str, ...]]:
     return granted
 
 
-def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:
+def _rules(item: Routed) -> Rules:
     routes = item.manifest.routes
+    return Rules(
+        redirects=tuple(Redirect(r.source, r.destination, r.status) for r in routes.redirects),
+        rewrites=tuple(Rewrite(r.source, r.destination) for r in routes.rewrites),
+        headers=tuple(HeaderRule(r.source, tuple(r.headers.items())) for r in routes.headers),
+        cached=routes.cache,
+    )
+
+
+def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:
+    rules = _rules(item)
     return Site(
         hosts=names,
         backend=item.release.id if item.instances else None,
         release=item.release.id,
-        redirects=tuple(Redirect(r.source, r.destination, r.status) for r in routes.redirects),
-        rewrites=tuple(Rewrite(r.source, r.destination) for r in routes.rewrites),
-        cached=routes.cache,
-        headers=tuple(HeaderRule(r.source, tuple(r.headers.items())) for r in routes.headers),
+        redirects=rules.redirects,
+        rewrites=rules.rewrites,
+        headers=rules.headers,
+        cached=rules.cached,
         title=item.environment.project,
         noindex=noindex,
     )

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from gantry.features.accounts.model import Role
 from gantry.kernel.errors import GantryError
+from gantry.web.console.cache import CachePanel
 from gantry.web.console.rollout import RolloutPanel
 from gantry.wire.shapes import (
     AuditBody,
@@ -96,6 +97,7 @@ class EnvironmentPage:
         rollback: where "roll back" without a choice would go.
         promotion: what could be promoted from or to this environment.
         rollout: the newest one, while it goes on and for an hour after it failed.
+        cache: where paths are named for it.
     """
 
     card: EnvironmentCard
@@ -108,6 +110,7 @@ class EnvironmentPage:
     promotion: Promotion | None
     variables: tuple[VariableBody, ...]
     rollout: RolloutPanel | None
+    cache: CachePanel | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from gantry.features.rollouts import queries as rollouts
 from gantry.features.variables import queries as variables
 from gantry.kernel.errors import NotFoundError
 from gantry.web.access import Viewer
+from gantry.web.console.cache import CachePanel
 from gantry.web.console.contexts import EnvironmentCard, EnvironmentPage, LogsPage, Promotion
 from gantry.web.console.frame import card_of, frame_of, in_order
 from gantry.web.console.render import render
@@ -94,6 +95,7 @@ async def read_page(services: Services, project: str, environment: str) -> Envir
         promotion=_promotion(card, read.cards),
         variables=read.variables,
         rollout=_rollout(read.rollout, services.clock.now()),
+        cache=CachePanel(card.body.cache, card.body.name) if card.body.cache else None,
     )
 
 

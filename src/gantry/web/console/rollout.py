@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from gantry.wire.shapes import ReasonBody, RolloutBody
 
 _OPEN = ("running", "paused", "waiting")
-_TIMES = ("p50", "p95", "p99")
-_SHARES = ("errors", "waiting")
 _TEXTS = {
     "promote": "The next stage begins now, without waiting for the verdict; after the last all traffic moves.",
     "abort": "All traffic goes back to the release before, and the deploy fails.",
@@ -85,8 +83,6 @@ class RolloutPanel:
 def _value(reason: ReasonBody, value: float | None) -> str:
     if value is None:
         return "over a minute"
-    if reason.check in _TIMES:
+    if reason.unit == "ms":
         return f"{value:,.0f} ms"
-    if reason.check in _SHARES:
-        return f"{value:.2%}"
-    return f"{value:,.0f}"
+    return f"{value:.2%}" if reason.unit == "share" else f"{value:,.0f}"

@@ -1,8 +1,10 @@
 """Projects, environments, releases and instances as bodies."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 
+from gantry.engines.cache.protocol import CacheStatus
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.builds.model import BuildState
 from gantry.features.instances.model import Health, Instance
@@ -12,8 +14,10 @@ from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.services import queries as services_of
 from gantry.web.services import Services
 from gantry.web.views import addresses
+from gantry.web.views.cache import cache_body
 from gantry.web.views.deploys import latest_body
 from gantry.web.views.reader import Reader, commit_body
+from gantry.web.views.rollouts import candidate_body
 from gantry.wire.shapes import (
     EnvironmentBody,
     InstanceBody,
@@ -24,17 +28,21 @@ from gantry.wire.shapes import (
 
 
 class Seen:
-    """What the engines say of processes just now."""
+    """What the engines say just now."""
 
     def __init__(
-        self, processes: Mapping[str, ProcessStatus], health: Mapping[str, Health]
+        self,
+        processes: Mapping[str, ProcessStatus],
+        health: Mapping[str, Health],
+        cache: CacheStatus,
     ) -> None:
-        self.processes, self.health = processes, health
+        self.processes, self.health, self.cache = processes, health, cache
 
 
 async def look(services: Services) -> Seen:
-    """Ask the runtime and the reactor's memory."""
-    return Seen(await services.runtime.statuses(), services.health())
+    """Ask the runtime, the reactor's memory and the cache."""
+    processes, cache = await asyncio.gather(services.runtime.statuses(), services.cache.status())
+    return Seen(processes, services.health(), cache)
 
 
 async def project_bodies(reader: Reader, seen: Seen) -> tuple[ProjectBody, ...]:
@@ -64,10 +72,12 @@ async def environment_body(reader: Reader, seen: Seen, environment: Environment)
         url=addresses.environment_url(reader.settings, environment),
         domains=addresses.domains_of(live),
         live=await release_body(reader, environment, live) if live else None,
+        candidate=await candidate_body(reader, environment),
         instances=tuple(
             instance_body(instance, release, seen, reader.now) for instance, release in pairs
         ),
         services=tuple(service.kind.value for service in provided),
+        cache=await cache_body(reader, seen.cache, live) if live else None,
         deploy=await latest_body(reader, environment),
     )
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from gantry.features.instances.masking import secrets_of
 from gantry.features.projects.model import Environment
-from gantry.features.releases import queries as releases
 from gantry.features.releases.model import Release
 from gantry.features.services import queries as services_of
 from gantry.features.variables import queries as variables
@@ -37,13 +37,9 @@ class Masks:
         known = self._made.get(environment.id)
         if known is not None and known[0] == version:
             return known[1]
-        service = self._services.variables
-        values = list((await service.reveal(reader.session, environment.id)).values())
-        for release_id in release_ids:
-            sealed = await releases.variables_sealed(reader.session, release_id)
-            values += service.open_all(sealed).values()
-        values += [service.box.open(each.secret_sealed) for each in provided]
-        redactor = Redactor(values)
+        redactor = Redactor(
+            await secrets_of(reader.session, self._services.variables, environment.id, release_ids)
+        )
         self._made[environment.id] = (version, redactor)
         return redactor
 

@@ -14,6 +14,8 @@ from gantry.features.projects import queries as projects
 from gantry.features.projects.model import Environment
 from gantry.features.releases import queries as releases
 from gantry.features.releases.model import Commit, Release
+from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts.model import Rollout
 from gantry.kernel.errors import NotFoundError
 from gantry.web.services import Services
 from gantry.wire.shapes import CommitBody
@@ -36,7 +38,9 @@ class Reader:
         self._releases: dict[str, Release] = {}
         self._builds: dict[str, Build] = {}
         self._instances: tuple[Instance, ...] | None = None
+        self._present: tuple[Release, ...] | None = None
         self._open: tuple[Deploy, ...] | None = None
+        self._rollouts: tuple[Rollout, ...] | None = None
 
     async def environments(self) -> tuple[Environment, ...]:
         """Every environment."""
@@ -61,6 +65,12 @@ class Reader:
         if release_id not in self._releases:
             self._releases[release_id] = await releases.get(self.session, release_id)
         return self._releases[release_id]
+
+    async def present_releases(self, environment_id: str) -> tuple[Release, ...]:
+        """The releases of an environment that run or still have instances."""
+        if self._present is None:
+            self._present = await releases.list_present(self.session)
+        return tuple(one for one in self._present if one.environment == environment_id)
 
     async def release_list(
         self, environment: Environment, *, limit: int = 50
@@ -92,14 +102,27 @@ class Reader:
         """How many deploys of the environment are queued before this one; `None` when it is not queued."""
         if deploy.state is not DeployState.QUEUED:
             return None
-        if self._open is None:
-            self._open = await deploys.list_open(self.session)
         queue = [
             other.id
-            for other in self._open
+            for other in await self._open_deploys()
             if other.environment == deploy.environment and other.state is DeployState.QUEUED
         ]
         return queue.index(deploy.id) if deploy.id in queue else None
+
+    async def rollout(self, environment: Environment) -> Rollout | None:
+        """The one that moves its visitors now; it lasts until all traffic has moved."""
+        if self._rollouts is None:
+            moving = tuple(deploy.id for deploy in await self._open_deploys())
+            self._rollouts = await rollouts.list_for_deploys(self.session, moving)
+        for each in self._rollouts:
+            if each.environment == environment.id and each.current == environment.live_release:
+                return each if each.present is not None else None
+        return None
+
+    async def _open_deploys(self) -> tuple[Deploy, ...]:
+        if self._open is None:
+            self._open = await deploys.list_open(self.session)
+        return self._open
 
 
 def commit_body(commit: Commit) -> CommitBody:

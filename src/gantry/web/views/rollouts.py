@@ -5,10 +5,19 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from gantry.engines.state.protocol import Row
+from gantry.features.projects.model import Environment
 from gantry.features.rollouts import queries
 from gantry.features.rollouts.model import Rollout, Stage
+from gantry.features.rollouts.verdict.model import Check
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import EvidenceBody, ReasonBody, RolloutBody, StageBody, VerdictBody
+from gantry.wire.shapes import (
+    CandidateBody,
+    EvidenceBody,
+    ReasonBody,
+    RolloutBody,
+    StageBody,
+    VerdictBody,
+)
 
 
 async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
@@ -40,10 +49,26 @@ async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
         wish=rollout.wish.value if rollout.wish is not None else None,
         verdict=_verdict(rollout.verdict),
         reason=rollout.reason,
-        evidence=EvidenceBody.model_validate(rollout.evidence) if rollout.evidence else None,
+        evidence=_evidence(rollout.evidence) if rollout.evidence else None,
         started_at=rollout.started_at,
         ended_at=rollout.ended_at,
         elapsed_s=max(0.0, ((rollout.ended_at or reader.now) - rollout.started_at).total_seconds()),
+    )
+
+
+async def candidate_body(reader: Reader, environment: Environment) -> CandidateBody | None:
+    """What a rollout that goes on gives its candidate."""
+    rollout = await reader.rollout(environment)
+    stage = rollout.present if rollout is not None else None
+    if rollout is None or stage is None:
+        return None
+    number = (await reader.release(rollout.candidate)).number
+    gets = f"{stage.percent} % of the visitors" if stage.percent else "copies of requests"
+    return CandidateBody(
+        release=rollout.candidate,
+        release_number=number,
+        percent=stage.percent,
+        sentence=f"release {number} gets {gets}",
     )
 
 
@@ -65,6 +90,11 @@ def _stage(stage: Stage, rollout: Rollout, number: int, row: Row | None) -> Stag
     )
 
 
+def _evidence(evidence: Mapping[str, Any]) -> EvidenceBody:
+    body = {"requests": evidence["requests"], "lines": evidence["lines"] or ()}
+    return EvidenceBody.model_validate(body)
+
+
 def _verdict(verdict: Mapping[str, Any] | None) -> VerdictBody | None:
     if verdict is None:
         return None
@@ -72,6 +102,7 @@ def _verdict(verdict: Mapping[str, Any] | None) -> VerdictBody | None:
         ReasonBody.model_validate(
             {
                 **reason,
+                "unit": Check(reason["check"]).unit,
                 "candidate": _finite(reason["candidate"]),
                 "current": _finite(reason["current"]),
             }

@@ -63,8 +63,16 @@ async def _reach(services: Services, environment: EnvironmentBody) -> ReachedBod
         release_number=await _number(services, environment, release),
         status=answer.status,
         elapsed_s=round(answer.elapsed_s, 4),
+        expected=release in _expected(environment),
         error=answer.error,
     )
+
+
+def _expected(environment: EnvironmentBody) -> set[str]:
+    """A visitor who was not drawn yet may get either side of a rollout."""
+    live, candidate = environment.live, environment.candidate
+    found = {live.id} if live is not None else set()
+    return found | ({candidate.release} if candidate is not None and candidate.percent else set())
 
 
 async def _number(services: Services, environment: EnvironmentBody, release: str) -> int | None:
@@ -101,7 +109,7 @@ def _environment_warnings(environment: EnvironmentBody) -> list[str]:
     serving = [each for each in environment.instances if each.release == live.id]
     if live.framework != "static" and not any(each.state == "healthy" for each in serving):
         found.append(f"{name}: no instance of the live release {live.number} is healthy")
-    if reached is not None and reached.release != live.id:
+    if reached is not None and not reached.expected:
         said = reached.release or reached.error or f"status {reached.status}"
         found.append(f"{name}: release {live.number} is live, but a request reached {said}")
     return found

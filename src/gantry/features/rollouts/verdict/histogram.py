@@ -1,6 +1,7 @@
 """Latency as cumulative counts per upper bound, as Envoy and Prometheus count it."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -45,6 +46,13 @@ class Histogram:
         rising = [0, *self.counts, self.total]
         if sorted(rising) != rising:
             raise IntegrityError("verdict.histogram", "the counts of a histogram fall")
+
+    @classmethod
+    def of(cls, times_ms: Sequence[float], bounds_ms: tuple[float, ...]) -> Self:
+        """Count requests that took `times_ms`."""
+        ordered = sorted(times_ms)
+        counts = tuple(bisect_right(ordered, bound) for bound in bounds_ms)
+        return cls(bounds_ms, counts, len(ordered))
 
     def slower_than(self, place: int) -> int:
         """How many requests took longer than the bound at `place`."""

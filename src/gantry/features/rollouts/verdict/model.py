@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 from gantry.features.rollouts.verdict.histogram import Histogram
 from gantry.kernel.errors import IntegrityError
@@ -29,6 +29,14 @@ class Check(StrEnum):
     P95 = "p95"
     P99 = "p99"
     TRAFFIC = "traffic"
+    OWN = "own requests"
+
+    @property
+    def unit(self) -> Literal["share", "ms", "count"]:
+        """What is compared: shares of requests, milliseconds, or counts."""
+        if self in (Check.P50, Check.P95, Check.P99):
+            return "ms"
+        return "share" if self in (Check.ERRORS, Check.WAITING, Check.OWN) else "count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +76,16 @@ class Numbers:
             )
 
     def __sub__(self, start: Self) -> Self:
-        """The window from `start` to these numbers, both counted since the counters began.
-
-        A counter that went backwards began anew, because the edge or an instance's supervisor was started again: what it says
-        now was all counted since, and what came between `start` and that moment is lost. The counters of traffic
-        begin anew together; each of the others does by itself. What is waiting is taken from the end.
+        """What was counted since `start`; what is waiting is taken from the end. Ask `began_anew_since` first.
 
         Counters are read one after the other while they move, so the error of a request that is not counted yet may
         be seen: the request is counted then.
         """
-        traffic = (self.requests, self.errors, self.latency)
-        if not self._traffic_began_anew(start):
-            errors = self.errors - start.errors
-            requests = max(self.requests - start.requests, errors)
-            traffic = (requests, errors, self.latency - start.latency)
+        errors = self.errors - start.errors
         return type(self)(
-            *traffic,
+            max(self.requests - start.requests, errors),
+            errors,
+            self.latency - start.latency,
             self.waiting,
             _counted(self.restarts, start.restarts),
             _counted(self.out_of_memory_kills, start.out_of_memory_kills),
@@ -104,7 +106,8 @@ class Numbers:
             self.new_error_groups + later.new_error_groups,
         )
 
-    def _traffic_began_anew(self, start: Self) -> bool:
+    def began_anew_since(self, start: Self) -> bool:
+        """Whether the counters of traffic are lower than they were at `start`: the edge itself began anew."""
         return (
             self.requests < start.requests
             or self.errors < start.errors
@@ -113,7 +116,28 @@ class Numbers:
 
 
 def _counted(end: int, start: int) -> int:
+    """Of counters that begin anew each by itself: what came between `start` and that moment is lost."""
     return end - start if end >= start else end
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The numbers of the candidate and of the current release, over the same minutes."""
+
+    candidate: Numbers = field(default_factory=Numbers)
+    current: Numbers = field(default_factory=Numbers)
+
+    def __sub__(self, start: Self) -> Self:
+        return type(self)(self.candidate - start.candidate, self.current - start.current)
+
+    def __add__(self, later: Self) -> Self:
+        return type(self)(self.candidate + later.candidate, self.current + later.current)
+
+    def began_anew_since(self, start: Self) -> bool:
+        """Whether the counters of either did."""
+        return self.candidate.began_anew_since(start.candidate) or self.current.began_anew_since(
+            start.current
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from gantry.kernel.errors import UserError
 
-WhenInconclusive = Literal["wait", "promote", "abort"]
+WhenInconclusive = Literal["promote", "abort"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Policy:
     minimum_requests: int = 100
     restarts_allowed: int = 0
     new_error_groups_allowed: int | None = None
-    when_inconclusive: WhenInconclusive = "wait"
+    when_inconclusive: WhenInconclusive = "promote"
 
     def __post_init__(self) -> None:
         for name, accepted in self._ranges():
@@ -56,7 +56,7 @@ class Policy:
             ("minimum_requests", self.minimum_requests >= 1),
             ("restarts_allowed", self.restarts_allowed >= 0),
             ("new_error_groups_allowed", (self.new_error_groups_allowed or 0) >= 0),
-            ("when_inconclusive", self.when_inconclusive in ("wait", "promote", "abort")),
+            ("when_inconclusive", self.when_inconclusive in ("promote", "abort")),
         )
 
 
@@ -70,7 +70,7 @@ _ACCEPTED = {
     "minimum_requests": "a number of at least 1, such as 100",
     "restarts_allowed": "a number of at least 0, such as 0",
     "new_error_groups_allowed": "a number of at least 0, such as 0",
-    "when_inconclusive": "one of 'wait', 'promote' and 'abort'",
+    "when_inconclusive": "'promote' or 'abort'",
 }
 
 
