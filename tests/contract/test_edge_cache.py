@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -45,7 +46,9 @@ class Product:
 
     async def start(self) -> None:
         self.gate.set()
-        self.server = await asyncio.start_unix_server(self._converse, self.socket)
+        self.server = await asyncio.start_unix_server(
+            self._converse, self.socket, limit=1_000_000, backlog=1_024
+        )
 
     async def stop(self) -> None:
         if self.server is not None:
@@ -133,8 +136,9 @@ async def real(
 
 
 @contextlib.asynccontextmanager
-async def visitor(cache: CacheProcess) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.AsyncHTTPTransport(uds=str(cache.socket))
+async def visitor(cache: CacheProcess, most: int = 100) -> AsyncIterator[httpx.AsyncClient]:
+    limits = httpx.Limits(max_connections=most)
+    transport = httpx.AsyncHTTPTransport(uds=str(cache.socket), limits=limits)
     headers = {BACKEND_HEADER: "r-1", "accept-encoding": "gzip"}
     async with httpx.AsyncClient(
         transport=transport, base_url="http://shop", headers=headers, timeout=_DEADLINE_S
@@ -231,12 +235,13 @@ async def test_what_is_marked_is_asked_for_once(real: CacheProcess, product: Pro
     assert answers[1].headers["age"] == "0"
     assert answers[1].headers["cache-control"] == "public, max-age=0, must-revalidate"
     assert answers[1].headers["content-length"] == "4"
-    other = [await ask(real, "/other"), await ask(real, "/?q=1"), await ask(real, host="blog")]
-    assert [how(one) for one in other] == ["miss"] * 3
+    other = [await ask(real, "/other"), await ask(real, "/?q=1")]
+    other += [await ask(real, host="blog"), await ask(real, host="SHOP")]
+    assert [how(one) for one in other] == ["miss"] * 4
     release = await ask(real, "/", **{BACKEND_HEADER: "r-2"})
     assert how(release) == "miss"
     total = (await real.status()).total
-    assert (total.entries, total.hits, total.misses) == (5, 2, 5)
+    assert (total.entries, total.hits, total.misses) == (6, 2, 6)
 
 
 @pytest.mark.real
@@ -387,7 +392,33 @@ async def test_conditions_ranges_and_heads_of_what_is_kept(
         head = await client.head("/")
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
     assert how(head) == "hit"
+    async with visitor(real) as client:
+        head = await client.head("/", headers={"range": "bytes=2-4"})
+    assert (head.status_code, head.headers["content-length"]) == (200, "10"), "RFC 9110, 14.2"
     assert len(product.asked) == 1
+
+
+@pytest.mark.real
+async def test_nothing_is_said_of_the_length_of_no_content(
+    real: CacheProcess, product: Product
+) -> None:
+    product.status, product.body = 204, b""
+    answers = [await ask(real, "/none") for _ in range(2)]
+    assert [(one.status_code, how(one)) for one in answers] == [(204, "miss"), (204, "hit")]
+    assert "content-length" not in answers[1].headers
+
+
+@pytest.mark.real
+async def test_compressed_answers_are_for_those_who_take_them(
+    real: CacheProcess, product: Product
+) -> None:
+    product.headers = "cache-control: s-maxage=60\r\ncontent-encoding: gzip\r\n"
+    product.body = gzip.compress(b"page")
+    assert [how(await ask(real)) for _ in range(2)] == ["miss", "hit"]
+    product.headers, product.body = "cache-control: s-maxage=60\r\n", b"page"
+    plain = await ask(real, accept_encoding="identity")
+    assert (how(plain), plain.text) == ("miss", "page")
+    assert (await ask(real)).text == "page"
 
 
 @pytest.mark.real

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.cache.exchange import Request, UpstreamError
-from gantry.engines.cache.process import CacheProcess
+from gantry.engines.cache.process import PROCESS, CacheProcess
+from gantry.engines.cache.protocol import BACKEND_HEADER
+from gantry.engines.cache.questions import Request, UpstreamError
 from gantry.engines.cache.upstream import Inner
+from gantry.engines.runtime.process import ProcessRuntime
 from tests.contract.test_edge_cache import (
     Product,
     ask,
@@ -39,10 +41,9 @@ async def asking(inner: Inner, product: Product, count: int) -> AsyncIterator[No
 
     before = len(product.asked)
     async with asyncio.TaskGroup() as group:
-        for number in range(1, count + 1):
+        for _ in range(count):
             group.create_task(ask())
-            if number % 50 == 0 or number == count:  # the product's socket takes a hundred at once
-                await until(lambda: len(product.asked) == before + number)  # noqa: B023
+        await until(lambda: len(product.asked) == before + count)
         yield
 
 
@@ -140,3 +141,50 @@ async def test_what_is_passed_on_leaves_its_connection_to_the_next(
     product.headers = ""
     assert {(await ask(real)).text for _ in range(5)} == {"page"}
     assert len(product.writers) == 1
+
+
+# -- too many at once ------------------------------------------------------------------------
+
+
+async def test_too_many_at_once_are_refused_and_kept_answers_go_on(
+    real: CacheProcess, runtime: ProcessRuntime, product: Product
+) -> None:
+    assert how(await ask(real, "/kept")) == "miss"
+    product.gate.clear()
+    headers = {"x-long": "x" * 60_000}
+    async with visitor(real, most=400) as client, asyncio.TaskGroup() as group:
+        asking = [
+            group.create_task(client.get(f"/{number}", headers=headers)) for number in range(350)
+        ]
+        await until(lambda: sum(one.done() for one in asking) > 20)
+        refused = [one.result() for one in asking if one.done()]
+        assert {(one.status_code, how(one)) for one in refused} == {(503, "away")}
+        assert how(await ask(real, "/kept")) == "hit"
+        product.gate.set()
+    assert {(one.result().status_code, how(one.result())) for one in asking} == {
+        (200, "miss"),
+        (503, "away"),
+    }
+    assert how(await ask(real, "/new")) == "miss"
+
+
+async def test_a_connection_does_not_keep_long_headers(
+    real: CacheProcess, runtime: ProcessRuntime, product: Product
+) -> None:
+    """The edge keeps thousands of connections, and the server the last headers of each."""
+    for length, closed in ((100, False), (20_000, True)):
+        for _ in range(2):
+            answer = await ask(real, "/", cookie="x" * length)
+            assert (answer.headers.get("connection") == "close") is closed
+
+
+async def test_an_unexpected_error_is_said_in_the_log(
+    real: CacheProcess, runtime: ProcessRuntime
+) -> None:
+    async with visitor(real) as client:
+        answer = await client.post("/purge", json={"nonsense": []}, headers={BACKEND_HEADER: ""})
+    assert (answer.status_code, how(answer)) == (500, "away")
+    async with asyncio.timeout(20):
+        while "TypeError" not in (await runtime.read_log(PROCESS, offset=-4_000)).text:
+            await asyncio.sleep(0.05)
+    assert (await real.status()).running

@@ -22,6 +22,7 @@ from gantry.engines.edge.protocol import (
 )
 from gantry.engines.edge.visitors import COOKIE, token
 from gantry.kernel.clock import SystemClock
+from tests.contract.test_edge_cache import Product
 from tests.contract.test_edge_envoy import client, url, visitors
 from tests.contract.test_edge_succession import upgraded
 from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab
@@ -123,6 +124,18 @@ async def test_the_product_sees_the_visitor_s_request(street: Street) -> None:
     assert BACKEND_HEADER not in headers
 
 
+async def test_nobody_chooses_what_others_get(street: Street) -> None:
+    for headers in ({"x_forwarded_prefix": "/evil"}, {"x_original_url": "/admin"}):
+        assert how(await street.ask(**headers)) == "bypass"
+    for headers in (
+        {},
+        {"x_forwarded_host": "evil"},
+        {"x_forwarded_port": "1"},
+        {"forwarded": "a"},
+    ):
+        assert how(await street.ask(**headers)) == ("hit" if headers else "miss")
+
+
 async def test_each_side_of_a_canary_has_answers_of_its_own(street: Street) -> None:
     await street.apply(replace(SITE, canary=CANARY))
     for _ in range(2):
@@ -211,6 +224,23 @@ async def until_hit(street: Street) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while how(await street.ask()) != "hit":
             await asyncio.sleep(0.02)
+
+
+async def test_what_the_cache_refuses_an_instance_answers(street: Street) -> None:
+    refusing = Product(street.lab.settings.home / "r.sock", "x-gantry-cache: away\r\n", 503)
+    await refusing.start()
+    try:
+        full = Backend(CACHE, (Endpoint(socket=str(refusing.socket)),))
+        backends = (backend("r-1", street.current), backend("r-2", street.candidate), full)
+        certificate = await street.lab.certificate("a.localhost")
+        for site in (SITE, replace(SITE, canary=CANARY)):
+            await street.lab.edge.apply(EdgeConfig((site,), backends, (certificate,)))
+            await street.lab.until_healthy("r-1", "r-2", CACHE)
+            answers = [await street.ask() for _ in range(10)]
+            assert {(one.status_code, how(one)) for one in answers} == {(200, "")}
+        assert len(refusing.asked) >= 10
+    finally:
+        await refusing.stop()
 
 
 async def test_it_goes_on_over_an_upgrade_of_the_edge(street: Street) -> None:

@@ -4,6 +4,7 @@ import gc
 import os
 import tracemalloc
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given, strategies as st
@@ -75,6 +76,23 @@ def test_what_is_never_kept(status: int, more: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, Life(60)),
+        ({"set_cookie": "a=b"}, Life(60)),
+        ({"cache_control": "s-maxage=5"}, Life(5)),
+        ({"cache_control": "private"}, None),
+        ({"cache_control": "max-age=5"}, None),
+        ({"cdn_cache_control": "no-store"}, None),
+    ],
+)
+def test_what_is_unchanged_lives_on_as_the_product_says_now(
+    said: dict[str, str], expected: Life | None
+) -> None:
+    assert policy.renewed(200, Life(60), heads(**said)) == expected
+
+
+@pytest.mark.parametrize(
     ("method", "more", "may"),
     [
         ("GET", {}, True),
@@ -86,6 +104,18 @@ def test_what_is_never_kept(status: int, more: dict[str, str]) -> None:
         ("GET", {"cookie": "not__prerender_bypass=x"}, True),
         ("GET", {"x-prerender-revalidate": "x"}, False),
         ("GET", {"cache_control": "no-cache"}, True),
+        ("GET", {"x-forwarded-for": "a", "x-forwarded-proto": "b", "x-forwarded-host": "c"}, True),
+        ("GET", {"x-envoy-original-path": "/", "x-request-id": "1", "x-requested-with": "a"}, True),
+        ("GET", {"x-forwarded-prefix": "/evil"}, False),
+        ("GET", {"x-forwarded-scheme": "http"}, False),
+        ("GET", {"x-original-url": "/admin"}, False),
+        ("GET", {"x-rewrite-url": "/admin"}, False),
+        ("GET", {"x-host": "evil.example"}, False),
+        ("GET", {"x-http-method-override": "DELETE"}, False),
+        ("GET", {"x-middleware-subrequest": "middleware"}, False),
+        ("GET", {"x-middleware-prefetch": "1"}, False),
+        ("GET", {"x-invoke-status": "404"}, False),
+        ("GET", {"x-now-route-matches": "1"}, False),
     ],
 )
 def test_who_may_be_given_what_others_got(method: str, more: dict[str, str], may: bool) -> None:
@@ -163,6 +193,19 @@ def test_what_is_kept_is_asked_for_whole() -> None:
 )
 def test_conditions(asked: dict[str, str], answer: dict[str, str], unchanged: bool) -> None:
     assert policy.is_unchanged(heads(**asked), heads(**answer)) is unchanged
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({}, ()),
+        ({"vary": "RSC, Accept-Encoding,,rsc"}, ("accept-encoding", "rsc")),
+        ({"content_encoding": "gzip"}, ("accept-encoding",)),
+        ({"content_encoding": "br", "vary": "rsc"}, ("accept-encoding", "rsc")),
+    ],
+)
+def test_what_an_answer_depends_on(answer: dict[str, str], expected: tuple[str, ...]) -> None:
+    assert policy.names_varied(heads(**answer)) == expected
 
 
 @given(st.binary(max_size=60), st.integers(0, 5_000))
@@ -303,6 +346,36 @@ def test_the_least_used_variant_goes_first() -> None:
     assert len(store) == 64
 
 
+def test_what_is_read_counts_until_it_was_read() -> None:
+    store = Store(1_000_000)
+    keys = [Key("r-1", "a", f"/{number}") for number in range(40)]
+    kept = entry(b"x" * 90_000)
+    store.put(keys[0], kept)
+    with store.reading(kept):
+        with store.reading(kept):
+            for key in keys[1:20]:
+                store.put(key, entry(b"x" * 90_000))
+            assert store.get(keys[0], ()) is None
+            assert store.size_bytes > 90_000 * (len(store) + 1)
+        assert store.size_bytes > 90_000 * (len(store) + 1), "there is another one who reads"
+    assert store.size_bytes < 92_000 * len(store)
+
+
+def test_slow_readers_push_out_no_more_than_half() -> None:
+    store, popular = Store(1_000_000), Key("r-1", "a", "/")
+    store.put(popular, entry(b"x" * 90_000))
+    with ExitStack() as readers:
+        for number in range(40):
+            slow = entry(b"x" * 90_000)
+            store.put(Key("r-1", "a", f"/{number}"), slow)
+            readers.enter_context(store.reading(slow))
+            assert store.size_bytes <= store.limit_bytes
+            assert store.get(popular, ()) is not None, "it is asked for all the time"
+        assert len(store) > 3
+    store.purge(Purge(("r-1",)))
+    assert (len(store), store.size_bytes) == (0, 0)
+
+
 def test_many_queries_take_no_room_from_other_paths() -> None:
     store = Store(1_000_000)
     page, others = Key("r-1", "a", "/news"), [Key("r-1", "a", f"/{number}") for number in range(40)]
@@ -356,6 +429,16 @@ def test_a_rewritten_address_is_purged_by_both_names(path: str, left: set[str]) 
     store.purge(Purge(("r-1",), (path,)))
     found = {one for one in ("/n/17", "/n/18") if store.get(Key("r-1", "a", "/kept?x=1", one), ())}
     assert found == left
+
+
+@pytest.mark.parametrize(
+    "path", ["/news/%C3%A4%20b", "/news/%c3%a4%20b", "/news/ä b", "/news/ä*", "/news/%C3*"]
+)
+def test_an_address_is_purged_however_it_is_written(path: str) -> None:
+    store = Store(100_000)
+    store.put(Key("r-1", "a", "/news/%C3%A4%20b?x=1"), entry())
+    store.put(Key("r-1", "a", "/news/other"), entry())
+    assert store.purge(Purge(("r-1",), (path,))) == 1
 
 
 @given(

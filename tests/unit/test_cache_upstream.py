@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gantry.engines.cache.exchange import Request, UpstreamError
+from gantry.engines.cache.questions import Request, UpstreamError
 from gantry.engines.cache.upstream import Inner
 
 _DEADLINE_S = 10.0

@@ -9,10 +9,10 @@ from typing import cast
 
 import httptools
 
-from gantry.engines.cache.exchange import UpstreamError
+from gantry.engines.cache.questions import UpstreamError
 
 # What may wait for a visitor who reads slowly.
-_MOST_HELD_BYTES = 262_144
+_MOST_HELD_BYTES = 65_536
 
 
 class Connection(asyncio.Protocol):
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
             await self._more()
 
     async def body(self) -> AsyncIterator[bytes]:
-        """See `exchange.Answer`."""
+        """See `questions.Answer`."""
         while True:
             if self._parts:
                 part = b"".join(self._parts)

@@ -2,39 +2,44 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Protocol
 
 from gantry.engines.cache import policy
-from gantry.engines.cache.feed import Feed
+from gantry.engines.cache.feed import Feed, Visitor
+from gantry.engines.cache.load import (
+    ASKING_BYTES,
+    GIVING_BYTES,
+    WAITING_BYTES,
+    Burden,
+    Load,
+    OverloadError,
+)
 from gantry.engines.cache.policy import Headers, Life
-from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
-from gantry.engines.cache.store import Entry, Key, Store
+from gantry.engines.cache.protocol import RESULT_HEADER, Purge
+from gantry.engines.cache.questions import Answer, Request, Upstream, UpstreamError
+from gantry.engines.cache.store import Entry, Key, Place, Store
 from gantry.engines.cache.tally import Tally, What
 from gantry.kernel.tasks import TaskSet
 
-_BACKEND, _RESULT = BACKEND_HEADER.encode(), RESULT_HEADER.encode()
-# Set by Envoy when it rewrites a path, never by a visitor.
-_ASKED = b"x-envoy-original-path"
+_RESULT = RESULT_HEADER.encode()
 # A path whose answers are not to be kept is not waited for; after this it is looked at again.
 _NOT_KEPT_FOR_S = 60.0
 _MOST_NOT_KEPT = 10_000
 _LONGEST_WAIT_S = 10.0
-# Host and path with its query, before and after a rewrite: who asks for more wants to fill the memory, not to read a page.
-_LONGEST_ADDRESS = 2_048
 _MOST_REVALIDATIONS = 64
+# What is written at once, and needs nobody's patience.
+_SMALL_BYTES = 65_536
+# Of a large answer, what is written before the visitor has read more.
+_PIECE_BYTES = 100_000
 # A product that fails is not asked again by every visitor.
 _PAUSE_S = 1.0
+_OK, _NO_CONTENT, _NOT_MODIFIED = 200, 204, 304
 _SERVER_ERROR = 500
 # What a 304 says of the answer that the visitor has (RFC 9110, 15.4.5), and what is ours.
 _OF_UNCHANGED = frozenset(
     (b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary", b"age", _RESULT)
 )
-
-_Place = tuple[Key, tuple[bytes, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,95 +51,9 @@ class _Flight:
         landed: the answer is kept, or will not be.
     """
 
-    place: _Place
+    place: Place
     purges: int
     landed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-class UpstreamError(Exception):
-    """The product could not be asked, or its answer was cut."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a visitor asks.
-
-    Attributes:
-        target: path and query.
-    """
-
-    method: str
-    target: str
-    host: str
-    headers: Headers
-
-    @cached_property
-    def may_be_kept(self) -> bool:
-        """Whether it may be answered with what others got, and its answer given to others."""
-        key = self.key
-        if len(key.host) + len(key.path) + len(key.asked) > _LONGEST_ADDRESS:
-            return False
-        return policy.may_ask(self.method, self.headers)
-
-    @cached_property
-    def key(self) -> Key:
-        """Where its answer is kept."""
-        backend = policy.first(self.headers, _BACKEND).decode("latin-1")
-        asked = policy.first(self.headers, _ASKED).decode("latin-1").partition("?")[0]
-        return Key(backend, self.host, self.target, asked)
-
-    @cached_property
-    def choosing(self) -> Headers:
-        """Its headers, as far as they choose between answers."""
-        kept = [(name, value) for name, value in self.headers if name != b"accept-encoding"]
-        return (*kept, (b"accept-encoding", policy.encoding(self.headers)))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the product says.
-
-    Attributes:
-        body: its parts, as they come; raises `UpstreamError` where it is cut.
-    """
-
-    status: int
-    headers: Headers
-    body: AsyncIterator[bytes]
-
-
-# Asks the product with other headers than the visitor's; raises `UpstreamError`.
-Upstream = Callable[[Request, Headers], AbstractAsyncContextManager[Answer]]
-
-
-class Visitor(Protocol):
-    """Whom an answer is for.
-
-    Attributes:
-        began: the status has been sent; nothing else can be said any more.
-        alone: nobody else has use for the answer: it is to end when the visitor goes. So it is from the beginning.
-        gone: he is not there any more.
-    """
-
-    began: bool
-    alone: bool
-    gone: bool
-
-    async def begin(self, status: int, headers: Headers) -> None:
-        """Send the status and the headers."""
-        ...
-
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """All of it at once; instead of what has begun, where nothing of that has been sent."""
-        ...
-
-    async def send(self, part: bytes) -> None:
-        """Send a part of the body; returns when there is room for another."""
-        ...
-
-    async def end(self) -> None:
-        """The body is whole."""
-        ...
 
 
 class Exchange:
@@ -143,39 +62,52 @@ class Exchange:
     Parameters:
         largest_bytes: of one answer; a larger one is passed on only.
         now_s: a clock that does not jump.
+        load: what requests on their way may take.
     """
 
     def __init__(
-        self, store: Store, upstream: Upstream, largest_bytes: int, now_s: Callable[[], float]
+        self,
+        store: Store,
+        upstream: Upstream,
+        largest_bytes: int,
+        now_s: Callable[[], float],
+        load: Load,
     ) -> None:
         self._store = store
         self._upstream = upstream
         self._largest_bytes = largest_bytes
         self._now_s = now_s
-        self._flights: dict[_Place, _Flight] = {}
+        self._load = load
+        self._flights: dict[Place, _Flight] = {}
         # By hash: visitors choose how many they are, and how long. Two that meet cost a question to the product.
         self._not_kept: OrderedDict[int, float] = OrderedDict()
-        self._revalidating: set[_Place] = set()
+        self._revalidating: set[Place] = set()
         self._purges = 0
         self._tasks = TaskSet()
         self.tally = Tally(now_s)
 
     async def give(self, request: Request, visitor: Visitor) -> bool:
-        """Answer with what is kept; whether there was anything."""
+        """Answer with what is kept; whether there was anything.
+
+        Raises:
+            OverloadError: it is large, and too much is on its way.
+        """
         return request.may_be_kept and await self._give_kept(request, visitor)
 
     async def ask(self, request: Request, visitor: Visitor) -> None:
         """Answer with what the product says: there was nothing to give.
 
         Raises:
-            UpstreamError: the visitor has got half an answer; his connection must be cut.
+            UpstreamError: the product did not answer; a visitor who has got half an answer must be cut off.
+            OverloadError: too much is on its way.
         """
-        if not request.may_be_kept:
-            await self._pass_on(request, visitor, "bypassed")
-            return
+        with self._load.carry(WAITING_BYTES + request.size_bytes):
+            await self._ask(request, visitor)
+
+    async def _ask(self, request: Request, visitor: Visitor) -> None:
         place = self._place(request)
         partial = request.method == "HEAD" or policy.first(request.headers, b"range")
-        if partial or self._is_not_kept(place):
+        if partial or not request.may_be_kept or self._is_not_kept(place):
             await self._pass_on(request, visitor, "bypassed")
         elif place not in self._flights:
             await self._fetch(request, visitor, place)
@@ -207,7 +139,7 @@ class Exchange:
             return True
         return False
 
-    async def _after_flight(self, request: Request, visitor: Visitor, place: _Place) -> bool:
+    async def _after_flight(self, request: Request, visitor: Visitor, place: Place) -> bool:
         """Wait for another visitor's answer; whether there was one for this visitor too."""
         try:
             async with asyncio.timeout(_LONGEST_WAIT_S):
@@ -217,6 +149,14 @@ class Exchange:
         return await self._give_kept(request, visitor)
 
     async def _give(self, entry: Entry, request: Request, visitor: Visitor, how: What) -> None:
+        size = len(entry.body)
+        if size <= _SMALL_BYTES:
+            await self._write(entry, request, visitor, how)
+            return
+        with self._load.carry(min(size, GIVING_BYTES)), self._store.reading(entry):
+            await self._write(entry, request, visitor, how)
+
+    async def _write(self, entry: Entry, request: Request, visitor: Visitor, how: What) -> None:
         self.tally.count(request.key.backend, how)
         headers = (
             *entry.headers,
@@ -224,25 +164,23 @@ class Exchange:
             (_RESULT, _WORDS[how]),
         )
         if policy.is_unchanged(request.headers, entry.headers):
-            await visitor.whole(304, tuple(one for one in headers if one[0] in _OF_UNCHANGED), b"")
+            left = tuple(one for one in headers if one[0] in _OF_UNCHANGED)
+            await _whole(visitor, 304, left, b"")
             return
         size = len(entry.body)
-        span = policy.part(request.headers, entry.headers, size) if entry.status == 200 else None
-        if span is None:
-            length = (b"content-length", str(size).encode())
-            body = b"" if request.method == "HEAD" else entry.body
-            await visitor.whole(entry.status, (*headers, length), body)
-        elif span == (-1, -1):
+        ranged = request.method == "GET" and entry.status == _OK
+        span = policy.part(request.headers, entry.headers, size) if ranged else None
+        if span == (-1, -1):
             unsatisfied = (b"content-range", b"bytes */%d" % size), (b"content-length", b"0")
-            await visitor.whole(416, (*headers, *unsatisfied), b"")
-        else:
-            begin, end = span
-            sent = (
-                (b"content-range", b"bytes %d-%d/%d" % (begin, end - 1, size)),
-                (b"content-length", str(end - begin).encode()),
-            )
-            body = b"" if request.method == "HEAD" else entry.body[begin:end]
-            await visitor.whole(206, (*headers, *sent), body)
+            await _whole(visitor, 416, (*headers, *unsatisfied), b"")
+            return
+        begin, end = span or (0, size)
+        if entry.status != _NO_CONTENT:
+            headers = (*headers, (b"content-length", b"%d" % (end - begin)))
+        if span is not None:
+            headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (begin, end - 1, size)))
+        body = b"" if request.method == "HEAD" else entry.body
+        await _whole(visitor, 206 if span else entry.status, headers, body, begin, end)
 
     # -- from the product --------------------------------------------------------------------
 
@@ -250,8 +188,9 @@ class Exchange:
         """As if there were no cache."""
         self.tally.count(request.key.backend, how)
         headers = policy.to_upstream(request.headers, keeping=False)
-        async with self._upstream(request, headers) as answer:
-            await self._stream(answer, visitor, how)
+        with self._load.carry(ASKING_BYTES):
+            async with self._upstream(request, headers) as answer:
+                await self._stream(answer, visitor, how)
 
     async def _stream(self, answer: Answer, visitor: Visitor, how: What) -> None:
         headers = policy.to_visitor(answer.headers, kept=False)
@@ -259,20 +198,21 @@ class Exchange:
         await _give_on(answer, visitor)
         await visitor.end()
 
-    async def _fetch(self, request: Request, visitor: Visitor, place: _Place) -> None:
+    async def _fetch(self, request: Request, visitor: Visitor, place: Place) -> None:
         """The first who asks: his answer is kept for the others, if it may be."""
         flight = self._flights[place] = _Flight(place, self._purges)
         visitor.alone = False
         feed = Feed(visitor)
         self.tally.count(request.key.backend, "misses")
         try:
-            headers = policy.to_upstream(request.headers, keeping=True)
-            async with self._upstream(request, headers) as answer:
-                await self._take(request, answer, flight, visitor, feed)
-            # Nobody waits until a slow visitor has read it, nor is the product's connection held for him.
-            self._land(flight, visitor)
-            await feed.end()
-        except UpstreamError:
+            with self._load.carry(ASKING_BYTES) as burden:
+                headers = policy.to_upstream(request.headers, keeping=True)
+                async with self._upstream(request, headers) as answer:
+                    await self._take(request, answer, flight, feed, burden)
+                # Nobody waits until a slow visitor has read it, nor is the product's connection held for him.
+                self._land(flight, visitor)
+                await feed.end()
+        except (UpstreamError, OverloadError):
             feed.drop()
             self._land(flight, visitor)
             old = None if visitor.began else self._useful_in_need(request)
@@ -284,9 +224,10 @@ class Exchange:
             self._land(flight, visitor)
 
     async def _take(
-        self, request: Request, answer: Answer, flight: _Flight, visitor: Visitor, feed: Feed
+        self, request: Request, answer: Answer, flight: _Flight, feed: Feed, burden: Burden
     ) -> None:
         """Give the visitor all but the end of it, and keep it if it may be."""
+        visitor = feed.visitor
         if answer.status >= _SERVER_ERROR and self._useful_in_need(request):
             raise UpstreamError(f"status {answer.status}")
         life = policy.life(answer.status, answer.headers)
@@ -295,7 +236,7 @@ class Exchange:
         headers = policy.to_visitor(answer.headers, kept=life is not None)
         await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS["misses"])))
         if life is not None:
-            body = await self._collect(answer, feed)
+            body = await self._collect(answer, burden, feed)
             if body is not None:
                 self._store_answer(request, answer, body, life, flight)
                 return
@@ -304,9 +245,12 @@ class Exchange:
         self._land(flight, visitor)
         if not visitor.gone:
             await feed.drained()
+            burden.shrink(ASKING_BYTES)
             await _give_on(answer, visitor)
 
-    async def _collect(self, answer: Answer, feed: Feed | None = None) -> bytes | None:
+    async def _collect(
+        self, answer: Answer, burden: Burden, feed: Feed | None = None
+    ) -> bytes | None:
         """The whole body, while it is given to somebody as well; `None`, and it is not read on, if it is too large."""
         parts, size = list[bytes](), 0
         async for part in answer.body:
@@ -314,7 +258,7 @@ class Exchange:
                 feed.give(part)
             parts.append(part)
             size += len(part)
-            if size > self._largest_bytes:
+            if size > self._largest_bytes or not burden.grow(len(part)):
                 return None
         return b"".join(parts)
 
@@ -359,7 +303,7 @@ class Exchange:
             self._ask_again(request, entry, place), name=f"revalidate {place[0].path}"
         )
 
-    async def _ask_again(self, request: Request, entry: Entry, place: _Place) -> None:
+    async def _ask_again(self, request: Request, entry: Entry, place: Place) -> None:
         asking = replace(request, method="GET")
         headers = policy.to_upstream(asking.headers, keeping=True)
         tag = policy.first(entry.headers, b"etag")
@@ -367,33 +311,37 @@ class Exchange:
             headers = (*headers, (b"if-none-match", tag))
         flight = _Flight(place, self._purges)
         try:
-            async with self._upstream(asking, headers) as answer:
-                life = policy.life(answer.status, answer.headers)
-                if answer.status == 304 and flight.purges == self._purges:
-                    fresh = policy.life(entry.status, answer.headers) or entry.life
-                    again = replace(entry, made_s=self._now_s(), age_s=0.0, life=fresh)
-                    self._put(request.key, again)
-                elif answer.status >= _SERVER_ERROR:
-                    await asyncio.sleep(_PAUSE_S)
-                elif life is not None:
-                    await self._renew(asking, answer, life, flight)
-                else:
-                    self._store.drop(request.key, request.choosing)
-        except UpstreamError:
+            with self._load.carry(ASKING_BYTES) as burden:
+                async with self._upstream(asking, headers) as answer:
+                    await self._renew(asking, answer, entry, flight, burden)
+        except (UpstreamError, OverloadError):
             await asyncio.sleep(_PAUSE_S)
         finally:
             self._revalidating.discard(place)
 
-    async def _renew(self, request: Request, answer: Answer, life: Life, flight: _Flight) -> None:
-        body = await self._collect(answer)
-        if body is None:
-            self._note_not_kept(flight.place)
+    async def _renew(
+        self, request: Request, answer: Answer, entry: Entry, flight: _Flight, burden: Burden
+    ) -> None:
+        if answer.status >= _SERVER_ERROR:
+            raise UpstreamError(f"status {answer.status}")
+        unchanged = answer.status == _NOT_MODIFIED and flight.purges == self._purges
+        if unchanged:
+            life = policy.renewed(entry.status, entry.life, answer.headers)
         else:
+            life = policy.life(answer.status, answer.headers)
+        if life is None:
+            self._store.drop(request.key, request.choosing)
+        elif unchanged:
+            again = replace(entry, made_s=self._now_s(), age_s=0.0, life=life)
+            self._put(request.key, again)
+        elif (body := await self._collect(answer, burden)) is not None:
             self._store_answer(request, answer, body, life, flight)
+        else:
+            self._note_not_kept(flight.place)
 
     # -- places ------------------------------------------------------------------------------
 
-    def _place(self, request: Request) -> _Place:
+    def _place(self, request: Request) -> Place:
         names = self._store.varied(request.key) or ("accept-encoding",)
         return request.key, policy.variant(names, request.choosing)
 
@@ -403,10 +351,10 @@ class Exchange:
         flight.landed.set()
         visitor.alone = True
 
-    def _is_not_kept(self, place: _Place) -> bool:
+    def _is_not_kept(self, place: Place) -> bool:
         return self._not_kept.get(hash(place), 0.0) > self._now_s()
 
-    def _note_not_kept(self, place: _Place) -> None:
+    def _note_not_kept(self, place: Place) -> None:
         self._not_kept[hash(place)] = self._now_s() + _NOT_KEPT_FOR_S
         self._not_kept.move_to_end(hash(place))
         if len(self._not_kept) > _MOST_NOT_KEPT:
@@ -424,6 +372,20 @@ _WORDS: dict[What, bytes] = {
 async def _give_on(answer: Answer, visitor: Visitor) -> None:
     async for part in answer.body:
         await visitor.send(part)
+
+
+async def _whole(
+    visitor: Visitor, status: int, headers: Headers, body: bytes, begin: int = 0, end: int = 0
+) -> None:
+    """In pieces if it is large: what was written takes memory of its own until it is read."""
+    end = min(end, len(body))
+    if end - begin <= _PIECE_BYTES:
+        await visitor.whole(status, headers, body[begin:end])
+        return
+    await visitor.begin(status, headers)
+    for at in range(begin, end, _PIECE_BYTES):
+        await visitor.send(body[at : min(at + _PIECE_BYTES, end)])
+    await visitor.end()
 
 
 def _length(headers: Headers) -> int:

@@ -4,18 +4,44 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
+from gantry.engines.cache.policy import Headers
 
-class _Reads(Protocol):
-    async def send(self, part: bytes) -> None: ...
 
-    async def end(self) -> None: ...
+class Visitor(Protocol):
+    """Whom an answer is for.
+
+    Attributes:
+        began: the status has been sent; nothing else can be said any more.
+        alone: nobody else has use for the answer: it is to end when the visitor goes. So it is from the beginning.
+        gone: he is not there any more.
+    """
+
+    began: bool
+    alone: bool
+    gone: bool
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Send the status and the headers."""
+        ...
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """All of it at once; instead of what has begun, where nothing of that has been sent."""
+        ...
+
+    async def send(self, part: bytes) -> None:
+        """Send a part of the body; returns when there is room for another."""
+        ...
+
+    async def end(self) -> None:
+        """The body is whole."""
+        ...
 
 
 class Feed:
     """Holds what the visitor has not taken yet, so that those who wait for the whole answer do not wait for him."""
 
-    def __init__(self, visitor: _Reads) -> None:
-        self._visitor = visitor
+    def __init__(self, visitor: Visitor) -> None:
+        self.visitor = visitor
         self._parts: deque[bytes] = deque()
         self._sending: asyncio.Future[None] | None = None
 
@@ -34,7 +60,7 @@ class Feed:
         """There is nothing after what was given."""
         try:
             await self.drained()
-            await self._visitor.end()
+            await self.visitor.end()
         finally:
             self.drop()
 
@@ -45,4 +71,4 @@ class Feed:
 
     async def _send(self) -> None:
         while self._parts:
-            await self._visitor.send(self._parts.popleft())
+            await self.visitor.send(self._parts.popleft())

@@ -32,6 +32,13 @@ _CONDITIONS = frozenset(
 # Next.js: an editor who looks at a draft, and its own requests for a new version of a page.
 _OWN_COOKIES = re.compile(rb"(?:^|;\s*)(?:__prerender_bypass|__next_preview_data)=")
 _OWN_HEADERS = frozenset((b"authorization", b"x-prerender-revalidate"))
+# Frameworks follow them, no answer says that it depends on them, and no browser sends them: what one visitor got with
+# them must not be given to others ("web cache poisoning"). Those that the edge itself sets are not meant.
+_STEERING = (
+    b"x-forwarded-", b"x-original-", b"x-rewrite-", b"x-host", b"x-http-", b"x-method-", b"x-middleware-", b"x-invoke-",
+    b"x-matched-path", b"x-now-",
+)  # fmt: skip
+_BY_EDGE = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
 _MOST_VARIED = 16
 
 
@@ -73,8 +80,9 @@ def may_ask(method: str, headers: Headers) -> bool:
     """Whether a request may be answered with what others got."""
     if method not in ("GET", "HEAD"):
         return False
-    if any(name in _OWN_HEADERS for name, _ in headers):
-        return False
+    for name, _ in headers:
+        if name in _OWN_HEADERS or (name.startswith(_STEERING) and name not in _BY_EDGE):
+            return False
     return not _OWN_COOKIES.search(first(headers, b"cookie"))
 
 
@@ -103,6 +111,13 @@ def life(status: int, headers: Headers) -> Life | None:
     return found if found.longest_s else None
 
 
+def renewed(entry_status: int, entry_life: Life, unchanged: Headers) -> Life | None:
+    """How long an answer lives on that the product says is unchanged (RFC 9111, 4.3.4); `None`: not any more."""
+    if any(name in (b"cache-control", b"cdn-cache-control") for name, _ in unchanged):
+        return life(entry_status, unchanged)
+    return entry_life
+
+
 def _forbidden(headers: Headers) -> bool:
     if any(name in (b"set-cookie", b"content-range") for name, _ in headers):
         return True
@@ -118,9 +133,12 @@ def _seconds(text: str | None) -> float | None:
 
 
 def names_varied(headers: Headers) -> tuple[str, ...]:
-    """Request headers that choose between answers."""
+    """Request headers that choose between answers: also of a product that compresses and does not say so."""
     text = first(headers, b"vary").decode("latin-1").lower()
-    return tuple(sorted({name.strip() for name in text.split(",") if name.strip()}))
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    if first(headers, b"content-encoding"):
+        names.add("accept-encoding")
+    return tuple(sorted(names))
 
 
 def variant(names: Iterable[str], request: Headers) -> tuple[bytes, ...]:

@@ -17,6 +17,8 @@ BACKEND_HEADER = "x-gantry-backend"
 COPIES_HEADER = "x-gantry-copies"
 # What became of a request: `hit`, `stale`, `miss`, `bypass`.
 RESULT_HEADER = "x-gantry-cache"
+# In the same header, to the edge: there is no answer here; ask an instance, as if the cache were away.
+AWAY = "away"
 
 _OR_ELSE = "+"
 

@@ -7,6 +7,7 @@ whatever a visitor sends; a request without that mark is the control plane's.
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -17,12 +18,16 @@ from typing import Any
 import uvicorn
 
 from gantry.engines.cache import policy
-from gantry.engines.cache.exchange import Exchange, Request, UpstreamError
+from gantry.engines.cache.exchange import Exchange
+from gantry.engines.cache.load import Load, OverloadError
 from gantry.engines.cache.numbers import status_of
 from gantry.engines.cache.policy import Headers
-from gantry.engines.cache.protocol import BACKEND_HEADER, Purge
+from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, RESULT_HEADER, Purge
+from gantry.engines.cache.questions import Request, UpstreamError
 from gantry.engines.cache.store import Store
 from gantry.engines.cache.upstream import Inner
+
+_log = logging.getLogger(__name__)
 
 STATUS_PATH, PURGE_PATH = "/status", "/purge"
 
@@ -34,6 +39,11 @@ _KEEP_ALIVE_S = 90
 _LARGEST_WORDS = 1_000_000
 _HELD_BYTES = 65_536
 _HELD_S = 0.05
+_HEAVY_BYTES = 8_192
+_CLOSING: Headers = ((b"connection", b"close"),)
+# Of what `process.py` gives beyond what is kept; Python and what it wastes have the rest.
+_MOST_LOAD_BYTES = 96_000_000
+_AWAY = (RESULT_HEADER.encode(), AWAY.encode())
 # Answers that are read to their end though the first who asked for them is gone.
 _MOST_FORSAKEN = 64
 
@@ -59,10 +69,14 @@ class _Visitor:
 
     A short answer is said in one piece. As long as nothing has been said, the edge can still ask an instance when this
     process is killed, and an answer that the product cut can still be replaced by an older one.
+
+    Parameters:
+        after: headers of every answer, after its own.
     """
 
-    def __init__(self, send: _Send) -> None:
+    def __init__(self, send: _Send, after: Headers = ()) -> None:
         self._send = send
+        self._after = after
         self._start: _Message = {}
         self._held: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -75,6 +89,7 @@ class _Visitor:
 
     async def begin(self, status: int, headers: Headers) -> None:
         self.leave()
+        headers = (*headers, *self._after)
         self._start = {"type": "http.response.start", "status": status, "headers": headers}
         self._held = []
         # A page that is streamed must not wait for its end.
@@ -82,6 +97,7 @@ class _Visitor:
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         self.leave()
+        headers = (*headers, *self._after)
         self._start = {"type": "http.response.start", "status": status, "headers": headers}
         self._held = [body]
         await self._say(last=True)
@@ -123,30 +139,47 @@ class App:
         self._forsaken = 0
         self._store = Store(config.limit_bytes)
         self._exchange = Exchange(
-            self._store, Inner(config.upstream).ask, config.largest_bytes, time.monotonic
+            self._store,
+            Inner(config.upstream).ask,
+            config.largest_bytes,
+            _now_s,
+            Load(_MOST_LOAD_BYTES),
         )
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         assert scope["type"] == "http", "nothing else is switched on"
         headers: Headers = tuple((bytes(name), bytes(value)) for name, value in scope["headers"])
-        visitor = _Visitor(send)
-        if not policy.first(headers, BACKEND_HEADER.encode()):
-            await self._control(scope, receive, visitor)
-            return
-        query = scope["query_string"].decode("latin-1")
-        path = scope["raw_path"].decode("latin-1")
-        request = Request(
-            method=scope["method"],
-            target=f"{path}?{query}" if query else path,
-            host=policy.first(headers, b"host").decode("latin-1").lower(),
-            headers=headers,
-        )
-        await self._answer(request, visitor, receive)
+        # The server holds on to the headers as long as the edge to the connection, and it opens thousands.
+        heavy = sum([len(value) for _, value in headers]) > _HEAVY_BYTES
+        visitor = _Visitor(send, _CLOSING if heavy else ())
+        try:
+            if policy.first(headers, BACKEND_HEADER.encode()):
+                await self._answer(_request(scope, headers), visitor, receive)
+            else:
+                await self._control(scope, receive, visitor)
+        except UpstreamError:
+            raise
+        except Exception:
+            # The server would say nothing of it: it speaks of answers that were cut in the same way.
+            _log.exception("an unexpected error")
+            if visitor.began:
+                raise
+            await _say(visitor, 500, {"error": "unexpected"}, (_AWAY, *_CLOSING))
 
     async def _answer(self, request: Request, visitor: _Visitor, receive: _Receive) -> None:
-        # What is kept is there at once: nobody has to watch meanwhile whether the visitor leaves.
-        if await self._exchange.give(request, visitor):
-            return
+        try:
+            # What is kept is there at once: nobody has to watch meanwhile whether the visitor leaves.
+            if not await self._exchange.give(request, visitor):
+                await self._ask(request, visitor, receive)
+        except (UpstreamError, OverloadError) as error:
+            if visitor.began:
+                raise  # the server cuts the connection: nobody takes half an answer for a whole one
+            status = 503 if isinstance(error, OverloadError) else 502
+            await _say(visitor, status, {"error": str(error)}, (_AWAY, *_CLOSING))
+        finally:
+            visitor.leave()
+
+    async def _ask(self, request: Request, visitor: _Visitor, receive: _Receive) -> None:
         serving = asyncio.ensure_future(self._exchange.ask(request, visitor))
         leaving = asyncio.ensure_future(_left(receive))
         try:
@@ -155,14 +188,9 @@ class App:
                 await self._go_on(serving, visitor)
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
-        except UpstreamError as error:
-            if visitor.began:
-                raise  # the server cuts the connection: nobody takes half an answer for a whole one
-            await _say(visitor, 502, {"error": str(error)})
         finally:
             serving.cancel()
             leaving.cancel()
-            visitor.leave()
 
     async def _go_on(self, serving: asyncio.Future[None], visitor: _Visitor) -> None:
         """He is gone. An answer that others can use is read to its end; one that only he wanted is not."""
@@ -171,8 +199,10 @@ class App:
             serving.cancel()
             return
         self._forsaken += 1
-        await asyncio.wait((serving,))
-        self._forsaken -= 1
+        try:
+            await asyncio.wait((serving,))
+        finally:
+            self._forsaken -= 1
 
     async def _control(self, scope: _Message, receive: _Receive, visitor: _Visitor) -> None:
         if (scope["method"], scope["path"]) == ("GET", STATUS_PATH):
@@ -182,6 +212,23 @@ class App:
             await _say(visitor, 200, {"purged": self._exchange.purge(Purge(**wanted))})
         else:
             await _say(visitor, 400, {"error": "a request without a backend"})
+
+
+def _now_s() -> float:
+    """Time asleep included: answers grow old while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _request(scope: _Message, headers: Headers) -> Request:
+    query = scope["query_string"].decode("latin-1")
+    path = scope["raw_path"].decode("latin-1")
+    return Request(
+        method=scope["method"],
+        target=f"{path}?{query}" if query else path,
+        # As it was said: a product that tells `Shop` from `shop` must not answer for both at once.
+        host=policy.first(headers, b"host").decode("latin-1"),
+        headers=headers,
+    )
 
 
 async def _left(receive: _Receive) -> None:
@@ -200,10 +247,10 @@ async def _words(receive: _Receive) -> dict[str, list[str]]:
     return found
 
 
-async def _say(visitor: _Visitor, status: int, words: object) -> None:
+async def _say(visitor: _Visitor, status: int, words: object, more: Headers = ()) -> None:
     body = json.dumps(words).encode()
     length = (b"content-length", str(len(body)).encode())
-    await visitor.whole(status, ((b"content-type", b"application/json"), length), body)
+    await visitor.whole(status, ((b"content-type", b"application/json"), length, *more), body)
 
 
 def main(path: Path) -> None:

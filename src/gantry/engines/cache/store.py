@@ -1,8 +1,10 @@
 """Answers in memory: the least used go first when there is no room."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from gantry.engines.cache.policy import Headers, Life, variant
 from gantry.engines.cache.protocol import Purge, members
@@ -85,7 +87,7 @@ class Store:
     """Entries by key and variant.
 
     Parameters:
-        limit_bytes: all entries together.
+        limit_bytes: all entries together, with those that are gone and still read.
 
     Attributes:
         entries_of, bytes_of: backend -> how many answers of it are kept, and what they take.
@@ -99,6 +101,9 @@ class Store:
     _varied: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     _variants: dict[Key, list[tuple[bytes, ...]]] = field(default_factory=dict)
     _shares: Shares[Place] = field(default_factory=Shares)
+    # By identity of the entry: how many read it, and what it takes if it is gone.
+    _readers: Counter[int] = field(default_factory=Counter)
+    _gone: dict[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -114,7 +119,8 @@ class Store:
             self._entries.move_to_end(place)
             self._shares.use(key.path_only, place)
             variants = self._variants[key]
-            variants.append(variants.pop(variants.index(place[1])))
+            if len(variants) > 1:
+                variants.append(variants.pop(variants.index(place[1])))
         return found
 
     def varied(self, key: Key) -> tuple[str, ...] | None:
@@ -141,12 +147,27 @@ class Store:
         while place := self._shares.least_used(key.path_only, self.limit_bytes // _PATHS_AT_LEAST):
             self._drop(*place)
         early = list[str]()
-        while self.size_bytes > self.limit_bytes:
-            (oldest, values), gone = next(iter(self._entries.items()))
-            if gone.is_of_use(entry.made_s):
-                early.append(oldest.backend)
-            self._drop(oldest, values)
+        while self.size_bytes > self.limit_bytes and self._entries:
+            # Those who read slowly what is gone must not push out the rest.
+            newest_goes = sum(self._gone.values()) > self.limit_bytes // 2
+            place = next(reversed(self._entries) if newest_goes else iter(self._entries))
+            if self._entries[place].is_of_use(entry.made_s):
+                early.append(place[0].backend)
+            self._drop(*place)
         return tuple(early)
+
+    @contextmanager
+    def reading(self, entry: Entry) -> Iterator[None]:
+        """Within the block its memory is not free, even if it makes room for others: it goes on to count."""
+        name = id(entry)
+        self._readers[name] += 1
+        try:
+            yield
+        finally:
+            self._readers[name] -= 1
+            if not self._readers[name]:
+                del self._readers[name]
+                self.size_bytes -= self._gone.pop(name, 0)
 
     def drop(self, key: Key, request: Headers) -> None:
         """Forget the answer to `request`, if there is one."""
@@ -167,6 +188,9 @@ class Store:
         if entry is None:
             return
         self._count(key, entry, -1)
+        if id(entry) in self._readers:
+            self._gone[id(entry)] = size_of(key, entry)
+            self.size_bytes += self._gone[id(entry)]
         self._shares.remove(key.path_only, (key, values))
         self._variants[key].remove(values)
         if not self._variants[key]:
@@ -191,8 +215,9 @@ def concerns(what: Purge, key: Key) -> bool:
 
 
 def _chooser(what: Purge) -> Callable[[Key, Entry], bool]:
-    exact = {path for path in what.paths if not path.endswith("*")}
-    begins = tuple(path[:-1] for path in what.paths if path.endswith("*"))
+    paths = {one for path in what.paths for one in (path, unquote(path))}
+    exact = {path for path in paths if not path.endswith("*")}
+    begins = tuple(path[:-1] for path in paths if path.endswith("*"))
     tags = frozenset(what.tags)
     everything = not what.paths and not tags
 
@@ -201,8 +226,9 @@ def _chooser(what: Purge) -> Callable[[Key, Entry], bool]:
             return False
         if everything or tags & entry.tags:
             return True
-        # By the product's path and by the visitor's: whoever purges may know either.
+        # By the product's path and by the visitor's, as they were sent and as browsers show them.
         both = (key.path.partition("?")[0], key.asked)
-        return any(path in exact or path.startswith(begins) for path in both)
+        read = tuple(unquote(path) for path in both if "%" in path)
+        return any(path in exact or path.startswith(begins) for path in (*both, *read))
 
     return wanted

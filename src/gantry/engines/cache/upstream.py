@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gantry.engines.cache.connection import Connection
-from gantry.engines.cache.exchange import Answer, Request, UpstreamError
 from gantry.engines.cache.policy import Headers
+from gantry.engines.cache.questions import Answer, Request, UpstreamError
 
 _MOST = 2_000
 _MOST_IDLE = 100
@@ -40,7 +40,7 @@ class Inner:
 
     @asynccontextmanager
     async def ask(self, request: Request, headers: Headers) -> AsyncIterator[Answer]:
-        """See `exchange.Upstream`."""
+        """See `questions.Upstream`."""
         if self._asking >= self._most:
             raise UpstreamError(f"{self._most} requests are on their way")
         self._asking += 1

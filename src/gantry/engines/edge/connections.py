@@ -94,7 +94,11 @@ def inner_manager(route: Json) -> Json:
                     }
                 ],
                 "request_headers_to_remove": [BACKEND_HEADER],
-                "response_headers_to_remove": ["server", "x-envoy-upstream-service-time"],
+                "response_headers_to_remove": [
+                    "server",
+                    "x-envoy-upstream-service-time",
+                    RESULT_HEADER,
+                ],
             },
             "use_remote_address": False,
             "skip_xff_append": True,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
-from gantry.engines.cache.protocol import BACKEND_HEADER, COPIES_HEADER
+from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
     MOST_HEADERS,
@@ -191,6 +191,7 @@ def _by_kind(side: Side, path: list[Json], action: Json) -> Iterator[Json]:
         ([], [], once, _RETRY_UNSENT, {}, plain),
     ):
         copies = _copies(site) if where is cached else []
+        away = _header_match(RESULT_HEADER, AWAY) if where is cached else None
         for headers, query, destination, added in where:
             yield {
                 "match": {
@@ -203,7 +204,9 @@ def _by_kind(side: Side, path: list[Json], action: Json) -> Iterator[Json]:
                     # A response may take as long as it moves; what is bounded is the silence.
                     "timeout": "0s",
                     "idle_timeout": _seconds(idle_s),
-                    "retry_policy": _retry_policy(retry, fall_back=falls_back(destination)),
+                    "retry_policy": _retry_policy(
+                        retry, fall_back=falls_back(destination), missing=away
+                    ),
                     **action,
                     **more,
                 },
@@ -242,6 +245,7 @@ def _assets(side: Side) -> Iterator[Json]:
     site = side.site
     if site.assets is None:
         return
+    missing = _header_match(ASSETS_HEADER, ASSETS_MISSING)
     for prefix in site.assets.prefixes:
         for whose, headers, query, cluster in asset_destinations(side):
             yield {
@@ -254,10 +258,7 @@ def _assets(side: Side) -> Iterator[Json]:
                     "cluster": cluster,
                     "timeout": "0s",
                     "idle_timeout": _seconds(site.request_timeout_s),
-                    "retry_policy": {
-                        **_retry_policy(f"{_RETRY_SAFE},retriable-headers", fall_back=True),
-                        "retriable_headers": [_header_match(ASSETS_HEADER, ASSETS_MISSING)],
-                    },
+                    "retry_policy": _retry_policy(_RETRY_SAFE, fall_back=True, missing=missing),
                 },
                 "request_headers_to_add": [header(ASSETS_HEADER, whose)],
             }
@@ -303,9 +304,12 @@ def _led_to(pattern: Pattern, destination: str) -> Iterator[tuple[list[Json], Js
     yield [], _regex_rewrite(pattern, destination)
 
 
-def _retry_policy(retry_on: str, *, fall_back: bool) -> Json:
+def _retry_policy(retry_on: str, *, fall_back: bool, missing: Json | None = None) -> Json:
     """Enough tries to bridge the restart of a single instance, three seconds in the mean, on another instance where
     there is one; of a canary, on the current release where the candidate has none.
+
+    Parameters:
+        missing: the header of an answer that is none: what was asked is not there.
     """
     policy: Json = {
         "retry_on": retry_on,
@@ -322,6 +326,9 @@ def _retry_policy(retry_on: str, *, fall_back: bool) -> Json:
         ],
         "host_selection_retry_max_attempts": 5,
     }
+    if missing is not None:
+        policy["retry_on"] = f"{retry_on},retriable-headers"
+        policy["retriable_headers"] = [missing]
     if fall_back:
         policy["retry_priority"] = {
             "name": "envoy.retry_priorities.previous_priorities",
