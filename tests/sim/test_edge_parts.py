@@ -1,14 +1,18 @@
-"""What runs beside the edge on a machine of glass: a cache that does not start is started again, and not too often."""
+"""The edge and what runs beside it on a machine of glass: nothing waits for what is slow."""
 
+import asyncio
 import random
 from itertools import pairwise
 
+import pytest
+
 from gantry.engines.cache.fake import FakeCache
+from gantry.engines.runtime.protocol import ProcessSpec, ProcessStatus
 from gantry.engines.state.postgres import PostgresState
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
 from gantry.kernel.ids import SeededIds
-from tests.sim.machine import Machine, Program
+from tests.sim.machine import Machine, Program, SimRuntime
 from tests.sim.platform import Platform
 from tests.sim.test_stories import HOST, MANIFEST
 
@@ -46,3 +50,44 @@ async def test_a_cache_that_does_not_start_is_tried_again_ever_less_often(
     waits_s = [later - before for before, later in pairwise(cache.tried_at_s)]
     assert waits_s == sorted(waits_s)
     assert waits_s[0] < 1.0 < 6.0 < waits_s[-1]
+
+
+async def test_a_cache_that_an_earlier_control_plane_left_is_ended(state: PostgresState) -> None:
+    machine = Machine(ManualClock(), random.Random(1))
+    cache = FakeCache()
+    await cache.start()
+    platform = Platform(state, machine, SeededIds(1), cache)
+    await platform.finish((await platform.request(platform.sources.put(Program()))).id)
+    assert not (await cache.status()).running, "no site has use for it"
+
+
+async def test_visitors_are_taken_back_while_an_instance_takes_long_to_start(
+    state: PostgresState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(ManualClock(), random.Random(1))
+    platform = Platform(state, machine)
+    first, second = [
+        await platform.finish((await platform.request(platform.sources.put(program))).id)
+        for program in (Program(manifest=MANIFEST), Program(manifest=f"{MANIFEST}\n"))
+    ]
+    assert machine.visit(HOST) == (200, second.release)
+    machine.kill(machine.running_instances()[-1])
+    await platform.reconciler.once()  # sees that it ended
+    async with state.transaction() as session:  # as a rollback's step does it
+        await session.execute(
+            "UPDATE environments SET live_release = %(id)s", {"id": first.release}
+        )
+    may_start, start = asyncio.Event(), SimRuntime.start
+
+    async def slowly(runtime: SimRuntime, spec: ProcessSpec) -> ProcessStatus:
+        await may_start.wait()
+        return await start(runtime, spec)
+
+    monkeypatch.setattr(SimRuntime, "start", slowly)
+    looking = asyncio.create_task(platform.reconciler.once())
+    async with asyncio.timeout(5):
+        while machine.visit(HOST) != (200, first.release):
+            await asyncio.sleep(0.01)
+    assert not looking.done(), "the instance is still being started"
+    may_start.set()
+    await looking

@@ -50,6 +50,17 @@ def test_faults_of_all_three_files_are_in_one_report() -> None:
     ]
 
 
+def test_headers_are_as_many_as_the_edge_takes() -> None:
+    rule = '[[routes.headers]]\nsource = "/:path*"\nheaders = {{ {} }}\n'
+    rules = [rule.format(", ".join(f'"x-{n}-{m}" = "1"' for m in range(100))) for n in range(9)]
+    most = '[project]\nname = "shop"\n' + "".join(rules)
+    assert len(load_manifest(most).routes.headers) == 9
+    with pytest.raises(
+        ManifestError, match=r"routes\.headers: has 901 headers in all; at most 900"
+    ):
+        load_manifest(most + rule.format('"x-more" = "1"'))
+
+
 def test_a_file_that_is_too_large_is_not_read() -> None:
     with pytest.raises(ManifestError, match="at most 262144 are possible"):
         load_manifest(b"#" * 262_145)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from gantry.config.routes import MOST_HEADERS
 from gantry.engines.edge import render
-from gantry.engines.edge.headers import MOST_HEADERS
 from gantry.engines.edge.protocol import (
     ASSETS,
     CACHE,

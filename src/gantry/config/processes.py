@@ -109,8 +109,8 @@ class LongRunning(Section):
     )
     smoke: Annotated[tuple[UrlPath, ...], Field(max_length=MOST_SMOKE_PATHS)] = Field(
         (),
-        description="Paths that a new release must answer below status 400 before any visitor sees it. "
-        "Only for the web process.",
+        description="Paths that a new release must answer below status 400 before any visitor sees it; "
+        "redirects are followed. Only for the web process.",
         examples=[["/", "/login"]],
     )
     drain: Drain = Field(

@@ -11,6 +11,8 @@ from gantry.config.patterns import NotSupportedError, parse_pattern, unknown_par
 
 MOST_ROUTES = 1024
 MOST_CACHED = 64
+# The edge takes a thousand for a site; some are its own.
+MOST_HEADERS = 900
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?].*)?$", re.DOTALL)

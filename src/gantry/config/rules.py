@@ -12,6 +12,7 @@ from gantry.config.faults import BAD_VALUE, IMPOSSIBLE, MISSING_KEY, Problem, li
 from gantry.config.fields import duration_text, label_fault, shown
 from gantry.config.manifest import ENVIRONMENTS, Manifest
 from gantry.config.processes import Cron, LongRunning
+from gantry.config.routes import MOST_HEADERS
 from gantry.config.toml_lines import KeyPath
 
 WEB_ONLY = {
@@ -193,6 +194,13 @@ def _routes(manifest: Manifest) -> Iterator[Problem]:
     }
     for name, sources in lists.items():
         yield from _twice(("routes", name), sources, key="source")
+    headers = sum(len(rule.headers) for rule in routes.headers)
+    if headers > MOST_HEADERS:
+        yield Problem(
+            ("routes", "headers"),
+            f"has {headers} headers in all; at most {MOST_HEADERS} are possible. "
+            "Join rules, or set the headers in the product",
+        )
 
 
 def _twice(where: KeyPath, values: Iterable[str], key: str = "") -> Iterator[Problem]:

@@ -42,7 +42,8 @@ class EdgeActs:
     cache: EdgeCache
     memory: Memory
     clock: Clock
-    _cache_runs: bool = False
+    # Not known at first: an earlier control plane may have left one that runs.
+    _cache_runs: bool | None = None
     _cache_moves: bool = False
     _challenges: dict[str, str] = field(default_factory=dict)
     _issuing: set[str] = field(default_factory=set)

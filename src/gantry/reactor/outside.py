@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
 
 from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.features.deploys.decide import Smoke
@@ -14,6 +15,8 @@ from gantry.features.releases.reading import manifest_of
 RELEASE_HEADER = "x-gantry-release"
 _SMOKE_TIMEOUT_S = 15.0
 _REACHED_TIMEOUT_S = 5.0
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,39 @@ class Outside:
         return Smoke(failures=tuple(filter(None, answers)), checked=len(paths))
 
     async def _ask(self, project: str, release: Release, path: str) -> str:
-        result = await self.ask(project, release.id, path)
+        result = await self._followed(project, release, path)
         if result.status == 0:
             return f"{path}: {result.error}"
         if result.status >= 400:
             return f"{path}: status {result.status}"
         reached = result.headers.get(RELEASE_HEADER, "")
         return "" if reached == release.id else f"{path}: answered by {reached or 'nobody'}"
+
+    async def _followed(self, project: str, release: Release, path: str) -> ProbeResult:
+        """As a browser does: what the edge redirects by itself says nothing of the product.
+
+        What leads to another host, or in a circle (to set a cookie first), is an answer of the product's.
+        """
+        host = self.naming.release_host(project, release.id)
+        asked = {path}
+        while True:
+            result = await self.ask(project, release.id, path)
+            leads_to = _place(result, host, path)
+            if leads_to is None or leads_to in asked or len(asked) > _MOST_REDIRECTS:
+                return result
+            path = leads_to
+            asked.add(path)
+
+
+def _place(result: ProbeResult, host: str, path: str) -> str | None:
+    """Where an answer leads, as far as it is on the same host: path and query."""
+    location = result.headers.get("location", "")
+    if result.status not in _REDIRECTS or not location:
+        return None
+    try:
+        found = urlsplit(urljoin(f"https://{host}{path}", location))
+        if found.hostname != host:
+            return None
+    except ValueError:
+        return None
+    return f"{found.path or '/'}?{found.query}" if found.query else found.path or "/"

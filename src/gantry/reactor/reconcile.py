@@ -81,16 +81,15 @@ class Reconciler:
         steps = instance_rules.decide(
             wants, world.instances, world.processes, self._memory.health, world.now
         )
-        await self._move_instances(step for step in steps if not _takes_visitors(step))
-        await self._guard("releases", self._acts.releases.retire(world))
         routes = routes_of(
             world, self._naming, self._sockets, self._memory.assets or ServedAssets()
         )
-        # Until the assets are known, an edge that runs goes on with what it has: a moment without them would be seen.
-        if self._memory.assets is not None and self._memory.may_try(
-            "edge", self._clock.monotonic_s()
-        ):
-            await self._guard("edge", self._settle_edge(world, routes))
+        # The edge does what this look implies: a rollback need not wait until some instance has been started.
+        await asyncio.gather(
+            self._move_instances(step for step in steps if not _takes_visitors(step)),
+            self._guard("releases", self._acts.releases.retire(world)),
+            self._settle_edge(world, routes),
+        )
         # Nobody is told to end while the edge still sends visitors there.
         await self._move_instances(step for step in steps if _takes_visitors(step))
         self._memory.has_rollouts = any(not one.state.ended for one in world.rollouts.values())
@@ -118,6 +117,12 @@ class Reconciler:
         )
 
     async def _settle_edge(self, world: World, routes: Routes) -> None:
+        # Until the assets are known, an edge that runs goes on with what it has: a moment without them would be seen.
+        due = self._memory.may_try("edge", self._clock.monotonic_s())
+        if self._memory.assets is not None and due:
+            await self._guard("edge", self._apply_to_edge(world, routes))
+
+    async def _apply_to_edge(self, world: World, routes: Routes) -> None:
         if await self._acts.edge.settle(world, routes):
             self._wake()
 

@@ -8,6 +8,7 @@ however many there are. The expressions could match by themselves, but only patt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gantry.config.routes import MOST_HEADERS
 from gantry.engines.edge.patterns import compile_pattern
 from gantry.engines.edge.protocol import HeaderRule, Site
 from gantry.kernel.errors import UserError
@@ -15,8 +16,6 @@ from gantry.kernel.errors import UserError
 Json = dict[str, Any]
 
 RELEASE_HEADER = "x-gantry-release"
-# Envoy takes a thousand for a site; some are ours.
-MOST_HEADERS = 900
 _STRICT_TRANSPORT_S = 365 * 24 * 3600
 _HTTPS_PORT = 443
 _EVERYWHERE = frozenset({"/(.*)", "/:path*"})

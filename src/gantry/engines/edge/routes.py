@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gantry.config.routes import MOST_HEADERS
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
 from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
-    MOST_HEADERS,
     RELEASE_HEADER,
     RulesByRoute,
     count,

@@ -83,7 +83,6 @@ def _own_variables(identity: Identity) -> dict[str, str]:
         "GANTRY_PROJECT": identity.environment.project,
         "GANTRY_ENVIRONMENT": identity.environment.name,
         "GANTRY_RELEASE": identity.release.id,
-        "GANTRY_BUILD": identity.release.build,
         "GANTRY_INSTANCE": identity.instance,
         "GANTRY_URL": identity.url,
     }
