@@ -39,6 +39,7 @@ class Product:
     endless: bool = False
     piece: bytes = b"abc"
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    rest: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[str] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     server: asyncio.Server | None = None
@@ -46,6 +47,7 @@ class Product:
 
     async def start(self) -> None:
         self.gate.set()
+        self.rest.set()
         self.server = await asyncio.start_unix_server(
             self._converse, self.socket, limit=1_000_000, backlog=1_024
         )
@@ -69,7 +71,9 @@ class Product:
                 unchanged = "if-none-match" in self.asked[-1].lower()
                 status, body = (304, b"") if unchanged else (self.status, self.body)
                 head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n{self.headers}\r\n"
-                writer.write(head.encode() + (body[: len(body) // 2] if self.cut else body))
+                writer.write(head.encode())
+                await self.rest.wait()
+                writer.write(body[: len(body) // 2] if self.cut else body)
                 await writer.drain()
                 if self.cut:
                     break
@@ -363,6 +367,23 @@ async def test_half_of_a_short_answer_is_none(real: CacheProcess, product: Produ
     product.cut, product.body = True, b"new page"
     answer = await ask(real)
     assert (how(answer), answer.status_code, answer.text) == ("stale", 200, "page")
+
+
+@pytest.mark.real
+async def test_a_short_answer_is_said_when_it_is_whole(
+    real: CacheProcess, product: Product
+) -> None:
+    product.rest.clear()
+    async with visitor(real) as client:
+        short = asyncio.create_task(client.get("/"))
+        await until(lambda: product.asked)
+        product.endless = True
+        async with client.stream("GET", "/stream") as streamed:  # of this one nobody knows the end
+            assert streamed.status_code == 200
+        assert not short.done()
+        await product.stop()
+        answer = await short
+        assert (answer.status_code, how(answer)) == (502, "away")
 
 
 @pytest.mark.real

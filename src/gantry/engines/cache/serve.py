@@ -67,8 +67,9 @@ class Config:
 class _Visitor:
     """A visitor at the other end of an ASGI connection.
 
-    A short answer is said in one piece. As long as nothing has been said, the edge can still ask an instance when this
-    process is killed, and an answer that the product cut can still be replaced by an older one.
+    A short answer is said in one piece, however slowly it comes, where its length is known. As long as nothing has been said,
+    the edge can still ask an instance when this process is killed, and an answer that the product cut can still be replaced
+    by an older one.
 
     Parameters:
         after: headers of every answer, after its own.
@@ -92,8 +93,9 @@ class _Visitor:
         headers = (*headers, *self._after)
         self._start = {"type": "http.response.start", "status": status, "headers": headers}
         self._held = []
-        # A page that is streamed must not wait for its end.
-        self._timer = asyncio.get_running_loop().call_later(_HELD_S, self._begin_late)
+        if not _is_short(headers):
+            # A page that is streamed must not wait for its end.
+            self._timer = asyncio.get_running_loop().call_later(_HELD_S, self._begin_late)
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         self.leave()
@@ -212,6 +214,11 @@ class App:
             await _say(visitor, 200, {"purged": self._exchange.purge(Purge(**wanted))})
         else:
             await _say(visitor, 400, {"error": "a request without a backend"})
+
+
+def _is_short(headers: Headers) -> bool:
+    length = policy.first(headers, b"content-length")
+    return length.isdigit() and int(length) <= _HELD_BYTES
 
 
 def _now_s() -> float:
