@@ -4,11 +4,12 @@ import os
 import subprocess  # noqa: TID251 -- mount and umount are programs
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _SIZE_MB = 3000
+_BLOCK_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,17 @@ class Disk:
     def fill(self, *, leave_bytes: int = 0) -> None:
         """Leave only so much. What others write meanwhile is their luck."""
         with self._ballast.open("ab", 0) as file:
-            try:
-                room = max(1, self.free_bytes() - leave_bytes - 4096)
-                os.posix_fallocate(file.fileno(), file.tell(), room)
+            step = self.free_bytes() - leave_bytes
+            while step >= _BLOCK_BYTES:
+                try:
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, step)
+                except OSError:
+                    step //= 2  # somebody else was faster, and nothing of it was allocated
+                else:
+                    step = self.free_bytes() - leave_bytes
+            with suppress(OSError):  # not one byte more: full
                 while leave_bytes == 0:
-                    file.write(b"\0" * 4096)
-            except OSError:
-                return  # not one byte more: full
+                    file.write(b"\0" * _BLOCK_BYTES)
 
     def make_room(self) -> None:
         """Give it all back."""
