@@ -214,6 +214,22 @@ async def test_a_candidate_that_dies_costs_no_request(pair: Pair) -> None:
     assert died.errors + died.unanswered > 0, "and it is seen that it died"
 
 
+async def test_a_candidate_keeps_its_visitors_as_long_as_one_instance_is_left(pair: Pair) -> None:
+    other = await pair.lab.instance("other")
+    other.process.kill()
+    await other.process.wait()
+    backends = (backend("r-1", pair.current), backend("r-2", pair.candidate, other))
+    site = replace(SITE, canary=CANARY)
+    await pair.lab.edge.apply(EdgeConfig((site,), backends, (pair.certificate,)))
+    await pair.lab.until_healthy("r-1", "r-2")
+    async with client(pair.lab) as visitor:
+        headers = {"cookie": f"{COOKIE}={token(CANARY, 0)}"}
+        got = Counter(
+            [(await visitor.get(url(pair.lab), headers=headers)).text for _ in range(100)]
+        )
+    assert got == {"two": 100}
+
+
 async def test_a_page_of_a_candidate_that_dies_costs_no_safe_request(pair: Pair) -> None:
     page = Pin("build-2", "r-2")
     await pair.apply(replace(SITE, pins=(page,), canary=replace(CANARY, percent=0)))
