@@ -56,8 +56,6 @@ async def running(folder: Path, candidate: Candidate) -> AsyncIterator[Running]:
         (port,) = free_ports(1)
         env = {"GANTRY_BUILD": "0123456789ab", "GANTRY_RELEASE": "r-1", "HOST": "127.0.0.1"}
         env |= {"PORT": str(port), "KEEP_ALIVE_TIMEOUT": "75000", "PATH": os.environ["PATH"]}
-        build = await asyncio.create_subprocess_exec(NODE, "build.mjs", cwd=product.folder, env=env)
-        assert await build.wait() == 0
         process = await asyncio.create_subprocess_exec(
             NODE, "server.mjs", cwd=product.folder, env=env
         )

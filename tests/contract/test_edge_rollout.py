@@ -216,8 +216,7 @@ async def test_a_candidate_that_dies_costs_no_request(pair: Pair) -> None:
 
 async def test_a_candidate_keeps_its_visitors_as_long_as_one_instance_is_left(pair: Pair) -> None:
     other = await pair.lab.instance("other")
-    other.process.kill()
-    await other.process.wait()
+    await other.kill()
     backends = (backend("r-1", pair.current), backend("r-2", pair.candidate, other))
     site = replace(SITE, canary=CANARY)
     await pair.lab.edge.apply(EdgeConfig((site,), backends, (pair.certificate,)))

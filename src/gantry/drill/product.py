@@ -19,11 +19,9 @@ DEPLOYMENT_HEADER = "x-drill-deployment"
 
 _SERVER = """
 import dgram from 'node:dgram';
-import fs from 'node:fs';
 import http from 'node:http';
 import { randomUUID } from 'node:crypto';
-const { GANTRY_RELEASE: release, HOST, PORT, KEEP_ALIVE_TIMEOUT } = process.env;
-const deployment = fs.readFileSync('deployment.txt', 'utf8');
+const { GANTRY_BUILD: deployment, GANTRY_RELEASE: release, HOST, PORT, KEEP_ALIVE_TIMEOUT } = process.env;
 const me = { life: randomUUID(), release, port: Number(PORT) };
 const witness = dgram.createSocket('udp4');
 witness.on('error', () => {});
@@ -60,8 +58,6 @@ process.on('SIGTERM', () => {
   server.closeIdleConnections();
 });
 """
-# What pages of a build call themselves is told to the build only.
-_BUILD = "import fs from 'node:fs'; fs.writeFileSync('deployment.txt', process.env.GANTRY_BUILD);\n"
 _GOOD = "later(response, 1);"
 _ANSWERS = {
     Candidate.GOOD: _GOOD,
@@ -116,11 +112,9 @@ class Product:
         self.folder.mkdir(exist_ok=True)
         package = {"name": NAME, "version": "1.0.0", "type": "module"}
         lock = {**package, "lockfileVersion": 3, "packages": {"": package}}
-        scripts = {"scripts": {"build": "node build.mjs"}}
         files = {
-            "package.json": json.dumps(package | scripts),
+            "package.json": json.dumps(package),
             "package-lock.json": json.dumps(lock),
-            "build.mjs": _BUILD,
             "server.mjs": f"{self._server(schedule.candidate)}// {note}\n",
             "gantry.toml": _MANIFEST + (_MIRROR if schedule.mirror else ""),
         }
