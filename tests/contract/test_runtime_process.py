@@ -342,6 +342,20 @@ async def test_processes_survive_the_death_of_the_control_plane(paths: Paths) ->
     await runtime.aclose()
 
 
+async def test_each_ending_is_seen_though_it_is_read_once(runtime: ProcessRuntime) -> None:
+    for code in (3, 4):
+        await runtime.start(boxed("task", f"exit {code}"))
+        assert (await ended(runtime, "task")).exit_code == code
+        again = (await runtime.statuses())["task"]
+        assert (again.state, again.exit_code) == (ProcessState.EXITED, code)
+    await runtime.start(boxed("task", "sleep 600"))
+    assert (await runtime.statuses())["task"].state is ProcessState.RUNNING
+    await runtime.remove("task")
+    assert await runtime.statuses() == {}
+    await runtime.start(boxed("task", "exit 5"))
+    assert (await ended(runtime, "task")).exit_code == 5
+
+
 async def test_what_dies_with_its_shim_is_lost_and_can_be_started_again(
     runtime: ProcessRuntime, paths: Paths
 ) -> None:

@@ -184,6 +184,14 @@ class ProcessFolder:
             out_of_memory=code != 0 and (self.path / "oom").exists(),
         )
 
+    def ending_mark(self) -> tuple[int, int] | None:
+        """Tells one ending from another without reading it; `None` where there is none."""
+        try:
+            seen = (self.path / "exit").stat()
+        except FileNotFoundError:
+            return None
+        return seen.st_ino, seen.st_mtime_ns
+
     def restart_when_killed(self, *, wanted: bool) -> None:
         """Tell the shim whether it runs the program again."""
         place = self.path / "restart"

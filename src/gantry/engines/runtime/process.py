@@ -14,7 +14,7 @@ from gantry.engines.runtime import launch, limits, sandbox
 from gantry.engines.runtime.folder import ProcessFolder, Record
 from gantry.engines.runtime.logs import Log
 from gantry.engines.runtime.look import Look, send
-from gantry.engines.runtime.procfs import Identity, Machine
+from gantry.engines.runtime.procfs import Identity
 from gantry.engines.runtime.protocol import (
     LogChunk,
     ProcessSpec,
@@ -187,14 +187,7 @@ class ProcessRuntime:
             raise _refused(refusal, spec)
 
     def _statuses(self) -> dict[str, ProcessStatus]:
-        found = {}
-        machine = Machine()
-        for name in self._names():
-            folder = self._folder(name)
-            record = folder.record()
-            if record is not None:
-                found[name] = self._see.look(folder, record, machine)
-        return found
+        return self._see.look_at_all([self._folder(name) for name in self._names()])
 
     def _signal(self, folder: ProcessFolder, *, kill: bool) -> None:
         record = folder.record()
