@@ -19,6 +19,7 @@ import uvicorn
 
 from gantry.engines.cache import policy
 from gantry.engines.cache.exchange import Exchange
+from gantry.engines.cache.joined import JoinedHttp
 from gantry.engines.cache.load import Load, OverloadError
 from gantry.engines.cache.numbers import status_of
 from gantry.engines.cache.policy import Headers
@@ -267,7 +268,7 @@ def main(path: Path) -> None:
         App(config),
         uds=config.socket,
         loop="uvloop",
-        http="httptools",
+        http=JoinedHttp,
         ws="none",
         lifespan="off",
         access_log=False,
