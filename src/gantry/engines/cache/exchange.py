@@ -231,7 +231,7 @@ class Exchange:
         if answer.status >= _SERVER_ERROR and self._useful_in_need(request):
             raise UpstreamError(f"status {answer.status}")
         life = policy.life(answer.status, answer.headers)
-        if _length(answer.headers) > self._largest_bytes:
+        if (policy.length(answer.headers) or 0) > self._largest_bytes:
             life = None
         headers = policy.to_visitor(answer.headers, kept=life is not None)
         await visitor.begin(answer.status, (*headers, (_RESULT, _WORDS["misses"])))
@@ -386,8 +386,3 @@ async def _whole(
     for at in range(begin, end, _PIECE_BYTES):
         await visitor.send(body[at : min(at + _PIECE_BYTES, end)])
     await visitor.end()
-
-
-def _length(headers: Headers) -> int:
-    text = policy.first(headers, b"content-length")
-    return int(text) if text.isdigit() else 0

@@ -68,6 +68,12 @@ def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
     return found[0] if len(found) == 1 else b", ".join(found)
 
 
+def length(headers: Headers) -> int | None:
+    """How long an answer says that it is, in bytes; `None` where it does not."""
+    text = first(headers, b"content-length")
+    return int(text) if text.isdigit() else None
+
+
 def directives(text: str) -> Mapping[str, str]:
     """The directives of a `Cache-Control` header, names in lower case. Of two of one name the first counts."""
     found: dict[str, str] = {}

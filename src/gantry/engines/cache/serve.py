@@ -90,18 +90,13 @@ class _Visitor:
         self.gone = False
 
     async def begin(self, status: int, headers: Headers) -> None:
-        self.leave()
-        headers = (*headers, *self._after)
-        self._start = {"type": "http.response.start", "status": status, "headers": headers}
-        self._held = []
+        self._prepare(status, headers)
         if not _is_short(headers):
             # A page that is streamed must not wait for its end.
             self._timer = asyncio.get_running_loop().call_later(_HELD_S, self._begin_late)
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        self.leave()
-        headers = (*headers, *self._after)
-        self._start = {"type": "http.response.start", "status": status, "headers": headers}
+        self._prepare(status, headers)
         self._held = [body]
         await self._say(last=True)
 
@@ -118,6 +113,13 @@ class _Visitor:
         for waiting in (self._timer, self._late):
             if waiting is not None:
                 waiting.cancel()
+
+    def _prepare(self, status: int, headers: Headers) -> None:
+        """Instead of whatever is held."""
+        self.leave()
+        headers = (*headers, *self._after)
+        self._start = {"type": "http.response.start", "status": status, "headers": headers}
+        self._held = []
 
     def _begin_late(self) -> None:
         self._late = asyncio.ensure_future(self._say())
@@ -218,8 +220,8 @@ class App:
 
 
 def _is_short(headers: Headers) -> bool:
-    length = policy.first(headers, b"content-length")
-    return length.isdigit() and int(length) <= _HELD_BYTES
+    length = policy.length(headers)
+    return length is not None and length <= _HELD_BYTES
 
 
 def _now_s() -> float:

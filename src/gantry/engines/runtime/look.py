@@ -11,6 +11,9 @@ from gantry.engines.runtime.procfs import Identity, Machine
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.engines.runtime.watchdog import Watchdog
 
+# The mark of an ending, and what was read of it.
+_Ended = tuple[tuple[int, int], ProcessStatus]
+
 
 class Look:
     """Sees processes and clears away what is left of them. Everything here blocks: call it in a worker thread.
@@ -26,15 +29,13 @@ class Look:
         # The program of a sandbox is found by a walk through /proc; its shim tells one run from the next.
         self._programs: dict[Identity, Identity] = {}
         # Hundreds of ended processes are kept for their logs, and nothing changes of them: their endings are read once.
-        self._ended: dict[str, tuple[tuple[int, int], ProcessStatus]] = {}
+        self._ended: dict[str, _Ended] = {}
 
     def look_at_all(self, folders: Iterable[ProcessFolder]) -> dict[str, ProcessStatus]:
         """The statuses of these and no other processes; a folder without a record has none."""
         machine = Machine()
-        found, ended = (
-            dict[str, ProcessStatus](),
-            dict[str, tuple[tuple[int, int], ProcessStatus]](),
-        )
+        found: dict[str, ProcessStatus] = {}
+        ended: dict[str, _Ended] = {}
         for folder in folders:
             name, mark = folder.path.name, folder.ending_mark()
             known = self._ended.get(name)
@@ -49,6 +50,7 @@ class Look:
             settled = not any(group.exists() for group in record.groups)
             if status.state is ProcessState.EXITED and mark is not None and settled:
                 ended[name] = mark, status
+        # In one go: looks happen in several threads.
         self._ended = ended
         return found
 
