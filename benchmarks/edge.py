@@ -3,8 +3,10 @@
 The same answer of 2 KB behind plain Envoy, behind Gantry's edge with everything switched on (TLS, access log, numbers of
 each release read every second, retries, compression, request ids, traces), and behind Traefik and Caddy doing the same.
 Two further rows show what a site's own rules cost (redirects, rewrites, headers, pages of older releases), and a canary,
-which the others do not have. Each round asks all of them in another order with the same load; ratios are taken within a round. The proxies, the
-product and the load share the machine's cores, so CPU time per request is shown as well: what a proxy costs by itself.
+which the others do not have. Each round asks all of them in another order with the same load; ratios are taken within a
+round. All are started anew for each round: of two runs of the same program one may be 8 % faster for as long as it lives,
+by where its memory lies. The proxies, the product and the load share the machine's cores, so CPU time per request is
+shown as well: what a proxy costs by itself.
 
 Needs `wrk` (apt-get install wrk). Exits with 1 when an aim is missed.
 """
@@ -67,22 +69,26 @@ _ASKED = {"Host": HOST, "Cookie": f"{COOKIE}={token(_CANARY, 1)}"}
 async def main() -> int:
     """Measure and print; 1 when an aim is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=int, default=8, help="of load for each, in each round")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--seconds", type=int, default=3, help="of load for each, in each round")
     options = parser.parse_args()
     if words := missing():
         print(words, file=sys.stderr)
         return 2
     folder = Path(tempfile.mkdtemp(prefix="gantry-bench-"))
     try:
-        runs = await _all(folder, options.rounds, options.seconds)
+        found = await asyncio.to_thread(programs, folder)
+        runs = [
+            run
+            for number in track(range(options.rounds), "measuring", console=Console(stderr=True))
+            for run in await _round(folder, found, number, options.seconds)
+        ]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return _print(runs)
 
 
-async def _all(folder: Path, rounds: int, seconds: int) -> list[Run]:
-    found = await asyncio.to_thread(programs, folder)
+async def _round(folder: Path, found: dict[str, Path], number: int, seconds: int) -> list[Run]:
     async with contextlib.AsyncExitStack() as stack:
         product = stack.enter_context(upstream(folder))
         one = await stack.enter_async_context(lab())
@@ -104,25 +110,20 @@ async def _all(folder: Path, rounds: int, seconds: int) -> list[Run]:
         )
         watching = asyncio.gather(_watch(one), _watch(two), _watch(three))
         try:
-            return await _rounds(contestants, rounds, seconds)
+            return await _ask_all(contestants, number, seconds)
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
 
 
-async def _rounds(contestants: tuple[Contestant, ...], rounds: int, seconds: int) -> list[Run]:
+async def _ask_all(contestants: tuple[Contestant, ...], number: int, seconds: int) -> list[Run]:
     for each in contestants:
-        await asyncio.to_thread(load, each, 2, _ASKED)  # warm
-    order = [
-        contestants[(number + at) % len(contestants)]
-        for number in range(rounds)
-        for at in range(len(contestants))
-    ]
-    console = Console(stderr=True)
+        await asyncio.to_thread(load, each, 1, _ASKED)  # warm
+    first = number % len(contestants)
     return [
         await asyncio.to_thread(load, each, seconds, _ASKED)
-        for each in track(order, "measuring", console=console)
+        for each in (*contestants[first:], *contestants[:first])
     ]
 
 

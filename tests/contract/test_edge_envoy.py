@@ -413,7 +413,7 @@ async def test_requests_arrive_with_what_only_the_edge_knows(edge: Lab) -> None:
     assert "forged" not in json.dumps(seen)
     assert "203.0.113.9" not in json.dumps(seen)
     assert "x-envoy-upstream-rq-timeout-ms" not in headers
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", headers["traceparent"])
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", headers["traceparent"])
     assert answer.headers["x-request-id"] == headers["x-request-id"]
     assert answer.headers["x-gantry-release"] == "r-1"
     assert "server" not in answer.headers

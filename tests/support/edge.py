@@ -157,6 +157,7 @@ async def lab(http_port: int = 0) -> AsyncIterator[Lab]:
     finally:
         await made.edge.stop()
         await made.edge.aclose()
+        await runtime.aclose()
         with contextlib.suppress(ProcessLookupError):
             for one in made.instances:
                 await one.kill()

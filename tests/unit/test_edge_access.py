@@ -46,16 +46,16 @@ def test_only_what_the_backend_failed() -> None:
 def test_behind_the_cache_the_answer_names_the_release() -> None:
     log = "\n".join(
         (
-            line(release="", answered_by="r-2", path="/cached"),
-            line(release=None, answered_by="r-2", path="/cached-too"),
-            line(release="", answered_by="r-1"),
-            line(release="", answered_by="edge"),
+            line(release="cache", answered_by="r-2", path="/cached"),
+            line(release="cache", answered_by="r-1"),
+            line(release="cache", answered_by="edge"),
             line(release="r-1", answered_by="r-2"),
-            line(release="", answered_by=None),
+            line(release="cache", answered_by=None),
+            line(release=None, answered_by="r-2"),
         )
     )
     found = failed_requests(log, "r-2", most=10)
-    assert [one.path for one in found] == ["/cached", "/cached-too"]
+    assert [one.path for one in found] == ["/cached"]
     assert failed_requests(log, "", most=10) == ()
 
 

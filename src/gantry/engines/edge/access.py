@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from gantry.engines.edge.protocol import FailedRequest
+from gantry.engines.edge.protocol import CACHE, FailedRequest
 
 _SERVER_ERROR = 500
 _LONGEST = 300
@@ -41,8 +41,9 @@ def _lines(log: str) -> Iterator[dict[str, object]]:
 
 
 def _answered_by(line: dict[str, object]) -> object:
-    """The release; behind the cache, which is none, the one that its answer names."""
-    return line.get("release") or line.get("answered_by")
+    """The release; of the cache, which is none, the one that its answer names."""
+    release = line.get("release")
+    return line.get("answered_by") if release == CACHE else release
 
 
 def _failed(line: dict[str, object]) -> bool:

@@ -121,7 +121,8 @@ def _endpoint(endpoint: Endpoint, backend: Backend) -> Json:
         else {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}
     )
     return {
-        "endpoint": {"address": address},
+        # Not a name that is looked up: what logs and answers say of it.
+        "endpoint": {"address": address, "hostname": backend.name},
         "metadata": _metadata(backend),
     }
 

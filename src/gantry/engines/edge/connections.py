@@ -286,7 +286,7 @@ def _access_log() -> Json:
                     "flags": "%RESPONSE_FLAGS%",
                     "duration_ms": "%DURATION%",
                     "bytes": "%BYTES_SENT%",
-                    "release": "%UPSTREAM_METADATA(gantry:release)%",
+                    "release": REACHED,
                     "answered_by": f"%RESP({RELEASE_HEADER})%",
                     "cache": f"%RESP({RESULT_HEADER})%",
                     "upstream": "%UPSTREAM_HOST%",

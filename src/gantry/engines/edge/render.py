@@ -41,11 +41,10 @@ _LIMITS = {
     "re2.max_program_size.error_level": 100_000,
     "re2.max_program_size.warn_level": 100_000,
 }
-# A W3C trace begins here where the visitor brings none. Envoy's tracer would cost as much as routing (decision 0024):
-# 128 bits from the request's random identity and the time in ns, 64 from both in us; not sampled.
-_TRACE = (
-    "00-%REQ(X-REQUEST-ID):8%%START_TIME(%s%9f)%00000-%REQ(X-REQUEST-ID):8%%START_TIME(%6f)%00-00"
-)
+# A W3C trace begins here where the visitor brings none. Envoy's tracer would cost as much as routing (decision 0024): the
+# trace's 128 bits are from the request's random identity and the time in ns, and the edge's own step is the first of it.
+# Sampled, as it would be without the edge: a product that follows its parent would record nothing of it otherwise.
+_TRACE = "00-%REQ(X-REQUEST-ID):8%%START_TIME(%s%9f)%00000-%REQ(X-REQUEST-ID):8%00000001-01"
 CDS, LDS, RDS_HTTP, RDS_HTTPS = "cds.json", "lds.json", "rds-http.json", "rds-https.json"
 SDS_PREFIX = "sds-"
 
@@ -152,8 +151,7 @@ def bootstrap(place: Place) -> Json:
                         {"safe_regex": {"regex": PATTERN}},
                         {"prefix": "listener_manager."},
                         {"prefix": "cluster_manager."},
-                        {"prefix": "http.https."},
-                        {"prefix": "http.http."},
+                        {"suffix": ".downstream_rq_active"},
                         {"prefix": "sds."},
                         {"prefix": "server."},
                         {"contains": "ssl_context_update"},

@@ -83,7 +83,12 @@ def _site(site: Site, https_port: int) -> Json:
         "name": site.hosts[0],
         "domains": list(site.hosts),
         **by_side(site, _routes),
-        "response_headers_to_add": response_headers(site, _header_rules(site), https_port),
+        "response_headers_to_add": response_headers(
+            site,
+            _header_rules(site),
+            https_port,
+            cached=any(side.site.cached for side in sides(site)),
+        ),
         "typed_per_filter_config": notes(_header_rules(site)),
     }
 
