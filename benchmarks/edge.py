@@ -52,9 +52,9 @@ from gantry.engines.runtime.protocol import ProcessState
 _SHARE = 0.85
 _BASE, _OURS = "plain Envoy", "Gantry"
 _CANARY = Canary("ro-1", "r-2", 50, b"0123456789abcdef", buckets=2)
-_SITE = Site((HOST,), "r-1", release="r-1")
+SITE = Site((HOST,), "r-1", release="r-1")
 _RULED = replace(
-    _SITE,
+    SITE,
     redirects=(Redirect("/old/:slug*", "/new/:slug*"), Redirect("/blog", "/news", 307)),
     rewrites=(Rewrite("/docs/:page", "/pages/:page"),),
     headers=(
@@ -69,7 +69,7 @@ _ASKED = {"Host": HOST, "Cookie": f"{COOKIE}={token(_CANARY, 1)}"}
 async def main() -> int:
     """Measure and print; 1 when an aim is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=int, default=3, help="of load for each, in each round")
     options = parser.parse_args()
     if words := missing():
@@ -100,7 +100,7 @@ async def _round(folder: Path, found: dict[str, Path], number: int, seconds: int
         three = await stack.enter_async_context(lab())
         contestants = (
             *stack.enter_context(plain_envoy(folder, product, certificate)),
-            await _gantry(one, product, _OURS, _SITE),
+            await _gantry(one, product, _OURS, SITE),
             await _gantry(two, product, "Gantry, rules and pins", _RULED),
             await _gantry(
                 three, product, "Gantry, in a canary too", replace(_RULED, canary=_CANARY)

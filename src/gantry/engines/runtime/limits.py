@@ -12,11 +12,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantry.engines.runtime.protocol import Limits, ProcessSpec
+from gantry.engines.runtime.protocol import Limits
 
 _ROOT = Path("/sys/fs/cgroup")
-_SCHEDULER = "cpu"
-_CONTROLLERS = ("memory", _SCHEDULER, "pids")
+_CONTROLLERS = ("memory", "cpu", "pids")
 _CPU_PERIOD_US = 100_000
 
 
@@ -32,29 +31,22 @@ class Groups:
     parents: tuple[Path, ...] = ()
     unified: bool = False
 
-    def of(self, spec: ProcessSpec) -> tuple[Path, ...]:
+    def of(self, name: str) -> tuple[Path, ...]:
         """The groups of one process, whether they exist or not."""
-        # The scheduler's own groups make every switch between processes dearer, and all that is in one has the weight of
-        # a single thread: for what is to be held back, not for the edge or a database (decision 0076).
-        held_back = spec.sandbox is not None or spec.limits.cpu_cores is not None
-        return tuple(
-            parent / spec.id
-            for parent in self.parents
-            if self.unified or held_back or parent.parent.name != _SCHEDULER
-        )
+        return tuple(parent / name for parent in self.parents)
 
-    def create(self, spec: ProcessSpec) -> None:
+    def create(self, name: str, limits: Limits) -> None:
         """Make the groups of one process and set its limits.
 
         Raises:
             OSError: the kernel refused.
         """
-        for group in self.of(spec):
+        for group in self.of(name):
             group.parent.mkdir(exist_ok=True)
             if self.unified:
                 _hand_on(group.parent)
             group.mkdir(exist_ok=True)
-            for file, value in _settings(spec.limits, unified=self.unified).items():
+            for file, value in _settings(limits, unified=self.unified).items():
                 path = group / file
                 # Files of other controllers, and of swap accounting, are absent.
                 if path.exists():

@@ -149,7 +149,7 @@ class ProcessRuntime:
     ) -> ProcessStatus:
         _await_end(folder.orphaned_init())
         self._see.clear_away(folder, before)
-        groups = self._groups.of(spec)
+        groups = self._groups.of(spec.id)
         record = Record(
             id=spec.id,
             argv=spec.argv,
@@ -163,7 +163,7 @@ class ProcessRuntime:
             labels=spec.labels,
         )
         folder.write_record(record)
-        self._groups.create(spec)
+        self._groups.create(spec.id, spec.limits)
         size = folder.log.stat().st_size if folder.log.exists() else 0
         launch.launch(spec, folder, groups)
         self._await_report(spec, folder, record, log_offset=size)

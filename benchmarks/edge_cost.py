@@ -1,0 +1,297 @@
+"""What each part of the edge costs: `python -m benchmarks.edge_cost [--requests N] [PART ...]`.
+
+Throughput on a shared machine tells differences of less than five points only after an hour (`benchmarks.edge`). Here a
+simulated processor (valgrind's callgrind) counts what Envoy does for a request: instructions, and misses of its caches.
+Plain Envoy and Gantry's edge are counted, and then the edge with one part left out at a time. The estimate is callgrind's
+own, in cycles: instructions + 10 for each miss of the first cache + 100 for each of the last.
+
+Needs valgrind (apt-get install valgrind). Counts vary by less than one in a hundred.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from tests.support.edge import free_ports, lab
+
+from benchmarks.edge import SITE
+from benchmarks.edge_rivals import (
+    HOST,
+    Certificate as Pem,
+    envoy_command,
+    plain_config,
+    running,
+    upstream,
+)
+from gantry.engines.edge import render
+from gantry.engines.edge.protocol import Backend, Certificate, EdgeConfig, Endpoint
+
+Json = dict[str, Any]
+
+_CONNECTIONS = 4
+_WARM_REQUESTS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What Envoy reads."""
+
+    bootstrap: Json
+    clusters: Json
+    listeners: Json
+    routes: Json
+
+    def manager(self) -> Json:
+        """The filter of the https port."""
+        (https,) = (one for one in self.listeners["resources"] if one["name"] == "https")
+        found: Json = https["default_filter_chain"]["filters"][0]["typed_config"]
+        return found
+
+    def table(self) -> Json:
+        """The routes of the https port."""
+        found: Json = self.routes["resources"][0]
+        return found
+
+    def without_filter(self, name: str) -> None:
+        filters = self.manager()["http_filters"]
+        filters[:] = [one for one in filters if one["name"] != name]
+
+    def actions(self) -> Iterator[Json]:
+        for host in self.table()["virtual_hosts"]:
+            yield from (route["route"] for route in host["routes"] if "route" in route)
+
+
+def _numbers(files: Files) -> None:
+    files.manager()["http_filters"][-1]["typed_config"]["dynamic_stats"] = False
+
+
+def _last_route_only(files: Files) -> None:
+    for host in files.table()["virtual_hosts"]:
+        if "route" in host["routes"][-1]:
+            del host["routes"][:-1]
+
+
+def _retries(files: Files) -> None:
+    for action in files.actions():
+        del action["retry_policy"]
+
+
+def _silence(files: Files) -> None:
+    for action in files.actions():
+        action["idle_timeout"] = "0s"
+
+
+def _release_header(files: Files) -> None:
+    for host in files.table()["virtual_hosts"]:
+        host.pop("response_headers_to_add", None)
+
+
+def _request_id(files: Files) -> None:
+    files.manager()["generate_request_id"] = False
+    del files.manager()["always_set_request_id_in_response"]
+
+
+PARTS: dict[str, Callable[[Files], object]] = {
+    "access log": lambda files: files.manager().pop("access_log"),
+    "numbers of each release": _numbers,
+    "request headers": lambda files: files.table().pop("request_headers_to_add"),
+    "forged headers": lambda files: files.manager().pop("early_header_mutation_extensions"),
+    "visitor's address": lambda files: files.manager().pop("use_remote_address"),
+    "request id": _request_id,
+    "compression": lambda files: files.without_filter("compressor"),
+    "retries": _retries,
+    "bounded silence": _silence,
+    "routes that do not fit": _last_route_only,
+    "release header": _release_header,
+    "own pages": lambda files: files.manager().pop("local_reply_config"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one request."""
+
+    instructions: float
+    first_misses: float
+    last_misses: float
+
+    @property
+    def cycles(self) -> float:
+        return self.instructions + 10 * self.first_misses + 100 * self.last_misses
+
+
+async def main() -> int:
+    """Count and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="; ".join(PARTS))
+    options = parser.parse_args()
+    if shutil.which("valgrind") is None:
+        print("valgrind is missing: apt-get install valgrind", file=sys.stderr)
+        return 2
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    async with lab() as one:
+        certificate = await one.certificate(HOST)
+    folder = Path(tempfile.mkdtemp(prefix="gantry-bench-"))
+    try:
+        return await asyncio.to_thread(
+            _print_all, folder, certificate, options.parts or list(PARTS), options.requests
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _print_all(folder: Path, certificate: Certificate, parts: list[str], requests: int) -> int:
+    pem = Pem(folder / "chain.pem", folder / "key.pem")
+    pem.chain.write_text(certificate.chain_pem)
+    pem.key.write_text(certificate.key_pem)
+    with upstream(folder) as product:
+        plain = _count_plain(folder, product, pem, requests)
+        whole = _count_edge(folder, product, certificate, requests, None)
+        without = {
+            part: _count_edge(folder, product, certificate, requests, PARTS[part])
+            for part in track(parts, "counting", console=Console(stderr=True))
+        }
+    table = Table("", "instructions", "misses", "cycles, estimated", "of plain Envoy", "saves")
+    for name, cost in {"plain Envoy": plain, "Gantry": whole, **without}.items():
+        table.add_row(
+            f"without {name}" if name in PARTS else name,
+            f"{cost.instructions:,.0f}",
+            f"{cost.first_misses:,.0f}",
+            f"{cost.cycles:,.0f}",
+            f"{cost.cycles / plain.cycles:.1%}",
+            f"{whole.cycles - cost.cycles:+,.0f}" if name in PARTS else "",
+        )
+    Console(width=110).print(table)
+    return 0
+
+
+def _count_plain(folder: Path, product: int, pem: Pem, requests: int) -> Cost:
+    _, https = ports = free_ports(2)
+    return _count(
+        folder, envoy_command(folder, "plain", plain_config(product, pem, ports)), https, requests
+    )
+
+
+def _count_edge(
+    folder: Path,
+    product: int,
+    certificate: Certificate,
+    requests: int,
+    leave_out: Callable[[Files], object] | None,
+) -> Cost:
+    http, https = free_ports(2)
+    own = Path(tempfile.mkdtemp(dir=folder))
+    place = render.Place(
+        folder=str(own),
+        admin_socket=str(own / "admin.sock"),
+        inner_socket=str(own / "inner.sock"),
+        address="127.0.0.1",
+        http_port=http,
+        https_port=https,
+    )
+    backends = (Backend("r-1", (Endpoint(port=product),), "/health", HOST),)
+    config = EdgeConfig((SITE,), backends, (certificate,))
+    routes = dict(render.routes_files(config, "1", place))
+    files = Files(
+        render.bootstrap(place),
+        render.clusters_file(config, "1"),
+        render.listeners_file(config.certificates, place),
+        routes[render.RDS_HTTPS],
+    )
+    if leave_out is not None:
+        leave_out(files)
+    written = {
+        **routes,
+        **render.secret_files(config.certificates),
+        render.CDS: files.clusters,
+        render.LDS: files.listeners,
+    }
+    for name, content in written.items():
+        (own / name).write_text(json.dumps(content))
+    return _count(own, envoy_command(own, "bootstrap", files.bootstrap), https, requests)
+
+
+def _count(folder: Path, command: list[str], port: int, requests: int) -> Cost:
+    """Start Envoy on the simulated processor, warm it, and count from then on."""
+    found = folder / "counted"
+    valgrind = [
+        *("valgrind", "--tool=callgrind", "--cache-sim=yes", "--instr-atstart=no"),
+        f"--callgrind-out-file={found}",
+    ]
+    url = f"https://127.0.0.1:{port}/"
+    with running([*valgrind, *command], url, folder) as pid, _visitors(port) as ask:
+        ask(_WARM_REQUESTS)
+        _tell(pid, "--instr=on")
+        ask(requests)
+        _tell(pid, "--instr=off")
+        _tell(pid, "--dump")
+    counted = [cost for path in folder.glob("counted*") if (cost := _read(path, requests))]
+    if len(counted) != 1:
+        raise SystemExit(f"callgrind left {len(counted)} counts in {folder}, expected one")
+    return counted[0]
+
+
+def _tell(pid: int, what: str) -> None:
+    subprocess.run(["callgrind_control", what, str(pid)], check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def _visitors(port: int) -> Iterator[Callable[[int], None]]:
+    """Asks for so many pages, over connections that are kept: their beginnings are not counted."""
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    connections = [
+        HTTPSConnection("127.0.0.1", port, context=anybody, timeout=60) for _ in range(_CONNECTIONS)
+    ]
+
+    def ask(requests: int) -> None:
+        for number in range(requests):
+            connection = connections[number % _CONNECTIONS]
+            connection.request("GET", "/", headers={"Host": HOST, "Accept": "*/*"})
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                raise SystemExit(f"port {port} answers {answer.status}")
+
+    try:
+        yield ask
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def _read(path: Path, requests: int) -> Cost | None:
+    """`None` for a file without counts."""
+    events: list[str] = []
+    for line in path.read_text().splitlines():
+        word, _, rest = line.partition(":")
+        if word == "events":
+            events = rest.split()
+        if word in {"summary", "totals"} and any(map(int, rest.split())):
+            of = dict(zip(events, map(int, rest.split()), strict=False))
+            return Cost(
+                of["Ir"] / requests,
+                (of["I1mr"] + of["D1mr"] + of["D1mw"]) / requests,
+                (of["ILmr"] + of["DLmr"] + of["DLmw"]) / requests,
+            )
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
