@@ -93,9 +93,7 @@ async def _round(folder: Path, found: dict[str, Path], number: int, seconds: int
         product = stack.enter_context(upstream(folder))
         one = await stack.enter_async_context(lab())
         issued = await one.certificate(HOST)
-        certificate = Certificate(folder / "chain.pem", folder / "key.pem")
-        certificate.chain.write_text(issued.chain_pem)
-        certificate.key.write_text(issued.key_pem)
+        certificate = Certificate.written(folder, issued)
         two = await stack.enter_async_context(lab())
         three = await stack.enter_async_context(lab())
         contestants = (

@@ -11,7 +11,6 @@ Needs valgrind (apt-get install valgrind). Counts vary by less than one in a hun
 import argparse
 import asyncio
 import contextlib
-import json
 import shutil
 import ssl
 import subprocess
@@ -21,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import track
@@ -29,6 +28,7 @@ from rich.table import Table
 from tests.support.edge import free_ports, lab
 
 from benchmarks.edge import SITE
+from benchmarks.edge_load import missing
 from benchmarks.edge_rivals import (
     HOST,
     Certificate as Pem,
@@ -38,6 +38,7 @@ from benchmarks.edge_rivals import (
     upstream,
 )
 from gantry.engines.edge import render
+from gantry.engines.edge.files import ConfigFolder
 from gantry.engines.edge.protocol import Backend, Certificate, EdgeConfig, Endpoint
 
 Json = dict[str, Any]
@@ -47,77 +48,75 @@ _WARM_REQUESTS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """What Envoy reads."""
+class Https:
+    """What Envoy reads of the https port: a part is left out by changing it in place.
 
-    bootstrap: Json
-    clusters: Json
-    listeners: Json
-    routes: Json
+    Attributes:
+        manager: settings of the filter that turns connections into requests.
+        table: the routes.
+    """
 
-    def manager(self) -> Json:
-        """The filter of the https port."""
-        (https,) = (one for one in self.listeners["resources"] if one["name"] == "https")
-        found: Json = https["default_filter_chain"]["filters"][0]["typed_config"]
-        return found
+    manager: Json
+    table: Json
 
-    def table(self) -> Json:
-        """The routes of the https port."""
-        found: Json = self.routes["resources"][0]
-        return found
+    @classmethod
+    def of(cls, listeners: Json, routes: Json) -> Self:
+        (https,) = (one for one in listeners["resources"] if one["name"] == "https")
+        (table,) = routes["resources"]
+        return cls(https["default_filter_chain"]["filters"][0]["typed_config"], table)
 
     def without_filter(self, name: str) -> None:
-        filters = self.manager()["http_filters"]
+        filters = self.manager["http_filters"]
         filters[:] = [one for one in filters if one["name"] != name]
 
     def actions(self) -> Iterator[Json]:
-        for host in self.table()["virtual_hosts"]:
+        for host in self.table["virtual_hosts"]:
             yield from (route["route"] for route in host["routes"] if "route" in route)
 
 
-def _numbers(files: Files) -> None:
-    files.manager()["http_filters"][-1]["typed_config"]["dynamic_stats"] = False
+def _numbers(https: Https) -> None:
+    https.manager["http_filters"][-1]["typed_config"]["dynamic_stats"] = False
 
 
-def _last_route_only(files: Files) -> None:
-    for host in files.table()["virtual_hosts"]:
+def _last_route_only(https: Https) -> None:
+    for host in https.table["virtual_hosts"]:
         if "route" in host["routes"][-1]:
             del host["routes"][:-1]
 
 
-def _retries(files: Files) -> None:
-    for action in files.actions():
+def _retries(https: Https) -> None:
+    for action in https.actions():
         del action["retry_policy"]
 
 
-def _silence(files: Files) -> None:
-    for action in files.actions():
+def _silence(https: Https) -> None:
+    for action in https.actions():
         action["idle_timeout"] = "0s"
 
 
-def _release_header(files: Files) -> None:
-    for host in files.table()["virtual_hosts"]:
+def _release_header(https: Https) -> None:
+    for host in https.table["virtual_hosts"]:
         host.pop("response_headers_to_add", None)
 
 
-def _request_id(files: Files) -> None:
-    files.manager()["generate_request_id"] = False
-    del files.manager()["always_set_request_id_in_response"]
+def _request_id(https: Https) -> None:
+    https.manager["generate_request_id"] = False
+    del https.manager["always_set_request_id_in_response"]
 
 
-PARTS: dict[str, Callable[[Files], object]] = {
-    "access log": lambda files: files.manager().pop("access_log"),
+PARTS: dict[str, Callable[[Https], object]] = {
+    "access log": lambda https: https.manager.pop("access_log"),
     "numbers of each release": _numbers,
-    "request headers": lambda files: files.table().pop("request_headers_to_add"),
-    "forged headers": lambda files: files.manager().pop("early_header_mutation_extensions"),
-    "visitor's address": lambda files: files.manager().pop("use_remote_address"),
+    "request headers": lambda https: https.table.pop("request_headers_to_add"),
+    "forged headers": lambda https: https.manager.pop("early_header_mutation_extensions"),
+    "visitor's address": lambda https: https.manager.pop("use_remote_address"),
     "request id": _request_id,
-    "compression": lambda files: files.without_filter("compressor"),
+    "compression": lambda https: https.without_filter("compressor"),
     "retries": _retries,
     "bounded silence": _silence,
     "routes that do not fit": _last_route_only,
     "release header": _release_header,
-    "own pages": lambda files: files.manager().pop("local_reply_config"),
+    "own pages": lambda https: https.manager.pop("local_reply_config"),
 }
 
 
@@ -140,8 +139,8 @@ async def main() -> int:
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("parts", nargs="*", metavar="PART", help="; ".join(PARTS))
     options = parser.parse_args()
-    if shutil.which("valgrind") is None:
-        print("valgrind is missing: apt-get install valgrind", file=sys.stderr)
+    if words := missing("valgrind"):
+        print(words, file=sys.stderr)
         return 2
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
@@ -149,17 +148,16 @@ async def main() -> int:
         certificate = await one.certificate(HOST)
     folder = Path(tempfile.mkdtemp(prefix="gantry-bench-"))
     try:
-        return await asyncio.to_thread(
+        await asyncio.to_thread(
             _print_all, folder, certificate, options.parts or list(PARTS), options.requests
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return 0
 
 
-def _print_all(folder: Path, certificate: Certificate, parts: list[str], requests: int) -> int:
-    pem = Pem(folder / "chain.pem", folder / "key.pem")
-    pem.chain.write_text(certificate.chain_pem)
-    pem.key.write_text(certificate.key_pem)
+def _print_all(folder: Path, certificate: Certificate, parts: list[str], requests: int) -> None:
+    pem = Pem.written(folder, certificate)
     with upstream(folder) as product:
         plain = _count_plain(folder, product, pem, requests)
         whole = _count_edge(folder, product, certificate, requests, None)
@@ -178,7 +176,6 @@ def _print_all(folder: Path, certificate: Certificate, parts: list[str], request
             f"{whole.cycles - cost.cycles:+,.0f}" if name in PARTS else "",
         )
     Console(width=110).print(table)
-    return 0
 
 
 def _count_plain(folder: Path, product: int, pem: Pem, requests: int) -> Cost:
@@ -193,7 +190,7 @@ def _count_edge(
     product: int,
     certificate: Certificate,
     requests: int,
-    leave_out: Callable[[Files], object] | None,
+    leave_out: Callable[[Https], object] | None,
 ) -> Cost:
     http, https = free_ports(2)
     own = Path(tempfile.mkdtemp(dir=folder))
@@ -207,24 +204,18 @@ def _count_edge(
     )
     backends = (Backend("r-1", (Endpoint(port=product),), "/health", HOST),)
     config = EdgeConfig((SITE,), backends, (certificate,))
-    routes = dict(render.routes_files(config, "1", place))
-    files = Files(
-        render.bootstrap(place),
-        render.clusters_file(config, "1"),
-        render.listeners_file(config.certificates, place),
-        routes[render.RDS_HTTPS],
-    )
-    if leave_out is not None:
-        leave_out(files)
-    written = {
-        **routes,
+    files = {
+        **render.routes_files(config, "1", place),
         **render.secret_files(config.certificates),
-        render.CDS: files.clusters,
-        render.LDS: files.listeners,
+        render.CDS: render.clusters_file(config, "1"),
+        render.LDS: render.listeners_file(config.certificates, place),
     }
-    for name, content in written.items():
-        (own / name).write_text(json.dumps(content))
-    return _count(own, envoy_command(own, "bootstrap", files.bootstrap), https, requests)
+    if leave_out is not None:
+        leave_out(Https.of(files[render.LDS], files[render.RDS_HTTPS]))
+    read = ConfigFolder(own)
+    for name, content in files.items():
+        read.write(name, content)
+    return _count(own, envoy_command(own, "bootstrap", render.bootstrap(place)), https, requests)
 
 
 def _count(folder: Path, command: list[str], port: int, requests: int) -> Cost:

@@ -38,9 +38,9 @@ class Run:
     cpu_ms: float
 
 
-def missing() -> str:
+def missing(program: str = "wrk") -> str:
     """What is to be installed first; empty when nothing is."""
-    return "" if shutil.which("wrk") else "wrk is missing: apt-get install wrk"
+    return "" if shutil.which(program) else f"{program} is missing: apt-get install {program}"
 
 
 def load(

