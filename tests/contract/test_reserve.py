@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.drill.disk import mounted_disk
+from gantry.drill.scratch import mounted_disk
 from gantry.engines.reserve.fake import FakeReserve
 from gantry.engines.reserve.file import ReserveFile
 from gantry.engines.reserve.protocol import Reserve
