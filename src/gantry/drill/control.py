@@ -12,7 +12,9 @@ from pydantic import TypeAdapter
 
 from gantry.config.paths import Paths
 from gantry.drill.product import NAME
-from gantry.wire import shapes
+from gantry.features.deploys.bodies import DeployBody
+from gantry.features.platform.bodies import EnvironmentBody, StatusBody
+from gantry.features.rollouts.bodies import RolloutBody
 
 _T = TypeVar("_T")
 
@@ -29,32 +31,32 @@ class ControlClient:
 
     http: httpx.AsyncClient
 
-    async def rollout_of(self, deploy: str) -> tuple[shapes.RolloutBody, ...] | None:
+    async def rollout_of(self, deploy: str) -> tuple[RolloutBody, ...] | None:
         """The deploy's rollout, if it has one; `None` when nobody answers."""
         answer = await self._ask(f"{_AT}/rollout")
         if answer is not None and answer.status_code == _NOT_FOUND:
             return ()
-        newest = _read(shapes.RolloutBody, answer)
+        newest = _read(RolloutBody, answer)
         if newest is None:
             return None
         return (newest,) if newest.deploy == deploy else ()
 
-    async def deploy(self, deploy: str) -> shapes.DeployBody | None:
+    async def deploy(self, deploy: str) -> DeployBody | None:
         """One deploy; `None` when nobody answers."""
-        return await self._get(shapes.DeployBody, f"/api/v1/deploys/{deploy}")
+        return await self._get(DeployBody, f"/api/v1/deploys/{deploy}")
 
-    async def deploys(self) -> tuple[shapes.DeployBody, ...] | None:
+    async def deploys(self) -> tuple[DeployBody, ...] | None:
         """All deploys, newest first; `None` when nobody answers."""
-        return await self._get(tuple[shapes.DeployBody, ...], f"{_AT}/deploys")
+        return await self._get(tuple[DeployBody, ...], f"{_AT}/deploys")
 
-    async def environment(self, *, probe: bool = False) -> shapes.EnvironmentBody | None:
+    async def environment(self, *, probe: bool = False) -> EnvironmentBody | None:
         """The environment; `None` when nobody answers.
 
         Parameters:
             probe: send a real request to the public port as well.
         """
         path = f"/api/v1/status?probe={str(probe).lower()}"
-        status = await self._get(shapes.StatusBody, path)
+        status = await self._get(StatusBody, path)
         return status.projects[0].environments[0] if status and status.projects else None
 
     async def aclose(self) -> None:
@@ -83,12 +85,12 @@ def connect(paths: Paths) -> ControlClient:
     return ControlClient(http)
 
 
-def live(environment: shapes.EnvironmentBody) -> str:
+def live(environment: EnvironmentBody) -> str:
     """Identity of the release that is live; empty for none."""
     return environment.live.id if environment.live is not None else ""
 
 
-def served_by(environment: shapes.EnvironmentBody) -> str:
+def served_by(environment: EnvironmentBody) -> str:
     """Identity of the release that answered a real request; empty for none."""
     return environment.reached.release if environment.reached is not None else ""
 

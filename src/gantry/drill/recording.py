@@ -22,13 +22,10 @@ from gantry.drill.observed import (
     VisitorKind,
 )
 from gantry.drill.visitors import TICKS_PER_S
-from gantry.wire.shapes import (
-    DeployBody,
-    EnvironmentBody,
-    InstanceBody,
-    RolloutBody,
-    StageBody,
-)
+from gantry.features.deploys.bodies import DeployBody
+from gantry.features.instances.bodies import InstanceBody
+from gantry.features.platform.bodies import EnvironmentBody
+from gantry.features.rollouts.bodies import RolloutBody, StageBody
 
 _INTERVAL_S = 0.25
 # Instances are asked for with every so many observations; they cost the control plane more.

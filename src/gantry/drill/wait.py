@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from gantry.drill.control import ENDED, ControlClient, live, served_by
+from gantry.features.deploys.bodies import DeployBody
+from gantry.features.platform.bodies import EnvironmentBody
 from gantry.kernel.errors import TransientError
-from gantry.wire.shapes import DeployBody, EnvironmentBody
 
 _T = TypeVar("_T")
 
