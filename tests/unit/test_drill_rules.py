@@ -201,12 +201,12 @@ def test_nothing_is_said_where_everything_holds() -> None:
         (
             GOOD,
             gone_live(failures=(Failure(4.0, "reset"), Failure(4.5, "reset"))),
-            "2 requests failed with a healthy instance there; the first after 4.0 s: reset",
+            "2 requests failed although a healthy instance was there; the first after 4.0 s: reset",
         ),
         (
             GOOD,
             gone_live(failures=(Failure(12.0, "status 500", "new"),)),
-            "1 requests failed with a healthy instance there; the first after 12.0 s: status 500",
+            "1 requests failed although a healthy instance was there; the first after 12.0 s: status 500",
         ),
     ],
 )
@@ -331,7 +331,7 @@ def test_a_bad_candidate_is_never_called_good(
     ("percent", "got", "held"),
     [(5, 5, True), (5, 7, True), (5, 15, False), (50, 50, True), (50, 90, False), (0, 3, False)],
 )
-def test_no_candidate_gets_more_than_its_step(
+def test_no_candidate_gets_more_than_its_stage_allows(
     schedule: Schedule, percent: float, got: int, held: bool
 ) -> None:
     slots, shares = story(percent=percent, new_in_stage=got)
@@ -382,7 +382,7 @@ BLIND = tuple(share for share in gone_live().shares if not 5.0 <= share.at_s < 1
         ),
         (
             gone_live(histories=(*gone_live().histories, page((-2.0, "old"), of=""))),
-            "the drill saw nothing of what a page calls itself",
+            "the drill saw nothing of the release of a page",
         ),
         (
             gone_live(
@@ -416,7 +416,7 @@ BLIND = tuple(share for share in gone_live().shares if not 5.0 <= share.at_s < 1
         ),
         (
             gone_live(stages=(StageOutcome(5), StageOutcome(50))),
-            "the drill saw nothing of the step of 50 %",
+            "the drill saw nothing of the stage of 50 %",
         ),
     ],
 )
@@ -443,13 +443,13 @@ def test_nobody_speaks_for_a_control_plane_that_is_kept_from_it() -> None:
     ("outage", "injections", "message"),
     [
         (EdgeOutage(2.0, 4.4), (), ""),
-        (EdgeOutage(2.0, 4.6), (), "the edge was away for 2.6 s"),
+        (EdgeOutage(2.0, 4.6), (), "the edge did not answer for 2.6 s"),
         (EdgeOutage(2.0, 5.4, hung_s=1.0), injected(Fault.EDGE_HANGS, 2.0, 1.0), ""),
-        (EdgeOutage(2.0, 5.6, hung_s=1.0), injected(Fault.EDGE_HANGS, 2.0, 1.0), "the edge was away for 3.6 s"),
+        (EdgeOutage(2.0, 5.6, hung_s=1.0), injected(Fault.EDGE_HANGS, 2.0, 1.0), "the edge did not answer for 3.6 s"),
         # It was killed, and made to hang as it came back.
         (EdgeOutage(2.0, 5.4), injected(Fault.EDGE_HANGS, 2.2, 1.0), ""),
-        (EdgeOutage(2.0, 5.4), injected(Fault.EDGE_HANGS, 5.0, 1.0), "the edge was away for 3.4 s"),
-        (EdgeOutage(2.0, 5.4), injected(Fault.EDGE_HANGS, 2.2, 1.0, hit=False), "the edge was away for 3.4 s"),
+        (EdgeOutage(2.0, 5.4), injected(Fault.EDGE_HANGS, 5.0, 1.0), "the edge did not answer for 3.4 s"),
+        (EdgeOutage(2.0, 5.4), injected(Fault.EDGE_HANGS, 2.2, 1.0, hit=False), "the edge did not answer for 3.4 s"),
     ],
 )  # fmt: skip
 def test_the_edge_is_back_at_once(

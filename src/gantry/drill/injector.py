@@ -75,7 +75,7 @@ class FaultInjector:
             if instance.release == release and instance.pid
         ]
         if not instances:
-            self._missed(scheduled, "there was no instance of it")
+            self._missed(scheduled, "no instance of it was running")
             return
         chosen = instances[0]
         assert chosen.pid is not None
@@ -103,7 +103,7 @@ class FaultInjector:
 
     async def _fill_disk(self, scheduled: ScheduledFault) -> None:
         if self.disk is None:
-            self._missed(scheduled, "this machine mounts nothing")
+            self._missed(scheduled, "no disk can be mounted on this machine")
             return
         began_s = self.watch.now_s()
         await asyncio.to_thread(self.disk.fill)
@@ -132,7 +132,7 @@ class FaultInjector:
             and status.pid
         ]
         if not running:
-            self._missed(scheduled, "it does not run")
+            self._missed(scheduled, "it was not running")
             return
         pid = running[-1]
         injected = await self._signal(scheduled, pid, f"pid {pid}")

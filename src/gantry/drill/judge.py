@@ -11,7 +11,7 @@ from itertools import pairwise
 from gantry.drill.failures import unexcused
 from gantry.drill.observed import EdgeOutage, InjectedFault, ObservedDrill, VisitorKind
 from gantry.drill.schedule import CandidateKind, Fault, Schedule
-from gantry.drill.shares import beyond_share, greatest_share, requests_at_steps
+from gantry.drill.shares import beyond_share, greatest_share, requests_at_stages
 
 # Its shim runs a killed edge again at once, whoever else is dead, and it serves within 0.3 s on an idle machine (decision
 # 0025). The rest is for two cores that build, start instances and ask 200 times a second at the same time.
@@ -32,7 +32,7 @@ class DrillResult:
     Attributes:
         wrong_verdict: a bad candidate went live or was called good, or a good one was refused without a reason.
         failed: requests that failed although a healthy instance existed.
-        share: of the visitors, the most that the candidate had while it was held at a step; percent.
+        share: of the visitors, the most that the candidate had while it was held at a stage; percent.
         violations: one sentence for each invariant that did not hold.
     """
 
@@ -52,7 +52,7 @@ def judge(schedule: Schedule, observed: ObservedDrill) -> DrillResult:
     violations += _wrong_ending(observed)
     if failed:
         violations.append(
-            f"{len(failed)} requests failed with a healthy instance there; the first after "
+            f"{len(failed)} requests failed although a healthy instance was there; the first after "
             f"{failed[0].at_s:.1f} s: {failed[0].reason}"
         )
     violations += _long_outages(observed)
@@ -96,7 +96,7 @@ def _long_outages(observed: ObservedDrill) -> Iterator[str]:
     for outage in observed.outages:
         lasted_s = outage.to_s - outage.from_s
         if lasted_s > _MAX_OUTAGE_S + _made_to_hang_s(outage, observed):
-            yield f"the edge was away for {lasted_s:.1f} s"
+            yield f"the edge did not answer for {lasted_s:.1f} s"
 
 
 def _made_to_hang_s(outage: EdgeOutage, observed: ObservedDrill) -> float:
@@ -195,7 +195,7 @@ def _unseen_visitors(observed: ObservedDrill) -> Iterator[str]:
         if not any(history.switches for history in observed.histories_of(kind)):
             yield str(kind)
     if not all(history.page for history in observed.histories_of(VisitorKind.PAGE)):
-        yield "what a page calls itself"
+        yield "the release of a page"
     if not observed.cache_hits:
         yield "the edge's cache"
     if not observed.orders:
@@ -209,12 +209,12 @@ def _unseen_stages(schedule: Schedule, observed: ObservedDrill) -> Iterator[str]
     stages = observed.stages
     if schedule.mirror and stages and not any(stage.mirror for stage in stages):
         yield "the mirror"
-    asked = {percent for percent, (_, of) in requests_at_steps(observed).items() if of}
+    asked = {percent for percent, (_, of) in requests_at_stages(observed).items() if of}
     for stage in stages:
         if stage.done and stage.mirror and not observed.copies:
             yield "copies"
         if stage.done and not stage.mirror and observed.shares and stage.percent not in asked:
-            yield f"the step of {stage.percent:g} %"
+            yield f"the stage of {stage.percent:g} %"
     drawn = any(stage.done and not stage.mirror for stage in stages)
     if drawn and not any(history.cookie for history in observed.histories):
         yield "cookies"

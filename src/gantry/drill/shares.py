@@ -1,4 +1,4 @@
-"""Which visitors the candidate may get: no more than its step, the same ones until it is taken back.
+"""Which visitors the candidate may get: no more than its stage allows, the same ones until it is taken back.
 
 Regulars: within one rollout, whoever keeps their cookie is answered by the previous release until a rise of the share
 brings them to the candidate, and by the candidate from then on, until it is taken back. The exception is a candidate that
@@ -24,12 +24,12 @@ _UNDER_WAY_S = 1.0
 # From when a share is recorded until the edge has it: a second on a machine with much to do.
 _IN_EFFECT_S = 3.0
 _ALL_PERCENT = 100.0
-# That luck alone shows so many, at one step of one drill. The exact chance, because steps that end soon have few requests.
+# That luck alone shows so many, at one stage of one drill. The exact chance, because stages that end soon have few requests.
 _LUCK = 1e-5
 
 
-def requests_at_steps(observed: ObservedDrill) -> Mapping[float, tuple[int, int]]:
-    """Step in percent -> how many requests the candidate got, of how many."""
+def requests_at_stages(observed: ObservedDrill) -> Mapping[float, tuple[int, int]]:
+    """Stage in percent -> how many requests the candidate got, of how many."""
     totals: dict[float, tuple[int, int]] = {}
     for slot in observed.answers:
         allowed = _allowed_at(slot.at_s, observed)
@@ -44,8 +44,8 @@ def requests_at_steps(observed: ObservedDrill) -> Mapping[float, tuple[int, int]
 
 
 def greatest_share(observed: ObservedDrill) -> float:
-    """The greatest share of the requests that the candidate had at one step, in percent."""
-    totals = requests_at_steps(observed)
+    """The greatest share of the requests that the candidate had at one stage, in percent."""
+    totals = requests_at_stages(observed)
     shares = [_ALL_PERCENT * got / of for percent, (got, of) in totals.items() if of and percent]
     return max(shares, default=0.0)
 
@@ -56,14 +56,14 @@ def is_more_than_luck(got: int, of: int, share: float) -> bool:
 
 
 def beyond_share(schedule: Schedule, observed: ObservedDrill) -> Iterator[str]:
-    """One sentence for each way in which visitors were not shared out as the steps say; of any candidate, also a good one."""
+    """One sentence for each way in which visitors were not shared out as the stages say; of any candidate, also a good one."""
     above = ", ".join(
         f"{got} of {of} requests at {percent:g} %"
-        for percent, (got, of) in sorted(requests_at_steps(observed).items())
+        for percent, (got, of) in sorted(requests_at_stages(observed).items())
         if is_more_than_luck(got, of, percent / _ALL_PERCENT)
     )
     if above:
-        yield f"the candidate got more than its step: {above}"
+        yield f"the candidate got more than its stage allows: {above}"
     died = tuple(
         death for death in deaths(schedule, observed) if death.release == observed.candidate
     )
@@ -138,10 +138,10 @@ def _has_risen(at_s: float, observed: ObservedDrill) -> bool:
 
 def _too_many_regulars(observed: ObservedDrill) -> Iterator[str]:
     of = len(observed.histories_of(VisitorKind.REGULAR))
-    steps = [_allowed_at(at_s, observed) for at_s in _arrivals(observed)]
-    came = [percent for percent in steps if percent is not None]
+    percents = [_allowed_at(at_s, observed) for at_s in _arrivals(observed)]
+    came = [percent for percent in percents if percent is not None]
     for percent in sorted({percent for percent in came if percent < _ALL_PERCENT}):
-        got = sum(step <= percent for step in came)
+        got = sum(allowed <= percent for allowed in came)
         if is_more_than_luck(got, of, percent / _ALL_PERCENT):
             yield f"{got} of {of} visitors who keep their cookie got the candidate at {percent:g} %"
 

@@ -41,7 +41,7 @@ def table(results: Sequence[DrillResult]) -> Table:
     rows.add_column("candidate")
     for name in ("drills", "live", "taken back", "stopped", "stuck", "wrong verdicts"):
         rows.add_column(name, justify="right")
-    for name in ("requests", "failed", "most share at a step", "edge away", "slowest"):
+    for name in ("requests", "failed", "most share at a stage", "edge outage", "slowest"):
         rows.add_column(name, justify="right")
     for candidate in CandidateKind:
         chosen = [result for result in results if result.schedule.candidate is candidate]
