@@ -41,6 +41,8 @@ from gantry.features.probes.public import PublicProbe
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
 from gantry.features.releases.act import ReleaseRetirer
+from gantry.features.removals.act import RemovalExecutor
+from gantry.features.removals.service import RemovalService
 from gantry.features.retention.act import Retention
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.act import EdgeExecutor
@@ -53,7 +55,6 @@ from gantry.kernel.ids import IdSource
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.asking import Asking
 from gantry.reactor.derive import Sockets
-from gantry.reactor.destroy import Destroyer
 from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.leader import HoldLeadership, Leader, alone
 from gantry.reactor.loops import Loops, Periodic
@@ -174,10 +175,8 @@ class Platform:
         return PurgeService(self.database, self.engines.cache, self.clock)
 
     @cached_property
-    def destroyer(self) -> Destroyer:
-        return Destroyer(
-            self.database, self.engines.runtime, self.provider, self.clock, self.waker.wake
-        )
+    def removals(self) -> RemovalService:
+        return RemovalService(self.database, self.clock, self.waker.wake)
 
     @cached_property
     def planner(self) -> Planner:
@@ -211,7 +210,7 @@ class Platform:
             wake=self.waker.wake,
             shutdown=self.shutdown,
             parts=PartsView(engines.runtime, engines.is_engine, lambda: self.leader.leads).parts,
-            destroy=self.destroyer.destroy,
+            removals=self.removals,
             plan=self.planner.plan,
             closing=self.closing,
             health=lambda: self.health,
@@ -318,6 +317,7 @@ class Platform:
                 edge=self.edge_executor,
                 assets=self.asset_publisher,
                 deploys=self.deploy_executor,
+                removals=RemovalExecutor(self.database, self.engines.runtime, self.provider),
             ),
             self.edge_progress,
             self.clock,
