@@ -17,6 +17,7 @@ import websockets
 
 from gantry.config.patterns import parse_pattern
 from gantry.drill import client as strict_client
+from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.envoy import EnvoyEdge
 from gantry.engines.edge.generations import generations
 from gantry.engines.edge.protocol import (
@@ -28,7 +29,7 @@ from gantry.engines.edge.protocol import (
     Rewrite,
     Site,
 )
-from gantry.kernel.clock import SystemClock
+from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import PermanentError, UserError
 from tests.support.edge import DEADLINE_S, Lab, ToThisMachine, backend, config, free_ports, lab
 
@@ -587,9 +588,70 @@ async def test_headers_for_everything_and_for_some_paths(edge: Lab) -> None:
     assert (await edge.get("/p-99")).headers["x-many"] == "99"
 
 
+# -- every wait ends with what it waits for --------------------------------------------------
+
+
+@asynccontextmanager
+async def admin_of(edge: Lab) -> AsyncIterator[Admin]:
+    admin = Admin(edge.admin_socket)
+    try:
+        yield admin
+    finally:
+        await admin.aclose()
+
+
+async def test_the_requests_that_are_waited_for_are_those_of_visitors(edge: Lab) -> None:
+    await served(edge)
+    async with admin_of(edge) as admin, client(edge) as idle:
+        assert await admin.visitors_requests() == 0
+        assert "1" in (await admin.stats("downstream_rq_active")).values(), "the question itself"
+        assert (await idle.get(url(edge))).text == "one"
+        asked = asyncio.get_running_loop().create_task(edge.get("/slow"))
+        await until_busy(edge, "r-1")
+        assert await admin.visitors_requests() == 1
+        assert (await asked).body == "one"
+
+
+async def test_an_idle_edge_stops_at_once(edge: Lab) -> None:
+    await served(edge)
+    clock = ManualClock()
+    async with admin_of(edge) as admin, client(edge) as idle:
+        assert (await idle.get(url(edge))).text == "one"
+        async with asyncio.timeout(DEADLINE_S):
+            while await admin.visitors_requests():
+                await asyncio.sleep(0.005)
+        await EnvoyEdge(edge.settings, edge.runtime, clock).stop()
+    assert clock.monotonic_s() == 0, "the first look says that there is nobody to wait for"
+    assert await running(edge) == {}
+
+
 async def test_stopping_lets_requests_end(edge: Lab) -> None:
     await served(edge)
     asked = asyncio.get_running_loop().create_task(edge.get("/slow"))
     await until_busy(edge, "r-1")
     await edge.edge.stop()
     assert (await asked).body == "one"
+
+
+async def test_what_envoy_has_is_not_waited_for(edge: Lab) -> None:
+    certificates = (await edge.certificate("a.localhost"),)
+    one, two = [await edge.instance(name) for name in ("one", "two")]
+    clock = ManualClock()
+    quick = EnvoyEdge(edge.settings, edge.runtime, clock)
+    nowhere = Backend("r-2", (Endpoint(host="no-address", port=1),))
+    unreadable = replace(certificates[0], chain_pem="nonsense")
+    for wanted, refused in (
+        (config("r-0", backend("r-0", one), certificates=certificates), False),
+        (config("r-1", backend("r-1", two), certificates=certificates), False),
+        (config("r-2", nowhere, certificates=certificates), True),
+        (config("r-1", backend("r-1", two), certificates=(unreadable,)), True),
+        (config("nobody", certificates=certificates), True),
+    ):
+        before_s = clock.monotonic_s()
+        with pytest.raises(PermanentError) if refused else contextlib.nullcontext():
+            await quick.apply(wanted)
+        assert clock.monotonic_s() - before_s < 4, "the shortest deadline is 4 s"
+    before_s = clock.monotonic_s()
+    await quick.apply(config("r-1", backend("r-1", two), certificates=certificates))
+    assert clock.monotonic_s() == before_s
+    await quick.aclose()

@@ -79,6 +79,11 @@ class Lab:
     prober: HttpProber
     instances: list[Instance] = field(default_factory=list)
 
+    @property
+    def admin_socket(self) -> Path:
+        """Where Envoy answers questions about itself."""
+        return self.settings.paths.run / "envoy-admin.sock"
+
     async def instance(self, name: str, port: int = 0) -> Instance:
         """A new instance that listens."""
         one = Instance(name, port or free_ports(1)[0])

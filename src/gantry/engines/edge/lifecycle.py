@@ -92,8 +92,7 @@ class Lifecycle:
         try:
             await self._admin.post("/drain_listeners")
             while self._clock.monotonic_s() < deadline_s:
-                active = await self._admin.stats("downstream_rq_active")
-                if not any(int(value) for value in active.values()):
+                if not await self._admin.visitors_requests():
                     return
                 await self._clock.sleep(_POLL_S)
         except TransientError:
