@@ -19,7 +19,7 @@ from gantry.config.patterns import parse_pattern
 from gantry.drill import client as strict_client
 from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.envoy import EnvoyEdge
-from gantry.engines.edge.generations import generations
+from gantry.engines.edge.process import generations
 from gantry.engines.edge.protocol import (
     Backend,
     EdgeConfig,

@@ -12,7 +12,7 @@ import pytest
 import websockets
 
 from gantry.engines.edge.envoy import EnvoyEdge
-from gantry.engines.edge.generations import Generation, Handing, generations
+from gantry.engines.edge.process import DrainTimes, Generation, generations
 from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import TransientError
 from tests.contract.test_edge_envoy import running, served, url, visitors
@@ -20,7 +20,7 @@ from tests.support.edge import DEADLINE_S, Lab, backend, config, lab
 
 pytestmark = pytest.mark.real
 
-QUICK = Handing(drain_s=1, end_s=3)
+QUICK = DrainTimes(drain_s=1, end_s=3)
 
 
 @pytest.fixture

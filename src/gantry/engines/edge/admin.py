@@ -58,21 +58,21 @@ class Admin:
         """What it sees of each cluster."""
         answer = await self.clusters()
         return {
-            one["name"]: _status(one.get("host_statuses", []))
-            for one in answer.get("cluster_statuses", [])
+            cluster["name"]: _status(cluster.get("host_statuses", []))
+            for cluster in answer.get("cluster_statuses", [])
         }
 
     async def errors(self) -> str:
         """Why it refused the last configuration, in its own words; empty when it did not."""
         dump = await self._json("/config_dump")
-        found = []
+        errors = []
         for part in dump.get("configs", []):
             for kind in ("dynamic_active_clusters", "dynamic_listeners", "dynamic_route_configs"):
-                for one in part.get(kind, []):
-                    state = one.get("error_state")
+                for resource in part.get(kind, []):
+                    state = resource.get("error_state")
                     if state:
-                        found.append(str(state.get("details", "")))
-        return "; ".join(found)[:2_000]
+                        errors.append(str(state.get("details", "")))
+        return "; ".join(errors)[:2_000]
 
     async def post(self, path: str) -> None:
         """Tell it something, such as `/quitquitquit`."""

@@ -59,12 +59,14 @@ def response_headers(
             f"{count(rules)} headers for {site.hosts[0]}; at most {MOST_HEADERS} are possible",
             hint="join rules, or set the headers in the product",
         )
-    return added + [one for route, key, rule in _each(rules) for one in _of_rule(route, key, rule)]
+    return added + [
+        value for route, key, rule in _named(rules) for value in _of_rule(route, key, rule)
+    ]
 
 
 def count(rules: RulesByRoute) -> int:
     """How many headers they are."""
-    return sum(len(rule.headers) for _, _, rule in _each(rules))
+    return sum(len(rule.headers) for _, _, rule in _named(rules))
 
 
 def header(name: str, value: str) -> Json:
@@ -94,7 +96,7 @@ def notes(rules: RulesByRoute) -> Json:
                 },
             },
         }
-        for _, key, rule in _each(rules)
+        for _, key, rule in _named(rules)
         if rule.source not in _EVERYWHERE
     ]
     if not noted:
@@ -107,7 +109,7 @@ def note_filter() -> Json:
     return {"name": NOTE_FILTER, "typed_config": {"@type": _NOTE_TYPE}, "disabled": True}
 
 
-def _each(rules: RulesByRoute) -> Iterator[tuple[str, str, HeaderRule]]:
+def _named(rules: RulesByRoute) -> Iterator[tuple[str, str, HeaderRule]]:
     """Name of the routes, key of the note, and the rule."""
     for route, those in rules.items():
         for number, rule in enumerate(those):

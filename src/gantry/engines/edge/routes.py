@@ -17,10 +17,10 @@ from gantry.engines.edge.headers import (
 )
 from gantry.engines.edge.patterns import Pattern, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
-from gantry.engines.edge.sides import by_side
 from gantry.engines.edge.visitors import (
     Side,
     asset_destinations,
+    by_side,
     cached_destinations,
     destinations,
     falls_back,
@@ -77,8 +77,8 @@ def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
 
 def _site(site: Site, https_port: int) -> Json:
     if site.backend is None:
-        words = pages.nothing_live(site.title), pages.nothing_live_json()
-        return _page_host(site.hosts[0], list(site.hosts), 503, *words)
+        page = pages.nothing_live(site.title), pages.nothing_live_json()
+        return _page_host(site.hosts[0], list(site.hosts), 503, *page)
     rules = _header_rules(site)
     cached = any(side.site.cached for side in sides(site))
     return {
