@@ -15,7 +15,7 @@ from gantry.engines.edge.envoy import EnvoyEdge
 from gantry.engines.edge.process import DrainTimes, Generation, generations
 from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import TransientError
-from tests.contract.test_edge_envoy import running, served, url, visitors
+from tests.contract.test_edge_envoy import kill, running, served, url, visitors
 from tests.support.edge import DEADLINE_S, Lab, backend, config, lab
 
 pytestmark = pytest.mark.real
@@ -207,6 +207,8 @@ async def test_a_predecessor_that_is_killed_stays_away(edge: Lab) -> None:
     await until_alone(edge)
     assert (await edge.runtime.statuses())[name].restarts == 0
     assert (await edge.get()).body == "one"
+    # Envoy asks its dead predecessor for its counters for 10 s, and hears nothing else meanwhile; then it aborts.
+    await kill(edge)
 
 
 async def test_both_are_ended_together_and_at_once(edge: Lab) -> None:
