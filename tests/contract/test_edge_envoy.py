@@ -490,6 +490,7 @@ async def test_redirects(edge: Lab) -> None:
             Redirect("/post/:id(\\d+)/:rest(.*)", "/p/:rest?id=:id", 307),
             Redirect("/out/(.*)", "https://example.org:8443/$1", 302),
             Redirect("/home", "https://example.org", 301),
+            Redirect("/sign/:page", "https://example.org?next=:page&at=a:1/b"),
         ),
     )
     async with client(edge) as visitor:
@@ -503,6 +504,7 @@ async def test_redirects(edge: Lab) -> None:
             ("/post/x/c", 200, None),
             ("/out/a/b", 302, "https://example.org:8443/a/b"),
             ("/home", 301, "https://example.org/"),
+            ("/sign/in", 308, "https://example.org/?next=in&at=a:1/b"),
         ):
             answer = await visitor.get(url(edge, path))
             assert (answer.status_code, answer.headers.get("location")) == (status, location), path

@@ -193,6 +193,27 @@ def test_a_change_of_any_module_is_another_digest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("destination", "host", "port", "path"),
+    [
+        ("https://example.org", "example.org", None, "/"),
+        ("https://example.org:8443/a/b?c=d", "example.org", 8443, "/a/b?c=d"),
+        ("https://example.org?next=/in&at=a:1", "example.org", None, "/?next=/in&at=a:1"),
+        ("https://example.org?at=:page", "example.org", None, "/?at=\\1"),
+    ],
+)
+def test_a_redirect_to_another_host(
+    destination: str, host: str, port: int | None, path: str
+) -> None:
+    site = replace(SHOP, redirects=(Redirect("/sign/:page", destination),), rewrites=())
+    routes = render.routes_files(EdgeConfig(sites=(site,)), "", PATHS)[render.RDS_HTTPS]
+    last = routes["resources"][0]["virtual_hosts"][0]["routes"]
+    redirect = [route["redirect"] for route in last if "redirect" in route][-1]
+    assert (redirect["scheme_redirect"], redirect["host_redirect"]) == ("https", host)
+    assert redirect.get("port_redirect") == port
+    assert redirect["regex_rewrite"]["substitution"] == path
+
+
+@pytest.mark.parametrize(
     ("site", "code"),
     [
         (replace(SHOP, redirects=(Redirect("old", "/new"),)), "route.bad-pattern"),

@@ -56,7 +56,7 @@ def response_headers(
     if count(rules) > MOST_HEADERS:
         raise UserError(
             "route.too-many-headers",
-            f"{count(rules)} headers for {site.hosts[0]}; at most {MOST_HEADERS} are possible",
+            f"{count(rules)} headers for {site.hosts[0]}; the limit is {MOST_HEADERS}",
             hint="join rules, or set the headers in the product",
         )
     return added + [
