@@ -1,11 +1,13 @@
 """The platform's clock, and what is kept of it over a restart of the control plane."""
 
+import contextlib
 import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gantry.config.settings import Settings
+from gantry.kernel.files import replace_file
 from gantry.kernel.steady import Anchor, SteadyClock
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -27,12 +29,8 @@ class ClockFile:
 
     def write(self, anchor: Anchor) -> None:
         """Keep it. On a full disk what is there stays."""
-        new = self.path.with_suffix(".new")
-        try:
-            new.write_text(json.dumps(asdict(anchor)))
-            new.replace(self.path)
-        except OSError:
-            new.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            replace_file(self.path, json.dumps(asdict(anchor)), fsync=False)
 
 
 def clock_file(settings: Settings) -> ClockFile:

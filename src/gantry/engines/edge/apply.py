@@ -5,7 +5,6 @@ Nothing here waits for a fixed time.
 
 import errno
 import json
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from gantry.engines.edge.checks import rejected
 from gantry.engines.edge.render import CDS, LDS, RDS_HTTP, RDS_HTTPS, SDS_PREFIX
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError
+from gantry.kernel.files import replace_file
 
 Content = Mapping[str, Any]
 Kept = Mapping[str, bytes]
@@ -86,14 +86,8 @@ class ConfigDirectory:
         Raises:
             TransientError: `edge.disk-full`.
         """
-        fresh = self._path / f".{name}.new"
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path / name)
+            replace_file(self._path / name, text)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
