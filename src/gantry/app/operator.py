@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from gantry.app.token_file import token_file
 from gantry.config.paths import Paths
 from gantry.features.accounts.model import Caller, Role
 from gantry.features.accounts.service import AccountService
@@ -27,7 +26,7 @@ class OperatorToken:
         secret, _ = await self.accounts.api_token(
             label="operator of this machine", role=Role.OWNER, days=_LIFE_DAYS, by=_OPERATOR
         )
-        replace_file(token_file(self.paths), secret)
+        replace_file(self.paths.operator_token, secret)
 
     async def keep_fresh(self) -> None:
         """Renew every day."""

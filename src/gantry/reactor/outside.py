@@ -11,8 +11,8 @@ from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
+from gantry.kernel.names import RELEASE_HEADER
 
-RELEASE_HEADER = "x-gantry-release"
 _SMOKE_TIMEOUT_S = 15.0
 _REACHED_TIMEOUT_S = 5.0
 _REDIRECTS = (301, 302, 303, 307, 308)

@@ -12,10 +12,10 @@ from gantry.config.routes import MOST_HEADERS
 from gantry.engines.edge.patterns import compile_pattern
 from gantry.engines.edge.protocol import HeaderRule, Site
 from gantry.kernel.errors import UserError
+from gantry.kernel.names import RELEASE_HEADER
 
 Json = dict[str, Any]
 
-RELEASE_HEADER = "x-gantry-release"
 _STRICT_TRANSPORT_S = 365 * 24 * 3600
 _HTTPS_PORT = 443
 _EVERYWHERE = frozenset({"/(.*)", "/:path*"})

@@ -9,7 +9,6 @@ from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as A
 from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
-    RELEASE_HEADER,
     RulesByRoute,
     count,
     header,
@@ -28,6 +27,7 @@ from gantry.engines.edge.visitors import (
     sides,
 )
 from gantry.kernel.errors import UserError
+from gantry.kernel.names import RELEASE_HEADER
 
 Json = dict[str, Any]
 
