@@ -26,8 +26,8 @@ from tests.support.edge import Lab, lab
 
 from benchmarks.cache_product import MADE, READY, Product, product
 from benchmarks.edge_load import Contestant, Run, cpu_s, load, median, missing, share
-from gantry.engines.cache.process import PROCESS, CacheProcess
 from gantry.engines.edge.protocol import CACHE, Backend, EdgeConfig, Endpoint, Site
+from gantry.engines.edge_cache.process import PROCESS, EdgeCacheProcess
 from gantry.kernel.clock import SystemClock
 
 _HOST = "shop.localhost"
@@ -117,7 +117,7 @@ async def main() -> int:
 
 
 async def _all(edge: Lab, instance: Product, folder: Path, options: argparse.Namespace) -> int:
-    cache = CacheProcess(
+    cache = EdgeCacheProcess(
         paths=edge.settings.paths,
         runtime=edge.runtime,
         clock=SystemClock(),
@@ -138,7 +138,7 @@ async def _all(edge: Lab, instance: Product, folder: Path, options: argparse.Nam
     return _print(measured, crowds)
 
 
-async def _route(edge: Lab, cache: CacheProcess, instance: Product) -> None:
+async def _route(edge: Lab, cache: EdgeCacheProcess, instance: Product) -> None:
     site = Site((_HOST,), "r-1", release="r-1", cached=("/kept/:page", "/private/:page"))
     backends = (
         Backend("r-1", (Endpoint(port=instance.port),), "/health", _HOST),

@@ -22,8 +22,8 @@ from gantry.engines.edge.protocol import (
 )
 from gantry.engines.edge.visitors import COOKIE, token
 from gantry.kernel.clock import SystemClock
-from tests.contract.test_edge_envoy import client, url
 from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab
+from tests.support.edge_visitors import client, url
 
 pytestmark = pytest.mark.real
 SCRIPT = b"export const words = ['alpha', 'beta'];\n" * 300

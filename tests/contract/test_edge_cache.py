@@ -1,169 +1,41 @@
 """The edge's cache: one suite for the fake and the process, and what visitors get from the process."""
 
 import asyncio
-import contextlib
 import gzip
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 
-from gantry.config.paths import Paths
-from gantry.engines.cache.fake import FakeCache
-from gantry.engines.cache.policy import Life
-from gantry.engines.cache.process import PROCESS, CacheProcess
-from gantry.engines.cache.protocol import BACKEND_HEADER, CacheNumbers, EdgeCache, Purge
-from gantry.engines.cache.store import Entry, Key
+from gantry.cache.policy import Lifetime
+from gantry.cache.store import Key, StoredAnswer
+from gantry.engines.edge_cache.process import PROCESS, EdgeCacheProcess
+from gantry.engines.edge_cache.protocol import CacheNumbers, EdgeCache, Purge
 from gantry.engines.runtime.process import ProcessRuntime
-from gantry.kernel.clock import SystemClock
+from gantry.kernel.edge_names import BACKEND_HEADER
 from gantry.kernel.errors import GantryError
+from tests.fakes.edge_cache import FakeEdgeCache
+from tests.support.edge_cache import (
+    DEADLINE_S,
+    LIMIT_BYTES,
+    Product,
+    ask,
+    home,
+    how,
+    made,
+    product,
+    real,
+    runtime,
+    until,
+    visitor,
+)
 
-_CLOCK = SystemClock()
-_DEADLINE_S = 20.0
-LIMIT_BYTES = 2_000_000
-
-
-@dataclass
-class Product:
-    """What the cache asks: a server that answers what the test says, and counts."""
-
-    socket: Path
-    headers: str = "cache-control: s-maxage=60\r\n"
-    status: int = 200
-    body: bytes = b"page"
-    cut: bool = False
-    endless: bool = False
-    piece: bytes = b"abc"
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    rest: asyncio.Event = field(default_factory=asyncio.Event)
-    asked: list[str] = field(default_factory=list)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    server: asyncio.Server | None = None
-    writers: list[asyncio.StreamWriter] = field(default_factory=list)
-
-    async def start(self) -> None:
-        self.gate.set()
-        self.rest.set()
-        self.server = await asyncio.start_unix_server(
-            self._converse, self.socket, limit=1_000_000, backlog=1_024
-        )
-
-    async def stop(self) -> None:
-        if self.server is not None:
-            self.server.close()
-            for writer in self.writers:
-                writer.transport.abort()
-            self.socket.unlink(missing_ok=True)
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writers.append(writer)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode("latin-1"))
-                await self.gate.wait()
-                if self.endless:
-                    await self._flow(writer)
-                    return
-                unchanged = "if-none-match" in self.asked[-1].lower()
-                status, body = (304, b"") if unchanged else (self.status, self.body)
-                head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n{self.headers}\r\n"
-                writer.write(head.encode())
-                await self.rest.wait()
-                writer.write(body[: len(body) // 2] if self.cut else body)
-                await writer.drain()
-                if self.cut:
-                    break
-        writer.close()
-
-    async def _flow(self, writer: asyncio.StreamWriter) -> None:
-        writer.write(f"HTTP/1.1 200 X\r\n{self.headers}transfer-encoding: chunked\r\n\r\n".encode())
-        try:
-            while True:
-                writer.write(b"%x\r\n%s\r\n" % (len(self.piece), self.piece))
-                await writer.drain()
-                await asyncio.sleep(0.02)
-        finally:
-            self.left.set()
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="gc-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-async def product(home: Path) -> AsyncIterator[Product]:
-    one = Product(home / "inner.sock")
-    await one.start()
-    yield one
-    await one.stop()
-
-
-@pytest.fixture
-async def runtime(home: Path) -> AsyncIterator[ProcessRuntime]:
-    runtime = ProcessRuntime(Paths(home), _CLOCK)
-    yield runtime
-    for process_id in await runtime.statuses():
-        await runtime.remove(process_id)
-    await runtime.aclose()
-
-
-def made(home: Path, runtime: ProcessRuntime, limit_bytes: int = LIMIT_BYTES) -> CacheProcess:
-    return CacheProcess(
-        paths=Paths(home),
-        runtime=runtime,
-        clock=_CLOCK,
-        upstream=home / "inner.sock",
-        limit_bytes=limit_bytes,
-    )
+__all__ = ["home", "product", "real", "runtime"]
 
 
 @pytest.fixture(params=["fake", pytest.param("process", marks=pytest.mark.real)])
 def cache(request: pytest.FixtureRequest, home: Path, runtime: ProcessRuntime) -> EdgeCache:
-    return FakeCache(LIMIT_BYTES) if request.param == "fake" else made(home, runtime)
-
-
-@pytest.fixture
-async def real(
-    home: Path, runtime: ProcessRuntime, product: Product
-) -> AsyncIterator[CacheProcess]:
-    one = made(home, runtime)
-    await one.start()
-    yield one
-    await one.stop()
-
-
-@contextlib.asynccontextmanager
-async def visitor(cache: CacheProcess, most: int = 100) -> AsyncIterator[httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=most)
-    transport = httpx.AsyncHTTPTransport(uds=str(cache.socket), limits=limits)
-    headers = {BACKEND_HEADER: "r-1", "accept-encoding": "gzip"}
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://shop", headers=headers, timeout=_DEADLINE_S
-    ) as client:
-        yield client
-
-
-async def ask(cache: CacheProcess, path: str = "/", **headers: str) -> httpx.Response:
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with visitor(cache) as client:
-        return await client.get(path, headers=sent)
-
-
-def how(answer: httpx.Response) -> str:
-    return answer.headers["x-gantry-cache"]
-
-
-async def until(condition: object) -> None:
-    async with asyncio.timeout(_DEADLINE_S):
-        while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0.01)
+    return FakeEdgeCache(LIMIT_BYTES) if request.param == "fake" else made(home, runtime)
 
 
 # -- the contract ----------------------------------------------------------------------------
@@ -186,9 +58,11 @@ async def test_it_starts_stops_and_starts_again(cache: EdgeCache) -> None:
 
 async def visit(cache: EdgeCache, backend: str, path: str, body: bytes = b"page") -> None:
     """Ask for what lives for a minute."""
-    if isinstance(cache, FakeCache):
-        cache.visit(Key(backend, "shop", path), Entry(200, (), body, Life(60), made_s=0.0))
-    elif isinstance(cache, CacheProcess):
+    if isinstance(cache, FakeEdgeCache):
+        cache.visit(
+            Key(backend, "shop", path), StoredAnswer(200, (), body, Lifetime(60), made_s=0.0)
+        )
+    elif isinstance(cache, EdgeCacheProcess):
         await ask(cache, path, **{BACKEND_HEADER: backend})
 
 
@@ -231,7 +105,7 @@ async def test_it_says_when_there_is_too_little_room(cache: EdgeCache, product: 
 
 
 @pytest.mark.real
-async def test_what_is_marked_is_asked_for_once(real: CacheProcess, product: Product) -> None:
+async def test_what_is_marked_is_asked_for_once(real: EdgeCacheProcess, product: Product) -> None:
     answers = [await ask(real) for _ in range(3)]
     assert [how(one) for one in answers] == ["miss", "hit", "hit"]
     assert {one.text for one in answers} == {"page"}
@@ -260,7 +134,7 @@ async def test_what_is_marked_is_asked_for_once(real: CacheProcess, product: Pro
     ],
 )
 async def test_what_is_not_marked_is_asked_for_each_time(
-    real: CacheProcess, product: Product, headers: str
+    real: EdgeCacheProcess, product: Product, headers: str
 ) -> None:
     product.headers = headers
     answers = [await ask(real, range="bytes=0-1") for _ in range(2)]
@@ -276,7 +150,7 @@ async def test_what_is_not_marked_is_asked_for_each_time(
 
 
 @pytest.mark.real
-async def test_many_visitors_are_one_question(real: CacheProcess, product: Product) -> None:
+async def test_many_visitors_are_one_question(real: EdgeCacheProcess, product: Product) -> None:
     product.gate.clear()
     async with visitor(real) as client:
         asking = [asyncio.ensure_future(client.get("/")) for _ in range(60)]
@@ -290,19 +164,19 @@ async def test_many_visitors_are_one_question(real: CacheProcess, product: Produ
 
 
 @pytest.mark.real
-async def test_nobody_waits_for_what_is_not_kept(real: CacheProcess, product: Product) -> None:
+async def test_nobody_waits_for_what_is_not_kept(real: EdgeCacheProcess, product: Product) -> None:
     product.endless, product.headers = True, "content-type: text/event-stream\r\n"
     async with visitor(real) as one, visitor(real) as two:
-        async with asyncio.timeout(_DEADLINE_S):
+        async with asyncio.timeout(DEADLINE_S):
             async with one.stream("GET", "/"), two.stream("GET", "/") as second:
                 assert (await anext(second.aiter_raw())).startswith(b"abc")
         # Those who leave end what was made for them.
-        await asyncio.wait_for(product.left.wait(), _DEADLINE_S)
+        await asyncio.wait_for(product.left.wait(), DEADLINE_S)
 
 
 @pytest.mark.real
 async def test_stale_answers_are_given_while_one_new_one_is_fetched(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.headers = "cache-control: s-maxage=0, stale-while-revalidate=60\r\n"
     await ask(real)
@@ -312,18 +186,18 @@ async def test_stale_answers_are_given_while_one_new_one_is_fetched(
     assert {(how(one), one.text) for one in answers} == {("stale", "page")}
     await until(lambda: len(product.asked) == 2)
     product.gate.set()
-    async with asyncio.timeout(_DEADLINE_S):
+    async with asyncio.timeout(DEADLINE_S):
         while (await ask(real)).text != "new page":
             await asyncio.sleep(0.01)
 
 
 @pytest.mark.real
-async def test_an_unchanged_answer_lives_again(real: CacheProcess, product: Product) -> None:
+async def test_an_unchanged_answer_lives_again(real: EdgeCacheProcess, product: Product) -> None:
     product.headers = 'cache-control: s-maxage=0, stale-while-revalidate=60\r\netag: "v1"\r\n'
     await ask(real)
     product.headers = 'cache-control: s-maxage=60\r\netag: "v1"\r\n'
     assert how(await ask(real)) == "stale"
-    async with asyncio.timeout(_DEADLINE_S):
+    async with asyncio.timeout(DEADLINE_S):
         while how(answer := await ask(real)) != "hit":
             await asyncio.sleep(0.01)
     assert answer.text == "page"
@@ -334,7 +208,7 @@ async def test_an_unchanged_answer_lives_again(real: CacheProcess, product: Prod
 @pytest.mark.real
 @pytest.mark.parametrize("trouble", ["fails", "gone"])
 async def test_a_product_in_trouble_is_covered_for(
-    real: CacheProcess, product: Product, trouble: str
+    real: EdgeCacheProcess, product: Product, trouble: str
 ) -> None:
     product.headers = "cache-control: s-maxage=0, stale-if-error=60\r\n"
     assert how(await ask(real)) == "miss"
@@ -348,7 +222,7 @@ async def test_a_product_in_trouble_is_covered_for(
 
 @pytest.mark.real
 async def test_half_an_answer_is_never_taken_for_a_whole_one(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.cut, product.body = True, b"x" * 200_000
     with pytest.raises(httpx.RemoteProtocolError):
@@ -359,7 +233,7 @@ async def test_half_an_answer_is_never_taken_for_a_whole_one(
 
 
 @pytest.mark.real
-async def test_half_of_a_short_answer_is_none(real: CacheProcess, product: Product) -> None:
+async def test_half_of_a_short_answer_is_none(real: EdgeCacheProcess, product: Product) -> None:
     product.cut = True
     assert (await ask(real)).status_code == 502
     product.cut, product.headers = False, "cache-control: s-maxage=0, stale-if-error=60\r\n"
@@ -371,7 +245,7 @@ async def test_half_of_a_short_answer_is_none(real: CacheProcess, product: Produ
 
 @pytest.mark.real
 async def test_a_short_answer_is_said_when_it_is_whole(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.rest.clear()
     async with visitor(real) as client:
@@ -387,7 +261,7 @@ async def test_a_short_answer_is_said_when_it_is_whole(
 
 
 @pytest.mark.real
-async def test_nobody_there(real: CacheProcess, product: Product) -> None:
+async def test_nobody_there(real: EdgeCacheProcess, product: Product) -> None:
     await product.stop()
     answer = await ask(real)
     assert answer.status_code == 502
@@ -395,7 +269,7 @@ async def test_nobody_there(real: CacheProcess, product: Product) -> None:
 
 @pytest.mark.real
 async def test_conditions_ranges_and_heads_of_what_is_kept(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.headers = 'cache-control: s-maxage=60\r\netag: "v1"\r\ncontent-type: text/plain\r\n'
     product.body = b"0123456789"
@@ -421,7 +295,7 @@ async def test_conditions_ranges_and_heads_of_what_is_kept(
 
 @pytest.mark.real
 async def test_nothing_is_said_of_the_length_of_no_content(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.status, product.body = 204, b""
     answers = [await ask(real, "/none") for _ in range(2)]
@@ -431,7 +305,7 @@ async def test_nothing_is_said_of_the_length_of_no_content(
 
 @pytest.mark.real
 async def test_compressed_answers_are_for_those_who_take_them(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.headers = "cache-control: s-maxage=60\r\ncontent-encoding: gzip\r\n"
     product.body = gzip.compress(b"page")
@@ -443,7 +317,7 @@ async def test_compressed_answers_are_for_those_who_take_them(
 
 
 @pytest.mark.real
-async def test_purging(real: CacheProcess, product: Product) -> None:
+async def test_purging(real: EdgeCacheProcess, product: Product) -> None:
     product.headers = "cache-control: s-maxage=60\r\ncache-tag: news, all\r\n"
     for path in ("/news/1", "/news/2", "/about"):
         answer = await ask(real, path)
@@ -457,7 +331,7 @@ async def test_purging(real: CacheProcess, product: Product) -> None:
 
 @pytest.mark.real
 async def test_what_is_on_its_way_when_it_is_purged_is_not_kept(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.gate.clear()
     asking = asyncio.ensure_future(ask(real))
@@ -473,7 +347,7 @@ async def test_what_is_on_its_way_when_it_is_purged_is_not_kept(
 
 
 @pytest.mark.real
-async def test_its_size_is_bounded(real: CacheProcess, product: Product) -> None:
+async def test_its_size_is_bounded(real: EdgeCacheProcess, product: Product) -> None:
     product.body = b"x" * 400_000
     for number in range(12):
         await ask(real, f"/{number}")
@@ -488,7 +362,7 @@ async def test_its_size_is_bounded(real: CacheProcess, product: Product) -> None
 
 @pytest.mark.real
 async def test_a_forgotten_backend_is_refused_and_visitors_cannot_purge(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     await ask(real)
     async with visitor(real) as client:
@@ -502,11 +376,11 @@ async def test_a_forgotten_backend_is_refused_and_visitors_cannot_purge(
 
 @pytest.mark.real
 async def test_one_that_is_killed_is_back_and_empty(
-    real: CacheProcess, runtime: ProcessRuntime, product: Product
+    real: EdgeCacheProcess, runtime: ProcessRuntime, product: Product
 ) -> None:
     await ask(real)
     await runtime.signal(PROCESS, kill=True)
-    async with asyncio.timeout(_DEADLINE_S):
+    async with asyncio.timeout(DEADLINE_S):
         while (await real.status()).running:
             await asyncio.sleep(0.01)
         while not (await real.status()).running:
@@ -517,7 +391,7 @@ async def test_one_that_is_killed_is_back_and_empty(
 
 @pytest.mark.real
 async def test_another_size_is_another_process(
-    real: CacheProcess, home: Path, runtime: ProcessRuntime
+    real: EdgeCacheProcess, home: Path, runtime: ProcessRuntime
 ) -> None:
     larger = made(home, runtime, limit_bytes=3_000_000)
     await larger.start()

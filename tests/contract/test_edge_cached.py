@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from gantry.engines.cache.process import PROCESS, CacheProcess
-from gantry.engines.cache.protocol import BACKEND_HEADER, Purge
 from gantry.engines.edge.protocol import (
     CACHE,
     Backend,
@@ -21,11 +19,13 @@ from gantry.engines.edge.protocol import (
     Site,
 )
 from gantry.engines.edge.visitors import COOKIE, token
+from gantry.engines.edge_cache.process import PROCESS, EdgeCacheProcess
+from gantry.engines.edge_cache.protocol import Purge
 from gantry.kernel.clock import SystemClock
-from tests.contract.test_edge_cache import Product
-from tests.contract.test_edge_envoy import client, url, visitors
-from tests.contract.test_edge_succession import upgraded
-from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab
+from gantry.kernel.edge_names import BACKEND_HEADER
+from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab, upgraded
+from tests.support.edge_cache import Product
+from tests.support.edge_visitors import client, url, visitors
 
 pytestmark = pytest.mark.real
 SITE = Site(("a.localhost",), "r-1", release="r-1", cached=("/kept", "/request/:path*", "/"))
@@ -37,7 +37,7 @@ class Street:
     """An edge with a cache, and two releases."""
 
     lab: Lab
-    cache: CacheProcess
+    cache: EdgeCacheProcess
     current: Instance
     candidate: Instance
 
@@ -67,7 +67,7 @@ class Street:
 async def street() -> AsyncIterator[Street]:
     async with lab() as made:
         await made.edge.start()
-        cache = CacheProcess(
+        cache = EdgeCacheProcess(
             paths=made.settings.paths,
             runtime=made.runtime,
             clock=SystemClock(),

@@ -5,9 +5,7 @@ import contextlib
 import json
 import random
 import re
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +14,6 @@ import pytest
 import websockets
 
 from gantry.config.patterns import parse_pattern
-from gantry.drill import client as strict_client
 from gantry.engines.edge.envoy import EnvoyEdge
 from gantry.engines.edge.generations import generations
 from gantry.engines.edge.protocol import (
@@ -30,7 +27,8 @@ from gantry.engines.edge.protocol import (
 )
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import PermanentError, UserError
-from tests.support.edge import DEADLINE_S, Lab, ToThisMachine, backend, config, free_ports, lab
+from tests.support.edge import DEADLINE_S, Lab, backend, config, free_ports, lab
+from tests.support.edge_visitors import client, url, visitors
 
 pytestmark = pytest.mark.real
 
@@ -40,32 +38,6 @@ async def edge() -> AsyncIterator[Lab]:
     async with lab() as made:
         await made.edge.start()
         yield made
-
-
-@asynccontextmanager
-async def visitors(
-    edge: Lab, connections: int = 40, path: str = "/"
-) -> AsyncIterator[dict[str, Any]]:
-    """Strict clients that ask as fast as they can while the block runs; afterwards what they saw."""
-    stop = edge.settings.home / f"stop-{random.randrange(10**9)}"
-    client = await asyncio.create_subprocess_exec(
-        *(
-            sys.executable,
-            strict_client.__file__,
-            "a.localhost",
-            str(edge.settings.https_port),
-            path,
-        ),
-        *(str(edge.authority.root_file), str(connections), str(stop)),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    seen: dict[str, Any] = {}
-    try:
-        yield seen
-    finally:
-        stop.touch()
-        out, _ = await client.communicate()
-    seen.update(json.loads(out))
 
 
 async def running(edge: Lab) -> dict[str, int]:
@@ -88,14 +60,6 @@ async def until_busy(edge: Lab, name: str) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not (await edge.edge.status()).backends[name].active_requests:
             await asyncio.sleep(0.005)
-
-
-def client(edge: Lab) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=ToThisMachine(verify=edge.context()), timeout=20)
-
-
-def url(edge: Lab, path: str = "/", host: str = "a.localhost", scheme: str = "https") -> str:
-    return f"{scheme}://{host}:{edge.settings.https_port}{path}"
 
 
 async def served(edge: Lab, **site: Any) -> None:

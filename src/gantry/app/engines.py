@@ -17,8 +17,6 @@ from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.assets.server import CaddyAssets, find_program as find_caddy
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
-from gantry.engines.cache.process import CacheProcess
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.caches.protocol import CacheServers
 from gantry.engines.caches.redis import RedisServers
 from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions
@@ -28,6 +26,8 @@ from gantry.engines.databases.postgres import DATA, SYSTEM, PostgresServer
 from gantry.engines.databases.protocol import DatabaseServer
 from gantry.engines.edge.envoy import EnvoyEdge
 from gantry.engines.edge.protocol import Edge
+from gantry.engines.edge_cache.process import EdgeCacheProcess
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.probes.http import HttpProber
 from gantry.engines.probes.protocol import Prober
 from gantry.engines.reserve.file import ReserveFile
@@ -63,7 +63,7 @@ class Engines:
     databases: DatabaseServer
     caches: CacheServers
     assets: AssetServer
-    cache: EdgeCache
+    edge_cache: EdgeCache
     workshop: Workshop
     sources: SourceStore
     reserve: Reserve
@@ -87,7 +87,7 @@ class Engines:
         """End the engines: what visitors reach first, what everything stands on last."""
         await self.edge.stop()
         await self.assets.stop()
-        await self.cache.stop()
+        await self.edge_cache.stop()
         await self.caches.stop()
         await self.databases.stop()
         await self.system.stop()
@@ -107,7 +107,7 @@ def make_engines(settings: Settings) -> Engines:
         databases=PostgresServer(DATA, paths=paths, runtime=runtime, clock=clock, ids=ids),
         caches=RedisServers(paths=paths, runtime=runtime, clock=clock),
         assets=CaddyAssets(paths=paths, runtime=runtime, clock=clock),
-        cache=CacheProcess(
+        edge_cache=EdgeCacheProcess(
             paths=paths,
             runtime=runtime,
             clock=clock,

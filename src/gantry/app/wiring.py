@@ -91,7 +91,7 @@ def wire(
         instances=InstanceActs(state, engines.runtime, launcher, engines.ports, memory, clock, ids),
         releases=ReleaseActs(state, memory, clock),
         edge=EdgeActs(
-            state, engines.edge, engines.authorities, box, tasks, engines.cache, memory, clock
+            state, engines.edge, engines.authorities, box, tasks, engines.edge_cache, memory, clock
         ),
         deploys=DeployActs(
             state=state,
@@ -119,7 +119,7 @@ def wire(
         Sockets(
             console=str(settings.paths.api_socket),
             assets=str(engines.assets.socket),
-            cache=str(engines.cache.socket),
+            edge_cache=str(engines.edge_cache.socket),
         ),
     )
     assets = AssetKeeping(state, engines.assets, engines.workshop, memory, clock, waker.wake)
@@ -140,7 +140,7 @@ def wire(
             "data database": engines.databases.revive,
             "caches": engines.caches.revive,
             "assets": engines.assets.revive,
-            "cache": engines.cache.revive,
+            "cache": engines.edge_cache.revive,
         },
     )
     kept_clock = clock_file(settings)
@@ -172,13 +172,13 @@ def wire(
         state=state,
         deploys=DeployService(state, engines.sources, projects, clock, ids),
         rollouts=RolloutService(state, clock),
-        purging=PurgeService(state, engines.cache, clock),
+        purging=PurgeService(state, engines.edge_cache, clock),
         variables=variables,
         accounts=accounts,
         sources=engines.sources,
         runtime=engines.runtime,
         edge=engines.edge,
-        cache=engines.cache,
+        edge_cache=engines.edge_cache,
         prober=engines.prober,
         databases=engines.databases,
         settings=settings,

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.certificates.protocol import Authority
 from gantry.engines.edge.protocol import CACHE, Certificate, Edge, EdgeConfig
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.state.protocol import State
 from gantry.features.certificates import queries
@@ -39,7 +39,7 @@ class EdgeActs:
     authorities: Mapping[str, Authority]
     box: SecretBox
     tasks: TaskSet
-    cache: EdgeCache
+    edge_cache: EdgeCache
     memory: Memory
     clock: Clock
     # Not known at first: an earlier control plane may have left one that runs.
@@ -94,7 +94,7 @@ class EdgeActs:
 
     async def _move_cache(self, *, used: bool) -> None:
         try:
-            await (self.cache.start() if used else self.cache.stop())
+            await (self.edge_cache.start() if used else self.edge_cache.stop())
             self.memory.succeeded(CACHE)
             self._cache_runs = used
         except GantryError as error:

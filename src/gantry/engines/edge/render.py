@@ -29,7 +29,8 @@ from gantry.engines.edge.protocol import (
     Site,
 )
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
-from gantry.engines.edge.visitors import joined, members
+from gantry.engines.edge.visitors import joined
+from gantry.kernel.edge_names import members
 
 Json = dict[str, Any]
 

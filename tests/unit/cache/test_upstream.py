@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gantry.engines.cache.questions import Request, UpstreamError
-from gantry.engines.cache.upstream import Inner
+from gantry.cache.questions import Request, UpstreamError
+from gantry.cache.upstream import InnerListener
 
 _DEADLINE_S = 10.0
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nX-A: 1\r\n\r\npage"
@@ -50,7 +50,7 @@ def socket() -> Iterator[Path]:
 @asynccontextmanager
 async def asking(
     socket: Path, converse: Converse, silence_s: float = _DEADLINE_S
-) -> AsyncIterator[Inner]:
+) -> AsyncIterator[InnerListener]:
     begun, ended = 0, asyncio.Semaphore(0)
 
     async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,7 +64,7 @@ async def asking(
         ended.release()
 
     server = await asyncio.start_unix_server(whole, socket)
-    inner = Inner(str(socket), silence_s=silence_s)
+    inner = InnerListener(str(socket), silence_s=silence_s)
     async with asyncio.timeout(_DEADLINE_S):
         yield inner
         inner.close()
@@ -76,7 +76,7 @@ async def asking(
 _HOST = ((b"host", b"shop"),)
 
 
-async def ask(inner: Inner, method: str = "GET", target: str = "/a?b") -> tuple[int, bytes]:
+async def ask(inner: InnerListener, method: str = "GET", target: str = "/a?b") -> tuple[int, bytes]:
     headers = ((b"host", b"shop"), (b"x-b", b"2"))
     async with inner.ask(Request(method, target, "shop", headers), headers) as answer:
         return answer.status, b"".join([part async for part in answer.body])
@@ -162,7 +162,7 @@ async def test_half_an_answer_is_an_error(socket: Path, said: bytes | None) -> N
 
 async def test_nobody_there(socket: Path) -> None:
     with pytest.raises(UpstreamError):
-        await ask(Inner(str(socket)))
+        await ask(InnerListener(str(socket)))
 
 
 async def test_a_connection_that_ends_when_it_is_used_again_is_no_error(socket: Path) -> None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gantry.engines.cache.exchange import Exchange
-from gantry.engines.cache.load import Load, OverloadError
-from gantry.engines.cache.policy import Headers, first
-from gantry.engines.cache.protocol import BACKEND_HEADER, RESULT_HEADER, Purge
-from gantry.engines.cache.questions import Answer, Request
-from gantry.engines.cache.store import Store
+from gantry.cache.budget import MemoryBudget, OverloadError
+from gantry.cache.exchange import Exchange
+from gantry.cache.policy import Headers, first
+from gantry.cache.questions import Answer, Request
+from gantry.cache.store import Store
 from gantry.kernel.clock import ManualClock
+from gantry.kernel.edge_names import BACKEND_HEADER, RESULT_HEADER
 
 
 @dataclass
@@ -87,12 +87,12 @@ class Reader:
 class Shop:
     """An exchange with a product behind it."""
 
-    def __init__(self, limit_bytes: int = 10_000_000, load_bytes: int = 10_000_000) -> None:
+    def __init__(self, limit_bytes: int = 10_000_000, budget_bytes: int = 10_000_000) -> None:
         self.product, self.clock = Product(), ManualClock()
         self.store = Store(limit_bytes)
-        self.load = Load(load_bytes)
+        self.budget = MemoryBudget(budget_bytes)
         self.exchange = Exchange(
-            self.store, self.product.ask, limit_bytes // 4, self.clock.monotonic_s, self.load
+            self.store, self.product.ask, limit_bytes // 4, self.clock.monotonic_s, self.budget
         )
 
     def request(self, target: str = "/", host: str = "shop", method: str = "GET") -> Request:
@@ -211,7 +211,7 @@ async def test_what_is_too_large_is_read_at_its_visitor_s_pace() -> None:
             pass
     ready.set()
     async with asyncio.timeout(5):
-        while shop.load.taken_bytes > 300_000:  # what was collected is not held any more
+        while shop.budget.reserved_bytes > 300_000:  # what was collected is not held any more
             await asyncio.sleep(0)
     ready.clear()
     given = shop.product.given
@@ -225,48 +225,48 @@ async def test_what_is_too_large_is_read_at_its_visitor_s_pace() -> None:
 
 
 async def test_too_much_on_its_way_is_refused_and_small_kept_answers_are_given() -> None:
-    shop = Shop(load_bytes=1_000_000)
+    shop = Shop(budget_bytes=1_000_000)
     assert (await shop.ask()).how == "miss"
-    with shop.load.carry(900_000):
+    with shop.budget.reserve(900_000):
         with pytest.raises(OverloadError):
             await shop.ask("/other")
         with pytest.raises(OverloadError):
             await shop.ask("/?" + "x" * 3_000)
         assert (await shop.ask()).how == "hit"
     assert (await shop.ask("/other")).how == "miss"
-    assert shop.load.taken_bytes == 0
+    assert shop.budget.reserved_bytes == 0
 
 
 async def test_long_headers_weigh_more() -> None:
-    shop = Shop(load_bytes=1_000_000)
+    shop = Shop(budget_bytes=1_000_000)
     request = shop.request()
     heavy = replace(request, headers=(*request.headers, (b"cookie", b"x" * 60_000)))
-    with shop.load.carry(700_000):
+    with shop.budget.reserve(700_000):
         await shop.serve(request, Reader())
         with pytest.raises(OverloadError):
             await shop.serve(replace(heavy, target="/other"), Reader())
 
 
 async def test_an_answer_that_there_is_no_room_to_collect_is_given_and_not_kept() -> None:
-    shop = Shop(load_bytes=1_000_000)
+    shop = Shop(budget_bytes=1_000_000)
     shop.product.parts = (b"x" * 100_000,) * 10
     answer = await shop.ask()
     assert (answer.how, len(answer.body), len(shop.store)) == ("miss", 1_000_000, 0)
-    assert shop.load.taken_bytes == 0
+    assert shop.budget.reserved_bytes == 0
 
 
 async def test_a_large_kept_answer_weighs_as_long_as_it_is_read() -> None:
-    shop, slow = Shop(load_bytes=1_000_000), Reader(ready=asyncio.Event())
+    shop, slow = Shop(budget_bytes=1_000_000), Reader(ready=asyncio.Event())
     shop.product.parts = (b"x" * 500_000,)
     await shop.ask()
     serving = asyncio.ensure_future(shop.serve(shop.request(), slow))
     await asyncio.sleep(0)
-    assert shop.load.taken_bytes >= 200_000
-    shop.store.purge(Purge(("r-1",)))
+    assert shop.budget.reserved_bytes >= 200_000
+    shop.store.purge(("r-1",))
     assert shop.store.size_bytes > 500_000, "its memory is not free yet"
     serving.cancel()
     await asyncio.wait((serving,))
-    assert (shop.load.taken_bytes, shop.store.size_bytes) == (0, 0)
+    assert (shop.budget.reserved_bytes, shop.store.size_bytes) == (0, 0)
 
 
 async def test_a_large_kept_answer_is_given_in_pieces() -> None:
@@ -285,9 +285,9 @@ async def test_a_large_kept_answer_is_given_in_pieces() -> None:
 
 
 async def test_an_old_answer_covers_for_what_is_refused() -> None:
-    shop = Shop(load_bytes=1_000_000)
+    shop = Shop(budget_bytes=1_000_000)
     shop.product.headers = ((b"cache-control", b"s-maxage=1, stale-if-error=60"),)
     await shop.ask()
     shop.clock.advance(5)
-    with shop.load.carry(900_000):
+    with shop.budget.reserve(900_000):
         assert (await shop.ask()).how == "stale"
