@@ -411,3 +411,62 @@ async def test_one_of_another_version_is_replaced(
     assert (await cache.status()).running
     await cache.stop()
     await other.stop()
+
+
+# -- its waits end early ---------------------------------------------------------------------
+
+# The process waits for answers on their way when it is to end, and for no more than this.
+_TIMEOUT_SHUTDOWN_S = 3.0
+
+
+@pytest.mark.real
+async def test_a_stop_does_not_wait_for_connections_that_are_only_kept(
+    real: EdgeCacheProcess, product: Product
+) -> None:
+    async with visitor(real) as client:
+        await asyncio.gather(*(client.get(f"/{number}") for number in range(20)))
+        async with asyncio.timeout(_TIMEOUT_SHUTDOWN_S):
+            await real.stop()
+
+
+@pytest.mark.real
+async def test_a_stop_ends_with_the_last_answer_on_its_way(
+    real: EdgeCacheProcess, product: Product
+) -> None:
+    product.gate.clear()
+    asking = asyncio.ensure_future(ask(real))
+    await until(lambda: product.asked)
+    async with asyncio.timeout(_TIMEOUT_SHUTDOWN_S):
+        stopping = asyncio.ensure_future(real.stop())
+        while (await real.status()).running:
+            await asyncio.sleep(0.01)
+        assert not stopping.done()
+        product.gate.set()
+        assert (await asking).text == "page"
+        await stopping
+
+
+@pytest.mark.real
+async def test_a_stop_does_not_wait_for_the_next_try_in_the_background(
+    real: EdgeCacheProcess, product: Product
+) -> None:
+    product.headers = "cache-control: s-maxage=0, stale-while-revalidate=60\r\n"
+    await ask(real)
+    product.status = 500
+    assert how(await ask(real)) == "stale"
+    await until(lambda: len(product.asked) == 2)
+    async with asyncio.timeout(_TIMEOUT_SHUTDOWN_S):
+        await real.stop()
+
+
+@pytest.mark.real
+async def test_a_start_that_cannot_succeed_ends_with_its_process(
+    home: Path, runtime: ProcessRuntime
+) -> None:
+    cache = made(home, runtime)
+    cache.socket.mkdir(parents=True)
+    async with asyncio.timeout(DEADLINE_S / 2):
+        with pytest.raises(GantryError) as caught:
+            await cache.start()
+    assert caught.value.code == "cache.start-failed"
+    assert str(cache.socket) in str(caught.value)

@@ -12,10 +12,13 @@ import pytest
 from gantry.cache.budget import MemoryBudget, OverloadError
 from gantry.cache.exchange import Exchange
 from gantry.cache.policy import Headers, first
-from gantry.cache.questions import Answer, Request
+from gantry.cache.questions import Answer, Request, UpstreamError
 from gantry.cache.store import Store
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.edge_names import BACKEND_HEADER, RESULT_HEADER
+
+# Far below what anybody waits at most.
+_EARLY_S = 2.0
 
 
 @dataclass
@@ -26,6 +29,9 @@ class Product:
     status: int = 200
     parts: tuple[bytes, ...] = (b"page",)
     endless: bool = False
+    ready: asyncio.Event | None = None
+    rest: asyncio.Event | None = None
+    failures: int = 0
     asked: list[Request] = field(default_factory=list)
     asking: int = 0
     given: int = 0
@@ -35,6 +41,11 @@ class Product:
         self.asked.append(request)
         self.asking += 1
         try:
+            if self.ready is not None:
+                await self.ready.wait()
+            if self.failures:
+                self.failures -= 1
+                raise UpstreamError("cut")
             yield Answer(self.status, self.headers, self._body())
         finally:
             self.asking -= 1
@@ -42,6 +53,8 @@ class Product:
     async def _body(self) -> AsyncIterator[bytes]:
         for part in self.parts:
             yield part
+        if self.rest is not None:
+            await self.rest.wait()
         while self.endless:
             await asyncio.sleep(0)
             self.given += 1
@@ -291,3 +304,87 @@ async def test_an_old_answer_covers_for_what_is_refused() -> None:
     shop.clock.advance(5)
     with shop.budget.reserve(900_000):
         assert (await shop.ask()).how == "stale"
+
+
+# -- its waits end early ---------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def waiting(shop: Shop) -> AsyncIterator[list[asyncio.Future[Reader]]]:
+    """A visitor whose question is on its way, and two who wait for its answer; at the end of the block it comes."""
+    shop.product.ready = asyncio.Event()
+    async with asyncio.timeout(_EARLY_S):
+        visitors = [asyncio.ensure_future(shop.ask()) for _ in range(3)]
+        while len(shop.product.asked) < 1:
+            await asyncio.sleep(0)
+        assert not any(visitor.done() for visitor in visitors)
+        yield visitors
+        shop.product.ready.set()
+        await asyncio.wait(visitors)
+
+
+async def test_who_waits_for_another_gets_the_answer_when_it_is_there() -> None:
+    shop = Shop()
+    async with waiting(shop) as visitors:
+        pass
+    assert [visitor.result().how for visitor in visitors] == ["miss", "hit", "hit"]
+    assert len(shop.product.asked) == 1
+
+
+async def test_who_waits_for_another_asks_when_nothing_is_kept() -> None:
+    shop = Shop()
+    shop.product.headers = ()
+    async with waiting(shop) as visitors:
+        pass
+    assert [visitor.result().how for visitor in visitors] == ["miss", "miss", "miss"]
+    assert len(shop.product.asked) == 3
+
+
+async def test_who_waits_for_another_asks_when_that_fails() -> None:
+    shop = Shop()
+    shop.product.failures = 1
+    async with waiting(shop) as visitors:
+        pass
+    assert isinstance(visitors[0].exception(), UpstreamError)
+    assert [visitor.result().how for visitor in visitors[1:]] == ["miss", "miss"]
+
+
+async def test_who_waits_for_another_may_leave() -> None:
+    shop = Shop()
+    async with waiting(shop) as visitors:
+        visitors[1].cancel()
+        await asyncio.wait((visitors[1],))
+        assert not visitors[0].done()
+    assert [visitor.cancelled() for visitor in visitors] == [False, True, False]
+    assert shop.budget.reserved_bytes == 0
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_what_a_visitor_has_not_taken_ends_when_they_leave(is_whole: bool) -> None:
+    shop, slow = Shop(), Reader(ready=asyncio.Event())
+    shop.product.rest = None if is_whole else asyncio.Event()
+    before = asyncio.all_tasks()
+    serving = asyncio.ensure_future(shop.serve(shop.request(), slow))
+    async with asyncio.timeout(_EARLY_S):
+        while len(asyncio.all_tasks() - before) < 2 or len(shop.store) != is_whole:
+            await asyncio.sleep(0)
+        serving.cancel()
+        while asyncio.all_tasks() != before:
+            await asyncio.sleep(0)
+    assert (slow.body, shop.budget.reserved_bytes) == (b"", 0)
+
+
+async def test_the_pause_after_a_failure_holds_nobody_up() -> None:
+    shop = Shop()
+    shop.product.headers = ((b"cache-control", b"s-maxage=0, stale-while-revalidate=60"),)
+    await shop.ask()
+    shop.product.status = 500
+    async with asyncio.timeout(0.9):  # of the second that it lasts
+        assert [(await shop.ask()).how for _ in range(2)] == ["stale", "stale"]
+        while len(shop.product.asked) < 2 or shop.product.asking:
+            await asyncio.sleep(0)
+        shop.product.status, shop.product.parts = 200, (b"new",)
+        assert (await shop.ask()).body == b"page"
+        shop.exchange.purge(("r-1",))
+        anew = await shop.ask()
+    assert (anew.how, anew.body) == ("miss", b"new")

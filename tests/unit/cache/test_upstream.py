@@ -16,6 +16,8 @@ from gantry.cache.questions import Request, UpstreamError
 from gantry.cache.upstream import InnerListener
 
 _DEADLINE_S = 10.0
+# Below what a connection or an answer is waited for at most.
+_EARLY_S = 1.5
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nX-A: 1\r\n\r\npage"
 
 Converse = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -42,9 +44,9 @@ class Server:
 
 @pytest.fixture
 def socket() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="gu-"))
-    yield folder / "inner.sock"
-    shutil.rmtree(folder, ignore_errors=True)
+    directory = Path(tempfile.mkdtemp(prefix="gu-"))
+    yield directory / "inner.sock"
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @asynccontextmanager
@@ -161,8 +163,22 @@ async def test_half_an_answer_is_an_error(socket: Path, said: bytes | None) -> N
 
 
 async def test_nobody_there(socket: Path) -> None:
-    with pytest.raises(UpstreamError):
-        await ask(InnerListener(str(socket)))
+    async with asyncio.timeout(_EARLY_S):
+        with pytest.raises(UpstreamError):
+            await ask(InnerListener(str(socket)))
+
+
+@pytest.mark.parametrize("said", [None, _OK[:20], _OK[:-1]])
+async def test_silence_ends_with_the_connection(socket: Path, said: bytes | None) -> None:
+    """A product may be silent for a minute; one that is gone is not waited for."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said or b"")
+
+    async with asyncio.timeout(_EARLY_S), asking(socket, converse, silence_s=65.0) as inner:
+        with pytest.raises(UpstreamError):
+            await ask(inner)
 
 
 async def test_a_connection_that_ends_when_it_is_used_again_is_no_error(socket: Path) -> None:
