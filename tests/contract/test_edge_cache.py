@@ -72,7 +72,9 @@ async def test_it_counts_for_each_release(cache: EdgeCache, product: Product) ->
         await visit(cache, backend, path)
     status = await cache.status()
     assert (status.total.entries, status.total.hits, status.total.misses) == (3, 1, 3)
-    assert status.total.size_bytes == sum(one.size_bytes for one in status.lately.values()) > 0
+    assert (
+        status.total.size_bytes == sum(numbers.size_bytes for numbers in status.lately.values()) > 0
+    )
     assert status.of(["r-1"]) == status.of(["r-1", "r-2"]) == status.total
     candidate = status.of(["r-2"])
     assert (candidate.entries, candidate.hits, candidate.misses) == (1, 0, 1)
@@ -107,15 +109,15 @@ async def test_it_says_when_there_is_too_little_room(cache: EdgeCache, product: 
 @pytest.mark.real
 async def test_what_is_marked_is_asked_for_once(real: EdgeCacheProcess, product: Product) -> None:
     answers = [await ask(real) for _ in range(3)]
-    assert [how(one) for one in answers] == ["miss", "hit", "hit"]
-    assert {one.text for one in answers} == {"page"}
+    assert [how(answer) for answer in answers] == ["miss", "hit", "hit"]
+    assert {answer.text for answer in answers} == {"page"}
     assert len(product.asked) == 1
     assert answers[1].headers["age"] == "0"
     assert answers[1].headers["cache-control"] == "public, max-age=0, must-revalidate"
     assert answers[1].headers["content-length"] == "4"
     other = [await ask(real, "/other"), await ask(real, "/?q=1")]
     other += [await ask(real, host="blog"), await ask(real, host="SHOP")]
-    assert [how(one) for one in other] == ["miss"] * 4
+    assert [how(answer) for answer in other] == ["miss"] * 4
     release = await ask(real, "/", **{BACKEND_HEADER: "r-2"})
     assert how(release) == "miss"
     total = (await real.status()).total
@@ -139,7 +141,7 @@ async def test_what_is_not_marked_is_asked_for_each_time(
     product.headers = headers
     answers = [await ask(real, range="bytes=0-1") for _ in range(2)]
     answers += [await ask(real) for _ in range(3)]
-    assert [one.text for one in answers] == ["page"] * 5
+    assert [answer.text for answer in answers] == ["page"] * 5
     assert len(product.asked) == 5
     assert (await real.status()).total.entries == 0
     # As it was said, once it is known that nothing is kept: also what the visitor wants compared.
@@ -158,7 +160,7 @@ async def test_many_visitors_are_one_question(real: EdgeCacheProcess, product: P
         await asyncio.sleep(0.2)
         product.gate.set()
         answers = await asyncio.gather(*asking)
-    assert {one.text for one in answers} == {"page"}
+    assert {answer.text for answer in answers} == {"page"}
     assert len(product.asked) == 1
     assert sorted(map(how, answers)) == ["hit"] * 59 + ["miss"]
 
@@ -166,9 +168,9 @@ async def test_many_visitors_are_one_question(real: EdgeCacheProcess, product: P
 @pytest.mark.real
 async def test_nobody_waits_for_what_is_not_kept(real: EdgeCacheProcess, product: Product) -> None:
     product.endless, product.headers = True, "content-type: text/event-stream\r\n"
-    async with visitor(real) as one, visitor(real) as two:
+    async with visitor(real) as client, visitor(real) as other:
         async with asyncio.timeout(DEADLINE_S):
-            async with one.stream("GET", "/"), two.stream("GET", "/") as second:
+            async with client.stream("GET", "/"), other.stream("GET", "/") as second:
                 assert (await anext(second.aiter_raw())).startswith(b"abc")
         # Those who leave end what was made for them.
         await asyncio.wait_for(product.left.wait(), DEADLINE_S)
@@ -183,7 +185,7 @@ async def test_stale_answers_are_given_while_one_new_one_is_fetched(
     product.body = b"new page"
     product.gate.clear()
     answers = await asyncio.gather(*(ask(real) for _ in range(20)))
-    assert {(how(one), one.text) for one in answers} == {("stale", "page")}
+    assert {(how(answer), answer.text) for answer in answers} == {("stale", "page")}
     await until(lambda: len(product.asked) == 2)
     product.gate.set()
     async with asyncio.timeout(DEADLINE_S):
@@ -299,7 +301,10 @@ async def test_nothing_is_said_of_the_length_of_no_content(
 ) -> None:
     product.status, product.body = 204, b""
     answers = [await ask(real, "/none") for _ in range(2)]
-    assert [(one.status_code, how(one)) for one in answers] == [(204, "miss"), (204, "hit")]
+    assert [(answer.status_code, how(answer)) for answer in answers] == [
+        (204, "miss"),
+        (204, "hit"),
+    ]
     assert "content-length" not in answers[1].headers
 
 

@@ -56,7 +56,7 @@ async def test_connections_are_used_again_and_few_are_kept(product: Product) -> 
     product.gate.clear()
     async with asking(inner, product, 150):
         product.gate.set()
-    await until(lambda: sum(not one.is_closing() for one in product.writers) == 100)
+    await until(lambda: sum(not writer.is_closing() for writer in product.writers) == 100)
 
 
 async def test_one_too_many_fails_at_once_and_a_closed_connection_is_not_used(
@@ -93,8 +93,8 @@ async def leaving(cache: EdgeCacheProcess, *paths: str) -> AsyncIterator[None]:
     async with visitor(cache) as client, asyncio.TaskGroup() as group:
         asking = [group.create_task(client.get(path)) for path in paths]
         yield
-        for one in asking:
-            one.cancel()
+        for task in asking:
+            task.cancel()
 
 
 async def test_a_visitor_who_waited_and_left_asks_nothing_more(
@@ -123,7 +123,7 @@ async def test_few_answers_are_made_for_visitors_who_left(
     await asyncio.sleep(0.3)
     product.gate.set()
     answers = [await ask(real, f"/{number}") for number in range(80)]
-    assert [how(one) for one in answers].count("hit") == 64
+    assert [how(answer) for answer in answers].count("hit") == 64
 
 
 async def test_an_answer_too_large_to_be_kept_ends_with_its_visitor(
@@ -156,12 +156,12 @@ async def test_too_many_at_once_are_refused_and_kept_answers_go_on(
         asking = [
             group.create_task(client.get(f"/{number}", headers=headers)) for number in range(350)
         ]
-        await until(lambda: sum(one.done() for one in asking) > 20)
-        refused = [one.result() for one in asking if one.done()]
-        assert {(one.status_code, how(one)) for one in refused} == {(503, "away")}
+        await until(lambda: sum(task.done() for task in asking) > 20)
+        refused = [task.result() for task in asking if task.done()]
+        assert {(answer.status_code, how(answer)) for answer in refused} == {(503, "away")}
         assert how(await ask(real, "/kept")) == "hit"
         product.gate.set()
-    assert {(one.result().status_code, how(one.result())) for one in asking} == {
+    assert {(task.result().status_code, how(task.result())) for task in asking} == {
         (200, "miss"),
         (503, "away"),
     }

@@ -144,9 +144,9 @@ async def test_each_side_of_a_canary_has_answers_of_its_own(street: Street) -> N
             answer = await street.ask(cookie=cookie)
             assert answer.text.split()[0] == expected
     new = [await street.ask() for _ in range(12)]
-    assert {how(one) for one in new} == {"hit"}
-    assert {one.text.split()[0] for one in new} <= {"one", "two"}
-    assert all(COOKIE in one.headers["set-cookie"] for one in new)
+    assert {how(answer) for answer in new} == {"hit"}
+    assert {answer.text.split()[0] for answer in new} <= {"one", "two"}
+    assert all(COOKIE in answer.headers["set-cookie"] for answer in new)
 
 
 async def test_each_side_of_a_canary_has_paths_of_its_own(street: Street) -> None:
@@ -237,7 +237,7 @@ async def test_what_the_cache_refuses_an_instance_answers(street: Street) -> Non
             await street.lab.edge.apply(EdgeConfig((site,), backends, (certificate,)))
             await street.lab.until_healthy("r-1", "r-2", CACHE)
             answers = [await street.ask() for _ in range(10)]
-            assert {(one.status_code, how(one)) for one in answers} == {(200, "")}
+            assert {(answer.status_code, how(answer)) for answer in answers} == {(200, "")}
         assert len(refusing.asked) >= 10
     finally:
         await refusing.stop()
@@ -280,7 +280,7 @@ async def test_a_request_that_fails_behind_it_is_found_by_its_release(street: St
     async with asyncio.timeout(DEADLINE_S):
         while not (found := await street.lab.edge.failures("r-1", most=5)):
             await asyncio.sleep(0.1)
-    assert [one.request_id for one in found] == [answer.headers["x-request-id"]]
+    assert [failure.request_id for failure in found] == [answer.headers["x-request-id"]]
 
 
 async def test_nobody_healthy_is_the_edge_s_own_page(street: Street) -> None:

@@ -37,9 +37,9 @@ async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
 async def told(http: httpx.AsyncClient) -> dict[str, shapes.CacheBody | None]:
     status = shapes.StatusBody.model_validate((await http.get("/api/v1/status")).json())
     return {
-        f"{each.project}/{each.name}": each.cache
+        f"{environment.project}/{environment.name}": environment.cache
         for project in status.projects
-        for each in project.environments
+        for environment in project.environments
     }
 
 
@@ -62,8 +62,8 @@ async def test_numbers_are_of_one_environment(house: House, http: httpx.AsyncCli
 
 async def test_the_page_shows_them(house: House, http: httpx.AsyncClient) -> None:
     page = (await http.get(_PAGE)).text
-    for words in ("94 %", "11,304", "212 answers", "of 64.0 MB used"):
-        assert words in page
+    for text in ("94 %", "11,304", "212 answers", "of 64.0 MB used"):
+        assert text in page
     for other in ("/projects/smart-sign/staging", "/projects/landing-page/production"):
         assert 'id="cache"' not in (await http.get(other)).text
     await house.edge_cache.stop()

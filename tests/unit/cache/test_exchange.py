@@ -113,7 +113,7 @@ class Shop:
         return Request(method, target, host, headers)
 
     async def ask_a_little(self) -> Reader:
-        """A visitor who leaves when he has got a part."""
+        """A visitor who leaves when they have got a part."""
         reader = Reader()
         serving = asyncio.ensure_future(self.serve(self.request(), reader))
         while not reader.body:
@@ -137,7 +137,7 @@ async def test_long_addresses_are_passed_through_and_not_kept() -> None:
     shop = Shop()
     for target, host in (("/news?" + "x" * 2_100, "shop"), ("/news", "shop:" + "0" * 2_100)):
         answers = [await shop.ask(target, host) for _ in range(2)]
-        assert [(one.how, one.body) for one in answers] == [("bypass", b"page")] * 2
+        assert [(answer.how, answer.body) for answer in answers] == [("bypass", b"page")] * 2
     assert len(shop.store) == 0
     assert [(await shop.ask("/news?" + "x" * 2_000)).how for _ in range(2)] == ["miss", "hit"]
 
@@ -192,7 +192,7 @@ async def test_nobody_waits_for_a_slow_visitor() -> None:
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
         others = [await shop.ask() for _ in range(3)]
-    assert {(one.how, one.body) for one in others} == {("hit", b"one two three")}
+    assert {(reader.how, reader.body) for reader in others} == {("hit", b"one two three")}
     assert not shop.product.asking, "nor does the product's connection"
     assert not slow.ended
     ready.set()
@@ -210,7 +210,7 @@ async def test_nobody_waits_for_what_turns_out_too_large() -> None:
             await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
-    assert [one.how for one in readers] == ["miss", "miss"]
+    assert [reader.how for reader in readers] == ["miss", "miss"]
     assert len(shop.store) == 0
 
 

@@ -54,7 +54,7 @@ def _one_page_for_each_cookie(number: int) -> tuple[Key, StoredAnswer]:
 
 def _many_tags(number: int) -> tuple[Key, StoredAnswer]:
     return Key("r-1", "a", f"/{number}"), entry(
-        tags=frozenset(f"{number}-{one}" for one in range(90))
+        tags=frozenset(f"{number}-{tag}" for tag in range(90))
     )
 
 
@@ -96,7 +96,7 @@ def test_answers_are_chosen_by_what_the_product_varies() -> None:
     store.put(key, entry(b"html", varied=("rsc",), values=(b"",)))
     store.put(key, entry(b"rsc", varied=("rsc",), values=(b"1",)))
     found = [store.get(key, heads(**more)) for more in ({}, {"rsc": "1"}, {"rsc": "2"})]
-    assert [one.body if one else None for one in found] == [b"html", b"rsc", None]
+    assert [answer.body if answer else None for answer in found] == [b"html", b"rsc", None]
     store.put(key, entry(b"by language", varied=("accept-language",), values=(b"de",)))
     assert store.get(key, heads(rsc="1")) is None
     assert len(store) == 1
@@ -231,7 +231,9 @@ def test_a_rewritten_address_is_purged_by_both_names(path: str, left: set[str]) 
     for asked in ("/n/17", "/n/18"):
         store.put(Key("r-1", "a", "/kept?x=1", asked), entry())
     store.purge(("r-1",), (path,))
-    found = {one for one in ("/n/17", "/n/18") if store.get(Key("r-1", "a", "/kept?x=1", one), ())}
+    found = {
+        asked for asked in ("/n/17", "/n/18") if store.get(Key("r-1", "a", "/kept?x=1", asked), ())
+    }
     assert found == left
 
 
