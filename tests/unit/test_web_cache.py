@@ -6,14 +6,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gantry.engines.database.protocol import State
 from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
-from gantry.engines.state.protocol import State
 from gantry.features.accounts.model import Role
+from gantry.features.platform.bodies import StatusBody
+from gantry.features.routes.bodies import CacheBody
 from gantry.web.access import COOKIE
 from gantry.web.app import create_app
 from gantry.web.console.cache import CachePanel
 from gantry.web.views.cache import body_of
-from gantry.wire import shapes
 from tests.support.console_seed import COUNTED, seed
 from tests.support.web import START, House, client
 
@@ -34,12 +35,12 @@ async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-async def told(http: httpx.AsyncClient) -> dict[str, shapes.CacheBody | None]:
-    status = shapes.StatusBody.model_validate((await http.get("/api/v1/status")).json())
+async def told(http: httpx.AsyncClient) -> dict[str, CacheBody | None]:
+    status = StatusBody.model_validate((await http.get("/api/v1/status")).json())
     return {
-        f"{environment.project}/{environment.name}": environment.cache
+        f"{each.project}/{each.name}": each.cache
         for project in status.projects
-        for environment in project.environments
+        for each in project.environments
     }
 
 
@@ -62,8 +63,8 @@ async def test_numbers_are_of_one_environment(house: House, http: httpx.AsyncCli
 
 async def test_the_page_shows_them(house: House, http: httpx.AsyncClient) -> None:
     page = (await http.get(_PAGE)).text
-    for text in ("94 %", "11,304", "212 answers", "of 64.0 MB used"):
-        assert text in page
+    for words in ("94 %", "11,304", "212 answers", "of 64.0 MB used"):
+        assert words in page
     for other in ("/projects/smart-sign/staging", "/projects/landing-page/production"):
         assert 'id="cache"' not in (await http.get(other)).text
     await house.edge_cache.stop()
