@@ -310,11 +310,11 @@ async def test_an_old_answer_covers_for_what_is_refused() -> None:
 
 
 @asynccontextmanager
-async def waiting(shop: Shop) -> AsyncIterator[list[asyncio.Future[Reader]]]:
+async def waiting(shop: Shop) -> AsyncIterator[list[asyncio.Task[Reader]]]:
     """A visitor whose question is on its way, and two who wait for its answer; at the end of the block it comes."""
     shop.product.ready = asyncio.Event()
     async with asyncio.timeout(_EARLY_S):
-        visitors = [asyncio.ensure_future(shop.ask()) for _ in range(3)]
+        visitors = [asyncio.create_task(shop.ask()) for _ in range(3)]
         while len(shop.product.asked) < 1:
             await asyncio.sleep(0)
         assert not any(visitor.done() for visitor in visitors)
