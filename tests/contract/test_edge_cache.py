@@ -2,12 +2,16 @@
 
 import asyncio
 import gzip
+import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
 import pytest
 
 from gantry.cache.policy import Lifetime
+from gantry.cache.serve import CacheConfig
 from gantry.cache.store import Key, StoredAnswer
 from gantry.engines.edge_cache.process import PROCESS, EdgeCacheProcess
 from gantry.engines.edge_cache.protocol import CacheNumbers, EdgeCache, Purge
@@ -445,23 +449,60 @@ async def test_a_stop_ends_with_the_last_answer_on_its_way(
         stopping = asyncio.ensure_future(real.stop())
         while (await real.status()).running:
             await asyncio.sleep(0.01)
+        # uvicorn looks for answers on their way only after 0.1 s: before that it would not wait for this one.
+        loop = asyncio.get_running_loop()
+        closed_s = loop.time()
+        await until(lambda: loop.time() > closed_s + 0.5)
         assert not stopping.done()
         product.gate.set()
         assert (await asking).text == "page"
         await stopping
 
 
+# The next try is due in a second, too near to the time that a process takes to end: here it is due in a minute.
+_PATIENT = """
+import sys, pathlib
+from gantry.cache import exchange, serve
+assert exchange._INTERVAL_RETRY_S == 1.0
+exchange._INTERVAL_RETRY_S = 60.0
+serve.main(pathlib.Path(sys.argv[1]))
+"""
+
+
 @pytest.mark.real
-async def test_a_stop_does_not_wait_for_the_next_try_in_the_background(
-    real: EdgeCacheProcess, product: Product
+async def test_a_process_that_ends_does_not_wait_for_the_next_try_in_the_background(
+    home: Path, runtime: ProcessRuntime, product: Product
 ) -> None:
-    product.headers = "cache-control: s-maxage=0, stale-while-revalidate=60\r\n"
-    await ask(real)
-    product.status = 500
-    assert how(await ask(real)) == "stale"
-    await until(lambda: len(product.asked) == 2)
-    async with asyncio.timeout(_TIMEOUT_SHUTDOWN_S):
-        await real.stop()
+    cache = made(home, runtime)
+    cache.socket.parent.mkdir(parents=True)
+    config = home / "config.json"
+    config.write_text(
+        json.dumps(
+            asdict(CacheConfig(str(cache.socket), str(product.socket), LIMIT_BYTES, 500_000))
+        )
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-c", _PATIENT, str(config)
+    )
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not (await cache.status()).running:
+                await asyncio.sleep(0.01)
+        product.headers = "cache-control: s-maxage=0, stale-while-revalidate=60\r\n"
+        await ask(cache)
+        product.status = 500
+        assert how(await ask(cache)) == "stale"
+        await until(lambda: len(product.asked) == 2)
+        assert how(await ask(cache, "/other")) == "miss"
+        assert how(await ask(cache)) == "stale"
+        assert len(product.asked) == 3, "the next try is not yet due"
+        process.terminate()
+        async with asyncio.timeout(_TIMEOUT_SHUTDOWN_S):
+            await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 @pytest.mark.real

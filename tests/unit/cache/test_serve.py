@@ -75,13 +75,26 @@ def app(product: Product) -> App:
 # -- what is held for a moment ---------------------------------------------------------------
 
 
+class Turns:
+    """Whether the loop has turned: what waits for anything lets it."""
+
+    def __init__(self) -> None:
+        self.happened = False
+        asyncio.get_running_loop().call_soon(self._note)
+
+    def _note(self) -> None:
+        self.happened = True
+
+
 async def test_what_is_held_is_said_as_soon_as_it_is_whole() -> None:
     server = Server()
     visitor = AsgiVisitor(server.send)
     await visitor.begin(200, ())
     await visitor.send(b"page")
     assert not server.sent
+    turns = Turns()
     await visitor.end()
+    assert not turns.happened
     assert ([message["type"] for message in server.sent], server.body) == (
         ["http.response.start", "http.response.body"],
         b"page",
@@ -95,7 +108,9 @@ async def test_what_is_held_is_said_as_soon_as_it_is_much() -> None:
     await visitor.begin(200, ((b"content-length", b"1000000"),))
     await visitor.send(b"x" * 60_000)
     assert not server.sent
+    turns = Turns()
     await visitor.send(b"x" * 10_000)
+    assert not turns.happened
     assert len(server.body) == 70_000
     assert server.sent[-1]["more_body"]
     visitor.leave()
