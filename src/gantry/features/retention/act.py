@@ -1,4 +1,4 @@
-"""Act: what nothing can reach any more is deleted, and logs are kept within bounds."""
+"""Deletes what nothing can reach any more, and keeps logs within bounds."""
 
 import logging
 import shutil
@@ -21,7 +21,7 @@ from gantry.features.retention.rules import Deletions, Stored, decide
 from gantry.kernel.clock import Clock
 
 _log = logging.getLogger(__name__)
-_KEEP_LOG_BYTES = 20_000_000
+_MAX_LOG_BYTES = 20_000_000
 # An upload is given this long until a deploy must name it, and an artifact until its build does.
 _GRACE_S = 3600.0
 _DEFAULT_KEEP = 10
@@ -42,7 +42,7 @@ class Retention:
 
     async def once(self) -> None:
         """One round."""
-        await self.runtime.rotate_logs(keep_bytes=_KEEP_LOG_BYTES)
+        await self.runtime.rotate_logs(keep_bytes=_MAX_LOG_BYTES)
         await self._delete(decide(await self._look()))
         async with self.state.transaction() as session:
             await accounts.delete_expired(session, at=self.clock.now())

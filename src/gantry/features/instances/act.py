@@ -1,4 +1,4 @@
-"""Act: the steps that keep instances as they should be."""
+"""Carries out the steps that keep instances as they should be."""
 
 import logging
 from dataclasses import dataclass
@@ -8,26 +8,29 @@ from gantry.engines.database.protocol import State
 from gantry.engines.runtime.protocol import ProcessSpec, Runtime
 from gantry.features.instances import rules, store
 from gantry.features.instances.launching import Launcher
-from gantry.features.instances.model import Instance
+from gantry.features.instances.model import Health, Instance
 from gantry.features.instances.ports import PortPicker
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, TransientError
 from gantry.kernel.ids import IdSource
-from gantry.reactor.memory import Memory
 
 _log = logging.getLogger(__name__)
 _PORT_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceActs:
-    """Carries out what `features.instances.decide` decided. Effects come first, their record after."""
+class InstanceExecutor:
+    """Carries out what `rules.py` decided. Effects come first, their record after.
+
+    Attributes:
+        health: instance -> what its last probes said; a process that is made anew begins without.
+    """
 
     state: State
     runtime: Runtime
     launcher: Launcher
     ports: PortPicker
-    memory: Memory
+    health: dict[str, Health]
     clock: Clock
     ids: IdSource
 
@@ -51,7 +54,7 @@ class InstanceActs:
             case rules.Kill():
                 await self._kill(action)
             case rules.Delete(instance):
-                self.memory.health.pop(instance.id, None)
+                self.health.pop(instance.id, None)
                 async with self.state.transaction() as session:
                     await store.delete(session, instance.id)
             case _:
@@ -77,14 +80,14 @@ class InstanceActs:
 
     async def _start(self, instance: Instance) -> None:
         spec: ProcessSpec = await self.launcher.for_instance(instance)
-        self.memory.health.pop(instance.id, None)
+        self.health.pop(instance.id, None)
         await self.runtime.start(spec)
         async with self.state.transaction() as session:
             await store.set_started(session, instance.id, at=self.clock.now())
         _log.info("%s (%s) was started", instance.id, instance.process)
 
     async def _record_exit(self, action: rules.RecordExit) -> None:
-        self.memory.health.pop(action.instance.id, None)
+        self.health.pop(action.instance.id, None)
         async with self.state.transaction() as session:
             await store.set_exited(
                 session,

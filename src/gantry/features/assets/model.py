@@ -1,4 +1,4 @@
-"""Which files the asset store has, as far as routes are concerned."""
+"""Which files the asset store has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Act: engines that end are started again. It asks no database: one of them is the control plane's own."""
+"""Starts engines again that have ended. It asks no database: one of them is the control plane's own."""
 
 import asyncio
 import logging
@@ -11,11 +11,11 @@ from gantry.kernel.errors import GantryError
 _log = logging.getLogger(__name__)
 
 # Ends are announced; this is for those that nobody announced, and for another try.
-EVERY_S = 5.0
+INTERVAL_S = 5.0
 
 
 @dataclass(slots=True)
-class Keeper:
+class EngineSupervisor:
     """Keeps the edge, the databases and the caches running, and tells of those that their shims have run again.
 
     Attributes:

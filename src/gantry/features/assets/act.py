@@ -1,4 +1,4 @@
-"""Act: the asset store has the files of every kept build, and each environment serves those of its own."""
+"""Publishes the files of every kept build to the asset store, so that each environment serves those of its own."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -7,30 +7,33 @@ from dataclasses import dataclass, field
 from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.builders.protocol import Artifact, Workshop
 from gantry.engines.database.protocol import State
+from gantry.features.assets.model import ServedAssets
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build
 from gantry.features.releases import store as releases
-from gantry.features.routes.served import ServedAssets
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError
-from gantry.reactor.memory import Memory
 
 _log = logging.getLogger(__name__)
 
 # It is woken when a release is made; this is for builds that went, and for another try.
-EVERY_S = 10.0
+INTERVAL_S = 10.0
 
 
 @dataclass(slots=True)
-class AssetKeeping:
-    """Publishes, arranges and forgets. A store that fails costs speed, never an answer: instances have the files too."""
+class AssetPublisher:
+    """Publishes, arranges and forgets. A store that fails costs speed, never an answer: instances have the files too.
+
+    Attributes:
+        served: what the store serves; `None` until it was looked at.
+    """
 
     state: State
     assets: AssetServer
     workshop: Workshop
-    memory: Memory
     clock: Clock
     wake: Callable[[], None]
+    served: ServedAssets | None = None
     _artifacts: dict[str, Artifact] = field(default_factory=dict)
     _troubles: dict[str, str] = field(default_factory=dict)
     _settled: Mapping[str, tuple[str, ...]] | None = None
@@ -43,7 +46,7 @@ class AssetKeeping:
             _log.warning("assets: [%s] %s", error.code, error)
             self._settled = None
             # Routes wait for the first word; that there are no assets is one.
-            self._remember(self.memory.assets or ServedAssets())
+            self._remember(self.served or ServedAssets())
 
     async def _bring(self) -> None:
         async with self.state.transaction() as session:
@@ -53,7 +56,7 @@ class AssetKeeping:
         if scopes == self._settled:
             return  # the engines' keeper sees to it that it runs
         await self.assets.start()
-        before = (self.memory.assets or ServedAssets()).builds
+        before = (self.served or ServedAssets()).builds
         published, troubles = {}, {}
         for build in wanted & set(found):
             try:
@@ -90,6 +93,6 @@ class AssetKeeping:
         self._troubles = troubles
 
     def _remember(self, served: ServedAssets) -> None:
-        if self.memory.assets != served:
-            self.memory.assets = served
+        if self.served != served:
+            self.served = served
             self.wake()

@@ -1,4 +1,4 @@
-"""The health loop: asks instances whether they are well, often while they start, seldom afterwards."""
+"""Asks instances whether they are healthy: often while they start, seldom afterwards."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from gantry.engines.probes.protocol import Prober
 from gantry.features.instances.model import Health
 from gantry.kernel.clock import Clock
-from gantry.reactor.memory import Memory
 
-STARTING_EVERY_S = 0.1
-LIVE_EVERY_S = 5.0
+STARTING_INTERVAL_S = 0.1
+LIVE_INTERVAL_S = 5.0
 # A live instance that failed is asked sooner, but not so often that a short pause looks like a hang.
-DOUBTFUL_EVERY_S = 2.0
+DOUBTFUL_INTERVAL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +31,15 @@ class Target:
 
 
 class HealthCheck:
-    """Probes targets and notes the answers."""
+    """Probes targets and notes the answers.
 
-    def __init__(self, prober: Prober, memory: Memory, clock: Clock) -> None:
+    Parameters:
+        health: instance -> what its last probes said; shared with those who decide by it.
+    """
+
+    def __init__(self, prober: Prober, health: dict[str, Health], clock: Clock) -> None:
         self._prober = prober
-        self._memory = memory
+        self._health = health
         self._clock = clock
         self._next_s: dict[str, float] = {}
 
@@ -48,21 +51,21 @@ class HealthCheck:
             target.instance: self._next_s.get(target.instance, 0.0) for target in targets
         }
         for target in due:
-            self._next_s[target.instance] = now_s + self._every_s(target)
+            self._next_s[target.instance] = now_s + self._interval_s(target)
         changes = await asyncio.gather(*(self._probe(target) for target in due))
         return any(changes)
 
     def next_due_s(self) -> float:
         """Seconds until the next probe is due."""
         if not self._next_s:
-            return LIVE_EVERY_S
+            return LIVE_INTERVAL_S
         return max(0.0, min(self._next_s.values()) - self._clock.monotonic_s())
 
-    def _every_s(self, target: Target) -> float:
+    def _interval_s(self, target: Target) -> float:
         if not target.settled:
-            return STARTING_EVERY_S
-        known = self._memory.health.get(target.instance)
-        return LIVE_EVERY_S if known is None or known.healthy else DOUBTFUL_EVERY_S
+            return STARTING_INTERVAL_S
+        known = self._health.get(target.instance)
+        return LIVE_INTERVAL_S if known is None or known.healthy else DOUBTFUL_INTERVAL_S
 
     async def _probe(self, target: Target) -> bool:
         result = await self._prober.get(
@@ -71,14 +74,12 @@ class HealthCheck:
             timeout_s=target.timeout_s,
         )
         well = 200 <= result.status < 400 if target.path else result.status > 0
-        before = self._memory.health.get(target.instance)
+        before = self._health.get(target.instance)
         if well:
-            self._memory.health[target.instance] = Health(healthy=True)
+            self._health[target.instance] = Health(healthy=True)
             return before is None or not before.healthy
         failures = before.failures + 1 if before is not None else 1
         said = f"status {result.status}" if result.status else result.error
         message = f"{target.path or '/'}: {said}"
-        self._memory.health[target.instance] = Health(
-            healthy=False, failures=failures, message=message
-        )
+        self._health[target.instance] = Health(healthy=False, failures=failures, message=message)
         return before is None or before.healthy or failures % 5 == 0
