@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from gantry.drill.disk import mounted_disk
+from gantry.drill.scratch import mounted_disk
 from gantry.kernel.errors import TransientError
 from gantry.reactor.reserve import (
     HOLD_ABOVE_BYTES,

@@ -4,7 +4,6 @@ The process, the simulation and the tests of the web room are this platform with
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +55,7 @@ from gantry.reactor.asking import Asking
 from gantry.reactor.derive import Sockets
 from gantry.reactor.destroy import Destroyer
 from gantry.reactor.evidence import EvidenceKeeper
+from gantry.reactor.leader import HoldLeadership, Leader, alone
 from gantry.reactor.loops import Loops, Periodic
 from gantry.reactor.progress import EdgeProgress
 from gantry.reactor.reconcile import Executors, Reconciler
@@ -115,6 +115,7 @@ class Platform:
     Parameters:
         database: the control plane's own.
         tasks: where work goes that nothing waits for; the caller ends it.
+        hold_leadership: how this control plane comes to act for the platform, where several share a database.
         shutdown: ends the platform; returns at once.
         closing: whether the platform is ending.
     """
@@ -126,6 +127,7 @@ class Platform:
         database: State,
         tasks: TaskSet,
         *,
+        hold_leadership: HoldLeadership = alone,
         shutdown: Callable[[], None] = lambda: None,
         closing: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -133,10 +135,10 @@ class Platform:
         self.engines = engines
         self.database = database
         self.tasks = tasks
+        self.hold_leadership = hold_leadership
         self.shutdown = shutdown
         self.closing = closing
         self.clock, self.ids = engines.clock, engines.ids
-        self.owner = f"{os.uname().nodename}:{os.getpid()}"
         self.backoff = Backoff()
         self.health: dict[str, Health] = {}
         self.edge_progress = EdgeProgress(self.backoff)
@@ -208,7 +210,7 @@ class Platform:
             clock=self.clock,
             wake=self.waker.wake,
             shutdown=self.shutdown,
-            parts=PartsView(engines.runtime, engines.is_engine).parts,
+            parts=PartsView(engines.runtime, engines.is_engine, lambda: self.leader.leads).parts,
             destroy=self.destroyer.destroy,
             plan=self.planner.plan,
             closing=self.closing,
@@ -304,7 +306,7 @@ class Platform:
             ids=self.ids,
             released=self.assets_due.wake,
         )
-        return DeployExecutor(context, self.owner, self.tidy.wake)
+        return DeployExecutor(context, self.tidy.wake)
 
     @cached_property
     def reconciler(self) -> Reconciler:
@@ -394,9 +396,15 @@ class Platform:
             Periodic("crons", _CRONS_INTERVAL_S, self.cron_scheduler.once),
             Periodic("assets", ASSETS_INTERVAL_S, self.asset_publisher.once, self.assets_due),
             Periodic("rollouts", ROLLOUTS_INTERVAL_S, self.rollout_loop.once),
-            Periodic("clock", _CLOCK_INTERVAL_S, self._keep_clock),
-            Periodic("engines", SUPERVISOR_INTERVAL_S, self.supervisor.once, on_exits=True),
-            Periodic("reserve", RESERVE_INTERVAL_S, self.disk_reserve.once),
+            Periodic("clock", _CLOCK_INTERVAL_S, self._keep_clock, everywhere=True),
+            Periodic(
+                "engines",
+                SUPERVISOR_INTERVAL_S,
+                self.supervisor.once,
+                on_exits=True,
+                everywhere=True,
+            ),
+            Periodic("reserve", RESERVE_INTERVAL_S, self.disk_reserve.once, everywhere=True),
         )
 
     @cached_property
@@ -405,13 +413,15 @@ class Platform:
             reconciler=self.reconciler,
             health=self.health_check,
             runtime=self.engines.runtime,
-            state=self.database,
             waker=self.waker,
             naming=self.naming,
             clock=self.clock,
-            owner=self.owner,
             periodic=self.periodic,
         )
+
+    @cached_property
+    def leader(self) -> Leader:
+        return Leader(self.hold_leadership, self.loops)
 
     async def _keep_clock(self) -> None:
         await asyncio.to_thread(self.engines.keep_clock)
