@@ -13,10 +13,10 @@ from gantry.app.parts import PartsView
 from gantry.config.settings import Settings
 from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.builders.protocol import Workshop
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.certificates.protocol import Authority
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import Edge
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.postgres.protocol import DatabaseServer
 from gantry.engines.probes.protocol import Prober
 from gantry.engines.redis.protocol import CacheServers
@@ -97,7 +97,7 @@ class Engines:
     databases: DatabaseServer
     caches: CacheServers
     assets: AssetServer
-    cache: EdgeCache
+    edge_cache: EdgeCache
     workshop: Workshop
     sources: SourceStore
     authorities: Mapping[str, Authority]
@@ -172,7 +172,7 @@ class Platform:
 
     @cached_property
     def purging(self) -> PurgeService:
-        return PurgeService(self.database, self.engines.cache, self.clock)
+        return PurgeService(self.database, self.engines.edge_cache, self.clock)
 
     @cached_property
     def removals(self) -> RemovalService:
@@ -203,7 +203,7 @@ class Platform:
             sources=engines.sources,
             runtime=engines.runtime,
             edge=engines.edge,
-            cache=engines.cache,
+            edge_cache=engines.edge_cache,
             prober=engines.prober,
             settings=self.settings,
             clock=self.clock,
@@ -257,7 +257,7 @@ class Platform:
         return Sockets(
             console=str(self.settings.paths.api_socket),
             assets=str(self.engines.assets.socket),
-            cache=str(self.engines.cache.socket),
+            edge_cache=str(self.engines.edge_cache.socket),
         )
 
     # -- what decides and acts
@@ -280,7 +280,7 @@ class Platform:
         engines = self.engines
         issuer = CertificateIssuer(self.database, engines.authorities, engines.box, self.tasks)
         return EdgeExecutor(
-            engines.edge, engines.cache, issuer, self.tasks, self.backoff, self.clock
+            engines.edge, engines.edge_cache, issuer, self.tasks, self.backoff, self.clock
         )
 
     @cached_property
@@ -380,7 +380,7 @@ class Platform:
             "data database": engines.databases.revive,
             "caches": engines.caches.revive,
             "assets": engines.assets.revive,
-            "cache": engines.cache.revive,
+            "cache": engines.edge_cache.revive,
         }
         return EngineSupervisor(engines.runtime, engines.is_engine, revivals)
 

@@ -41,7 +41,7 @@ class Sockets:
 
     console: str
     assets: str
-    cache: str
+    edge_cache: str
 
 
 def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAssets) -> Routes:
@@ -50,7 +50,7 @@ def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAsse
         naming=naming,
         console_socket=sockets.console,
         assets_socket=sockets.assets,
-        cache_socket=sockets.cache,
+        cache_socket=sockets.edge_cache,
         assets=assets,
         environments=tuple(world.environments.values()),
         routed=tuple(

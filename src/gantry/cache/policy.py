@@ -1,4 +1,4 @@
-"""What a shared cache may keep, for how long, and whom it may give it to. Pure.
+"""Rules of a shared cache: which answers it may keep, for how long, and whom it may give them to. Pure.
 
 Sources: RFC 9111 (caching), RFC 5861 (stale answers), RFC 9213 (`CDN-Cache-Control`), RFC 9110 (conditions, ranges).
 Stricter than they allow: only what a product marks for shared caches is kept, never by a guess; a `no-cache` answer is
@@ -20,7 +20,7 @@ _SHARED_ONLY = frozenset(
     {"s-maxage", "stale-while-revalidate", "stale-if-error", "proxy-revalidate"}
 )
 _DIRECTIVE = re.compile(r'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,;]+))?')
-_LONGEST_S = 31_536_000
+_MAX_LIFETIME_S = 31_536_000
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
 )  # fmt: skip
@@ -39,11 +39,11 @@ _STEERING = (
     b"x-matched-path", b"x-now-",
 )  # fmt: skip
 _BY_EDGE = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
-_MOST_VARIED = 16
+_MAX_VARIED = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class Lifetime:
     """How long an answer may be given, in seconds since it was made.
 
     Attributes:
@@ -92,7 +92,7 @@ def may_ask(method: str, headers: Headers) -> bool:
     return not _OWN_COOKIES.search(first(headers, b"cookie"))
 
 
-def life(status: int, headers: Headers) -> Life | None:
+def lifetime(status: int, headers: Headers) -> Lifetime | None:
     """How long an answer to GET lives here; `None`: it must not be kept."""
     if status not in _KEPT_STATUSES or _forbidden(headers):
         return None
@@ -108,8 +108,8 @@ def life(status: int, headers: Headers) -> Life | None:
         return None
     fresh_s = max(0.0, fresh_s - (_seconds(first(headers, b"age").decode("latin-1")) or 0.0))
     if _NO_STALE & set(given):
-        return Life(fresh_s) if fresh_s else None
-    found = Life(
+        return Lifetime(fresh_s) if fresh_s else None
+    found = Lifetime(
         fresh_s,
         _seconds(given.get("stale-while-revalidate")) or 0.0,
         _seconds(given.get("stale-if-error")) or 0.0,
@@ -117,25 +117,25 @@ def life(status: int, headers: Headers) -> Life | None:
     return found if found.longest_s else None
 
 
-def renewed(entry_status: int, entry_life: Life, unchanged: Headers) -> Life | None:
+def renewed(entry_status: int, entry_lifetime: Lifetime, unchanged: Headers) -> Lifetime | None:
     """How long an answer lives on that the product says is unchanged (RFC 9111, 4.3.4); `None`: not any more."""
     if any(name in (b"cache-control", b"cdn-cache-control") for name, _ in unchanged):
-        return life(entry_status, unchanged)
-    return entry_life
+        return lifetime(entry_status, unchanged)
+    return entry_lifetime
 
 
 def _forbidden(headers: Headers) -> bool:
     if any(name in (b"set-cookie", b"content-range") for name, _ in headers):
         return True
     varied = names_varied(headers)
-    return "*" in varied or len(varied) > _MOST_VARIED
+    return "*" in varied or len(varied) > _MAX_VARIED
 
 
 def _seconds(text: str | None) -> float | None:
     """A number of seconds; `None` where there is none, 0 where it makes no sense (RFC 9111, 4.2.1)."""
     if not text:
         return None
-    return float(min(int(text), _LONGEST_S)) if text.isdecimal() and len(text) < 20 else 0.0
+    return float(min(int(text), _MAX_LIFETIME_S)) if text.isdecimal() and len(text) < 20 else 0.0
 
 
 def names_varied(headers: Headers) -> tuple[str, ...]:
@@ -199,7 +199,7 @@ def to_visitor(headers: Headers, *, kept: bool) -> Headers:
         for name, value in directives(first(headers, b"cache-control").decode("latin-1")).items()
         if name not in _SHARED_ONLY
     ]
-    if not any(one.startswith("max-age") for one in left):
+    if not any(directive.startswith("max-age") for directive in left):
         # As hosts with a cache of their own do: browsers ask each time, and the answer comes from here.
         left = ["public", "max-age=0", "must-revalidate"]
     return (
@@ -213,7 +213,7 @@ def is_unchanged(request: Headers, answer: Headers) -> bool:
     asked = first(request, b"if-none-match")
     if asked:
         tag = first(answer, b"etag").removeprefix(b"W/")
-        known = {one.strip().removeprefix(b"W/") for one in asked.split(b",")}
+        known = {entity_tag.strip().removeprefix(b"W/") for entity_tag in asked.split(b",")}
         return bool(tag) and (tag in known or b"*" in known)
     since = _date(first(request, b"if-modified-since"))
     made = _date(first(answer, b"last-modified"))
@@ -221,7 +221,7 @@ def is_unchanged(request: Headers, answer: Headers) -> bool:
 
 
 def part(request: Headers, answer: Headers, size: int) -> tuple[int, int] | None:
-    """The one range of bytes that the visitor asks for, as begin and end; `None`: he gets the whole.
+    """The one range of bytes that the visitor asks for, as begin and end; `None`: they get the whole.
 
     A range that cannot be is begin = end = -1: status 416.
     """

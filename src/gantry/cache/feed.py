@@ -1,19 +1,19 @@
-"""Parts of an answer for one visitor, at his pace, while the answer is read at the product's."""
+"""Parts of an answer for one visitor, at their pace, while the answer is read at the product's."""
 
 import asyncio
 from collections import deque
 from typing import Protocol
 
-from gantry.engines.cache.policy import Headers
+from gantry.cache.policy import Headers
 
 
 class Visitor(Protocol):
-    """Whom an answer is for.
+    """A visitor, as far as an answer is given to them.
 
     Attributes:
         began: the status has been sent; nothing else can be said any more.
         alone: nobody else has use for the answer: it is to end when the visitor goes. So it is from the beginning.
-        gone: he is not there any more.
+        gone: they are not there any more.
     """
 
     began: bool
@@ -38,7 +38,7 @@ class Visitor(Protocol):
 
 
 class Feed:
-    """Holds what the visitor has not taken yet, so that those who wait for the whole answer do not wait for him."""
+    """Parts that the visitor has not taken yet, so that those who wait for the whole answer do not wait for them."""
 
     def __init__(self, visitor: Visitor) -> None:
         self.visitor = visitor
@@ -52,7 +52,7 @@ class Feed:
             self._sending = asyncio.ensure_future(self._send())
 
     async def drained(self) -> None:
-        """Returns when he has everything."""
+        """Returns when the visitor has everything."""
         if self._sending is not None:
             await self._sending
 

@@ -1,20 +1,20 @@
-"""What a visitor asks, and what the product says to it."""
+"""Requests of visitors, and answers of the product to them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
-from gantry.engines.cache import policy
-from gantry.engines.cache.policy import Headers
-from gantry.engines.cache.protocol import BACKEND_HEADER
-from gantry.engines.cache.store import Key
+from gantry.cache import policy
+from gantry.cache.policy import Headers
+from gantry.cache.store import Key
+from gantry.kernel.edge_names import BACKEND_HEADER
 
 _BACKEND = BACKEND_HEADER.encode()
 # Set by Envoy when it rewrites a path, never by a visitor.
 _ASKED = b"x-envoy-original-path"
 # Host and path with its query, before and after a rewrite: who asks for more wants to fill the memory, not to read a page.
-_LONGEST_ADDRESS = 2_048
+_MAX_ADDRESS = 2_048
 
 
 class UpstreamError(Exception):
@@ -23,7 +23,7 @@ class UpstreamError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What a visitor asks.
+    """A request of a visitor.
 
     Attributes:
         target: path and query.
@@ -38,7 +38,7 @@ class Request:
     def may_be_kept(self) -> bool:
         """Whether it may be answered with what others got, and its answer given to others."""
         key = self.key
-        if len(key.host) + len(key.path) + len(key.asked) > _LONGEST_ADDRESS:
+        if len(key.host) + len(key.path) + len(key.asked) > _MAX_ADDRESS:
             return False
         return policy.may_ask(self.method, self.headers)
 
@@ -51,7 +51,7 @@ class Request:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes: its headers, and again as they are sent on."""
+        """Memory that it takes: its headers, and again as they are sent on."""
         return 2 * sum(len(name) + len(value) for name, value in self.headers)
 
     @cached_property
@@ -63,7 +63,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the product says.
+    """An answer of the product.
 
     Attributes:
         body: its parts, as they come; raises `UpstreamError` where it is cut.

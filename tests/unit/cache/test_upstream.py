@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from gantry.engines.cache.questions import Request, UpstreamError
-from gantry.engines.cache.upstream import Inner
+from gantry.cache.questions import Request, UpstreamError
+from gantry.cache.upstream import InnerListener
 
 _DEADLINE_S = 10.0
+# Below what a connection or an answer is waited for at most.
+_EARLY_S = 1.5
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nX-A: 1\r\n\r\npage"
 
 Converse = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -42,15 +44,15 @@ class Server:
 
 @pytest.fixture
 def socket() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="gu-"))
-    yield folder / "inner.sock"
-    shutil.rmtree(folder, ignore_errors=True)
+    directory = Path(tempfile.mkdtemp(prefix="gu-"))
+    yield directory / "inner.sock"
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @asynccontextmanager
 async def asking(
     socket: Path, converse: Converse, silence_s: float = _DEADLINE_S
-) -> AsyncIterator[Inner]:
+) -> AsyncIterator[InnerListener]:
     begun, ended = 0, asyncio.Semaphore(0)
 
     async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,7 +66,7 @@ async def asking(
         ended.release()
 
     server = await asyncio.start_unix_server(whole, socket)
-    inner = Inner(str(socket), silence_s=silence_s)
+    inner = InnerListener(str(socket), silence_s=silence_s)
     async with asyncio.timeout(_DEADLINE_S):
         yield inner
         inner.close()
@@ -76,7 +78,7 @@ async def asking(
 _HOST = ((b"host", b"shop"),)
 
 
-async def ask(inner: Inner, method: str = "GET", target: str = "/a?b") -> tuple[int, bytes]:
+async def ask(inner: InnerListener, method: str = "GET", target: str = "/a?b") -> tuple[int, bytes]:
     headers = ((b"host", b"shop"), (b"x-b", b"2"))
     async with inner.ask(Request(method, target, "shop", headers), headers) as answer:
         return answer.status, b"".join([part async for part in answer.body])
@@ -161,8 +163,22 @@ async def test_half_an_answer_is_an_error(socket: Path, said: bytes | None) -> N
 
 
 async def test_nobody_there(socket: Path) -> None:
-    with pytest.raises(UpstreamError):
-        await ask(Inner(str(socket)))
+    async with asyncio.timeout(_EARLY_S):
+        with pytest.raises(UpstreamError):
+            await ask(InnerListener(str(socket)))
+
+
+@pytest.mark.parametrize("said", [None, _OK[:20], _OK[:-1]])
+async def test_silence_ends_with_the_connection(socket: Path, said: bytes | None) -> None:
+    """A product may be silent for a minute; one that is gone is not waited for."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said or b"")
+
+    async with asyncio.timeout(_EARLY_S), asking(socket, converse, silence_s=65.0) as inner:
+        with pytest.raises(UpstreamError):
+            await ask(inner)
 
 
 async def test_a_connection_that_ends_when_it_is_used_again_is_no_error(socket: Path) -> None:

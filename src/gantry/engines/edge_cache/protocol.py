@@ -10,22 +10,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
-# Set by the edge on each request, never by a visitor.
-BACKEND_HEADER = "x-gantry-backend"
-# Set by the edge during a mirror, never by a visitor: the backend that gets copies of what the cache asks for. The
-# product sees it: Envoy looks at it after everything that could take it out.
-COPIES_HEADER = "x-gantry-copies"
-# What became of a request: `hit`, `stale`, `miss`, `bypass`.
-RESULT_HEADER = "x-gantry-cache"
-# In the same header, to the edge: there is no answer here; ask an instance, as if the cache were away.
-AWAY = "away"
-
-_OR_ELSE = "+"
+from gantry.kernel.edge_names import members
 
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """What is to be forgotten: what has one of the paths or one of the tags; without any, everything.
+    """Choice of answers to forget: those with one of the paths or one of the tags; without any, all.
 
     Attributes:
         backends: releases; a backend that is several counts when one of them is named.
@@ -41,7 +31,7 @@ class Purge:
 
 @dataclass(frozen=True, slots=True)
 class CacheNumbers:
-    """What the cache keeps of one or several backends, and what became of their requests.
+    """Numbers of one or several backends: what is kept of them, and what became of their requests.
 
     Attributes:
         stale: answers that were given while, or because, a newer one was not there.
@@ -58,13 +48,13 @@ class CacheNumbers:
     evicted: int = 0
 
     def __add__(self, other: "CacheNumbers") -> "CacheNumbers":
-        sums = (getattr(self, one.name) + getattr(other, one.name) for one in fields(self))
+        sums = (getattr(self, number.name) + getattr(other, number.name) for number in fields(self))
         return CacheNumbers(*sums)
 
 
 @dataclass(frozen=True, slots=True)
 class CacheStatus:
-    """What the cache says of itself.
+    """Status of the cache, as its process tells it.
 
     Attributes:
         limit_bytes: of all answers together.
@@ -79,13 +69,12 @@ class CacheStatus:
 
     def of(self, releases: Collection[str]) -> CacheNumbers:
         """The last hour of all backends that are, or count as, one of `releases`."""
-        mine = (one for name, one in self.lately.items() if set(members(name)) & set(releases))
-        return sum(mine, CacheNumbers())
-
-
-def members(backend: str) -> tuple[str, ...]:
-    """The releases that a backend is: several where the first may not be able to answer."""
-    return tuple(backend.split(_OR_ELSE))
+        meant = (
+            numbers
+            for backend, numbers in self.lately.items()
+            if set(members(backend)) & set(releases)
+        )
+        return sum(meant, CacheNumbers())
 
 
 class EdgeCache(Protocol):

@@ -1,4 +1,4 @@
-"""The cache's process: `python -m gantry.engines.cache.serve SETTINGS.json`.
+"""The cache's process: `python -m gantry.cache.serve CONFIG.json`.
 
 It listens on a unix socket that only the edge and the control plane can reach. The edge marks each request with a backend,
 whatever a visitor sends; a request without that mark is the control plane's.
@@ -11,22 +11,22 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gantry.engines.cache import policy
-from gantry.engines.cache.exchange import Exchange
-from gantry.engines.cache.joined import JoinedHttp
-from gantry.engines.cache.load import Load, OverloadError
-from gantry.engines.cache.numbers import status_of
-from gantry.engines.cache.policy import Headers
-from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, RESULT_HEADER, Purge
-from gantry.engines.cache.questions import Request, UpstreamError
-from gantry.engines.cache.store import Store
-from gantry.engines.cache.upstream import Inner
+from gantry.cache import policy
+from gantry.cache.budget import MemoryBudget, OverloadError
+from gantry.cache.exchange import Exchange
+from gantry.cache.policy import Headers
+from gantry.cache.questions import Request, UpstreamError
+from gantry.cache.store import Store
+from gantry.cache.tally import status_of
+from gantry.cache.upstream import InnerListener
+from gantry.kernel.edge_names import AWAY, BACKEND_HEADER, RESULT_HEADER
 
 _log = logging.getLogger(__name__)
 
@@ -36,36 +36,39 @@ _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 
-_KEEP_ALIVE_S = 90
-_LARGEST_WORDS = 1_000_000
-_HELD_BYTES = 65_536
-_HELD_S = 0.05
+_TIMEOUT_KEEP_ALIVE_S = 90
+_TIMEOUT_SHUTDOWN_S = 3
+_MAX_PURGE_BYTES = 1_000_000
+_MAX_HELD_BYTES = 65_536
+_MAX_HELD_S = 0.05
+# More is written at once: the other end says by reading slowly that it has enough.
+_MAX_JOINED_BYTES = 65_536
 _HEAVY_BYTES = 8_192
 _CLOSING: Headers = ((b"connection", b"close"),)
-# Of what `process.py` gives beyond what is kept; Python and what it wastes have the rest.
-_MOST_LOAD_BYTES = 96_000_000
+# Of what the process may take beyond what is kept; Python and what it wastes have the rest.
+_MAX_BUDGET_BYTES = 96_000_000
 _AWAY = (RESULT_HEADER.encode(), AWAY.encode())
 # Answers that are read to their end though the first who asked for them is gone.
-_MOST_FORSAKEN = 64
+_MAX_ORPHANED = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """What the process is told.
+class CacheConfig:
+    """Configuration of the process, a JSON file.
 
     Attributes:
         upstream: unix socket of the edge's inner listener.
         limit_bytes: of all answers together.
-        largest_bytes: of one.
+        max_answer_bytes: of one answer; a larger one is passed on only.
     """
 
     socket: str
     upstream: str
     limit_bytes: int
-    largest_bytes: int
+    max_answer_bytes: int
 
 
-class _Visitor:
+class AsgiVisitor:
     """A visitor at the other end of an ASGI connection.
 
     A short answer is said in one piece, however slowly it comes, where its length is known. As long as nothing has been said,
@@ -90,32 +93,36 @@ class _Visitor:
         self.gone = False
 
     async def begin(self, status: int, headers: Headers) -> None:
+        """See `Visitor.begin`."""
         self._prepare(status, headers)
         if not _is_short(headers):
             # A page that is streamed must not wait for its end.
-            self._timer = asyncio.get_running_loop().call_later(_HELD_S, self._begin_late)
+            self._timer = asyncio.get_running_loop().call_later(_MAX_HELD_S, self._begin_late)
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """See `Visitor.whole`."""
         self._prepare(status, headers)
         self._held = [body]
         await self._say(last=True)
 
     async def send(self, part: bytes) -> None:
+        """See `Visitor.send`."""
         self._held.append(part)
-        if self.began or sum(map(len, self._held)) > _HELD_BYTES:
+        if self.began or sum(map(len, self._held)) > _MAX_HELD_BYTES:
             await self._say()
 
     async def end(self) -> None:
+        """See `Visitor.end`."""
         await self._say(last=True)
 
     def leave(self) -> None:
-        """What is held is not said any more."""
+        """Drop what is held: it is not said any more."""
         for waiting in (self._timer, self._late):
             if waiting is not None:
                 waiting.cancel()
 
     def _prepare(self, status: int, headers: Headers) -> None:
-        """Instead of whatever is held."""
+        """Hold this head, instead of whatever is held."""
         self.leave()
         headers = (*headers, *self._after)
         self._start = {"type": "http.response.start", "status": status, "headers": headers}
@@ -136,19 +143,66 @@ class _Visitor:
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
 
 
+class JoinedHttp(HttpToolsProtocol):
+    """uvicorn's HTTP, whose answers are written together with what follows in the same turn of the loop.
+
+    uvicorn writes the head of an answer by itself, and uvloop sends it at once: whoever killed the process between the two
+    cut an answer that the edge could not ask for anew, because it had begun.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See `asyncio.Protocol`."""
+        super().connection_made(cast("asyncio.Transport", _JoinedTransport(transport)))
+
+
+class _JoinedTransport:
+    """A transport that writes in one piece what comes in one turn of the loop."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._due: asyncio.Handle | None = None
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- whatever a transport has
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write `data`, with what comes right after it."""
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > _MAX_JOINED_BYTES:
+            self._flush()
+        elif self._due is None:
+            self._due = asyncio.get_running_loop().call_soon(self._flush)
+
+    def close(self) -> None:
+        """Close when everything is written."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self._parts and not self._transport.is_closing():
+            self._transport.write(b"".join(self._parts))
+        self._parts, self._size = [], 0
+
+
 class App:
     """The ASGI application."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: CacheConfig) -> None:
         self._config = config
-        self._forsaken = 0
+        self._orphaned = 0
         self._store = Store(config.limit_bytes)
         self._exchange = Exchange(
             self._store,
-            Inner(config.upstream).ask,
-            config.largest_bytes,
+            InnerListener(config.upstream).ask,
+            config.max_answer_bytes,
             _now_s,
-            Load(_MOST_LOAD_BYTES),
+            MemoryBudget(_MAX_BUDGET_BYTES),
         )
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
@@ -156,7 +210,7 @@ class App:
         headers: Headers = tuple((bytes(name), bytes(value)) for name, value in scope["headers"])
         # The server holds on to the headers as long as the edge to the connection, and it opens thousands.
         heavy = sum([len(value) for _, value in headers]) > _HEAVY_BYTES
-        visitor = _Visitor(send, _CLOSING if heavy else ())
+        visitor = AsgiVisitor(send, _CLOSING if heavy else ())
         try:
             if policy.first(headers, BACKEND_HEADER.encode()):
                 await self._answer(_request(scope, headers), visitor, receive)
@@ -171,7 +225,7 @@ class App:
                 raise
             await _say(visitor, 500, {"error": "unexpected"}, (_AWAY, *_CLOSING))
 
-    async def _answer(self, request: Request, visitor: _Visitor, receive: _Receive) -> None:
+    async def _answer(self, request: Request, visitor: AsgiVisitor, receive: _Receive) -> None:
         try:
             # What is kept is there at once: nobody has to watch meanwhile whether the visitor leaves.
             if not await self._exchange.give(request, visitor):
@@ -184,7 +238,7 @@ class App:
         finally:
             visitor.leave()
 
-    async def _ask(self, request: Request, visitor: _Visitor, receive: _Receive) -> None:
+    async def _ask(self, request: Request, visitor: AsgiVisitor, receive: _Receive) -> None:
         serving = asyncio.ensure_future(self._exchange.ask(request, visitor))
         leaving = asyncio.ensure_future(_left(receive))
         try:
@@ -197,31 +251,31 @@ class App:
             serving.cancel()
             leaving.cancel()
 
-    async def _go_on(self, serving: asyncio.Future[None], visitor: _Visitor) -> None:
-        """He is gone. An answer that others can use is read to its end; one that only he wanted is not."""
+    async def _go_on(self, serving: asyncio.Future[None], visitor: AsgiVisitor) -> None:
+        """The visitor is gone. An answer that others can use is read to its end; one that only they wanted is not."""
         visitor.gone = True
-        if visitor.alone or self._forsaken >= _MOST_FORSAKEN:
+        if visitor.alone or self._orphaned >= _MAX_ORPHANED:
             serving.cancel()
             return
-        self._forsaken += 1
+        self._orphaned += 1
         try:
             await asyncio.wait((serving,))
         finally:
-            self._forsaken -= 1
+            self._orphaned -= 1
 
-    async def _control(self, scope: _Message, receive: _Receive, visitor: _Visitor) -> None:
+    async def _control(self, scope: _Message, receive: _Receive, visitor: AsgiVisitor) -> None:
         if (scope["method"], scope["path"]) == ("GET", STATUS_PATH):
-            await _say(visitor, 200, asdict(status_of(self._store, self._exchange.tally)))
+            await _say(visitor, 200, status_of(self._store, self._exchange.tally))
         elif (scope["method"], scope["path"]) == ("POST", PURGE_PATH):
-            wanted = {name: tuple(words) for name, words in (await _words(receive)).items()}
-            await _say(visitor, 200, {"purged": self._exchange.purge(Purge(**wanted))})
+            purged = self._exchange.purge(**await _read_purge(receive))
+            await _say(visitor, 200, {"purged": purged})
         else:
             await _say(visitor, 400, {"error": "a request without a backend"})
 
 
 def _is_short(headers: Headers) -> bool:
     length = policy.length(headers)
-    return length is not None and length <= _HELD_BYTES
+    return length is not None and length <= _MAX_HELD_BYTES
 
 
 def _now_s() -> float:
@@ -246,9 +300,9 @@ async def _left(receive: _Receive) -> None:
         pass
 
 
-async def _words(receive: _Receive) -> dict[str, list[str]]:
+async def _read_purge(receive: _Receive) -> dict[str, list[str]]:
     body = b""
-    while len(body) <= _LARGEST_WORDS:
+    while len(body) <= _MAX_PURGE_BYTES:
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body"):
@@ -257,15 +311,15 @@ async def _words(receive: _Receive) -> dict[str, list[str]]:
     return found
 
 
-async def _say(visitor: _Visitor, status: int, words: object, more: Headers = ()) -> None:
-    body = json.dumps(words).encode()
+async def _say(visitor: AsgiVisitor, status: int, content: object, more: Headers = ()) -> None:
+    body = json.dumps(content).encode()
     length = (b"content-length", str(len(body)).encode())
     await visitor.whole(status, ((b"content-type", b"application/json"), length, *more), body)
 
 
 def main(path: Path) -> None:
     """Serve until SIGTERM."""
-    config = Config(**json.loads(path.read_text()))
+    config = CacheConfig(**json.loads(path.read_text()))
     uvicorn.run(
         App(config),
         uds=config.socket,
@@ -278,8 +332,8 @@ def main(path: Path) -> None:
         server_header=False,
         proxy_headers=False,
         date_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=3,
+        timeout_keep_alive=_TIMEOUT_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_TIMEOUT_SHUTDOWN_S,
     )
 
 
