@@ -8,14 +8,14 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gantry.config.sections import Deploy, RolloutStep
+from gantry.config.sections import Deploy, RolloutStage
 from gantry.features.rollouts import decide as rules
 from gantry.features.rollouts.model import (
     Rollout,
+    RolloutCommand,
     RolloutState,
     Stage,
     StageKind,
-    Wish,
     buckets_of,
     stages_of,
 )
@@ -70,14 +70,22 @@ def seen(
         (ROLLOUT, seen(60, None), None),
         (replace(ROLLOUT, stage=2), seen(60), rules.End(RolloutState.PASSED, "3 stages went well")),
         (replace(ROLLOUT, approval=True), seen(60), rules.Hold(RolloutState.WAITING)),
-        (replace(ROLLOUT, wish=Wish.PROMOTE), seen(1, None), rules.BeginStage(2)),
-        (replace(ROLLOUT, wish=Wish.PAUSE), seen(60), rules.Hold(RolloutState.PAUSED)),
+        (replace(ROLLOUT, requested=RolloutCommand.PROMOTE), seen(1, None), rules.BeginStage(2)),
         (
-            replace(ROLLOUT, wish=Wish.ABORT),
+            replace(ROLLOUT, requested=RolloutCommand.PAUSE),
+            seen(60),
+            rules.Hold(RolloutState.PAUSED),
+        ),
+        (
+            replace(ROLLOUT, requested=RolloutCommand.ABORT),
             seen(60),
             rules.End(RolloutState.ABORTED, "it was aborted"),
         ),
-        (replace(ROLLOUT, wish=Wish.RESUME, state=RolloutState.PAUSED), seen(1), rules.Resume()),
+        (
+            replace(ROLLOUT, requested=RolloutCommand.RESUME, state=RolloutState.PAUSED),
+            seen(1),
+            rules.Resume(),
+        ),
         (replace(ROLLOUT, state=RolloutState.PAUSED, paused_at=at(9)), seen(999), None),
         (
             replace(ROLLOUT, state=RolloutState.PAUSED, paused_at=at(9)),
@@ -95,7 +103,7 @@ def test_the_next_action(
 
 def test_stages_follow_the_manifest() -> None:
     assert stages_of(Deploy()) == ()
-    canary = Deploy(strategy="canary", mirror_s=30, steps=(RolloutStep(percent=10, time_s=5),))
+    canary = Deploy(strategy="canary", mirror_s=30, steps=(RolloutStage(percent=10, time_s=5),))
     assert stages_of(canary) == (
         Stage(StageKind.MIRROR, 0, 30),
         Stage(StageKind.CANARY, 10, 5),
@@ -150,9 +158,9 @@ class RolloutModel(RuleBasedStateMachine):
         self.step()
 
     @precondition(lambda self: not self.rollout.state.ended)
-    @rule(wish=st.sampled_from(list(Wish)))
-    def a_wish(self, wish: Wish) -> None:
-        self.rollout = replace(self.rollout, wish=wish)
+    @rule(command=st.sampled_from(list(RolloutCommand)))
+    def a_command(self, command: RolloutCommand) -> None:
+        self.rollout = replace(self.rollout, requested=command)
         self.step()
 
     def step(self) -> None:
@@ -174,21 +182,21 @@ class RolloutModel(RuleBasedStateMachine):
                 assert number == self.rollout.stage + 1, "no stage is left out"
                 self.in_effect, self.outcome, self.waited = False, None, timedelta()
                 return replace(
-                    self.rollout, stage=number, state=RolloutState.RUNNING, wish=None,
+                    self.rollout, stage=number, state=RolloutState.RUNNING, requested=None,
                     paused_at=None, stage_started_at=self.now,
                 )  # fmt: skip
             case rules.Hold(state):
                 paused_at = self.rollout.paused_at or self.now
-                return replace(self.rollout, state=state, wish=None, paused_at=paused_at)
+                return replace(self.rollout, state=state, requested=None, paused_at=paused_at)
             case rules.Resume():
                 gone = self.now - (self.rollout.paused_at or self.now)
                 return replace(
-                    self.rollout, state=RolloutState.RUNNING, wish=None, paused_at=None,
+                    self.rollout, state=RolloutState.RUNNING, requested=None, paused_at=None,
                     stage_started_at=self.rollout.stage_started_at + gone,
                 )  # fmt: skip
             case rules.End(state, reason):
                 assert reason
-                return replace(self.rollout, state=state, wish=None, ended_at=self.now)
+                return replace(self.rollout, state=state, requested=None, ended_at=self.now)
 
     @invariant()
     def a_share_never_falls_while_it_goes_on(self) -> None:

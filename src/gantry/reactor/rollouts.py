@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from gantry.config.sections import VerdictRules
@@ -15,10 +15,16 @@ from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts import decide, queries
 from gantry.features.rollouts.model import Rollout, RolloutState
 from gantry.features.rollouts.verdict.histogram import Histogram
-from gantry.features.rollouts.verdict.model import Look, Numbers, Outcome, Pair, Verdict
-from gantry.features.rollouts.verdict.own import judge_both
-from gantry.features.rollouts.verdict.policy import Policy
-from gantry.features.rollouts.window import Window
+from gantry.features.rollouts.verdict.judge import judge_both
+from gantry.features.rollouts.verdict.model import (
+    Analysis,
+    Numbers,
+    Outcome,
+    Pair,
+    Policy,
+    Verdict,
+)
+from gantry.features.rollouts.window import StageWindows
 from gantry.kernel.clock import Clock
 from gantry.reactor.asking import Asking
 from gantry.reactor.evidence import EvidenceKeeper
@@ -40,16 +46,15 @@ class _Watch:
 
     Attributes:
         since_s: monotonic time of the first look at the stage.
-        visitors, own: `None` until the stage is in effect.
-        looks: how often it was looked at in effect.
+        windows: `None` until the stage is in effect.
+        analyses: how often it was analysed in effect.
         ends: how often the stage's time had been over at the last of them.
     """
 
     stage: int
     since_s: float
-    visitors: Window | None = None
-    own: Window | None = None
-    looks: int = 0
+    windows: StageWindows | None = None
+    analyses: int = 0
     ends: int = 0
 
 
@@ -154,32 +159,30 @@ class Rollouts:
     ) -> tuple[Rollout, Verdict]:
         """The verdict on the present stage, and the rollout with it; another control plane may have begun the stage."""
         own = self.asking.results(rollout.candidate, rollout.current)
-        if watch.visitors is None or watch.own is None:
-            rollout = await self._open(rollout, watch, visitors, own)
-        assert watch.visitors is not None and watch.own is not None, "opened above"
-        watch.visitors, watch.own = watch.visitors.at(visitors), watch.own.at(own)
-        watch.looks += 1
+        windows = watch.windows
+        if windows is None:
+            rollout, windows = await self._open(rollout, StageWindows.begin(visitors, own))
+        windows = windows.at(visitors, own)
+        watch.analyses += 1
         age_s = rollout.stage_age(self.clock.now()).total_seconds()
         if age_s < _TIMED_AFTER_S:
-            watch.visitors = watch.visitors.timed_from(visitors)
+            windows = replace(windows, visitors=windows.visitors.timed_from(visitors))
+        watch.windows = windows
         # A pass is asked for once when the time is over, and once more when twice the time is: asking every second
         # until it comes would make it too easy.
         ends = int(age_s // rollout.stages[rollout.stage].time_s)
-        look = Look(rollout.stage + 1, watch.looks, at_end=ends > watch.ends)
+        analysis = Analysis(rollout.stage + 1, watch.analyses, at_end=ends > watch.ends)
         watch.ends = ends
-        verdict = judge_both(watch.visitors.seen, watch.own.seen, _policy(rules), look)
-        said = _wire(verdict)
+        policy = Policy.of(rules)
+        verdict = judge_both(windows.visitors.total, windows.own.total, policy, analysis)
         async with self.state.transaction() as session:
-            await queries.record_look(session, rollout, said, _windows(watch.visitors, watch.own))
-        return replace(rollout, verdict=said), verdict
+            await queries.record_verdict(session, rollout, verdict, windows)
+        return replace(rollout, verdict=verdict), verdict
 
-    async def _open(self, rollout: Rollout, watch: _Watch, visitors: Pair, own: Pair) -> Rollout:
-        opened = _windows(Window.begin(visitors), Window.begin(own))
+    async def _open(self, rollout: Rollout, opened: StageWindows) -> tuple[Rollout, StageWindows]:
         async with self.state.transaction() as session:
-            stored = await queries.begin_windows(session, rollout, opened, at=self.clock.now())
-            rollout = await queries.get(session, rollout.id)
-        watch.visitors, watch.own = Window.parse(stored["visitors"]), Window.parse(stored["own"])
-        return rollout
+            windows = await queries.begin_windows(session, rollout, opened, at=self.clock.now())
+            return await queries.get(session, rollout.id), windows
 
     async def _act(
         self, rollout: Rollout, action: decide.Action, found: tuple[Instance, ...]
@@ -205,24 +208,10 @@ class Rollouts:
         self.wake()
 
 
-def _policy(rules: VerdictRules) -> Policy:
-    return Policy(
-        error_margin=rules.error_margin,
-        latency_ratio=rules.latency_ratio,
-        latency_floor_ms=rules.latency_floor_s * 1000,
-        restarts_allowed=rules.restarts,
-        when_inconclusive=rules.when_inconclusive,
-    )
-
-
 def _grown(watch: _Watch, visitors: Pair) -> int:
     """How many requests of visitors, or copies of them, the candidate has answered since the last look."""
-    before = watch.visitors.last.candidate.requests if watch.visitors is not None else 0
+    before = watch.windows.visitors.last.candidate.requests if watch.windows is not None else 0
     return visitors.candidate.requests - before
-
-
-def _windows(visitors: Window, own: Window) -> dict[str, object]:
-    return {"visitors": visitors.as_dict(), "own": own.as_dict()}
 
 
 def _numbers(counted: BackendNumbers | None, release: str, found: tuple[Instance, ...]) -> Numbers:
@@ -238,21 +227,3 @@ def _numbers(counted: BackendNumbers | None, release: str, found: tuple[Instance
         restarts=sum(one.restarts for one in own),
         out_of_memory_kills=sum(one.out_of_memory_kills for one in own),
     )
-
-
-def _wire(verdict: Verdict) -> dict[str, object]:
-    return {
-        "outcome": verdict.outcome.value,
-        "summary": verdict.summary,
-        "reasons": [
-            {
-                "check": reason.check.value,
-                "outcome": reason.outcome.value,
-                "sentence": reason.sentence,
-                "candidate": reason.candidate,
-                "current": reason.current,
-                "numbers": asdict(reason.numbers),
-            }
-            for reason in verdict.reasons
-        ],
-    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from gantry.features.rollouts.model import Rollout, RolloutState, Wish
+from gantry.features.rollouts.model import Rollout, RolloutCommand, RolloutState
 
 # How many times its own length a stage is extended for while nothing can be said.
 EXTENSION = 1.0
@@ -73,17 +73,17 @@ def decide(rollout: Rollout, seen: Seen) -> Action | None:
     """The next action, or `None` to wait."""
     if rollout.state.ended:
         return None
-    if rollout.wish is Wish.ABORT:
+    if rollout.requested is RolloutCommand.ABORT:
         return End(RolloutState.ABORTED, "it was aborted")
     # A bad candidate is taken back at once, also while people think about it.
     if seen.outcome == "fail":
         return End(RolloutState.FAILED, seen.summary)
-    match rollout.wish:
-        case Wish.PROMOTE:
+    match rollout.requested:
+        case RolloutCommand.PROMOTE:
             return _next(rollout)
-        case Wish.PAUSE if rollout.state is RolloutState.RUNNING:
+        case RolloutCommand.PAUSE if rollout.state is RolloutState.RUNNING:
             return Hold(RolloutState.PAUSED)
-        case Wish.RESUME if rollout.state is not RolloutState.RUNNING:
+        case RolloutCommand.RESUME if rollout.state is not RolloutState.RUNNING:
             return Resume()
         case _:
             return _by_verdict(rollout, seen)

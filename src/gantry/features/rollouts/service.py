@@ -6,7 +6,7 @@ from gantry.engines.state.protocol import State
 from gantry.features.audit import log as audit
 from gantry.features.projects import queries as projects
 from gantry.features.rollouts import queries
-from gantry.features.rollouts.model import Rollout, RolloutState, Wish
+from gantry.features.rollouts.model import Rollout, RolloutCommand, RolloutState
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, NotFoundError
 
@@ -37,7 +37,9 @@ class RolloutService:
             )
         return found
 
-    async def ask(self, project: str, environment: str, wish: Wish, *, by: str) -> Rollout:
+    async def ask(
+        self, project: str, environment: str, command: RolloutCommand, *, by: str
+    ) -> Rollout:
         """Record a wish.
 
         Raises:
@@ -45,25 +47,25 @@ class RolloutService:
             ConflictError: `rollout.ended`, `rollout.aborting`; `rollout.not-paused` there is nothing to resume; `rollout.paused` already.
         """
         rollout = await self.latest(project, environment)
-        if wish is Wish.RESUME and rollout.state not in _STANDING:
+        if command is RolloutCommand.RESUME and rollout.state not in _STANDING:
             raise ConflictError(
                 "rollout.not-paused",
                 f"the rollout is {rollout.state}",
                 hint="gantry rollout status",
             )
-        if wish is Wish.PAUSE and rollout.state in _STANDING:
+        if command is RolloutCommand.PAUSE and rollout.state in _STANDING:
             raise ConflictError(
                 "rollout.paused",
                 f"the rollout stands already: {rollout.state}",
                 hint="gantry rollout resume, or gantry rollout promote",
             )
         async with self.state.transaction() as session:
-            await queries.set_wish(session, rollout, wish)
+            await queries.request(session, rollout, command)
             await audit.record(
                 session,
                 at=self.clock.now(),
                 actor=by,
-                action=f"rollout.{wish}",
+                action=f"rollout.{command}",
                 target=f"{project}/{environment}",
                 details={"rollout": rollout.id, "stage": rollout.stage},
             )

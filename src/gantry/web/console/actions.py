@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse
 
-from gantry.features.rollouts.model import Wish
+from gantry.features.rollouts.model import RolloutCommand
 from gantry.features.variables.model import LONGEST_VALUE
 from gantry.web.access import Developer
 from gantry.web.services import Has
@@ -57,7 +57,7 @@ async def ask_rollout(
     services: Has, caller: Developer, project: str, environment: str, wish: WishName
 ) -> RedirectResponse:
     """Pause, resume, promote or abort the rollout."""
-    await services.rollouts.ask(project, environment, Wish(wish), by=caller.account)
+    await services.rollouts.ask(project, environment, RolloutCommand(wish), by=caller.account)
     services.wake()
     return _see(f"/projects/{project}/{environment}#rollout")
 

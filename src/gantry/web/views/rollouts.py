@@ -1,14 +1,13 @@
 """Rollouts as bodies."""
 
-import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import asdict
+from math import isfinite
+from typing import Literal
 
-from gantry.engines.state.protocol import Row
 from gantry.features.projects.model import Environment
 from gantry.features.rollouts import queries
-from gantry.features.rollouts.model import Rollout, Stage
-from gantry.features.rollouts.verdict.model import Check
+from gantry.features.rollouts.model import Evidence, Rollout, Stage, StageRecord
+from gantry.features.rollouts.verdict.model import Verdict
 from gantry.web.views.reader import Reader
 from gantry.wire.shapes import (
     CandidateBody,
@@ -28,7 +27,7 @@ async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
         await reader.release(rollout.current),
     )
     history = {
-        row["number"]: row for row in await queries.stage_history(reader.session, rollout.id)
+        record.number: record for record in await queries.list_stages(reader.session, rollout.id)
     }
     return RolloutBody(
         id=rollout.id,
@@ -46,10 +45,10 @@ async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
         ),
         stage=rollout.stage,
         approval=rollout.approval,
-        wish=rollout.wish.value if rollout.wish is not None else None,
+        wish=rollout.requested.value if rollout.requested is not None else None,
         verdict=_verdict(rollout.verdict),
         reason=rollout.reason,
-        evidence=_evidence(rollout.evidence) if rollout.evidence else None,
+        evidence=_evidence(rollout.evidence) if rollout.evidence is not None else None,
         started_at=rollout.started_at,
         ended_at=rollout.ended_at,
         elapsed_s=max(0.0, ((rollout.ended_at or reader.now) - rollout.started_at).total_seconds()),
@@ -72,45 +71,53 @@ async def candidate_body(reader: Reader, environment: Environment) -> CandidateB
     )
 
 
-def _stage(stage: Stage, rollout: Rollout, number: int, row: Row | None) -> StageBody:
+def _stage(stage: Stage, rollout: Rollout, number: int, record: StageRecord | None) -> StageBody:
     state: Literal["waiting", "running", "done"] = "waiting"
-    if row is not None:
-        state = "done" if row["ended_at"] is not None else "running"
-    present = number == rollout.stage and rollout.verdict is not None
+    verdict = None
+    if record is not None:
+        state = "done" if record.ended_at is not None else "running"
+        verdict = record.verdict
+    if number == rollout.stage and rollout.verdict is not None:
+        verdict = rollout.verdict
     return StageBody(
         kind=stage.kind.value,
         percent=stage.percent,
         time_s=stage.time_s,
         state=state,
-        started_at=row["started_at"] if row is not None else None,
-        ended_at=row["ended_at"] if row is not None else None,
-        verdict=_verdict(
-            rollout.verdict if present else row["verdict"] if row is not None else None
-        ),
+        started_at=record.started_at if record is not None else None,
+        ended_at=record.ended_at if record is not None else None,
+        verdict=_verdict(verdict),
     )
 
 
-def _evidence(evidence: Mapping[str, Any]) -> EvidenceBody:
-    body = {"requests": evidence["requests"], "lines": evidence["lines"] or ()}
-    return EvidenceBody.model_validate(body)
+def _evidence(evidence: Evidence) -> EvidenceBody:
+    return EvidenceBody.model_validate(
+        {
+            "requests": None
+            if evidence.requests is None
+            else [asdict(request) for request in evidence.requests],
+            "lines": [asdict(line) for line in evidence.lines or ()],
+        }
+    )
 
 
-def _verdict(verdict: Mapping[str, Any] | None) -> VerdictBody | None:
+def _verdict(verdict: Verdict | None) -> VerdictBody | None:
     if verdict is None:
         return None
     reasons = tuple(
-        ReasonBody.model_validate(
-            {
-                **reason,
-                "unit": Check(reason["check"]).unit,
-                "candidate": _finite(reason["candidate"]),
-                "current": _finite(reason["current"]),
-            }
+        ReasonBody(
+            check=reason.check.value,
+            outcome=reason.outcome.value,
+            sentence=reason.sentence,
+            unit=reason.check.unit,
+            candidate=_finite(reason.candidate),
+            current=_finite(reason.current),
+            numbers=asdict(reason.numbers),
         )
-        for reason in verdict["reasons"]
+        for reason in verdict.reasons
     )
-    return VerdictBody(outcome=verdict["outcome"], summary=verdict["summary"], reasons=reasons)
+    return VerdictBody(outcome=verdict.outcome.value, summary=verdict.summary, reasons=reasons)
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
