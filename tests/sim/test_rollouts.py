@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from gantry.engines.database.postgres import PostgresState
 from gantry.engines.edge.protocol import TIMES_MS, BackendNumbers, FailedRequest, Site
 from gantry.engines.runtime.protocol import LogChunk
-from gantry.engines.state.postgres import PostgresState
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.releases.model import ReleaseState
-from gantry.features.rollouts import queries
+from gantry.features.rollouts import store
 from gantry.features.rollouts.model import RolloutCommand, RolloutState, StageRecord
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.rollouts.verdict.model import CheckName, Outcome
@@ -88,7 +88,7 @@ async def stages(platform: Platform) -> tuple[StageRecord, ...]:
     service = RolloutService(platform.state, platform.machine.clock)
     rollout = await service.latest("shop", "production")
     async with platform.state.transaction() as session:
-        return await queries.list_stages(session, rollout.id)
+        return await store.list_stages(session, rollout.id)
 
 
 async def live(platform: Platform, more: str = "") -> Deploy:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
+from gantry.engines.database.protocol import Session, State
 from gantry.engines.edge.protocol import Edge, FailedRequest
 from gantry.engines.runtime.protocol import Runtime
-from gantry.engines.state.protocol import Session, State
 from gantry.features.instances.masking import secrets_of
 from gantry.features.instances.model import Instance
-from gantry.features.rollouts import queries
+from gantry.features.rollouts import store
 from gantry.features.rollouts.model import Evidence, LogLine, Rollout
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
@@ -54,14 +54,14 @@ class EvidenceKeeper:
         """Note whose lines are to be read, in the transaction that ends the rollout: nothing is read before that."""
         self.due = True
         own = [one.id for one in found if one.release == rollout.candidate]
-        await queries.set_evidence(session, rollout.id, Evidence(tuple(own)))
+        await store.set_evidence(session, rollout.id, Evidence(tuple(own)))
 
     async def once(self) -> None:
         """Add the lines, and what has been logged by now; what cannot be read is tried again for a minute."""
         if not self.due:
             return
         async with self.state.transaction() as session:
-            waiting = await queries.list_without_evidence(session)
+            waiting = await store.list_without_evidence(session)
         for rollout in waiting:
             await self._add(rollout)
         self.due = bool(waiting)
@@ -78,7 +78,7 @@ class EvidenceKeeper:
             evidence = replace(evidence, requests=requests)
         if evidence != rollout.evidence:
             async with self.state.transaction() as session:
-                await queries.set_evidence(session, rollout.id, evidence)
+                await store.set_evidence(session, rollout.id, evidence)
 
     async def _or_none(
         self, rollout: Rollout, work: Awaitable[tuple[_Found, ...]], age: timedelta

@@ -5,11 +5,8 @@ from math import isfinite
 from typing import Literal
 
 from gantry.features.projects.model import Environment
-from gantry.features.rollouts import queries
-from gantry.features.rollouts.model import Evidence, Rollout, Stage, StageRecord
-from gantry.features.rollouts.verdict.model import Verdict
-from gantry.web.views.reader import Reader
-from gantry.wire.shapes import (
+from gantry.features.rollouts import store
+from gantry.features.rollouts.bodies import (
     CandidateBody,
     EvidenceBody,
     ReasonBody,
@@ -17,6 +14,9 @@ from gantry.wire.shapes import (
     StageBody,
     VerdictBody,
 )
+from gantry.features.rollouts.model import Evidence, Rollout, Stage, StageRecord
+from gantry.features.rollouts.verdict.model import Verdict
+from gantry.web.views.reader import Reader
 
 
 async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
@@ -27,7 +27,7 @@ async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
         await reader.release(rollout.current),
     )
     history = {
-        record.number: record for record in await queries.list_stages(reader.session, rollout.id)
+        record.number: record for record in await store.list_stages(reader.session, rollout.id)
     }
     return RolloutBody(
         id=rollout.id,

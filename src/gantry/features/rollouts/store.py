@@ -3,7 +3,7 @@
 import json
 from datetime import datetime
 
-from gantry.engines.state.protocol import Row, Session
+from gantry.engines.database.protocol import Row, Session
 from gantry.features.rollouts.model import (
     Evidence,
     Rollout,
