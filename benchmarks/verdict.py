@@ -19,13 +19,14 @@ from rich.table import Table
 from benchmarks.verdict_rivals import rivals
 from benchmarks.verdict_traffic import SHARES, STAGE_S, Pools, Scenario, Traffic
 from gantry.config.sections import VerdictRules
+from gantry.features.rollouts.rules import policy_of
 from gantry.features.rollouts.verdict.judge import fails, judge
-from gantry.features.rollouts.verdict.model import Analysis, Numbers, Outcome, Policy
+from gantry.features.rollouts.verdict.model import Analysis, Numbers, Outcome
 from gantry.features.rollouts.verdict.statistics import upper_limit
 
 PAGE = Path(__file__).parents[1] / "docs" / "verdict.md"
 _BEGIN, _END = "<!-- measured -->\n", "<!-- /measured -->\n"
-POLICY = Policy.of(VerdictRules())
+POLICY = policy_of(VerdictRules())
 _SOON_S = (12, 13, 15)
 
 

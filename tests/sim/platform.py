@@ -14,27 +14,27 @@ from gantry.features.deploys.model import Deploy, StepRecord
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.launching import Launcher
+from gantry.features.probes.public import PublicProbe
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
 from gantry.features.releases import store as release_queries
 from gantry.features.releases.model import Commit, Release
+from gantry.features.rollouts.act import RolloutLoop
+from gantry.features.rollouts.evidence import EvidenceCollector
+from gantry.features.rollouts.traffic import SyntheticTraffic
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.asking import Asking
 from gantry.reactor.assets import AssetKeeping
 from gantry.reactor.deploy_acts import DeployActs
 from gantry.reactor.edge_acts import EdgeActs
-from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.health import HealthCheck
 from gantry.reactor.instance_acts import InstanceActs
 from gantry.reactor.loops import health_targets
 from gantry.reactor.memory import Memory
-from gantry.reactor.outside import Outside
 from gantry.reactor.reconcile import Acts, Reconciler
 from gantry.reactor.release_acts import ReleaseActs
-from gantry.reactor.rollouts import Rollouts
 from gantry.reactor.seeing import Sockets
 from gantry.reactor.world import observe
 from tests.sim.machine import (
@@ -164,7 +164,7 @@ class Platform:
                 preparer,
                 launcher,
                 self.variables,
-                Outside(prober, NAMING),
+                PublicProbe(prober, NAMING),
                 self.memory,
                 clock,
                 self.ids,
@@ -174,12 +174,12 @@ class Platform:
             ),
         )
         self.tasks = TaskSet()
-        self.rollouts = Rollouts(
+        self.rollouts = RolloutLoop(
             state,
             self.edge,
-            Asking(state, Outside(prober, NAMING), self.tasks, clock),
+            SyntheticTraffic(state, PublicProbe(prober, NAMING), self.tasks, clock),
             self.memory,
-            EvidenceKeeper(state, self.edge, self.runtime, self.variables, clock),
+            EvidenceCollector(state, self.edge, self.runtime, self.variables, clock),
             clock,
             lambda: None,
         )

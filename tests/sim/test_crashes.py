@@ -95,7 +95,7 @@ async def test_a_crash_at_a_commit_of_a_canary(state: PostgresState, at: int, af
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert platform.machine.visit(HOST) == (200, ended.release)
-    service = RolloutService(state, platform.machine.clock)
+    service = RolloutService(state, platform.machine.clock, lambda: None)
     assert (await service.latest("shop", "production")).state is RolloutState.PASSED
 
 

@@ -83,9 +83,13 @@ def traffic(platform: Platform, deploy: Deploy, *, failing: float = 0.0) -> None
         )
 
 
+def service_of(platform: Platform) -> RolloutService:
+    return RolloutService(platform.state, platform.machine.clock, lambda: None)
+
+
 async def stages(platform: Platform) -> tuple[StageRecord, ...]:
     """The stages so far, as the database has them."""
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
     rollout = await service.latest("shop", "production")
     async with platform.state.transaction() as session:
         return await store.list_stages(session, rollout.id)
@@ -161,7 +165,7 @@ async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: 
     assert ended.error["code"] == "rollout.failed"
     assert "requests failed on the candidate" in ended.error["message"]
     assert "5 %" not in shares, "the mirror was enough"
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
     await platform.tick(2.0)
     evidence = (await service.latest("shop", "production")).evidence
     assert evidence is not None
@@ -192,7 +196,7 @@ async def test_what_both_releases_fail_is_no_fault_of_the_candidate(platform: Pl
     second = await platform.request(platform.sources.put(replace(program("2"), web="sours")))
     await run(platform, second, 60)
     assert (await platform.get(second.id)).state is DeployState.ACTIVE
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
     verdict = (await service.latest("shop", "production")).verdict
     assert verdict is not None
     smoke = verdict.reason(CheckName.SMOKE)
@@ -216,9 +220,7 @@ async def test_a_log_that_cannot_be_read_costs_the_requests_and_nothing_else(
     assert platform.machine.visit(HOST) == (200, first.release)
     await platform.tick(60.0)
     await platform.tick()
-    evidence = (
-        await RolloutService(platform.state, platform.machine.clock).latest("shop", "production")
-    ).evidence
+    evidence = (await service_of(platform).latest("shop", "production")).evidence
     assert evidence is not None
     assert evidence.requests == ()
 
@@ -234,7 +236,7 @@ async def test_evidence_may_hold_what_a_database_refuses(
     monkeypatch.setattr(type(platform.runtime), "read_log", binary)
     await run(platform, second, 200, failing=0.05)
     await platform.tick(2.0)
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
     evidence = (await service.latest("shop", "production")).evidence
     assert evidence is not None and evidence.complete
     assert [line.text for line in evidence.lines or ()] == ["a \N{REPLACEMENT CHARACTER} byte"]
@@ -243,22 +245,22 @@ async def test_evidence_may_hold_what_a_database_refuses(
 async def test_people_pause_resume_and_promote(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
     await run(platform, second, 20)
     assert share(platform) == "mirror"
     with pytest.raises(ConflictError, match="running"):
-        await service.ask("shop", "production", RolloutCommand.RESUME, by="ada")
-    await service.ask("shop", "production", RolloutCommand.PAUSE, by="ada")
+        await service.request("shop", "production", RolloutCommand.RESUME, by="ada")
+    await service.request("shop", "production", RolloutCommand.PAUSE, by="ada")
     await run(platform, second, 300)
     assert share(platform) == "mirror"
     assert (await service.latest("shop", "production")).state is RolloutState.PAUSED
-    await service.ask("shop", "production", RolloutCommand.PROMOTE, by="ada")
+    await service.request("shop", "production", RolloutCommand.PROMOTE, by="ada")
     await run(platform, second, 5)
     assert share(platform) == "5 %"
     await run(platform, second, 200)
     assert (await platform.get(second.id)).state is DeployState.SUCCEEDED
     with pytest.raises(ConflictError, match="ended"):
-        await service.ask("shop", "production", RolloutCommand.ABORT, by="ada")
+        await service.request("shop", "production", RolloutCommand.ABORT, by="ada")
 
 
 async def test_a_new_control_plane_goes_on_with_the_numbers_of_the_stage(
@@ -273,7 +275,7 @@ async def test_a_new_control_plane_goes_on_with_the_numbers_of_the_stage(
         traffic(platform, await platform.get(second.id), failing=failing * 0.1)
         await platform.tick(1.0)
         platform.rollouts = replace(platform.rollouts, _watches={})
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
     verdict = (await service.latest("shop", "production")).verdict
     assert verdict is not None
     errors = verdict.reason(CheckName.ERRORS)
@@ -288,8 +290,8 @@ async def test_an_abort_gives_all_traffic_back(platform: Platform) -> None:
     second = await platform.request(platform.sources.put(program("2")))
     await run(platform, second, 40)
     assert share(platform) == "5 %"
-    service = RolloutService(platform.state, platform.machine.clock)
-    await service.ask("shop", "production", RolloutCommand.ABORT, by="ada")
+    service = service_of(platform)
+    await service.request("shop", "production", RolloutCommand.ABORT, by="ada")
     await run(platform, second, 20)
     ended = await platform.get(second.id)
     assert ended.error is not None
@@ -304,7 +306,7 @@ async def test_a_cancel_ends_the_rollout_too(platform: Platform) -> None:
     await platform.deploys.cancel(second.id, by="ada")
     await run(platform, second, 20)
     assert (await platform.get(second.id)).state is DeployState.CANCELLED
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
     assert (await service.latest("shop", "production")).state is RolloutState.ABORTED
     assert share(platform) == "nothing"
 
@@ -312,12 +314,12 @@ async def test_a_cancel_ends_the_rollout_too(platform: Platform) -> None:
 async def test_each_stage_waits_for_an_approval(platform: Platform) -> None:
     await live(platform, "approval = true")
     second = await platform.request(platform.sources.put(program("2", "approval = true")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
     for expected in ("mirror", "5 %", "50 %"):
         await run(platform, second, 100)
         assert share(platform) == expected
         assert (await service.latest("shop", "production")).state is RolloutState.WAITING
-        await service.ask("shop", "production", RolloutCommand.PROMOTE, by="ada")
+        await service.request("shop", "production", RolloutCommand.PROMOTE, by="ada")
     await run(platform, second, 20)
     assert (await platform.get(second.id)).state is DeployState.SUCCEEDED
 
@@ -341,7 +343,7 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
     """Somebody asks just when the stage has passed: after the rollout was read, before the next stage is recorded."""
     first = await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
     await run(platform, second, 40)
     assert share(platform) == "5 %"
     count = type(platform.edge).numbers
@@ -352,7 +354,7 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
         age = (await service.latest("shop", "production")).stage_age(platform.machine.clock.now())
         if not asked and age.total_seconds() >= 30:
             asked = True
-            await service.ask("shop", "production", meanwhile, by="ada")
+            await service.request("shop", "production", meanwhile, by="ada")
         return await count(edge)
 
     monkeypatch.setattr(type(platform.edge), "numbers", ask_meanwhile)
@@ -369,12 +371,12 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
 async def test_an_abort_is_not_taken_back(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
     await run(platform, second, 20)
     for _ in range(2):
-        await service.ask("shop", "production", RolloutCommand.ABORT, by="ada")
+        await service.request("shop", "production", RolloutCommand.ABORT, by="ada")
     with pytest.raises(ConflictError) as refused:
-        await service.ask("shop", "production", RolloutCommand.PROMOTE, by="bob")
+        await service.request("shop", "production", RolloutCommand.PROMOTE, by="bob")
     assert refused.value.code == "rollout.aborting"
 
 
@@ -446,7 +448,7 @@ async def test_a_candidate_is_taken_back_before_anything_is_read_of_it(
     second = await platform.request(platform.sources.put(program("2")))
     read = type(platform.runtime).read_log
     states: list[RolloutState] = []
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = service_of(platform)
 
     async def look_first(runtime: SimRuntime, *arguments: Any, **named: Any) -> LogChunk:
         states.append((await service.latest("shop", "production")).state)

@@ -17,8 +17,8 @@ from gantry.features.rollouts.model import (
     Stage,
     StageKind,
     buckets_of,
-    stages_of,
 )
+from gantry.features.rollouts.verdict.model import Outcome
 from tests.support.stories import T0, at
 
 STAGES = (
@@ -44,12 +44,12 @@ ROLLOUT = Rollout(
 
 def seen(
     after_s: float,
-    outcome: rules.Outcome | None = "pass",
+    outcome: Outcome | None = Outcome.PASS,
     policy: Literal["promote", "abort"] = "promote",
     *,
     in_effect: bool = True,
-) -> rules.Seen:
-    return rules.Seen(at(after_s), outcome, "said so", in_effect, policy)
+) -> rules.ObservedRollout:
+    return rules.ObservedRollout(at(after_s), outcome, "said so", in_effect, policy)
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def seen(
         (ROLLOUT, seen(59), None),
         (ROLLOUT, seen(60), rules.BeginStage(2)),
         (ROLLOUT, seen(60, in_effect=False), None),
-        (ROLLOUT, seen(1, "fail"), rules.End(RolloutState.FAILED, "said so")),
-        (ROLLOUT, seen(60, "inconclusive"), None),
-        (ROLLOUT, seen(119, "inconclusive", "abort"), None),
-        (ROLLOUT, seen(120, "inconclusive"), rules.BeginStage(2)),
+        (ROLLOUT, seen(1, Outcome.FAIL), rules.End(RolloutState.FAILED, "said so")),
+        (ROLLOUT, seen(60, Outcome.INCONCLUSIVE), None),
+        (ROLLOUT, seen(119, Outcome.INCONCLUSIVE, "abort"), None),
+        (ROLLOUT, seen(120, Outcome.INCONCLUSIVE), rules.BeginStage(2)),
         (
             ROLLOUT,
-            seen(120, "inconclusive", "abort"),
+            seen(120, Outcome.INCONCLUSIVE, "abort"),
             rules.End(RolloutState.FAILED, "too little is known of it: said so"),
         ),
         (ROLLOUT, seen(60, None), None),
@@ -89,22 +89,22 @@ def seen(
         (replace(ROLLOUT, state=RolloutState.PAUSED, paused_at=at(9)), seen(999), None),
         (
             replace(ROLLOUT, state=RolloutState.PAUSED, paused_at=at(9)),
-            seen(999, "fail"),
+            seen(999, Outcome.FAIL),
             rules.End(RolloutState.FAILED, "said so"),
         ),
         (replace(ROLLOUT, state=RolloutState.FAILED), seen(999), None),
     ],
 )
 def test_the_next_action(
-    rollout: Rollout, observed: rules.Seen, action: rules.Action | None
+    rollout: Rollout, observed: rules.ObservedRollout, action: rules.Action | None
 ) -> None:
     assert rules.decide(rollout, observed) == action
 
 
 def test_stages_follow_the_manifest() -> None:
-    assert stages_of(Deploy()) == ()
+    assert rules.stages_of(Deploy()) == ()
     canary = Deploy(strategy="canary", mirror_s=30, steps=(RolloutStage(percent=10, time_s=5),))
-    assert stages_of(canary) == (
+    assert rules.stages_of(canary) == (
         Stage(StageKind.MIRROR, 0, 30),
         Stage(StageKind.CANARY, 10, 5),
     )
@@ -133,7 +133,7 @@ class RolloutModel(RuleBasedStateMachine):
         self.policy = policy
         self.now = T0
         self.in_effect = False
-        self.outcome: rules.Outcome | None = None
+        self.outcome: Outcome | None = None
         self.failed_at: tuple[int, RolloutState] | None = None
         self.waited = timedelta()
         self.highest = 0
@@ -150,8 +150,8 @@ class RolloutModel(RuleBasedStateMachine):
         self.in_effect = True
         self.step()
 
-    @rule(outcome=st.sampled_from(["pass", "fail", "inconclusive"]))
-    def a_verdict(self, outcome: rules.Outcome) -> None:
+    @rule(outcome=st.sampled_from(Outcome))
+    def a_verdict(self, outcome: Outcome) -> None:
         if not self.in_effect:
             return
         self.outcome = outcome
@@ -165,11 +165,11 @@ class RolloutModel(RuleBasedStateMachine):
 
     def step(self) -> None:
         before = self.rollout
-        observed = rules.Seen(self.now, self.outcome, "so", self.in_effect, self.policy)
+        observed = rules.ObservedRollout(self.now, self.outcome, "so", self.in_effect, self.policy)
         action = rules.decide(before, observed)
         if before.state.ended:
             assert action is None
-        if self.outcome == "fail" and not before.state.ended:
+        if self.outcome is Outcome.FAIL and not before.state.ended:
             assert isinstance(action, rules.End)
             assert action.state in (RolloutState.FAILED, RolloutState.ABORTED)
         self.rollout = self.acted(action)

@@ -8,6 +8,7 @@ import pytest
 from gantry.config.load import ManifestError, load_manifest
 from gantry.config.schema import manifest_schema
 from gantry.config.sections import VerdictRules
+from gantry.features.rollouts.rules import policy_of
 from gantry.features.rollouts.verdict.model import CheckName, Policy
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "verdict.md").read_text(encoding="utf-8")
@@ -77,13 +78,13 @@ def test_the_policy_is_what_the_manifest_says() -> None:
             setting="error_margin = 0.02\nlatency_ratio = 2\nlatency_floor = '5ms'\nrestarts = 3"
         )
     )
-    policy = Policy.of(manifest.deploy.verdict)
+    policy = policy_of(manifest.deploy.verdict)
     assert policy == Policy(0.02, 2.0, 5.0, 3)
-    assert Policy.of(VerdictRules()) == Policy(0.01, 1.25, 20.0, 0)
+    assert policy_of(VerdictRules()) == Policy(0.01, 1.25, 20.0, 0)
 
 
 def test_what_is_fixed_is_documented() -> None:
-    policy = Policy.of(VerdictRules())
+    policy = policy_of(VerdictRules())
     fixed = re.sub(r"\s+", " ", _PAGE.split("Everything else is fixed")[1].split("\n\n")[0])
     assert f"({policy.alpha:.0%} of rollouts)".replace("%", " %") in fixed
     assert f"confidence of a pass ({policy.confidence:.0%})".replace("%", " %") in fixed

@@ -14,32 +14,32 @@ from gantry.features.accounts.service import AccountService
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.launching import Launcher
+from gantry.features.probes.public import PublicProbe
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
+from gantry.features.rollouts.act import INTERVAL_S as INTERVAL_ROLLOUTS_S, RolloutLoop
+from gantry.features.rollouts.evidence import EvidenceCollector
 from gantry.features.rollouts.service import RolloutService
+from gantry.features.rollouts.traffic import SyntheticTraffic
 from gantry.features.routes.purging import PurgeService
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.asking import Asking
 from gantry.reactor.assets import EVERY_S as ASSETS_EVERY_S, AssetKeeping
 from gantry.reactor.deploy_acts import DeployActs
 from gantry.reactor.destroy import Destroyer
 from gantry.reactor.edge_acts import EdgeActs
-from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.health import HealthCheck
 from gantry.reactor.instance_acts import InstanceActs
 from gantry.reactor.keep import EVERY_S as KEEP_EVERY_S, Keeper
 from gantry.reactor.loops import Loops, Periodic
 from gantry.reactor.memory import Memory
-from gantry.reactor.outside import Outside
 from gantry.reactor.plan import Planner
 from gantry.reactor.reconcile import Acts, Reconciler
 from gantry.reactor.release_acts import ReleaseActs
 from gantry.reactor.reserve import EVERY_S as RESERVE_EVERY_S, ReserveKeeper
 from gantry.reactor.retain import Retention
-from gantry.reactor.rollouts import EVERY_S as ROLLOUTS_EVERY_S, Rollouts
 from gantry.reactor.schedule import Schedule
 from gantry.reactor.seeing import Sockets
 from gantry.reactor.waker import Waker
@@ -86,7 +86,7 @@ def wire(
     preparer = Preparer(
         state, engines.sources, engines.workshop, variables, box, naming, clock, ids
     )
-    outside = Outside(engines.prober, naming)
+    probe = PublicProbe(engines.prober, naming)
     acts = Acts(
         instances=InstanceActs(state, engines.runtime, launcher, engines.ports, memory, clock, ids),
         releases=ReleaseActs(state, memory, clock),
@@ -100,7 +100,7 @@ def wire(
             preparer=preparer,
             launcher=launcher,
             variables=variables,
-            outside=outside,
+            probe=probe,
             memory=memory,
             clock=clock,
             ids=ids,
@@ -126,11 +126,11 @@ def wire(
     retention = Retention(
         state, engines.runtime, engines.workshop, engines.sources, clock, settings.home
     )
-    evidence = EvidenceKeeper(state, engines.edge, engines.runtime, variables, clock)
-    asking = Asking(state, outside, tasks, clock)
-    rollouts = Rollouts(state, engines.edge, asking, memory, evidence, clock, waker.wake)
+    evidence = EvidenceCollector(state, engines.edge, engines.runtime, variables, clock)
+    traffic = SyntheticTraffic(state, probe, tasks, clock)
+    rollouts = RolloutLoop(state, engines.edge, traffic, memory, evidence, clock, waker.wake)
     # Crons go by the clock that people see.
-    schedule = Schedule(state, engines.runtime, launcher, outside, tasks, SystemClock())
+    schedule = Schedule(state, engines.runtime, launcher, probe, tasks, SystemClock())
     keeper = Keeper(
         engines.runtime,
         engines.is_engine,
@@ -161,7 +161,7 @@ def wire(
             Periodic("retention", _RETAIN_EVERY_S, retention.once, tidy),
             Periodic("schedule", _SCHEDULE_EVERY_S, schedule.once),
             Periodic("assets", ASSETS_EVERY_S, assets.once, assets_due),
-            Periodic("rollouts", ROLLOUTS_EVERY_S, rollouts.once),
+            Periodic("rollouts", INTERVAL_ROLLOUTS_S, rollouts.once),
             Periodic("clock", _KEEP_CLOCK_EVERY_S, keep_clock),
             Periodic("engines", KEEP_EVERY_S, keeper.once, on_exits=True),
             Periodic("reserve", RESERVE_EVERY_S, ReserveKeeper(engines.reserve).once),
@@ -171,7 +171,7 @@ def wire(
     services = Services(
         state=state,
         deploys=DeployService(state, engines.sources, projects, clock, ids),
-        rollouts=RolloutService(state, clock),
+        rollouts=RolloutService(state, clock, waker.wake),
         purging=PurgeService(state, engines.cache, clock),
         variables=variables,
         accounts=accounts,

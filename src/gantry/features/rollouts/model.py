@@ -7,7 +7,6 @@ from enum import StrEnum
 from math import gcd
 from typing import Any, Self
 
-from gantry.config.sections import Deploy as DeploySection
 from gantry.engines.edge.protocol import FailedRequest
 from gantry.features.rollouts.verdict.model import Verdict
 
@@ -170,12 +169,3 @@ class Rollout:
 def buckets_of(stages: Iterable[Stage]) -> int:
     """The fewest groups of visitors that every share is a whole number of."""
     return 100 // gcd(100, *(stage.percent for stage in stages))
-
-
-def stages_of(section: DeploySection) -> tuple[Stage, ...]:
-    """The stages that a manifest asks for; none for a blue-green deploy."""
-    if section.strategy == "blue-green":
-        return ()
-    mirror = (Stage(StageKind.MIRROR, 0, section.mirror_s),) if section.mirror_s else ()
-    steps = (Stage(StageKind.CANARY, step.percent, step.time_s) for step in section.steps)
-    return (*mirror, *steps)

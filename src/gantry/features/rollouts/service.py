@@ -1,5 +1,6 @@
-"""What may be asked of a rollout. Each call checks, records the wish, and returns; the reactor does the rest."""
+"""Commands to a rollout. Each is checked and recorded, and the call returns; the reactor carries it out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gantry.engines.database.protocol import State
@@ -10,15 +11,20 @@ from gantry.features.rollouts.model import Rollout, RolloutCommand, RolloutState
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, NotFoundError
 
-_STANDING = (RolloutState.PAUSED, RolloutState.WAITING)
+_PAUSED = (RolloutState.PAUSED, RolloutState.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutService:
-    """Wishes of people."""
+    """Reads rollouts, and takes commands to them.
+
+    Attributes:
+        wake: called when there is a command to carry out.
+    """
 
     state: State
     clock: Clock
+    wake: Callable[[], None]
 
     async def latest(self, project: str, environment: str) -> Rollout:
         """The newest rollout of an environment, ended or not.
@@ -37,26 +43,26 @@ class RolloutService:
             )
         return found
 
-    async def ask(
+    async def request(
         self, project: str, environment: str, command: RolloutCommand, *, by: str
     ) -> Rollout:
-        """Record a wish.
+        """Record a command for the reactor.
 
         Raises:
             NotFoundError: `rollout.none`.
             ConflictError: `rollout.ended`, `rollout.aborting`; `rollout.not-paused` there is nothing to resume; `rollout.paused` already.
         """
         rollout = await self.latest(project, environment)
-        if command is RolloutCommand.RESUME and rollout.state not in _STANDING:
+        if command is RolloutCommand.RESUME and rollout.state not in _PAUSED:
             raise ConflictError(
                 "rollout.not-paused",
                 f"the rollout is {rollout.state}",
                 hint="gantry rollout status",
             )
-        if command is RolloutCommand.PAUSE and rollout.state in _STANDING:
+        if command is RolloutCommand.PAUSE and rollout.state in _PAUSED:
             raise ConflictError(
                 "rollout.paused",
-                f"the rollout stands already: {rollout.state}",
+                f"the rollout is already {rollout.state}",
                 hint="gantry rollout resume, or gantry rollout promote",
             )
         async with self.state.transaction() as session:
@@ -69,4 +75,6 @@ class RolloutService:
                 target=f"{project}/{environment}",
                 details={"rollout": rollout.id, "stage": rollout.stage},
             )
-            return await store.get(session, rollout.id)
+            rollout = await store.get(session, rollout.id)
+        self.wake()
+        return rollout

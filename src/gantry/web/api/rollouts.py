@@ -40,8 +40,7 @@ async def ask_rollout(
     """`pause` keeps the shares as they are; `resume` goes on; `promote` begins the next stage now, and moves all
     traffic after the last; `abort` gives all traffic back to the current release and fails the deploy.
     """
-    asked = await services.rollouts.ask(
+    rollout = await services.rollouts.request(
         project, environment, RolloutCommand(wish), by=caller.account
     )
-    services.wake()
-    return await _body(services, asked)
+    return await _body(services, rollout)

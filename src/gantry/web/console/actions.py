@@ -57,8 +57,7 @@ async def ask_rollout(
     services: Has, caller: Developer, project: str, environment: str, wish: WishName
 ) -> RedirectResponse:
     """Pause, resume, promote or abort the rollout."""
-    await services.rollouts.ask(project, environment, RolloutCommand(wish), by=caller.account)
-    services.wake()
+    await services.rollouts.request(project, environment, RolloutCommand(wish), by=caller.account)
     return _see(f"/projects/{project}/{environment}#rollout")
 
 

@@ -6,7 +6,6 @@ from enum import StrEnum
 from math import inf, isfinite
 from typing import Any, Literal, Protocol, Self
 
-from gantry.config.sections import VerdictRules
 from gantry.features.rollouts.verdict import statistics
 from gantry.features.rollouts.verdict.histogram import Histogram
 from gantry.kernel.errors import IntegrityError
@@ -67,16 +66,6 @@ class Policy:
     alpha: float = 0.01
     confidence: float = 0.95
     minimum_requests: int = 100
-
-    @classmethod
-    def of(cls, rules: VerdictRules) -> Self:
-        """The policy of a manifest, which has checked its settings."""
-        return cls(
-            error_margin=rules.error_margin,
-            latency_ratio=rules.latency_ratio,
-            latency_floor_ms=rules.latency_floor_s * 1000,
-            restarts=rules.restarts,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Act: what a bad candidate had done is kept on its rollout, before its traces go."""
+"""Evidence against a candidate that failed, kept on its rollout before the traces go."""
 
 import logging
 from collections.abc import Awaitable
@@ -22,25 +22,24 @@ _log = logging.getLogger(__name__)
 
 _Found = TypeVar("_Found")
 
-_MOST_REQUESTS = 20
-_LOG_BYTES = 8_000
-_MOST_LINES = 30
-_LONGEST_LINE = 500
+_MAX_REQUESTS = 20
+_MAX_LOG_BYTES = 8_000
+_MAX_LINES = 30
+_MAX_LINE_LENGTH = 500
 # Stands for NUL characters, which the database takes in no text.
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-
 # The edge writes its log once a second.
 _LOGGED_AFTER = timedelta(seconds=1.5)
-_GIVEN_UP_AFTER = timedelta(minutes=1)
+_TIMEOUT = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
-class EvidenceKeeper:
-    """Gathers the last lines that the candidate printed, and the requests that failed, when they are logged.
+class EvidenceCollector:
+    """Collects the last lines that a candidate printed, and the requests that it failed, once they are logged.
 
     Attributes:
-        due: some rollout may wait for its requests; true until the first look has said otherwise.
+        due: some rollout may lack evidence; true until the first round has said otherwise.
     """
 
     state: State
@@ -53,8 +52,8 @@ class EvidenceKeeper:
     async def begin(self, session: Session, rollout: Rollout, found: tuple[Instance, ...]) -> None:
         """Note whose lines are to be read, in the transaction that ends the rollout: nothing is read before that."""
         self.due = True
-        own = [one.id for one in found if one.release == rollout.candidate]
-        await store.set_evidence(session, rollout.id, Evidence(tuple(own)))
+        own = tuple(instance.id for instance in found if instance.release == rollout.candidate)
+        await store.set_evidence(session, rollout.id, Evidence(own))
 
     async def once(self) -> None:
         """Add the lines, and what has been logged by now; what cannot be read is tried again for a minute."""
@@ -87,23 +86,23 @@ class EvidenceKeeper:
         try:
             return await work
         except GantryError as error:
-            if age < _GIVEN_UP_AFTER:
+            if age < _TIMEOUT:
                 return None
             _log.warning("evidence of %s: [%s] %s", rollout.candidate, error.code, error)
             return ()
 
     async def _requests(self, rollout: Rollout) -> tuple[FailedRequest, ...]:
-        return await self.edge.failures(rollout.candidate, most=_MOST_REQUESTS)
+        return await self.edge.failures(rollout.candidate, most=_MAX_REQUESTS)
 
     async def _lines(self, rollout: Rollout, printed_by: tuple[str, ...]) -> tuple[LogLine, ...]:
         async with self.state.transaction() as session:
             mask = Redactor(
                 await secrets_of(session, self.variables, rollout.environment, (rollout.candidate,))
             )
-        share = max(1, _MOST_LINES // max(1, len(printed_by)))
+        share = max(1, _MAX_LINES // max(1, len(printed_by)))
         lines = []
         for instance in printed_by:
-            tail = await self.runtime.read_log(instance, offset=-_LOG_BYTES)
+            tail = await self.runtime.read_log(instance, offset=-_MAX_LOG_BYTES)
             for line in mask(tail.text).replace("\0", _REPLACEMENT).splitlines()[-share:]:
-                lines.append(LogLine(instance, line[:_LONGEST_LINE]))
+                lines.append(LogLine(instance, line[:_MAX_LINE_LENGTH]))
         return tuple(lines)
