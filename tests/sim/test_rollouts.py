@@ -263,6 +263,20 @@ async def test_people_pause_resume_and_promote(platform: Platform) -> None:
         await service.request("shop", "production", RolloutCommand.ABORT, by="ada")
 
 
+async def test_a_command_wakes_the_reactor_when_it_is_recorded(platform: Platform) -> None:
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    await run(platform, second, 20)
+    states: list[str] = []
+    service = RolloutService(platform.state, platform.machine.clock, lambda: states.append("woken"))
+    with pytest.raises(ConflictError):
+        await service.request("shop", "production", RolloutCommand.RESUME, by="ada")
+    assert states == [], "nothing was recorded"
+    rollout = await service.request("shop", "production", RolloutCommand.PAUSE, by="ada")
+    assert rollout.requested is RolloutCommand.PAUSE
+    assert states == ["woken"]
+
+
 async def test_a_new_control_plane_goes_on_with_the_numbers_of_the_stage(
     platform: Platform,
 ) -> None:

@@ -93,6 +93,50 @@ def seen(
             rules.End(RolloutState.FAILED, "said so"),
         ),
         (replace(ROLLOUT, state=RolloutState.FAILED), seen(999), None),
+        (replace(ROLLOUT, state=RolloutState.PASSED), seen(999, Outcome.FAIL), None),
+        (
+            replace(ROLLOUT, approval=True),
+            seen(120, Outcome.INCONCLUSIVE),
+            rules.Hold(RolloutState.WAITING),
+        ),
+        (replace(ROLLOUT, approval=True), seen(119, Outcome.INCONCLUSIVE), None),
+        (
+            replace(ROLLOUT, requested=RolloutCommand.ABORT, state=RolloutState.WAITING),
+            seen(1, Outcome.FAIL),
+            rules.End(RolloutState.ABORTED, "it was aborted"),
+        ),
+        (
+            replace(ROLLOUT, requested=RolloutCommand.PROMOTE, state=RolloutState.WAITING, stage=2),
+            seen(1, None),
+            rules.End(RolloutState.PASSED, "3 stages went well"),
+        ),
+        # A command that says what is already so changes nothing.
+        (
+            replace(ROLLOUT, requested=RolloutCommand.PAUSE, state=RolloutState.WAITING),
+            seen(999),
+            None,
+        ),
+        (replace(ROLLOUT, requested=RolloutCommand.RESUME), seen(60), rules.BeginStage(2)),
+        (replace(ROLLOUT, requested=RolloutCommand.RESUME), seen(59), None),
+        # The stage's time counts without its pauses.
+        (replace(ROLLOUT, stage_started_at=at(30)), seen(89), None),
+        (replace(ROLLOUT, stage_started_at=at(30)), seen(90), rules.BeginStage(2)),
+        # An edge that does not take the shares ends it, and is given time for it.
+        (ROLLOUT, replace(seen(999, None, in_effect=False), waits_s=120.0), None),
+        (
+            ROLLOUT,
+            replace(seen(1, None, in_effect=False), waits_s=120.1),
+            rules.End(RolloutState.FAILED, "the edge did not take its share of the traffic"),
+        ),
+        (
+            ROLLOUT,
+            replace(seen(1, None, in_effect=False), waits_s=121.0, obstacle="it is away"),
+            rules.End(
+                RolloutState.FAILED,
+                "the edge did not take its share of the traffic: it is away",
+            ),
+        ),
+        (ROLLOUT, replace(seen(1), waits_s=500.0), None),
     ],
 )
 def test_the_next_action(
