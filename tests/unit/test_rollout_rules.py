@@ -231,6 +231,9 @@ class RolloutModel(RuleBasedStateMachine):
                 )  # fmt: skip
             case rules.Hold(state):
                 paused_at = self.rollout.paused_at or self.now
+                self.waited = (
+                    timedelta()
+                )  # somebody is asked; who resumes it lets it wait once more
                 return replace(self.rollout, state=state, requested=None, paused_at=paused_at)
             case rules.Resume():
                 gone = self.now - (self.rollout.paused_at or self.now)
