@@ -83,13 +83,9 @@ def traffic(platform: Platform, deploy: Deploy, *, failing: float = 0.0) -> None
         )
 
 
-def service_of(platform: Platform) -> RolloutService:
-    return RolloutService(platform.state, platform.machine.clock, lambda: None)
-
-
 async def stages(platform: Platform) -> tuple[StageRecord, ...]:
     """The stages so far, as the database has them."""
-    service = service_of(platform)
+    service = platform.plane.rollouts
     rollout = await service.latest("shop", "production")
     async with platform.state.transaction() as session:
         return await store.list_stages(session, rollout.id)
@@ -165,7 +161,7 @@ async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: 
     assert ended.error["code"] == "rollout.failed"
     assert "requests failed on the candidate" in ended.error["message"]
     assert "5 %" not in shares, "the mirror was enough"
-    service = service_of(platform)
+    service = platform.plane.rollouts
     await platform.tick(2.0)
     evidence = (await service.latest("shop", "production")).evidence
     assert evidence is not None
@@ -196,7 +192,7 @@ async def test_what_both_releases_fail_is_no_fault_of_the_candidate(platform: Pl
     second = await platform.request(platform.sources.put(replace(program("2"), web="sours")))
     await run(platform, second, 60)
     assert (await platform.get(second.id)).state is DeployState.ACTIVE
-    service = service_of(platform)
+    service = platform.plane.rollouts
     verdict = (await service.latest("shop", "production")).verdict
     assert verdict is not None
     smoke = verdict.reason(CheckName.SMOKE)
@@ -220,7 +216,7 @@ async def test_a_log_that_cannot_be_read_costs_the_requests_and_nothing_else(
     assert platform.machine.visit(HOST) == (200, first.release)
     await platform.tick(60.0)
     await platform.tick()
-    evidence = (await service_of(platform).latest("shop", "production")).evidence
+    evidence = (await platform.plane.rollouts.latest("shop", "production")).evidence
     assert evidence is not None
     assert evidence.requests == ()
 
@@ -236,7 +232,7 @@ async def test_evidence_may_hold_what_a_database_refuses(
     monkeypatch.setattr(type(platform.runtime), "read_log", binary)
     await run(platform, second, 200, failing=0.05)
     await platform.tick(2.0)
-    service = service_of(platform)
+    service = platform.plane.rollouts
     evidence = (await service.latest("shop", "production")).evidence
     assert evidence is not None and evidence.complete
     assert [line.text for line in evidence.lines or ()] == ["a \N{REPLACEMENT CHARACTER} byte"]
@@ -245,7 +241,7 @@ async def test_evidence_may_hold_what_a_database_refuses(
 async def test_people_pause_resume_and_promote(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = service_of(platform)
+    service = platform.plane.rollouts
     await run(platform, second, 20)
     assert share(platform) == "mirror"
     with pytest.raises(ConflictError, match="running"):
@@ -288,8 +284,8 @@ async def test_a_new_control_plane_goes_on_with_the_numbers_of_the_stage(
     for failing in (1.0, 0.0):
         traffic(platform, await platform.get(second.id), failing=failing * 0.1)
         await platform.tick(1.0)
-        platform.rollouts = replace(platform.rollouts, _watches={})
-    service = service_of(platform)
+        platform.plane.rollout_loop = replace(platform.plane.rollout_loop, _watches={})
+    service = platform.plane.rollouts
     verdict = (await service.latest("shop", "production")).verdict
     assert verdict is not None
     errors = verdict.reason(CheckName.ERRORS)
@@ -304,7 +300,7 @@ async def test_an_abort_gives_all_traffic_back(platform: Platform) -> None:
     second = await platform.request(platform.sources.put(program("2")))
     await run(platform, second, 40)
     assert share(platform) == "5 %"
-    service = service_of(platform)
+    service = platform.plane.rollouts
     await service.request("shop", "production", RolloutCommand.ABORT, by="ada")
     await run(platform, second, 20)
     ended = await platform.get(second.id)
@@ -317,10 +313,10 @@ async def test_a_cancel_ends_the_rollout_too(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
     await run(platform, second, 40)
-    await platform.deploys.cancel(second.id, by="ada")
+    await platform.plane.deploys.cancel(second.id, by="ada")
     await run(platform, second, 20)
     assert (await platform.get(second.id)).state is DeployState.CANCELLED
-    service = service_of(platform)
+    service = platform.plane.rollouts
     assert (await service.latest("shop", "production")).state is RolloutState.ABORTED
     assert share(platform) == "nothing"
 
@@ -328,7 +324,7 @@ async def test_a_cancel_ends_the_rollout_too(platform: Platform) -> None:
 async def test_each_stage_waits_for_an_approval(platform: Platform) -> None:
     await live(platform, "approval = true")
     second = await platform.request(platform.sources.put(program("2", "approval = true")))
-    service = service_of(platform)
+    service = platform.plane.rollouts
     for expected in ("mirror", "5 %", "50 %"):
         await run(platform, second, 100)
         assert share(platform) == expected
@@ -357,7 +353,7 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
     """Somebody asks just when the stage has passed: after the rollout was read, before the next stage is recorded."""
     first = await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = service_of(platform)
+    service = platform.plane.rollouts
     await run(platform, second, 40)
     assert share(platform) == "5 %"
     count = type(platform.edge).numbers
@@ -385,7 +381,7 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
 async def test_an_abort_is_not_taken_back(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = service_of(platform)
+    service = platform.plane.rollouts
     await run(platform, second, 20)
     for _ in range(2):
         await service.request("shop", "production", RolloutCommand.ABORT, by="ada")
@@ -403,7 +399,7 @@ async def test_a_stage_lasts_from_when_it_is_in_effect(platform: Platform) -> No
     platform.machine.faults.refuse_edge = True
     await run(platform, second, 4)
     platform.machine.pass_time(300.0)
-    platform.memory.retry_at_s.clear()
+    platform.plane.memory.retry_at_s.clear()
     platform.machine.faults.refuse_edge = False
     shares = await run(platform, second, 25)
     assert shares[-1] == "5 %"
@@ -462,7 +458,7 @@ async def test_a_candidate_is_taken_back_before_anything_is_read_of_it(
     second = await platform.request(platform.sources.put(program("2")))
     read = type(platform.runtime).read_log
     states: list[RolloutState] = []
-    service = service_of(platform)
+    service = platform.plane.rollouts
 
     async def look_first(runtime: SimRuntime, *arguments: Any, **named: Any) -> LogChunk:
         states.append((await service.latest("shop", "production")).state)
