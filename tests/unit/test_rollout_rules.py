@@ -42,7 +42,7 @@ ROLLOUT = Rollout(
 )
 
 
-def seen(
+def observation(
     after_s: float,
     outcome: Outcome | None = Outcome.PASS,
     policy: Literal["promote", "abort"] = "promote",
@@ -55,88 +55,96 @@ def seen(
 @pytest.mark.parametrize(
     ("rollout", "observed", "action"),
     [
-        (ROLLOUT, seen(59), None),
-        (ROLLOUT, seen(60), rules.BeginStage(2)),
-        (ROLLOUT, seen(60, in_effect=False), None),
-        (ROLLOUT, seen(1, Outcome.FAIL), rules.End(RolloutState.FAILED, "said so")),
-        (ROLLOUT, seen(60, Outcome.INCONCLUSIVE), None),
-        (ROLLOUT, seen(119, Outcome.INCONCLUSIVE, "abort"), None),
-        (ROLLOUT, seen(120, Outcome.INCONCLUSIVE), rules.BeginStage(2)),
+        (ROLLOUT, observation(59), None),
+        (ROLLOUT, observation(60), rules.BeginStage(2)),
+        (ROLLOUT, observation(60, in_effect=False), None),
+        (ROLLOUT, observation(1, Outcome.FAIL), rules.End(RolloutState.FAILED, "said so")),
+        (ROLLOUT, observation(60, Outcome.INCONCLUSIVE), None),
+        (ROLLOUT, observation(119, Outcome.INCONCLUSIVE, "abort"), None),
+        (ROLLOUT, observation(120, Outcome.INCONCLUSIVE), rules.BeginStage(2)),
         (
             ROLLOUT,
-            seen(120, Outcome.INCONCLUSIVE, "abort"),
+            observation(120, Outcome.INCONCLUSIVE, "abort"),
             rules.End(RolloutState.FAILED, "too little is known of it: said so"),
         ),
-        (ROLLOUT, seen(60, None), None),
-        (replace(ROLLOUT, stage=2), seen(60), rules.End(RolloutState.PASSED, "3 stages went well")),
-        (replace(ROLLOUT, approval=True), seen(60), rules.Hold(RolloutState.WAITING)),
-        (replace(ROLLOUT, requested=RolloutCommand.PROMOTE), seen(1, None), rules.BeginStage(2)),
+        (ROLLOUT, observation(60, None), None),
+        (
+            replace(ROLLOUT, stage=2),
+            observation(60),
+            rules.End(RolloutState.PASSED, "3 stages went well"),
+        ),
+        (replace(ROLLOUT, approval=True), observation(60), rules.Hold(RolloutState.WAITING)),
+        (
+            replace(ROLLOUT, requested=RolloutCommand.PROMOTE),
+            observation(1, None),
+            rules.BeginStage(2),
+        ),
         (
             replace(ROLLOUT, requested=RolloutCommand.PAUSE),
-            seen(60),
+            observation(60),
             rules.Hold(RolloutState.PAUSED),
         ),
         (
             replace(ROLLOUT, requested=RolloutCommand.ABORT),
-            seen(60),
+            observation(60),
             rules.End(RolloutState.ABORTED, "it was aborted"),
         ),
         (
             replace(ROLLOUT, requested=RolloutCommand.RESUME, state=RolloutState.PAUSED),
-            seen(1),
+            observation(1),
             rules.Resume(),
         ),
-        (replace(ROLLOUT, state=RolloutState.PAUSED, paused_at=at(9)), seen(999), None),
+        (replace(ROLLOUT, state=RolloutState.PAUSED, paused_at=at(9)), observation(999), None),
         (
             replace(ROLLOUT, state=RolloutState.PAUSED, paused_at=at(9)),
-            seen(999, Outcome.FAIL),
+            observation(999, Outcome.FAIL),
             rules.End(RolloutState.FAILED, "said so"),
         ),
-        (replace(ROLLOUT, state=RolloutState.FAILED), seen(999), None),
-        (replace(ROLLOUT, state=RolloutState.PASSED), seen(999, Outcome.FAIL), None),
+        (replace(ROLLOUT, state=RolloutState.FAILED), observation(999), None),
+        (replace(ROLLOUT, state=RolloutState.PASSED), observation(999, Outcome.FAIL), None),
         (
             replace(ROLLOUT, approval=True),
-            seen(120, Outcome.INCONCLUSIVE),
+            observation(120, Outcome.INCONCLUSIVE),
             rules.Hold(RolloutState.WAITING),
         ),
-        (replace(ROLLOUT, approval=True), seen(119, Outcome.INCONCLUSIVE), None),
+        (replace(ROLLOUT, approval=True), observation(119, Outcome.INCONCLUSIVE), None),
         (
             replace(ROLLOUT, requested=RolloutCommand.ABORT, state=RolloutState.WAITING),
-            seen(1, Outcome.FAIL),
+            observation(1, Outcome.FAIL),
             rules.End(RolloutState.ABORTED, "it was aborted"),
         ),
         (
             replace(ROLLOUT, requested=RolloutCommand.PROMOTE, state=RolloutState.WAITING, stage=2),
-            seen(1, None),
+            observation(1, None),
             rules.End(RolloutState.PASSED, "3 stages went well"),
         ),
         # A command that says what is already so changes nothing.
         (
             replace(ROLLOUT, requested=RolloutCommand.PAUSE, state=RolloutState.WAITING),
-            seen(999),
+            observation(999),
             None,
         ),
-        (replace(ROLLOUT, requested=RolloutCommand.RESUME), seen(60), rules.BeginStage(2)),
-        (replace(ROLLOUT, requested=RolloutCommand.RESUME), seen(59), None),
+        (replace(ROLLOUT, requested=RolloutCommand.RESUME), observation(60), rules.BeginStage(2)),
+        (replace(ROLLOUT, requested=RolloutCommand.RESUME), observation(59), None),
         # The stage's time counts without its pauses.
-        (replace(ROLLOUT, stage_started_at=at(30)), seen(89), None),
-        (replace(ROLLOUT, stage_started_at=at(30)), seen(90), rules.BeginStage(2)),
+        (replace(ROLLOUT, stage_started_at=at(30)), observation(89), None),
+        (replace(ROLLOUT, stage_started_at=at(30)), observation(90), rules.BeginStage(2)),
         # An edge that does not take the shares ends it, and is given time for it.
-        (ROLLOUT, replace(seen(999, None, in_effect=False), waits_s=120.0), None),
+        (ROLLOUT, replace(observation(999, None, in_effect=False), waits_s=120.0), None),
         (
             ROLLOUT,
-            replace(seen(1, None, in_effect=False), waits_s=120.1),
+            replace(observation(1, None, in_effect=False), waits_s=120.1),
             rules.End(RolloutState.FAILED, "the edge did not take its share of the traffic"),
         ),
         (
             ROLLOUT,
-            replace(seen(1, None, in_effect=False), waits_s=121.0, obstacle="it is away"),
+            replace(observation(1, None, in_effect=False), waits_s=121.0, obstacle="it is away"),
             rules.End(
                 RolloutState.FAILED,
                 "the edge did not take its share of the traffic: it is away",
             ),
         ),
-        (ROLLOUT, replace(seen(1), waits_s=500.0), None),
+        (ROLLOUT, replace(observation(1), waits_s=500.0), None),
     ],
 )
 def test_the_next_action(

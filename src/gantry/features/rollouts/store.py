@@ -243,7 +243,7 @@ async def request(session: Session, rollout: Rollout, command: RolloutCommand) -
 
 
 async def list_stages(session: Session, rollout_id: str) -> tuple[StageRecord, ...]:
-    """Every stage that has begun, the first one first."""
+    """Every stage that has begun, in order."""
     rows = await session.rows(
         """SELECT number, started_at, ended_at, verdict FROM rollout_stages
            WHERE rollout = %(id)s ORDER BY number""",
