@@ -239,7 +239,7 @@ class House:
         self.settings = Settings(home=self.home)
         self.services = Services(
             state=self.state,
-            rollouts=RolloutService(self.state, self.clock),
+            rollouts=RolloutService(self.state, self.clock, self._wake),
             purging=PurgeService(self.state, self.edge_cache, self.clock),
             deploys=self.deploys,
             variables=self.variables,

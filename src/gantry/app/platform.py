@@ -44,7 +44,11 @@ from gantry.features.releases.act import ReleaseRetirer
 from gantry.features.removals.act import RemovalExecutor
 from gantry.features.removals.service import RemovalService
 from gantry.features.retention.act import Retention
+from gantry.features.rollouts.act import INTERVAL_S as ROLLOUTS_INTERVAL_S, RolloutLoop
+from gantry.features.rollouts.evidence import EvidenceCollector
+from gantry.features.rollouts.progress import EdgeProgress
 from gantry.features.rollouts.service import RolloutService
+from gantry.features.rollouts.traffic import SyntheticTraffic
 from gantry.features.routes.act import EdgeExecutor
 from gantry.features.routes.purging import PurgeService
 from gantry.features.services.provide import ServiceProvider
@@ -53,15 +57,11 @@ from gantry.kernel.backoff import Backoff
 from gantry.kernel.clock import Clock, SystemClock
 from gantry.kernel.ids import IdSource
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.asking import Asking
 from gantry.reactor.derive import Sockets
-from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.leader import HoldLeadership, Leader, alone
 from gantry.reactor.loops import Loops, Periodic
-from gantry.reactor.progress import EdgeProgress
 from gantry.reactor.reconcile import Executors, Reconciler
 from gantry.reactor.reserve import INTERVAL_S as RESERVE_INTERVAL_S, DiskReserve
-from gantry.reactor.rollouts import EVERY_S as ROLLOUTS_INTERVAL_S, Rollouts
 from gantry.reactor.supervisor import INTERVAL_S as SUPERVISOR_INTERVAL_S, EngineSupervisor
 from gantry.reactor.waker import Waker
 from gantry.reactor.world import observe
@@ -168,7 +168,7 @@ class Platform:
 
     @cached_property
     def rollouts(self) -> RolloutService:
-        return RolloutService(self.database, self.clock)
+        return RolloutService(self.database, self.clock, self.waker.wake)
 
     @cached_property
     def purging(self) -> PurgeService:
@@ -343,16 +343,16 @@ class Platform:
         )
 
     @cached_property
-    def rollout_loop(self) -> Rollouts:
+    def rollout_loop(self) -> RolloutLoop:
         engines = self.engines
-        evidence = EvidenceKeeper(
+        evidence = EvidenceCollector(
             self.database, engines.edge, engines.runtime, self.variables, self.clock
         )
-        asking = Asking(self.database, self.probe, self.tasks, self.clock)
-        return Rollouts(
+        traffic = SyntheticTraffic(self.database, self.probe, self.tasks, self.clock)
+        return RolloutLoop(
             self.database,
             engines.edge,
-            asking,
+            traffic,
             self.edge_progress,
             evidence,
             self.clock,

@@ -15,7 +15,7 @@ from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.removals.rules import ObservedRemoval
-from gantry.features.rollouts.model import stages_of
+from gantry.features.rollouts.rules import stages_of
 from gantry.features.routes.render import Routed, Routes
 from gantry.reactor.world import World
 

@@ -9,10 +9,10 @@ from gantry.kernel.backoff import Backoff
 
 @dataclass(slots=True)
 class EdgeProgress:
-    """What the last look showed of open rollouts.
+    """What the reactor last observed of open rollouts.
 
     Attributes:
-        has_rollouts: some rollout is open; true until the first look has said so.
+        has_rollouts: some rollout is open; true until the first observation.
         stage_in_effect: rollout -> the stage that the edge has acknowledged.
     """
 
@@ -21,16 +21,17 @@ class EdgeProgress:
     stage_in_effect: dict[str, int] = field(default_factory=dict)
 
     def note(self, rollouts: Iterable[Rollout], *, edge_current: bool) -> None:
-        """Remember one look.
+        """Keep an observation.
 
         Parameters:
-            edge_current: the edge acknowledged what that look implies.
+            edge_current: the edge acknowledged what that observation implies.
         """
         known = tuple(rollouts)
         self.has_rollouts = any(not rollout.state.ended for rollout in known)
         if self.has_rollouts and edge_current:
             self.stage_in_effect = {rollout.id: rollout.stage for rollout in known}
 
-    def obstacle(self, key: str) -> str:
-        """Why a piece of work waits, such as that of the `edge`; empty when it does not."""
-        return self.backoff.obstacle(key)
+    @property
+    def obstacle(self) -> str:
+        """Why the edge does not take what is wanted of it; empty where nothing is known."""
+        return self.backoff.obstacle("edge")
