@@ -170,6 +170,53 @@ async def test_a_release_whose_switch_failed_is_not_what_a_rollback_returns_to(
         await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
 
 
+def keeping_nothing_warm(note: str) -> Program:
+    """A source whose release ends as soon as it may, when another one is live."""
+    section = '[deploy]\nkeep_warm = "5s"\nskew_protection = "0s"\n'
+    made = program(note)
+    return replace(made, manifest=made.manifest + section)
+
+
+async def test_a_release_serves_again_when_the_switch_away_from_it_is_never_confirmed(
+    platform: Platform,
+) -> None:
+    source = platform.sources.put(keeping_nothing_warm("1"))
+    good = await platform.finish((await platform.request(source)).id)
+    platform.machine.faults.unreached = HOST
+    deploy = await platform.request(platform.sources.put(keeping_nothing_warm("2")))
+    visits = set()
+    while not (ended := await platform.get(deploy.id)).state.ended:
+        await platform.tick(1.0)
+        visits.add(platform.machine.visit(HOST))
+    assert (ended.state, ended.step) == (DeployState.FAILED, Step.SWITCH)
+    assert visits == {(200, good.release), (200, ended.release)}, "for a while the new one served"
+    assert good.release and ended.release
+    for _ in range(200):
+        await platform.tick(1.0)
+        assert platform.machine.visit(HOST) == (200, good.release)
+    assert (await platform.release(good.release)).state is ReleaseState.RUNNING
+    assert (await platform.release(ended.release)).state is ReleaseState.FAILED
+    platform.machine.reboot()
+    platform.boot(platform.state)
+    for _ in range(20):
+        await platform.tick()
+    assert platform.machine.visit(HOST) == (200, good.release)
+
+
+async def test_a_slow_home_page_can_go_live(platform: Platform) -> None:
+    manifest = MANIFEST.replace('smoke = ["/"]\n', "")
+    source = platform.sources.put(Program(manifest=manifest, web="slow-home"))
+    ended = await platform.finish((await platform.request(source)).id)
+    assert (ended.state, ended.error) == (DeployState.SUCCEEDED, None)
+
+
+async def test_a_product_without_a_web_process_goes_live(platform: Platform) -> None:
+    manifest = '[project]\nname = "shop"\n[processes]\nweb = false\nworker.mail.command = "run"\n'
+    source = platform.sources.put(Program(manifest=manifest))
+    ended = await platform.finish((await platform.request(source)).id)
+    assert (ended.state, ended.error) == (DeployState.SUCCEEDED, None)
+
+
 async def test_a_rollback_to_what_is_live_takes_nothing_away_when_it_fails(
     platform: Platform,
 ) -> None:

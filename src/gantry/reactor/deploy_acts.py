@@ -94,8 +94,7 @@ class DeployActs:
             case decide.Switch():
                 await self._switch(deploy)
             case decide.AskPublicPort():
-                environment = world.environments[deploy.environment]
-                self.memory.reached[deploy.id] = await self.outside.reached(environment)
+                await self._ask_public_port(deploy, world)
             case decide.Advance():
                 await self._advance(deploy, action)
             case decide.Fail(error):
@@ -316,10 +315,19 @@ class DeployActs:
             if previous == deploy.release:
                 return
             await queries.set_previous_release(session, deploy.id, previous)
-            await projects.set_live_release(session, environment.id, deploy.release)
-            await releases.set_live(session, deploy.release, previous=previous, at=now)
+            await releases.set_live(
+                session, environment.id, deploy.release, previous=previous, at=now
+            )
         self.released()
         _log.info("%s: %s goes live", deploy.id, deploy.release)
+
+    async def _ask_public_port(self, deploy: Deploy, world: World) -> None:
+        assert deploy.release is not None, "the release step made one"
+        environment, release = (
+            world.environments[deploy.environment],
+            world.releases[deploy.release],
+        )
+        self.memory.reached[deploy.id] = await self.outside.reached(environment, release)
 
     async def _end(
         self, deploy: Deploy, state: DeployState, error: dict[str, str], world: World
@@ -355,8 +363,9 @@ class DeployActs:
             return  # it was live already, or comes after nothing; and it is no worse than before
         if previous == deploy.release:
             return
-        await projects.set_live_release(session, environment.id, previous)
-        await releases.set_live(session, previous, previous=deploy.release, at=self.clock.now())
+        await releases.set_live(
+            session, environment.id, previous, previous=deploy.release, at=self.clock.now()
+        )
 
     async def _own_tasks(self, deploy: Deploy, world: World) -> tuple[str, ...]:
         tasks = [deploy.migrate_task]

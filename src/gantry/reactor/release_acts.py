@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from gantry.engines.state.protocol import State
 from gantry.features.releases import queries
 from gantry.features.releases.decide import to_retire
-from gantry.features.releases.model import ReleaseState
 from gantry.features.releases.reading import patience_of
 from gantry.kernel.clock import Clock
 from gantry.reactor.memory import Memory
@@ -30,9 +29,7 @@ class ReleaseActs:
         done = to_retire(
             world.releases.values(),
             live={key: environment.live_release for key, environment in world.environments.items()},
-            held=frozenset(
-                deploy.release for deploy in world.deploys if deploy.release is not None
-            ),
+            held=frozenset(release for deploy in world.deploys for release in deploy.needs),
             active_requests={name: one.active_requests for name, one in backends.items()},
             asked_at={name: at for name, (_, at) in self.memory.asked.items()},
             patience={release.id: patience_of(release) for release in world.releases.values()},
@@ -40,7 +37,7 @@ class ReleaseActs:
         )
         for release in done:
             async with self.state.transaction() as session:
-                await queries.set_state(
-                    session, release.id, ReleaseState.RETIRED, at=self.clock.now()
-                )
-            _log.info("release %s (%s) is retired", release.number, release.id)
+                # Asked anew: a switch may have been recorded, or taken back, after the look that this was decided on.
+                retired = await queries.retire(session, release.id, at=self.clock.now())
+            if retired:
+                _log.info("release %s (%s) is retired", release.number, release.id)

@@ -165,4 +165,7 @@ def _deadline_s(deploy: Deploy, world: World) -> float:
         return math.inf  # its stages have their own times, and people may pause it
     if deploy.step is Step.HEALTHY and manifest.web is not None:
         return manifest.web.health.start_deadline_s
+    if deploy.step is Step.SWITCH and manifest.web is not None:
+        # A product that may take long to begin may take long to answer at the public port too.
+        return max(_QUICK_STEP_S, manifest.web.health.start_deadline_s)
     return _QUICK_STEP_S

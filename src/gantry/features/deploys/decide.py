@@ -16,6 +16,12 @@ from gantry.features.rollouts.model import RolloutState
 
 Task = Literal["build", "test", "migrate"]
 CRASHES_BEFORE_FAILURE = 3
+# What in gantry.toml gives a step more time; the others have fixed, generous deadlines.
+_DEADLINE_KEYS = {
+    Step.BUILD: "build.timeout",
+    Step.TEST: "test.timeout",
+    Step.MIGRATE: "release.timeout",
+}
 # One bad answer may be a cold cache; three in a row are the release.
 SMOKE_ATTEMPTS = 3
 
@@ -321,6 +327,8 @@ def _switch(deploy: Deploy, seen: Seen) -> Action | None:
         return Switch()
     if not seen.edge_current:
         return None
+    if seen.candidate is not None and not seen.candidate.wanted:
+        return Advance(detail="no process of it answers visitors")
     if seen.reached != deploy.release:
         return AskPublicPort()
     return Advance(detail=f"the public port answers with {deploy.release}")
@@ -377,10 +385,30 @@ def _too_long(deploy: Deploy, seen: Seen) -> Mapping[str, str]:
             "check processes.web.health in gantry.toml and the log below; "
             "the release before still serves",
         )
+    if deploy.step is Step.SWITCH:
+        return _not_confirmed(seen)
+    key = _DEADLINE_KEYS.get(deploy.step)
     return _error(
         f"{deploy.step}.timeout",
         f"the step {deploy.step} took longer than {seen.deadline_s:.0f} s",
-        "the log says how far it came; deadlines are set in gantry.toml",
+        "the log says how far it came; "
+        + (f"raise {key} in gantry.toml where it needs longer" if key else "deploy again"),
+    )
+
+
+def _not_confirmed(seen: Seen) -> Mapping[str, str]:
+    if not seen.edge_current:
+        return _error(
+            "switch.timeout",
+            f"the edge did not take the new routes within {seen.deadline_s:.0f} s",
+            "gantry status says what it refused; what was live before serves again",
+        )
+    return _error(
+        "switch.timeout",
+        f"within {seen.deadline_s:.0f} s no request to the public port reached the new release; "
+        f"the last was answered by {seen.reached or 'no release'}",
+        "the path of processes.web.health is asked there: raise its timeout in gantry.toml where it is slow; "
+        "what was live before serves again",
     )
 
 
