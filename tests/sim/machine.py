@@ -64,6 +64,7 @@ class Program:
     migrate: str = "ok"
     web: str = "ok"
     manifest: str = ""
+    env_example: str = ""
 
 
 @dataclass(slots=True)
@@ -461,7 +462,10 @@ class SimSources:
         self, digest: str, path: str, *, limit_bytes: int = 1_000_000
     ) -> bytes | None:
         program = self.machine.programs.get(digest)
-        return program.manifest.encode() if program and path == "gantry.toml" else None
+        if program is None:
+            return None
+        files = {"gantry.toml": program.manifest, ".env.example": program.env_example}
+        return files[path].encode() if files.get(path) else None
 
     async def list(self) -> Mapping[str, int]:
         return dict.fromkeys(self.machine.programs, 1)

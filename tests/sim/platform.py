@@ -10,6 +10,7 @@ from gantry.engines.cache.fake import FakeCache
 from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.state.protocol import Session, State
 from gantry.features.deploys import queries as deploy_queries
+from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.model import Deploy, StepRecord
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.service import DeployService
@@ -137,8 +138,9 @@ class Platform:
         provider = ServiceProvider(state, SimDatabases(machine), SimCaches(), box, clock, self.ids)
         launcher = Launcher(state, self.workshop, provider, self.variables, NAMING)
         self.launcher = launcher
+        checks = DeployChecks(state, self.sources, NAMING)
         preparer = Preparer(
-            state, self.sources, self.workshop, self.variables, box, NAMING, clock, self.ids
+            state, checks, self.sources, self.workshop, self.variables, box, clock, self.ids
         )
         prober = SimProber(machine)
         ports = Ports(machine.chance)
@@ -184,7 +186,7 @@ class Platform:
             lambda: None,
         )
         self.health = HealthCheck(prober, self.memory, clock)
-        self.deploys = DeployService(state, self.sources, projects, clock, self.ids)
+        self.deploys = DeployService(state, self.sources, checks, projects, clock, self.ids)
         self.reconciler = Reconciler(
             lambda: observe(state, self.runtime, self.edge, clock),
             acts,

@@ -363,6 +363,30 @@ async def test_releases_promotions_and_rollbacks(house: House, http: httpx.Async
     assert _error(same, 400)["code"] == "promote.same-environment"
 
 
+async def test_what_lacks_required_variables_is_not_queued(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await seed(house, START)
+    before = (await http.get(f"{_ENV}/deploys")).json()
+    house.sources.files[".env.example"] = b"STRIPE_KEY=\nLOG_LEVEL=info\n"
+    digest = next(iter(house.sources.kept))
+    for answer in (
+        await http.post(f"{_ENV}/promote", json={"from_environment": "staging"}),
+        await http.post(f"{_ENV}/deploys", json={"source_digest": digest}),
+    ):
+        error = _error(answer, 400)
+        assert error["code"] == "variable.missing"
+        assert error["message"] == "production of smart-sign lacks required variables: STRIPE_KEY"
+        assert error["hint"] == "gantry env set --environment production STRIPE_KEY=..."
+    assert (await http.get(f"{_ENV}/deploys")).json() == before
+    # A release that was live has what it needed then.
+    assert (await http.post(f"{_ENV}/rollback", json={})).status_code == 202
+    changed = await http.patch(f"{_ENV}/variables", json={"set": {"STRIPE_KEY": "sk-1"}})
+    assert changed.status_code == 200
+    promoted = await http.post(f"{_ENV}/promote", json={"from_environment": "staging"})
+    assert promoted.status_code == 202
+
+
 async def test_a_failed_deploy_carries_its_error(house: House, http: httpx.AsyncClient) -> None:
     ids = await seed(house, START)
     body = shapes.DeployBody.model_validate(

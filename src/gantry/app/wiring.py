@@ -11,6 +11,7 @@ from gantry.app.parts import PartsView
 from gantry.config.settings import Settings
 from gantry.engines.state.protocol import State
 from gantry.features.accounts.service import AccountService
+from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.launching import Launcher
@@ -83,8 +84,9 @@ def wire(
     variables = VariableService(state, projects, box, clock)
     provider = ServiceProvider(state, engines.databases, engines.caches, box, clock, ids)
     launcher = Launcher(state, engines.workshop, provider, variables, naming)
+    checks = DeployChecks(state, engines.sources, naming)
     preparer = Preparer(
-        state, engines.sources, engines.workshop, variables, box, naming, clock, ids
+        state, checks, engines.sources, engines.workshop, variables, box, clock, ids
     )
     outside = Outside(engines.prober, naming)
     acts = Acts(
@@ -170,7 +172,7 @@ def wire(
     accounts = AccountService(state, clock, ids)
     services = Services(
         state=state,
-        deploys=DeployService(state, engines.sources, projects, clock, ids),
+        deploys=DeployService(state, engines.sources, checks, projects, clock, ids),
         rollouts=RolloutService(state, clock),
         purging=PurgeService(state, engines.cache, clock),
         variables=variables,

@@ -229,10 +229,12 @@ class DeployActs:
         manifest = (
             parse_manifest(deploy.manifest)
             if deploy.manifest is not None
-            else await self.preparer.manifest(deploy.source_digest, environment)
+            else await self.preparer.checks.manifest(deploy.source_digest, environment)
         )
         now = self.clock.now()
         async with self.state.transaction() as session:
+            # Asked anew: one may have been taken away since the deploy was queued.
+            await self.preparer.checks.check_variables(session, manifest, environment)
             values = await self.variables.reveal(session, deploy.environment)
             number = await projects.next_release_number(session, deploy.environment)
             release = Release(

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.state.protocol import State
+from gantry.features.deploys.checks import missing_error
 from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
-from gantry.features.deploys.preparing import Preparer, missing_error
+from gantry.features.deploys.preparing import Preparer
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import queries as projects
 from gantry.features.projects.model import NAMES, Environment
@@ -47,7 +48,7 @@ class Planner:
         async with self.state.transaction() as session:
             known = await projects.find_environment(session, project, environment)
         target = known or Environment("", project, environment, None, 0, self.clock.now())
-        manifest = await self.preparer.manifest(source_digest, target)
+        manifest = await self.preparer.checks.manifest(source_digest, target)
         changes: list[PlanChange] = []
         changes += [] if known else [_change("host", "create", self._host(target))]
         changes += await self._build(source_digest, target, manifest)
@@ -65,7 +66,7 @@ class Planner:
 
     async def _blockers(self, target: Environment, manifest: Manifest) -> tuple[ErrorBody, ...]:
         async with self.state.transaction() as session:
-            missing = await self.preparer.missing_variables(session, manifest, target)
+            missing = await self.preparer.checks.missing_variables(session, manifest, target)
         if not missing:
             return ()
         return (ErrorBody.model_validate(missing_error(missing, target).as_dict()),)

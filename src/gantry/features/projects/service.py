@@ -29,12 +29,7 @@ class ProjectService:
         Raises:
             UserError: `environment.bad-name`.
         """
-        if environment not in NAMES:
-            raise UserError(
-                "environment.bad-name",
-                f"there is no environment {environment!r}",
-                hint=f"use one of {', '.join(NAMES)}",
-            )
+        _check(environment)
         found = await queries.find_environment(session, project, environment)
         if found is not None:
             return found
@@ -54,7 +49,26 @@ class ProjectService:
         )
         return await queries.get_environment(session, project, environment)
 
+    async def find_or_plan(self, session: Session, project: str, environment: str) -> Environment:
+        """The environment, or what it would be if it were made now; nothing is made. Only one that exists has an `id`.
+
+        Raises:
+            UserError: `environment.bad-name`.
+        """
+        _check(environment)
+        found = await queries.find_environment(session, project, environment)
+        return found or Environment("", project, environment, None, 0, self.clock.now())
+
     def _new_action_key(self) -> bytes:
         # Next.js wants an AES key of 16, 24 or 32 bytes, base64.
         key = self.ids.secret().encode().ljust(32, b"0")[:32]
         return self.box.seal(base64.b64encode(key).decode())
+
+
+def _check(environment: str) -> None:
+    if environment not in NAMES:
+        raise UserError(
+            "environment.bad-name",
+            f"there is no environment {environment!r}",
+            hint=f"use one of {', '.join(NAMES)}",
+        )
