@@ -24,6 +24,7 @@ from gantry.engines.builders.protocol import (
 from gantry.engines.caches.protocol import CacheGrant, CacheServers
 from gantry.engines.certificates.protocol import Authority, Issued, PublishChallenges
 from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.edge.checks import check
 from gantry.engines.edge.protocol import (
     BackendNumbers,
     BackendStatus,
@@ -320,10 +321,7 @@ class SimEdge:
         self.machine.maybe_refuse("apply")
         if self.machine.faults.refuse_edge:
             raise PermanentError("edge.rejected", "it does not like them")
-        names = {backend.name for backend in config.backends}
-        for site in config.sites:
-            if site.backend is not None and site.backend not in names:
-                raise PermanentError("edge.rejected", f"no backend {site.backend}")
+        check(config)
         self.machine.edge_config = config
         self.machine.edge_configs.append(config)
         self.machine.maybe_lose("apply")

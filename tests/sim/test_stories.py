@@ -17,6 +17,8 @@ from gantry.kernel.errors import UserError
 from gantry.kernel.ids import SeededIds
 from tests.sim.machine import Machine, Program
 from tests.sim.platform import Platform
+from tests.support.names import BAD
+from tests.support.stories import T0
 
 HOST = "shop.localhost"
 MANIFEST = """
@@ -441,6 +443,34 @@ async def test_a_domain_that_another_environment_took_meanwhile_is_refused(
     for _ in range(10):
         await platform.tick()
     assert platform.machine.visit("example.org") == (200, first.release)
+
+
+async def test_a_project_of_a_bad_name_stops_the_edge_for_nobody(platform: Platform) -> None:
+    first = await platform.finish((await platform.request(platform.sources.put(program("1")))).id)
+    await platform.finish(
+        (await platform.request(platform.sources.put(program("1")), "staging")).id
+    )
+    before = {site.hosts: site for site in platform.machine.edge_config.sites}
+    async with platform.state.transaction() as session:
+        # As an earlier version could be made to store it.
+        await session.execute("ALTER TABLE projects DROP CONSTRAINT projects_name")
+        for number, name in enumerate((*BAD, "staging--shop", f"{first.release}--shop")):
+            if "\0" not in name:
+                await projects.insert_project(session, name, action_key_sealed=b"", at=T0)
+                await projects.insert_environment(
+                    session,
+                    environment_id=f"env-{number}",
+                    project=name,
+                    name="production",
+                    at=T0,
+                )
+    for _ in range(20):
+        await platform.tick()
+    after = {site.hosts: site for site in platform.machine.edge_config.sites}
+    assert before.items() <= after.items()
+    second = await platform.finish((await platform.request(platform.sources.put(program("2")))).id)
+    assert (second.state, second.error) == (DeployState.SUCCEEDED, None)
+    assert platform.machine.visit(HOST) == (200, second.release)
 
 
 async def test_deploys_of_one_environment_queue(platform: Platform) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ from gantry.features.rollouts.model import Stage, StageKind
 from gantry.web.app import create_app
 from gantry.wire import shapes
 from tests.support.console_seed import CHANGES, Seeder, seed
+from tests.support.names import BAD
 from tests.support.web import START, House, client
 
 _DIGEST = "a" * 64
@@ -385,6 +387,54 @@ async def test_what_lacks_required_variables_is_not_queued(
     assert changed.status_code == 200
     promoted = await http.post(f"{_ENV}/promote", json={"from_environment": "staging"})
     assert promoted.status_code == 202
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_no_call_makes_a_project_of_a_bad_name(
+    house: House, http: httpx.AsyncClient, name: str
+) -> None:
+    await http.put(f"/api/v1/sources/{_DIGEST}", content=b"tar")
+    house.sources.files["gantry.toml"] = f'[project]\nname = "{name}"\n'.encode()
+    base = f"/api/v1/projects/{quote(name, safe='').replace('.', '%2E')}/environments/production"
+    bodies = {
+        "variables": ("PATCH", {"set": {"A": "b"}}),
+        "deploys": ("POST", {"source_digest": _DIGEST}),
+        "plan": ("POST", {"source_digest": _DIGEST}),
+        "promote": ("POST", {"from_environment": "staging"}),
+        "rollback": ("POST", {}),
+        "cache/purge": ("POST", {}),
+        "rollout/pause": ("POST", {}),
+    }
+    codes = {}
+    for path, (method, body) in bodies.items():
+        answer = await http.request(method, f"{base}/{path}", json=body)
+        assert 400 <= answer.status_code < 500, (path, answer.text)
+        codes[path] = _error(answer, answer.status_code)["code"]
+    if name and "/" not in name:  # else it is another path, which is not there
+        making = {codes[path] for path in ("variables", "deploys", "plan", "promote")}
+        assert making == {"project.bad-name"}
+    assert (await http.get("/api/v1/projects")).json() == []
+
+
+async def test_an_environment_of_another_name_is_refused(http: httpx.AsyncClient) -> None:
+    path = "/api/v1/projects/smart-sign/environments/prod/variables"
+    error = _error(await http.patch(path, json={"set": {"A": "b"}}), 400)
+    assert error["code"] == "environment.bad-name"
+    assert error["hint"] == "use one of development, staging, production"
+
+
+async def test_a_project_of_a_bad_name_from_before_can_be_seen_and_destroyed(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    async with house.state.transaction() as session:
+        await session.execute("ALTER TABLE projects DROP CONSTRAINT projects_name")
+    await Seeder(house, START).environment("gantry", "production", age=timedelta(days=1))
+    assert (await http.get("/api/v1/projects/gantry")).status_code == 200
+    status = shapes.StatusBody.model_validate((await http.get("/api/v1/status")).json())
+    (warning,) = [each for each in status.warnings if each.startswith("gantry:")]
+    assert "gantry destroy --project gantry" in warning
+    assert (await http.delete("/api/v1/projects/gantry")).status_code == 204
+    assert house.destroyed == [("gantry", None, "ada")]
 
 
 async def test_a_failed_deploy_carries_its_error(house: House, http: httpx.AsyncClient) -> None:

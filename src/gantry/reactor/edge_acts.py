@@ -13,7 +13,7 @@ from gantry.engines.state.protocol import State
 from gantry.features.certificates import queries
 from gantry.features.certificates.decide import Issue, decide
 from gantry.features.certificates.model import StoredCertificate
-from gantry.features.routes.render import Routes, domains, hosts, render
+from gantry.features.routes.render import Claim, Routes, domains, hosts, refused, render
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, TransientError
 from gantry.kernel.tasks import TaskSet
@@ -47,6 +47,7 @@ class EdgeActs:
     _cache_moves: bool = False
     _challenges: dict[str, str] = field(default_factory=dict)
     _issuing: set[str] = field(default_factory=set)
+    _refused: tuple[Claim, ...] = ()
     _opened: dict[tuple[str, object], Certificate] = field(default_factory=dict)
 
     def wanted(self, world: World, routes: Routes) -> EdgeConfig:
@@ -64,6 +65,7 @@ class EdgeActs:
         Raises:
             TransientError, PermanentError: the edge does not take it.
         """
+        self._report(refused(routes))
         issues = decide(hosts(routes), domains(routes), world.certificates, world.now)
         for issue in issues:
             if issue.authority == "local":
@@ -81,6 +83,16 @@ class EdgeActs:
             return False
         await self.edge.apply(self.wanted(world, routes))
         return True
+
+    def _report(self, claims: tuple[Claim, ...]) -> None:
+        if claims != self._refused:
+            self._refused = claims
+            for claim in claims:
+                _log.warning(
+                    "the project %r does not get the address %r: it is another's, or cannot be one",
+                    claim.project,
+                    claim.host,
+                )
 
     async def _settle_cache(self, wanted: EdgeConfig) -> None:
         """It runs where a site has use for it. One that does not start costs speed only: the edge asks the instances."""

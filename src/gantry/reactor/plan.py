@@ -10,7 +10,7 @@ from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import queries as projects
-from gantry.features.projects.model import NAMES, Environment
+from gantry.features.projects.model import Environment, check_environment, check_project
 from gantry.features.projects.naming import Naming
 from gantry.features.releases import queries as releases
 from gantry.features.releases.model import Commit
@@ -18,7 +18,7 @@ from gantry.features.releases.reading import manifest_of
 from gantry.features.services import queries as services
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
-from gantry.kernel.errors import GantryError, UserError
+from gantry.kernel.errors import GantryError
 from gantry.wire.shapes import ErrorBody, PlanBody, PlanChange
 
 
@@ -37,14 +37,10 @@ class Planner:
         """What a deploy of `source_digest` to `environment` would do.
 
         Raises:
-            UserError: the manifest cannot be read, or there is no such environment.
+            UserError: the manifest cannot be read; `project.bad-name`, `environment.bad-name`.
         """
-        if environment not in NAMES:
-            raise UserError(
-                "environment.bad-name",
-                f"there is no environment {environment!r}",
-                hint=f"use one of {', '.join(NAMES)}",
-            )
+        check_project(project)
+        check_environment(environment)
         async with self.state.transaction() as session:
             known = await projects.find_environment(session, project, environment)
         target = known or Environment("", project, environment, None, 0, self.clock.now())

@@ -38,8 +38,8 @@ class DeployService:
         """Queue a deploy of an uploaded snapshot that passes its checks; project and environment are made when new.
 
         Raises:
-            UserError: `source.unknown` it was not uploaded; `environment.bad-name`; as `DeployChecks.check`;
-                `deploy.queue-full`.
+            UserError: `source.unknown` it was not uploaded; `project.bad-name`, `environment.bad-name`; as
+                `DeployChecks.check`; `deploy.queue-full`.
         """
         if await self.sources.get(source_digest) is None:
             raise UserError(

@@ -7,9 +7,8 @@ from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.state.protocol import Session
 from gantry.features.audit import log as audit
 from gantry.features.projects import queries
-from gantry.features.projects.model import NAMES, Environment
+from gantry.features.projects.model import Environment, check_environment, check_project
 from gantry.kernel.clock import Clock
-from gantry.kernel.errors import UserError
 from gantry.kernel.ids import IdSource
 
 
@@ -27,9 +26,10 @@ class ProjectService:
         """The environment, made together with its project when it is new.
 
         Raises:
-            UserError: `environment.bad-name`.
+            UserError: `project.bad-name`, `environment.bad-name`.
         """
-        _check(environment)
+        check_project(project)
+        check_environment(environment)
         found = await queries.find_environment(session, project, environment)
         if found is not None:
             return found
@@ -53,9 +53,10 @@ class ProjectService:
         """The environment, or what it would be if it were made now; nothing is made. Only one that exists has an `id`.
 
         Raises:
-            UserError: `environment.bad-name`.
+            UserError: `project.bad-name`, `environment.bad-name`.
         """
-        _check(environment)
+        check_project(project)
+        check_environment(environment)
         found = await queries.find_environment(session, project, environment)
         return found or Environment("", project, environment, None, 0, self.clock.now())
 
@@ -63,12 +64,3 @@ class ProjectService:
         # Next.js wants an AES key of 16, 24 or 32 bytes, base64.
         key = self.ids.secret().encode().ljust(32, b"0")[:32]
         return self.box.seal(base64.b64encode(key).decode())
-
-
-def _check(environment: str) -> None:
-    if environment not in NAMES:
-        raise UserError(
-            "environment.bad-name",
-            f"there is no environment {environment!r}",
-            hint=f"use one of {', '.join(NAMES)}",
-        )

@@ -7,7 +7,7 @@ from fastapi import Query
 from gantry.features.projects import queries
 from gantry.kernel.errors import NotFoundError
 from gantry.web.access import Owner, Viewer
-from gantry.web.api.shared import EnvironmentName, ProjectName, area
+from gantry.web.api.shared import KnownEnvironment, KnownProject, area
 from gantry.web.services import Has
 from gantry.web.views import environments
 from gantry.web.views.reader import Reader
@@ -25,7 +25,7 @@ async def list_projects(services: Has, _caller: Viewer) -> tuple[ProjectBody, ..
 
 
 @router.get("/projects/{project}", summary="One project")
-async def get_project(services: Has, _caller: Viewer, project: ProjectName) -> ProjectBody:
+async def get_project(services: Has, _caller: Viewer, project: KnownProject) -> ProjectBody:
     """One project with its environments."""
     seen = await environments.look(services)
     async with services.state.transaction() as session:
@@ -40,7 +40,7 @@ async def get_project(services: Has, _caller: Viewer, project: ProjectName) -> P
 
 
 @router.delete("/projects/{project}", status_code=204, summary="Destroy a project")
-async def delete_project(services: Has, caller: Owner, project: ProjectName) -> None:
+async def delete_project(services: Has, caller: Owner, project: KnownProject) -> None:
     """Ends every environment of the project and deletes its releases, variables, databases and caches."""
     await services.destroy(project, None, caller.account)
     services.wake()
@@ -52,7 +52,7 @@ async def delete_project(services: Has, caller: Owner, project: ProjectName) -> 
     summary="Destroy an environment",
 )
 async def delete_environment(
-    services: Has, caller: Owner, project: ProjectName, environment: EnvironmentName
+    services: Has, caller: Owner, project: KnownProject, environment: KnownEnvironment
 ) -> None:
     """Ends one environment and deletes its releases, variables, database and cache."""
     await services.destroy(project, environment, caller.account)
@@ -63,8 +63,8 @@ async def delete_environment(
 async def list_releases(
     services: Has,
     _caller: Viewer,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     limit: Annotated[int, Query(ge=1, le=200, description="At most this many.")] = 50,
 ) -> tuple[ReleaseBody, ...]:
     """An environment's releases, newest first, and which of them can be rolled back to."""
