@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import waiting
 
-from gantry.engines.state.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresState
 
 pytestmark = pytest.mark.real
 

@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from gantry.engines.state.postgres import PostgresState
-from gantry.features.projects import queries
+from gantry.engines.database.postgres import PostgresState
+from gantry.features.projects import store
 from gantry.features.projects.service import ProjectService
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import ManualClock
@@ -19,12 +19,12 @@ SERVICE = ProjectService(MemoryBox(), ManualClock(), SeededIds())
 
 async def _insert(state: PostgresState, name: str) -> None:
     async with state.transaction() as session:
-        await queries.insert_project(session, name, action_key_sealed=b"", at=T0)
+        await store.insert_project(session, name, action_key_sealed=b"", at=T0)
 
 
 async def _projects(state: PostgresState) -> list[str]:
     async with state.transaction() as session:
-        return [project.name for project in await queries.list_projects(session)]
+        return [project.name for project in await store.list_projects(session)]
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -47,7 +47,7 @@ async def test_the_database_refuses_environments_that_cannot_be_part_of_an_addre
     await _insert(state, "shop")
     with pytest.raises(psycopg.errors.CheckViolation, match="environments_name"):
         async with state.transaction() as session:
-            await queries.insert_environment(
+            await store.insert_environment(
                 session, environment_id="env-1", project="shop", name=name, at=T0
             )
 

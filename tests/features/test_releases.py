@@ -5,12 +5,12 @@ import asyncio
 import psycopg
 import pytest
 
-from gantry.engines.state.postgres import PostgresState
-from gantry.features.builds import queries as builds
-from gantry.features.deploys import queries as deploys
+from gantry.engines.database.postgres import PostgresState
+from gantry.features.builds import store as builds
+from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import Deploy, DeployState, Step, StepState
-from gantry.features.projects import queries as projects
-from gantry.features.releases import queries as releases
+from gantry.features.projects import store as projects
+from gantry.features.releases import store as releases
 from gantry.features.releases.model import Release, ReleaseState
 from tests.support import stories
 from tests.support.stories import T0, at
@@ -113,7 +113,7 @@ async def _open_deploy(state: PostgresState) -> Deploy:
     queued = stories.deploy(Step.SWITCH, state=DeployState.QUEUED, environment=ENVIRONMENT)
     async with state.transaction() as session:
         await deploys.insert(session, queued)
-        await deploys.activate(session, queued, owner="plane", at=T0)
+        await deploys.activate(session, queued, at=T0)
     return queued
 
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from gantry.engines.assets.protocol import of_scope
+from gantry.engines.database.postgres import PostgresState
 from gantry.engines.edge.protocol import Assets
-from gantry.engines.state.postgres import PostgresState
-from gantry.features.deploys import queries as deploys
+from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import Deploy, DeployState, Step
-from gantry.features.projects import queries as projects
+from gantry.features.projects import store as projects
 from gantry.features.releases.model import ReleaseState
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import UserError
@@ -65,7 +65,7 @@ async def test_the_next_deploy_replaces_it_and_a_rollback_brings_it_back(
     second = await platform.finish((await platform.request(platform.sources.put(program("2")))).id)
     assert second.state is DeployState.SUCCEEDED
     assert platform.machine.visit(HOST) == (200, second.release)
-    back = await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
+    back = await platform.plane.deploys.roll_back("shop", "production", to_release=None, by="ada")
     done = await platform.finish(back.id, ticks=20)
     assert done.state is DeployState.SUCCEEDED
     assert platform.machine.visit(HOST) == (200, first.release)
@@ -84,7 +84,7 @@ async def test_promotion_builds_nothing(platform: Platform) -> None:
     staged = await platform.finish(
         (await platform.request(platform.sources.put(program()), "staging")).id
     )
-    promoted = await platform.deploys.promote(
+    promoted = await platform.plane.deploys.promote(
         "shop", "production", from_environment="staging", by="ada"
     )
     done = await platform.finish(promoted.id)
@@ -156,7 +156,7 @@ async def test_a_first_release_whose_switch_fails_leaves_nothing_live(platform: 
     site = next(one for one in platform.machine.edge_config.sites if HOST in one.hosts)
     assert site.backend is None, "visitors get the page that nothing is live yet"
     with pytest.raises(UserError, match="no earlier release"):
-        await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
+        await platform.plane.deploys.roll_back("shop", "production", to_release=None, by="ada")
     next_one = platform.sources.put(program("2"))
     ended = await platform.finish((await platform.request(next_one)).id)
     assert (ended.state, ended.previous_release) == (DeployState.SUCCEEDED, None)
@@ -170,7 +170,7 @@ async def test_a_release_whose_switch_failed_is_not_what_a_rollback_returns_to(
     await fail_at_the_switch(platform, platform.sources.put(program("2")))
     assert platform.machine.visit(HOST) == (200, good.release)
     with pytest.raises(UserError, match="no earlier release"):
-        await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
+        await platform.plane.deploys.roll_back("shop", "production", to_release=None, by="ada")
 
 
 def keeping_nothing_warm(note: str) -> Program:
@@ -227,7 +227,7 @@ async def test_a_rollback_to_what_is_live_takes_nothing_away_when_it_fails(
     first = await platform.finish((await platform.request(source)).id)
     await platform.finish((await platform.request(platform.sources.put(program("2")))).id)
     both = [
-        await platform.deploys.roll_back("shop", "production", to_release=1, by="ada")
+        await platform.plane.deploys.roll_back("shop", "production", to_release=1, by="ada")
         for _ in range(2)
     ]
     assert (await platform.finish(both[0].id)).state is DeployState.SUCCEEDED
@@ -247,7 +247,7 @@ def requiring_variables() -> Program:
 
 
 async def set_variables(platform: Platform, environment: str, *names: str) -> None:
-    await platform.variables.change(
+    await platform.plane.variables.change(
         "shop", environment, put=dict.fromkeys(names, "s3cret!"), remove=(), by="ada"
     )
 
@@ -292,7 +292,7 @@ async def test_missing_variables_stop_a_promotion(platform: Platform) -> None:
     await platform.finish((await platform.request(source, "staging")).id)
 
     async def promote() -> Deploy:
-        return await platform.deploys.promote(
+        return await platform.plane.deploys.promote(
             "shop", "production", from_environment="staging", by="ada"
         )
 
@@ -314,9 +314,11 @@ async def test_a_variable_that_is_taken_away_while_a_deploy_waits_stops_it(
     queued = await (
         platform.request(source)
         if kind == "deploy"
-        else platform.deploys.promote("shop", "production", from_environment="staging", by="ada")
+        else platform.plane.deploys.promote(
+            "shop", "production", from_environment="staging", by="ada"
+        )
     )
-    await platform.variables.change(
+    await platform.plane.variables.change(
         "shop", "production", put={}, remove=("SESSION_SECRET",), by="ada"
     )
     ended = await platform.finish(queued.id)
@@ -333,7 +335,9 @@ async def test_a_variable_that_is_taken_away_during_the_build_stops_its_deploy(
     deploy = await platform.request(platform.sources.put(requiring_variables()))
     while (await platform.get(deploy.id)).step is not Step.BUILD:
         await platform.tick()
-    await platform.variables.change("shop", "production", put={}, remove=("API_KEY",), by="ada")
+    await platform.plane.variables.change(
+        "shop", "production", put={}, remove=("API_KEY",), by="ada"
+    )
     ended = await platform.finish(deploy.id)
     assert (ended.state, ended.step) == (DeployState.FAILED, Step.RELEASE)
     assert ended.error is not None and ended.error["code"] == "variable.missing"
@@ -347,13 +351,13 @@ async def test_a_rollback_has_the_variables_that_its_release_was_made_with(
     source = platform.sources.put(requiring_variables())
     await platform.finish((await platform.request(source)).id)
     # Neither what the newer source requires nor what is set now is a reason to stay where one is.
-    await platform.variables.change(
+    await platform.plane.variables.change(
         "shop", "production", put={}, remove=("API_KEY", "SESSION_SECRET"), by="ada"
     )
-    back = await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
+    back = await platform.plane.deploys.roll_back("shop", "production", to_release=None, by="ada")
     assert (await platform.finish(back.id)).state is DeployState.SUCCEEDED
     assert platform.machine.visit(HOST) == (200, first.release)
-    again = await platform.deploys.roll_back("shop", "production", to_release=2, by="ada")
+    again = await platform.plane.deploys.roll_back("shop", "production", to_release=2, by="ada")
     assert (await platform.finish(again.id)).state is DeployState.SUCCEEDED
 
 
@@ -364,7 +368,7 @@ async def test_cancel_works_at_any_moment(platform: Platform, ticks: int) -> Non
     for _ in range(ticks):
         await platform.tick()
     if not (await platform.get(deploy.id)).state.ended:
-        await platform.deploys.cancel(deploy.id, by="ada")
+        await platform.plane.deploys.cancel(deploy.id, by="ada")
     ended = await platform.finish(deploy.id, ticks=100)
     expected = good.release if ended.state is DeployState.CANCELLED else ended.release
     assert ended.state in (DeployState.CANCELLED, DeployState.SUCCEEDED)
@@ -380,13 +384,13 @@ async def test_a_fault_that_does_not_pass_ends_the_deploy_with_its_words(
         await platform.tick(0.1)
     waiting = await platform.get(deploy.id)
     assert waiting.state is DeployState.ACTIVE, "a fault may pass"
-    words = platform.memory.waits[deploy.id].words
+    words = platform.plane.backoff.waits[deploy.id].message
     assert words.startswith("waits: build_task was refused; next try in")
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.FAILED
     assert ended.error is not None
     assert ended.error["code"] == "sim.refused"
-    assert deploy.id not in platform.memory.waits
+    assert deploy.id not in platform.plane.backoff.waits
 
 
 async def test_time_without_a_control_plane_is_not_held_against_a_candidate(
@@ -436,7 +440,7 @@ async def test_a_domain_that_another_environment_took_meanwhile_is_refused(
     waits = await platform.request(platform.sources.put(program("waits", build="hang")), "staging")
     second = await platform.request(with_domain(platform, "staging"), "staging")
     first = await platform.finish((await platform.request(with_domain(platform, "production"))).id)
-    await platform.deploys.cancel(waits.id, by="ada")
+    await platform.plane.deploys.cancel(waits.id, by="ada")
     ended = await platform.finish(second.id)
     assert ended.error is not None
     assert ended.error["code"] == "domain.taken"
@@ -544,7 +548,7 @@ async def test_the_asset_store_has_what_visitors_may_still_ask_for(platform: Pla
     # A control plane that has just begun does not take the files away until it has looked.
     before = platform.machine.edge_config
     platform.boot(platform.state)
-    await platform.reconciler.once()
+    await platform.plane.reconciler.once()
     assert platform.machine.edge_config == before
     await platform.tick()
     assert platform.machine.edge_config == before

@@ -8,28 +8,28 @@ from datetime import datetime, timedelta
 from gantry.engines.cache.policy import Life
 from gantry.engines.cache.store import Entry, Key
 from gantry.engines.cache.tally import What
-from gantry.engines.state.protocol import Session
-from gantry.features.audit import log as audit
-from gantry.features.builds import queries as builds
-from gantry.features.deploys import queries as deploys
+from gantry.engines.database.protocol import Session
+from gantry.features.audit import store as audit
+from gantry.features.builds import store as builds
+from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import (
-    PIPELINES,
     Deploy,
     DeployKind,
     DeployState,
     Step,
     StepState,
 )
-from gantry.features.instances import queries as instances
-from gantry.features.projects import queries as projects
+from gantry.features.deploys.pipeline import steps_of
+from gantry.features.instances import store as instances
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
-from gantry.features.releases import queries as releases
+from gantry.features.releases import store as releases
 from gantry.features.releases.model import Commit, Release, ReleaseState
-from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts import store as rollouts
 from gantry.features.rollouts.model import Rollout, RolloutState, Stage
-from gantry.features.services import queries as services
+from gantry.features.services import store as services
 from gantry.features.services.model import Service, ServiceKind
-from gantry.features.variables import queries as variables
+from gantry.features.variables import store as variables
 from tests.support.web import House
 
 _DETAILS = {
@@ -206,7 +206,7 @@ class Seeder:
         running_s: float = 0.0,
     ) -> Deploy:
         """A deploy that ended at `at`, or stands at `until` since `running_s`, or failed there with `error`."""
-        steps = PIPELINES[kind]
+        steps = steps_of(kind)
         spent = sum(seconds for step, seconds in zip(Step, _SECONDS, strict=True) if step in steps)
         begun = at - timedelta(seconds=spent if until is None else running_s + 1)
         deploy = Deploy(
@@ -228,14 +228,14 @@ class Seeder:
             session, at=begun, actor=deploy.requested_by, action=f"deploy.{kind}", target=target,
             details={"deploy": deploy.id, "commit": deploy.commit.sha},
         )  # fmt: skip
-        await deploys.activate(session, deploy, owner="console-seed", at=begun)
+        await deploys.activate(session, deploy, at=begun)
         for step, following in zip(steps, (*steps[1:], None), strict=True):
             deploy = await deploys.get(session, deploy.id)
             if step is until and error is None:
                 return deploy
             begun += timedelta(seconds=_SECONDS[list(Step).index(step)] if until is None else 0.2)
             if step is until and error is not None:
-                await deploys.end_badly(session, deploy, DeployState.FAILED, error, at=at)
+                await deploys.finish_failed(session, deploy, DeployState.FAILED, error, at=at)
                 return deploy
             await deploys.advance(
                 session, deploy, following, state=StepState.DONE, detail=_DETAILS[step], at=begun

@@ -13,8 +13,9 @@ from fastapi.routing import RouteContext, iter_route_contexts
 
 from gantry.config.settings import Settings
 from gantry.engines.cache.fake import FakeCache
-from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus, FailedRequest
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
 from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.engines.runtime.protocol import (
     LogChunk,
@@ -25,14 +26,16 @@ from gantry.engines.runtime.protocol import (
 )
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import Snapshot, SourceStore
-from gantry.engines.state.protocol import State
 from gantry.features.accounts.model import Caller, Role
 from gantry.features.accounts.service import AccountService
+from gantry.features.deploys.bodies import PlanBody, PlanChange
 from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
+from gantry.features.platform.bodies import PartBody
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
+from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
 from gantry.features.variables.service import VariableService
@@ -40,7 +43,6 @@ from gantry.kernel.clock import Clock, ManualClock
 from gantry.kernel.errors import UserError
 from gantry.kernel.ids import SeededIds
 from gantry.web.services import Services
-from gantry.wire.shapes import PartBody, PlanBody, PlanChange
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CONSOLE = "https://gantry.localhost:8443"
@@ -223,7 +225,6 @@ class House:
     prober: MemoryProber = field(default_factory=MemoryProber)
     sources: MemorySources = field(default_factory=MemorySources)
     health: dict[str, Health] = field(default_factory=dict)
-    destroyed: list[tuple[str, str | None, str]] = field(default_factory=list)
     planned: list[tuple[str, str, str]] = field(default_factory=list)
     woken: int = 0
     shut_down: bool = False
@@ -255,13 +256,12 @@ class House:
             edge=self.edge,
             cache=self.cache,
             prober=self.prober,
-            databases=MemoryDatabases(),
             settings=self.settings,
             clock=self.clock,
             wake=self._wake,
             shutdown=self._shutdown,
             parts=self._parts,
-            destroy=self._destroy,
+            removals=RemovalService(self.state, self.clock, self._wake),
             plan=self._plan,
             closing=lambda: self.closing,
             health=lambda: self.health,
@@ -276,9 +276,6 @@ class House:
 
     async def _parts(self) -> tuple[PartBody, ...]:
         return self.parts
-
-    async def _destroy(self, project: str, environment: str | None, by: str) -> None:
-        self.destroyed.append((project, environment, by))
 
     async def _plan(self, project: str, environment: str, digest: str) -> PlanBody:
         self.planned.append((project, environment, digest))

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from gantry.config.load import load_manifest
 from gantry.config.manifest import Manifest
+from gantry.engines.database.protocol import Session, State
 from gantry.engines.sources.protocol import SourceStore
-from gantry.engines.state.protocol import Session, State
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
-from gantry.features.releases import queries as releases
-from gantry.features.variables import queries as variables
+from gantry.features.releases import store as releases
+from gantry.features.variables import store as variables
 from gantry.features.variables.model import RESERVED
 from gantry.kernel.errors import UserError
 

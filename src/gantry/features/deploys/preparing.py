@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import BuildRequest, Workshop
+from gantry.engines.database.protocol import Session, State
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import Snapshot, SourceStore
-from gantry.engines.state.protocol import Session, State
-from gantry.features.builds import queries as builds
+from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build, BuildState
 from gantry.features.builds.request import build_request
 from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.model import Deploy
-from gantry.features.projects import queries as projects
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock

@@ -3,10 +3,10 @@
 import base64
 from dataclasses import dataclass
 
+from gantry.engines.database.protocol import Session
 from gantry.engines.secrets.protocol import SecretBox
-from gantry.engines.state.protocol import Session
-from gantry.features.audit import log as audit
-from gantry.features.projects import queries
+from gantry.features.audit import store as audit
+from gantry.features.projects import store
 from gantry.features.projects.model import Environment, check_environment, check_project
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource
@@ -30,14 +30,14 @@ class ProjectService:
         """
         check_project(project)
         check_environment(environment)
-        found = await queries.find_environment(session, project, environment)
+        found = await store.find_environment(session, project, environment)
         if found is not None:
             return found
         now = self.clock.now()
-        await queries.insert_project(
+        await store.insert_project(
             session, project, action_key_sealed=self._new_action_key(), at=now
         )
-        await queries.insert_environment(
+        await store.insert_environment(
             session, environment_id=self.ids.new("env"), project=project, name=environment, at=now
         )
         await audit.record(
@@ -47,7 +47,7 @@ class ProjectService:
             action="environment.create",
             target=f"{project}/{environment}",
         )
-        return await queries.get_environment(session, project, environment)
+        return await store.get_environment(session, project, environment)
 
     async def find_or_plan(self, session: Session, project: str, environment: str) -> Environment:
         """The environment, or what it would be if it were made now; nothing is made. Only one that exists has an `id`.
@@ -57,7 +57,7 @@ class ProjectService:
         """
         check_project(project)
         check_environment(environment)
-        found = await queries.find_environment(session, project, environment)
+        found = await store.find_environment(session, project, environment)
         return found or Environment("", project, environment, None, 0, self.clock.now())
 
     def _new_action_key(self) -> bytes:

@@ -4,14 +4,15 @@ from typing import Annotated
 
 from fastapi import Query
 
-from gantry.features.projects import queries
+from gantry.features.platform.bodies import ProjectBody
+from gantry.features.projects import store
+from gantry.features.releases.bodies import ReleaseBody
 from gantry.kernel.errors import NotFoundError
 from gantry.web.access import Owner, Viewer
 from gantry.web.api.shared import KnownEnvironment, KnownProject, area
 from gantry.web.services import Has
 from gantry.web.views import environments
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import ProjectBody, ReleaseBody
 
 router = area("projects")
 
@@ -29,7 +30,7 @@ async def get_project(services: Has, _caller: Viewer, project: KnownProject) -> 
     """One project with its environments."""
     seen = await environments.look(services)
     async with services.state.transaction() as session:
-        found = await queries.find_project(session, project)
+        found = await store.find_project(session, project)
         if found is None:
             raise NotFoundError(
                 "project.unknown",
@@ -39,24 +40,28 @@ async def get_project(services: Has, _caller: Viewer, project: KnownProject) -> 
         return await environments.project_body(Reader(services, session), seen, found)
 
 
-@router.delete("/projects/{project}", status_code=204, summary="Destroy a project")
+@router.delete("/projects/{project}", status_code=202, summary="Destroy a project")
 async def delete_project(services: Has, caller: Owner, project: KnownProject) -> None:
-    """Ends every environment of the project and deletes its releases, variables, databases and caches."""
-    await services.destroy(project, None, caller.account)
-    services.wake()
+    """Asks for the end of every environment of the project, with its releases, variables, databases and caches.
+
+    Visitors lose it at once; the rest takes seconds. It is done when the project is not found any more.
+    """
+    await services.removals.request(project, None, by=caller.account)
 
 
 @router.delete(
     "/projects/{project}/environments/{environment}",
-    status_code=204,
+    status_code=202,
     summary="Destroy an environment",
 )
 async def delete_environment(
     services: Has, caller: Owner, project: KnownProject, environment: KnownEnvironment
 ) -> None:
-    """Ends one environment and deletes its releases, variables, database and cache."""
-    await services.destroy(project, environment, caller.account)
-    services.wake()
+    """Asks for the end of one environment, with its releases, variables, database and cache.
+
+    Visitors lose it at once; the rest takes seconds. It is done when the environment is not found any more.
+    """
+    await services.removals.request(project, environment, by=caller.account)
 
 
 @router.get("/projects/{project}/environments/{environment}/releases", summary="List releases")
@@ -69,5 +74,5 @@ async def list_releases(
 ) -> tuple[ReleaseBody, ...]:
     """An environment's releases, newest first, and which of them can be rolled back to."""
     async with services.state.transaction() as session:
-        found = await queries.get_environment(session, project, environment)
+        found = await store.get_environment(session, project, environment)
         return await environments.release_bodies(Reader(services, session), found, limit=limit)

@@ -6,13 +6,12 @@ from fastapi import APIRouter, Path
 from pydantic import AfterValidator
 
 from gantry.features.projects.model import check_environment, check_project
-from gantry.features.projects.queries import no_project
-from gantry.wire.shapes import ErrorBody, Shape
+from gantry.features.projects.store import no_project
+from gantry.kernel.bodies import Answer, ErrorBody
+from gantry.kernel.names import API_PREFIX
 
-PREFIX = "/api/v1"
 
-
-class ErrorAnswer(Shape):
+class ErrorAnswer(Answer):
     """Every refusal: `{"error": {...}}`."""
 
     error: ErrorBody
@@ -30,7 +29,7 @@ _refusals: dict[int | str, dict[str, Any]] = {
 
 def area(tag: str) -> APIRouter:
     """A router for one area."""
-    return APIRouter(prefix=PREFIX, tags=[tag], responses=_refusals)
+    return APIRouter(prefix=API_PREFIX, tags=[tag], responses=_refusals)
 
 
 def _new_project(name: str) -> str:

@@ -5,14 +5,19 @@ import shlex
 
 from gantry import __version__
 from gantry.config.fields import project_name_fault
-from gantry.features.releases import queries as releases
+from gantry.features.platform.bodies import (
+    EnvironmentBody,
+    PartBody,
+    ProjectBody,
+    ReachedBody,
+    StatusBody,
+)
+from gantry.features.releases import store as releases
 from gantry.kernel.errors import NotFoundError
+from gantry.kernel.names import RELEASE_HEADER
 from gantry.web.services import Services
 from gantry.web.views import environments
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import EnvironmentBody, PartBody, ProjectBody, ReachedBody, StatusBody
-
-RELEASE_HEADER = "x-gantry-release"
 
 
 async def status_body(services: Services, *, probe: bool) -> StatusBody:

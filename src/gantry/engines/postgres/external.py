@@ -1,0 +1,88 @@
+"""A Postgres server that somebody else runs, found in the configuration by its URL."""
+
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from gantry.engines.postgres import admin
+from gantry.engines.postgres.admin import Address
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.kernel.errors import TransientError, UserError
+
+
+class ExternalServer:
+    """Grants databases on a server that is reached by a URL.
+
+    Parameters:
+        url: of an administrator who may create roles and databases.
+
+    Raises:
+        UserError: `database.bad-url`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._admin = _parse(url)
+
+    async def start(self) -> None:
+        """See `DatabaseServer.start`: it runs elsewhere, so this only asks whether it answers."""
+        try:
+            async with admin.connected(self._admin):
+                return
+        except TransientError as error:
+            raise TransientError(
+                "database.start-failed", error.message, hint=error.hint, where=error.where
+            ) from error
+
+    async def revive(self) -> None:
+        """See `DatabaseServer.revive`. Somebody else keeps it running."""
+
+    async def ensure(self, grant: DatabaseGrant) -> str:
+        """See `DatabaseServer.ensure`; also `database.bad-name` and `database.unreachable`."""
+        await admin.ensure(self._admin, grant)
+        here = self._admin
+        return Address(
+            here.host, here.port, grant.role, grant.password, grant.database, here.options
+        ).url()
+
+    async def drop(self, database: str, role: str) -> None:
+        """See `DatabaseServer.drop`; also `database.bad-name` and `database.unreachable`."""
+        await admin.drop(self._admin, database, role)
+
+    async def status(self) -> DatabaseStatus:
+        """See `DatabaseServer.status`."""
+        return await admin.status(self._admin)
+
+    async def stop(self) -> None:
+        """See `DatabaseServer.stop`: it is not ours to stop."""
+
+
+def _parse(url: str) -> Address:
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise _bad_url(str(error).strip()) from None
+    if not parts.get("host") or not parts.get("user"):
+        raise _bad_url("it names no host or no user")
+    mode = parts.get("sslmode")
+    return Address(
+        host=str(parts["host"]),
+        port=int(parts.get("port") or 5432),
+        user=str(parts["user"]),
+        password=str(parts.get("password") or ""),
+        database=str(parts.get("dbname") or "postgres"),
+        options=f"sslmode={mode}" if mode else "",
+    )
+
+
+def _bad_url(reason: str) -> UserError:
+    # The URL itself holds a password and is not repeated.
+    return UserError(
+        "database.bad-url",
+        f"the URL of the external Postgres server cannot be used: {reason}",
+        hint="write it like postgresql://admin:password@db.example.com:5432/postgres",
+    )
+
+
+if TYPE_CHECKING:
+    _guard: DatabaseServer = ExternalServer("")

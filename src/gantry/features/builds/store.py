@@ -1,0 +1,139 @@
+"""Builds in the database."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from gantry.engines.database.protocol import Row, Session
+from gantry.features.builds.model import Build, BuildState
+from gantry.kernel.errors import NotFoundError
+
+_COLUMNS = """id, project, key, source_digest, state, framework, reasons, artifact_digest, size_bytes,
+              phases, error, created_at, finished_at"""
+
+
+def _build(row: Row) -> Build:
+    return Build(
+        **{**row, "state": BuildState(row["state"]), "reasons": tuple(row["reasons"])},
+    )
+
+
+async def get(session: Session, build_id: str) -> Build:
+    """One build.
+
+    Raises:
+        NotFoundError: `build.unknown`.
+    """
+    row = await session.one(f"SELECT {_COLUMNS} FROM builds WHERE id = %(id)s", {"id": build_id})
+    if row is None:
+        raise NotFoundError("build.unknown", f"no build {build_id!r}")
+    return _build(row)
+
+
+async def list_by_ids(session: Session, ids: tuple[str, ...]) -> Mapping[str, Build]:
+    """Some builds."""
+    rows = await session.rows(
+        f"SELECT {_COLUMNS} FROM builds WHERE id = ANY(%(ids)s)", {"ids": list(ids)}
+    )
+    return {row["id"]: _build(row) for row in rows}
+
+
+async def list_all(session: Session) -> tuple[Build, ...]:
+    """Every build whose artifact may still exist, or that is being made."""
+    rows = await session.rows(
+        f"""SELECT {_COLUMNS} FROM builds WHERE state IN ('building', 'built', 'ready')
+            ORDER BY created_at DESC"""
+    )
+    return tuple(_build(row) for row in rows)
+
+
+async def list_for_project(session: Session, project: str, *, limit: int = 50) -> tuple[Build, ...]:
+    """A project's newest builds."""
+    rows = await session.rows(
+        f"""SELECT {_COLUMNS} FROM builds WHERE project = %(project)s
+            ORDER BY created_at DESC LIMIT %(limit)s""",
+        {"project": project, "limit": limit},
+    )
+    return tuple(_build(row) for row in rows)
+
+
+async def claim(
+    session: Session, *, build_id: str, project: str, key: str, source_digest: str, at: datetime
+) -> Build:
+    """The open or finished build of that key, or a new one with `build_id`."""
+    await session.execute(
+        """INSERT INTO builds (id, project, key, source_digest, state, created_at)
+           VALUES (%(id)s, %(project)s, %(key)s, %(source)s, 'building', %(at)s)
+           ON CONFLICT (project, key) WHERE state IN ('building', 'built', 'ready') DO NOTHING""",
+        {"id": build_id, "project": project, "key": key, "source": source_digest, "at": at},
+    )
+    row = await session.one(
+        f"""SELECT {_COLUMNS} FROM builds WHERE project = %(project)s AND key = %(key)s
+            AND state IN ('building', 'built', 'ready')""",
+        {"project": project, "key": key},
+    )
+    assert row is not None, "the statement before made sure of it"
+    return _build(row)
+
+
+async def set_built(
+    session: Session,
+    build_id: str,
+    *,
+    artifact: tuple[str, str, int],
+    reasons: tuple[str, ...],
+    phases: Mapping[str, float],
+    ready: bool,
+    at: datetime,
+) -> None:
+    """Record the artifact: its digest, framework and size in bytes."""
+    digest, framework, size_bytes = artifact
+    await session.execute(
+        """UPDATE builds SET state = %(state)s, artifact_digest = %(digest)s,
+               framework = %(framework)s, size_bytes = %(size)s, reasons = %(reasons)s,
+               phases = %(phases)s, finished_at = %(at)s
+           WHERE id = %(id)s AND state = 'building'""",
+        {
+            "id": build_id,
+            "state": BuildState.READY if ready else BuildState.BUILT,
+            "digest": digest,
+            "framework": framework,
+            "size": size_bytes,
+            "reasons": json.dumps(reasons),
+            "phases": json.dumps(dict(phases)),
+            "at": at,
+        },
+    )
+
+
+async def set_ready(session: Session, build_id: str) -> None:
+    """The project's tests passed."""
+    await session.execute(
+        "UPDATE builds SET state = 'ready' WHERE id = %(id)s AND state = 'built'", {"id": build_id}
+    )
+
+
+async def set_failed(
+    session: Session, build_id: str, error: Mapping[str, str], *, at: datetime
+) -> None:
+    """It cannot be made; the next deploy of the same tree tries anew."""
+    await session.execute(
+        """UPDATE builds SET state = 'failed', error = %(error)s, finished_at = %(at)s
+           WHERE id = %(id)s AND state IN ('building', 'built')""",
+        {"id": build_id, "error": json.dumps(dict(error)), "at": at},
+    )
+
+
+async def is_artifact_used(session: Session, digest: str) -> bool:
+    """Whether some build that is not gone made this artifact: different trees may give equal artifacts."""
+    row = await session.one(
+        """SELECT count(*) AS builds FROM builds
+           WHERE artifact_digest = %(digest)s AND state IN ('building', 'built', 'ready')""",
+        {"digest": digest},
+    )
+    return bool(row and row["builds"])
+
+
+async def set_gone(session: Session, build_id: str) -> None:
+    """Its artifact was deleted or found corrupt."""
+    await session.execute("UPDATE builds SET state = 'gone' WHERE id = %(id)s", {"id": build_id})

@@ -1,0 +1,171 @@
+"""What a deploy would change: the same checks and rules as a deploy, without any effect."""
+
+from dataclasses import dataclass
+
+from gantry.config.manifest import Manifest
+from gantry.engines.builders.protocol import Workshop
+from gantry.engines.database.protocol import State
+from gantry.features.deploys.bodies import PlanBody, PlanChange
+from gantry.features.deploys.checks import missing_error
+from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
+from gantry.features.deploys.preparing import Preparer
+from gantry.features.instances.launching import wanted_services
+from gantry.features.projects import store as projects
+from gantry.features.projects.model import Environment, check_environment, check_project
+from gantry.features.projects.naming import Naming
+from gantry.features.releases import store as releases
+from gantry.features.releases.model import Commit
+from gantry.features.releases.reading import manifest_of
+from gantry.features.services import store as services
+from gantry.features.variables.service import VariableService
+from gantry.kernel.bodies import ErrorBody
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import GantryError
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Compares a snapshot with what is live."""
+
+    state: State
+    preparer: Preparer
+    workshop: Workshop
+    variables: VariableService
+    naming: Naming
+    clock: Clock
+
+    async def plan(self, project: str, environment: str, source_digest: str) -> PlanBody:
+        """What a deploy of `source_digest` to `environment` would do.
+
+        Raises:
+            UserError: the manifest cannot be read; `project.bad-name`, `environment.bad-name`.
+        """
+        check_project(project)
+        check_environment(environment)
+        async with self.state.transaction() as session:
+            known = await projects.find_environment(session, project, environment)
+        target = known or Environment("", project, environment, None, 0, self.clock.now())
+        manifest = await self.preparer.checks.manifest(source_digest, target)
+        changes: list[PlanChange] = []
+        changes += [] if known else [_change("host", "create", self._host(target))]
+        changes += await self._build(source_digest, target, manifest)
+        changes += await self._configuration(target, manifest)
+        changes += await self._services(target, manifest)
+        return PlanBody(
+            project=project,
+            environment=environment,
+            changes=tuple(changes),
+            blockers=await self._blockers(target, manifest),
+        )
+
+    def _host(self, target: Environment) -> str:
+        return self.naming.url(self.naming.environment_host(target))
+
+    async def _blockers(self, target: Environment, manifest: Manifest) -> tuple[ErrorBody, ...]:
+        async with self.state.transaction() as session:
+            missing = await self.preparer.checks.missing_variables(session, manifest, target)
+        if not missing:
+            return ()
+        return (ErrorBody.model_validate(missing_error(missing, target).as_dict()),)
+
+    async def _build(
+        self, source_digest: str, target: Environment, manifest: Manifest
+    ) -> list[PlanChange]:
+        if not target.id:
+            return [_change("build", "create", "the first build of this environment")]
+        deploy = Deploy(
+            id="plan",
+            environment=target.id,
+            kind=DeployKind.DEPLOY,
+            state=DeployState.QUEUED,
+            step=Step.SOURCE,
+            source_digest=source_digest,
+            commit=Commit(),
+            requested_by="plan",
+            requested_at=self.clock.now(),
+        )
+        try:
+            request = await self.preparer.request(deploy, manifest, "plan")
+            kept = await self.workshop.find(request)
+        except GantryError as error:
+            return [_change("build", "create", f"anew, because {error.message}")]
+        if kept is None:
+            return [_change("build", "create", "this tree was not built before")]
+        return [_change("build", "keep", f"artifact {kept.digest[:12]} was built from this tree")]
+
+    async def _configuration(self, target: Environment, manifest: Manifest) -> list[PlanChange]:
+        if target.live_release is None:
+            return [_change("release", "create", "release 1", after=self._host(target))]
+        async with self.state.transaction() as session:
+            live = await releases.get(session, target.live_release)
+            before = self.variables.open_all(
+                await releases.variables_sealed(session, target.live_release)
+            )
+            after = {
+                **manifest.variables.plain,
+                **await self.variables.reveal(session, target.id),
+            }
+        number = target.releases_made + 1
+        changes = [
+            _change("release", "create", f"release {number}", before=f"release {live.number}")
+        ]
+        changes += _differences("variable", _masked(before, after), _masked(after, before))
+        old, new = _settings(manifest_of(live)), _settings(manifest)
+        return changes + _differences("setting", old, new)
+
+    async def _services(self, target: Environment, manifest: Manifest) -> list[PlanChange]:
+        async with self.state.transaction() as session:
+            have = {
+                service.kind: service
+                for service in await services.list_for_environment(session, target.id)
+            }
+        changes = []
+        for kind in wanted_services(manifest):
+            kept = have.get(kind)
+            changes.append(
+                _change("service", "keep", f"{kind} {kept.name}")
+                if kept is not None
+                else _change("service", "create", kind.value)
+            )
+        return changes
+
+
+def _change(what: str, action: str, name: str, *, before: str = "", after: str = "") -> PlanChange:
+    return PlanChange.model_validate(
+        {"what": what, "action": action, "name": name, "before": before, "after": after}
+    )
+
+
+def _masked(values: dict[str, str], other: dict[str, str]) -> dict[str, str]:
+    """Values that show whether they differ, and nothing else."""
+    return {
+        name: "(unchanged)" if other.get(name) == value else "(secret)"
+        for name, value in values.items()
+    }
+
+
+def _settings(manifest: Manifest) -> dict[str, str]:
+    """The manifest as flat `key: value` lines."""
+    flat: dict[str, str] = {}
+
+    def walk(prefix: str, value: object) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        else:
+            flat[prefix] = str(value)
+
+    walk("", manifest.model_dump(mode="json"))
+    return flat
+
+
+def _differences(what: str, before: dict[str, str], after: dict[str, str]) -> list[PlanChange]:
+    changes = []
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            changes.append(_change(what, "remove", name, before=before[name]))
+        elif name not in before:
+            changes.append(_change(what, "create", name, after=after[name]))
+        elif before[name] != after[name] or after[name] == "(secret)":
+            changes.append(_change(what, "change", name, before=before[name], after=after[name]))
+    return changes
