@@ -30,9 +30,9 @@ TOML = "toml"
 
 LONGEST_TEXT = 4096
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-LONGEST_HOST = 253
-LONGEST_LABEL = 63
-LONGEST_NAME = 40
+MAX_HOST_LENGTH = 253
+MAX_LABEL_LENGTH = 63
+MAX_NAME_LENGTH = 40
 # The console's own address, and names that visitors would take for it, for the domain itself or for this machine.
 _OWN_NAMES = frozenset({"gantry", "console", "www", "localhost"})
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -212,8 +212,8 @@ def project_name_fault(name: str) -> str | None:
     fault = label_fault(name)
     if fault is not None:
         return f"is {shown(name)}; {fault}"
-    if len(name) > LONGEST_NAME:
-        return f"has {len(name)} characters; at most {LONGEST_NAME} are possible"
+    if len(name) > MAX_NAME_LENGTH:
+        return f"has {len(name)} characters; at most {MAX_NAME_LENGTH} are possible"
     if "--" in name:
         return f"is {shown(name)}; -- separates the parts of Gantry's own host names"
     if name == "gantry":

@@ -8,9 +8,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
 from gantry.config.fields import (
-    LONGEST_HOST,
-    LONGEST_LABEL,
-    LONGEST_NAME,
+    MAX_HOST_LENGTH,
+    MAX_LABEL_LENGTH,
+    MAX_NAME_LENGTH,
     Command,
     Count,
     DurationOf,
@@ -46,7 +46,7 @@ def _project_name(value: str) -> str:
 def _as_label(text: str) -> str:
     """`My Shop_2` as a name that would do: `my-shop-2`; empty when nothing is left."""
     kept = "".join(char if char.isascii() and char.isalnum() else "-" for char in text.lower())
-    return "-".join(part for part in kept.split("-") if part)[:LONGEST_NAME].strip("-")
+    return "-".join(part for part in kept.split("-") if part)[:MAX_NAME_LENGTH].strip("-")
 
 
 def _domain(value: str) -> str:
@@ -59,7 +59,7 @@ def _domain(value: str) -> str:
     if host == "localhost" or host.endswith(".localhost"):
         raise bad_value(f"is {shown(value)}; names below .localhost are given by Gantry itself")
     labels = host.split(".")
-    too_long = len(host) > LONGEST_HOST or any(len(label) > LONGEST_LABEL for label in labels)
+    too_long = len(host) > MAX_HOST_LENGTH or any(len(label) > MAX_LABEL_LENGTH for label in labels)
     if too_long or len(labels) < 2 or any(label_fault(label) for label in labels):
         raise bad_value(f"is {shown(value)}, which is not a host name like 'example.org'")
     if _is_address(host):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gantry.config.fields import LONGEST_HOST, LONGEST_LABEL, label_fault
+from gantry.config.fields import MAX_HOST_LENGTH, MAX_LABEL_LENGTH, label_fault
 from gantry.features.projects.model import Environment
 
 
@@ -37,8 +37,8 @@ class Naming:
     def can_answer(self, host: str) -> bool:
         """Whether `host` is a name that can be looked up and certified, which one made of a bad name may not be."""
         labels = host.split(".")
-        return len(host) <= LONGEST_HOST and all(
-            len(label) <= LONGEST_LABEL and label_fault(label) is None for label in labels
+        return len(host) <= MAX_HOST_LENGTH and all(
+            len(label) <= MAX_LABEL_LENGTH and label_fault(label) is None for label in labels
         )
 
     def is_own(self, host: str) -> bool:
