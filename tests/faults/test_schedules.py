@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from gantry.app.engines import make_runtime
-from gantry.cli.views import drills
+from gantry.cli import drills
 from gantry.drill.rehearsal import rehearse
 from gantry.features.drills.draw import draw
 from gantry.features.drills.model import Candidate, Fault
@@ -35,7 +35,7 @@ def test_everything_holds_under_every_fault() -> None:
         results.append(result)
         for line in drills.story(result):
             out.print(line)
-    out.print(drills.table(results))
+    out.print(drills.results_table(results))
     assert len(results) == len(SEEDS)
     assert not [result.violations for result in results if result.violations]
     assert all(result.seen.requests > 200 for result in results)

@@ -8,19 +8,20 @@ from pathlib import Path
 from click.testing import CliRunner
 from rich.console import Console
 
-from gantry.cli.fake import FakePlatform
 from gantry.cli.main import run
 from gantry.cli.session import Session
 from gantry.config.settings import Settings, from_environment
 from gantry.kernel.clock import ManualClock
-from tests.support.fake_api import NOW, FakeApi, client_of
+from tests.fakes.api import FakeApi, client_of
+from tests.fakes.platform import FakePlatform
+from tests.support.bodies import NOW
 
 MANIFEST = '[project]\nname = "smart-sign"\n'
 
 
 @dataclass
 class Bench:
-    """A fake platform with a fake control plane, and a folder to stand in.
+    """A fake platform with a fake control plane, and a directory to run commands in.
 
     Attributes:
         clock_moves: pauses take the clock's time.

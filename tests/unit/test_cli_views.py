@@ -2,18 +2,18 @@
 
 import io
 import os
-from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from rich.console import Console, RenderableType
 
+from gantry.cli.deploy_story import LiveView, PlainView, Story, frame, view
+from gantry.cli.deploys import plan_lines
 from gantry.cli.failures import lines
-from gantry.cli.views import tables, words
-from gantry.cli.views.deploying import LiveView, PlainView, frame, view
-from gantry.cli.views.logs import Labels, Printer, matches
-from gantry.cli.views.status import status as render_status
-from gantry.cli.views.story import Story
+from gantry.cli.logs import Labels, Printer, matches
+from gantry.cli.releases import releases_table
+from gantry.cli.rollouts import rollout_parts
+from gantry.cli.status import status_group
+from gantry.cli.terminal import commit
 from gantry.features.deploys.bodies import PlanBody, PlanChange
 from gantry.features.instances.bodies import LogBody
 from gantry.features.platform.bodies import PartBody, ReachedBody, StatusBody
@@ -21,8 +21,8 @@ from gantry.features.releases.bodies import CommitBody
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import UserError
-from tests.support import fake_api as api
-from tests.support.fake_api import NOW
+from tests.support import bodies as api
+from tests.support.bodies import NOW
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "cli"
 
@@ -106,11 +106,11 @@ def broken_status() -> StatusBody:
 
 
 def test_status() -> None:
-    check("status", render_status(api.status(), NOW))
+    check("status", status_group(api.status(), NOW))
 
 
 def test_status_of_a_bad_day() -> None:
-    check("status-broken", render_status(broken_status(), NOW))
+    check("status-broken", status_group(broken_status(), NOW))
 
 
 def test_status_in_the_middle_of_a_rollout() -> None:
@@ -129,15 +129,15 @@ def test_status_in_the_middle_of_a_rollout() -> None:
         }
     )
     project = before.model_copy(update={"environments": (production,)})
-    check("status-rollout", render_status(api.status(projects=(project,)), NOW))
+    check("status-rollout", status_group(api.status(projects=(project,)), NOW))
 
 
 def test_status_of_an_empty_platform() -> None:
-    check("status-empty", render_status(api.status(projects=()), NOW))
+    check("status-empty", status_group(api.status(projects=()), NOW))
 
 
 def test_status_in_a_narrow_terminal() -> None:
-    check("status-narrow", render_status(broken_status(), NOW), width=60)
+    check("status-narrow", status_group(broken_status(), NOW), width=60)
 
 
 def test_a_deploy_that_builds() -> None:
@@ -156,7 +156,7 @@ def test_a_deploy_that_failed() -> None:
 
 def test_a_deploy_that_waits_and_is_cancelled() -> None:
     body = api.deploy("queued", queue_position=0, cancel_requested=True, steps=api.steps({}))
-    check("deploy-queued", frame(Story(body), 0.0, None, "the control plane does not answer"))
+    check("deploy-queued", frame(Story(body), 0.0, None, "the control plane is not answering"))
 
 
 def test_tables() -> None:
@@ -166,7 +166,15 @@ def test_tables() -> None:
         api.release(1, live=False, state="retired", commit=api.commit(dirty=True)),
         api.release(4, live=False, state="failed", live_at=None, commit=CommitBody()),
     )
-    check("releases", tables.releases(releases, NOW))
+    check("releases", releases_table(releases, NOW))
+
+
+def test_a_rollout() -> None:
+    check("rollout", *rollout_parts(api.rollout()))
+
+
+def test_a_rollout_that_was_paused_and_has_no_numbers_yet() -> None:
+    check("rollout-paused", *rollout_parts(api.rollout(wish="pause", verdict=None)))
 
 
 def test_plan() -> None:
@@ -177,13 +185,13 @@ def test_plan() -> None:
         PlanChange(what="variable", action="remove", name="OLD", before="(secret)"),
     ]
     body = PlanBody(project="p", environment="e", changes=tuple(changes))
-    check("plan", *tables.plan(body))
-    (nothing,) = tables.plan(body.model_copy(update={"changes": ()}))
+    check("plan", *plan_lines(body))
+    (nothing,) = plan_lines(body.model_copy(update={"changes": ()}))
     assert nothing.plain == "nothing would change"
 
 
 def test_error() -> None:
-    error = UserError("manifest.invalid", "two faults", hint="mend them\nthen deploy", where="a:3")
+    error = UserError("manifest.invalid", "two faults", hint="fix them\nthen deploy", where="a:3")
     check("error", *lines(error))
 
 
@@ -212,33 +220,10 @@ def test_the_live_view_draws_and_leaves_the_last_picture() -> None:
     assert "✓ drain" in out.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "just now"),
-        (-5, "just now"),
-        (40, "40 s ago"),
-        (300, "5 min ago"),
-        (10_000, "3 h ago"),
-        (200_000, "2 days ago"),
-    ],
-)
-def test_ago(seconds: float, text: str) -> None:
-    assert words.ago(NOW - timedelta(seconds=seconds), NOW) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-1, "expired"), (30, "in 30 s"), (900, "in 15 min"), (90 * 86_400, "in 90 days")],
-)
-def test_until(seconds: float, text: str) -> None:
-    assert words.until(NOW + timedelta(seconds=seconds), NOW) == text
-
-
 def test_a_commit() -> None:
-    assert words.commit(api.commit()) == "3f2a91c Add announcements"
-    assert words.commit(api.commit(dirty=True, message="")) == "3f2a91c+"
-    assert words.commit(CommitBody()) == ""
+    assert commit(api.commit()) == "3f2a91c Add announcements"
+    assert commit(api.commit(dirty=True, message="")) == "3f2a91c+"
+    assert commit(CommitBody()) == ""
 
 
 def test_log_lines_are_joined_and_labelled() -> None:

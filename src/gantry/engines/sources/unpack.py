@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gantry.engines.sources.archive import Bounds, leads_out
 from gantry.kernel.errors import UserError
 from gantry.kernel.units import format_size
+from gantry.source.pack import Bounds, leads_out
 
 _READ_BYTES = 64 * 1024
 _LONGEST_PATH = 1024
