@@ -1,4 +1,4 @@
-"""Packing a working folder: what goes in, what stays, and one digest wherever it is computed."""
+"""Packing a directory: what goes in, what stays, and one digest wherever it is computed."""
 
 import random
 import subprocess
@@ -102,6 +102,20 @@ def test_secrets_stay_and_are_named(tmp_path: Path) -> None:
     assert set(packed.left_out) == set(files) - set(packed.files)
     assert "NPM_TOKEN" in packed.left_out[".npmrc"]
     assert "gantry env set" in packed.left_out[".env"]
+
+
+def test_a_secret_that_changes_does_not_change_the_digest(tmp_path: Path) -> None:
+    packed = pack(write_tree(tmp_path, {"gantry.toml": "", "index.html": "hello", ".env": "A=1"}))
+    assert packed.files == ("gantry.toml", "index.html")
+    (tmp_path / ".env").write_text("A=2")
+    assert pack(tmp_path).digest == packed.digest
+    (tmp_path / "index.html").write_text("other")
+    assert pack(tmp_path).digest != packed.digest
+
+
+def test_a_packed_tree_can_be_sent_twice(tmp_path: Path) -> None:
+    packed = pack(write_tree(tmp_path, {"a.txt": "1", "b.txt": "2"}))
+    assert b"".join(packed.chunks()) == b"".join(packed.chunks()) != b""
 
 
 def test_links_that_lead_out_stay_and_are_named(tmp_path: Path) -> None:
