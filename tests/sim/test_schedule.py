@@ -13,7 +13,7 @@ from gantry.kernel.tasks import TaskSet
 from gantry.reactor.outside import Outside
 from gantry.reactor.schedule import Schedule, last_due
 from tests.sim.machine import Machine, Program, SimProber
-from tests.sim.platform import NAMING, Platform
+from tests.sim.platform import Platform
 from tests.support.stories import at
 
 MANIFEST = """
@@ -45,8 +45,8 @@ async def scheduled(state: PostgresState) -> tuple[Platform, Schedule]:
     platform = Platform(state, machine, SeededIds(3))
     source = platform.sources.put(Program(manifest=MANIFEST))
     await platform.finish((await platform.request(source)).id)
-    launcher = platform.launcher
-    outside = Outside(SimProber(machine), NAMING)
+    launcher = platform.plane.launcher
+    outside = Outside(SimProber(machine), platform.plane.naming)
     return platform, Schedule(state, platform.runtime, launcher, outside, TaskSet(), machine.clock)
 
 

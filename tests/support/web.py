@@ -249,7 +249,6 @@ class House:
             edge=self.edge,
             cache=self.cache,
             prober=self.prober,
-            databases=MemoryDatabases(),
             settings=self.settings,
             clock=self.clock,
             wake=self._wake,

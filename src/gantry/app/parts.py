@@ -1,12 +1,12 @@
 """What runs of the platform itself, for `gantry status`."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
 
-from gantry.app.engines import Engines
-from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
+from gantry.engines.runtime.protocol import ProcessState, ProcessStatus, Runtime
 from gantry.features.platform.bodies import PartBody
 
 
@@ -14,7 +14,8 @@ from gantry.features.platform.bodies import PartBody
 class PartsView:
     """Looks at the control plane and at the engines' processes."""
 
-    engines: Engines
+    runtime: Runtime
+    is_engine: Callable[[str], bool]
 
     async def parts(self) -> tuple[PartBody, ...]:
         """The control plane first, then every engine that was started."""
@@ -25,10 +26,10 @@ class PartsView:
             memory_bytes=own.memory_info().rss,
             detail=f"pid {own.pid}",
         )
-        statuses = await self.engines.runtime.statuses()
+        statuses = await self.runtime.statuses()
         found = [control]
         for key in sorted(statuses):
-            if not self.engines.is_engine(key):
+            if not self.is_engine(key):
                 continue
             status = statuses[key]
             running = status.state is ProcessState.RUNNING

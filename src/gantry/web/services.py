@@ -10,7 +10,6 @@ from gantry.config.settings import Settings
 from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import Edge
-from gantry.engines.postgres.protocol import DatabaseServer
 from gantry.engines.probes.protocol import Prober
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
@@ -70,7 +69,6 @@ class Services:
     edge: Edge
     cache: EdgeCache
     prober: Prober
-    databases: DatabaseServer
     settings: Settings
     clock: Clock
     wake: Callable[[], None]
