@@ -108,7 +108,9 @@ class FakeApi:
             r"GET /projects": lambda _: _many(self.status.projects),
             r"GET /projects/([\w-]+)": lambda _: _one(self.status.projects[0]),
             r"DELETE /projects/.+": lambda _: (204, [b""]),
-            r"POST .+/environments/[\w-]+/(deploys|promote|rollback)": lambda _: _one(self.first, 202),
+            r"POST .+/environments/[\w-]+/(deploys|promote|rollback)": lambda _: _one(
+                self.first, 202
+            ),
             r"GET .+/deploys": lambda _: _many((self.first,)),
             r"POST .+/plan": lambda _: _one(self.plan),
             r"GET .+/rollout": lambda _: _one(self.rollout),

@@ -212,6 +212,71 @@ def status(**changes: Any) -> StatusBody:
     return StatusBody(**{**values, **changes})
 
 
+def broken_status() -> StatusBody:
+    """Everything that can be wrong at once."""
+    production = status().projects[0].environments[0]
+    waiting = production.model_copy(
+        update={
+            "name": "staging",
+            "live": None,
+            "reached": None,
+            "instances": (),
+            "services": (),
+            "cache": None,
+            "deploy": deploy("queued", queue_position=2),
+        }
+    )
+    wrong = production.model_copy(
+        update={
+            "reached": ReachedBody(
+                release="rel-02",
+                release_number=2,
+                status=200,
+                elapsed_s=0.2,
+                expected=False,
+            ),
+            "instances": (
+                instance(state="backing-off", restarts=4, message="ended with exit code 1"),
+                instance(id="ins-new", slot=1, state="starting", memory_bytes=0),
+            ),
+            "domains": ("smartsign.example.com",),
+            "cache": cache(
+                evicted=310,
+                trouble="310 answers made room for others too early: 64.0 MB are not enough; set GANTRY_CACHE_MB",
+            ),
+            "deploy": failed(finished_at=minutes_ago(1)),
+        }
+    )
+    dead = production.model_copy(
+        update={
+            "name": "development",
+            "reached": ReachedBody(
+                release="",
+                release_number=None,
+                status=0,
+                elapsed_s=3.0,
+                expected=False,
+                error="timed out",
+            ),
+            "instances": (),
+            "cache": cache(running=False, trouble="it does not run; the instances answer"),
+            "deploy": deploy(
+                step="build",
+                steps=steps({"source": "done", "build": "running"}, {"build": 75.0}),
+            ),
+        }
+    )
+    project = status().projects[0].model_copy(update={"environments": (wrong, waiting, dead)})
+    return status(
+        projects=(project,),
+        parts=(
+            PartBody(name="control plane", running=True, memory_bytes=80_000_000),
+            PartBody(name="edge", running=False, detail="ended"),
+        ),
+        warnings=("the edge does not run: ended",),
+    )
+
+
 def rollout(**changes: Any) -> RolloutBody:
     """A rollout of release 4 at its second stage."""
     reasons = (

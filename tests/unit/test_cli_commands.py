@@ -1,6 +1,7 @@
 """Commands against a fake platform and a fake control plane: output, errors, exit codes."""
 
 import json
+import re
 import subprocess
 import tarfile
 from io import BytesIO
@@ -23,7 +24,14 @@ from gantry.kernel.errors import (
     UserError,
 )
 from tests.fakes.api import FakeApi
-from tests.support.bodies import SITE, deploy, failed, story_of_failure, story_of_success
+from tests.support.bodies import (
+    SITE,
+    broken_status,
+    deploy,
+    failed,
+    story_of_failure,
+    story_of_success,
+)
 from tests.support.cli import MANIFEST, Bench
 
 
@@ -76,8 +84,8 @@ def test_what_is_left_out_is_told_with_its_reason(bench: Bench) -> None:
     assert done.err.count("holds variables") == 6
     assert " and 2 more\n" in done.err
     (sent,) = bench.api.sources.values()
-    names = tarfile.open(fileobj=BytesIO(sent)).getnames()
-    assert names == ["gantry.toml", "page.html"]
+    with tarfile.open(fileobj=BytesIO(sent)) as archive:
+        assert archive.getnames() == ["gantry.toml", "page.html"]
 
 
 def test_an_unchanged_tree_is_not_uploaded_again(bench: Bench) -> None:
@@ -374,7 +382,10 @@ def test_rollout_commands_say_what_happens_now(bench: Bench) -> None:
 def test_rollout_status(bench: Bench) -> None:
     done = bench.run("rollout", "status")
     assert done.code == 0
-    assert "Rollout of release 4 from release 3 in production of smart-sign  running" in done.out
+    assert (
+        "Rollout of release 4 from release 3 in production of smart-sign\nrunning  1 min"
+        in done.out
+    )
     assert json.loads(bench.run("rollout", "status", "--json").out)["candidate_number"] == 4
 
 
@@ -483,6 +494,50 @@ def test_init_writes_a_manifest_and_says_why(bench: Bench, tmp_path: Path) -> No
     assert (again.code, "error[init.exists]" in again.err) == (2, True)
     assert bench.run("init", str(folder), "--force").code == 0
     assert 'name = "shop"' in bench.run("init", str(folder), "--print", "--name", "shop").out
+
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?\x1b\\\\")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("status",), ("releases",), ("audit",), ("plan",), ("logs",), ("env", "list"), ("token", "list"),
+        ("version",), ("doctor",), ("rollout", "status"), ("rollout", "abort"), ("up",), ("down",), ("purge",),
+        ("deploy",), ("deploy", "--detach"), ("deploy", "--cancel"), ("token", "create", "ci"), ("depoly",),
+        ("destroy",), ("env", "set", "KEY"), ("open", "--print"), ("cancel", "dep-1"),
+    ],
+)  # fmt: skip
+def test_nothing_is_wider_than_a_terminal_of_80_columns(
+    bench: Bench, argv: tuple[str, ...]
+) -> None:
+    bench.width, bench.terminal, bench.api.status = 80, True, broken_status()
+    bench.platform.findings = (
+        Finding(
+            "memory",
+            "warn",
+            "only 1.0 GB",
+            "a Next.js build takes about 1 GB: " + "add memory " * 9,
+        ),
+    )
+    done = bench.run(*argv)
+    for line in (done.out + done.err).splitlines():
+        assert len(CONTROL.sub("", line)) <= 80, line
+
+
+def test_an_audit_entry_keeps_its_details_in_a_narrow_terminal(bench: Bench) -> None:
+    wide = bench.run("audit").out
+    bench.width, bench.terminal = 80, True
+    narrow = bench.run("audit").out
+    for text in (
+        "2026-01-01 11:57:00",
+        "variables.change",
+        "smart-sign/production",
+        "SESSION_SECRET",
+    ):
+        assert text in wide
+        assert text in narrow
+    assert len(wide.splitlines()) == 2
 
 
 def test_schema_is_json(bench: Bench) -> None:

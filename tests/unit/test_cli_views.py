@@ -8,19 +8,21 @@ from rich.console import Console, RenderableType
 
 from gantry.cli.deploy_story import LiveView, PlainView, Story, frame, view
 from gantry.cli.deploys import plan_lines
-from gantry.cli.failures import lines
+from gantry.cli.failures import show
 from gantry.cli.logs import Labels, Printer, matches
 from gantry.cli.releases import releases_table
 from gantry.cli.rollouts import rollout_parts
+from gantry.cli.session import Session
 from gantry.cli.status import status_group
 from gantry.cli.terminal import commit
 from gantry.features.deploys.bodies import PlanBody, PlanChange
 from gantry.features.instances.bodies import LogBody
-from gantry.features.platform.bodies import PartBody, ReachedBody, StatusBody
+from gantry.features.platform.bodies import ReachedBody
 from gantry.features.releases.bodies import CommitBody
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.kernel.clock import ManualClock
-from gantry.kernel.errors import UserError
+from gantry.kernel.errors import GantryError, UserError
+from tests.fakes.platform import FakePlatform
 from tests.support import bodies as api
 from tests.support.bodies import NOW
 
@@ -31,78 +33,33 @@ def check(name: str, *shown: RenderableType, width: int = 120) -> None:
     """The same words as last time, without colours and with the terminal's width."""
     out = io.StringIO()
     console = Console(file=out, width=width, highlight=False, markup=False)
-    for each in shown:
-        console.print(each)
-    text = "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+    for part in shown:
+        console.print(part)
+    golden(name, out.getvalue())
+
+
+def check_error(name: str, error: GantryError, *, width: int | None = None) -> None:
+    """An error as in a pipe, or in a terminal of that width."""
+    out = io.StringIO()
+    terminal = None if width is None else True
+    console = Console(
+        file=out,
+        width=width or 120,
+        highlight=False,
+        markup=False,
+        force_terminal=terminal,
+        color_system=None,
+    )
+    show(Session(FakePlatform(), err=console), error)
+    golden(name, out.getvalue())
+
+
+def golden(name: str, output: str) -> None:
+    text = "".join(f"{line.rstrip()}\n" for line in output.splitlines())
     file = GOLDEN / f"{name}.txt"
     if os.environ.get("GANTRY_REWRITE_GOLDEN"):
         file.write_text(text)
     assert text == file.read_text()
-
-
-def broken_status() -> StatusBody:
-    """Everything that can be wrong at once."""
-    production = api.status().projects[0].environments[0]
-    waiting = production.model_copy(
-        update={
-            "name": "staging",
-            "live": None,
-            "reached": None,
-            "instances": (),
-            "services": (),
-            "cache": None,
-            "deploy": api.deploy("queued", queue_position=2),
-        }
-    )
-    wrong = production.model_copy(
-        update={
-            "reached": ReachedBody(
-                release="rel-02",
-                release_number=2,
-                status=200,
-                elapsed_s=0.2,
-                expected=False,
-            ),
-            "instances": (
-                api.instance(state="backing-off", restarts=4, message="ended with exit code 1"),
-                api.instance(id="ins-new", slot=1, state="starting", memory_bytes=0),
-            ),
-            "domains": ("smartsign.example.com",),
-            "cache": api.cache(
-                evicted=310,
-                trouble="310 answers made room for others too early: 64.0 MB are not enough; set GANTRY_CACHE_MB",
-            ),
-            "deploy": api.failed(finished_at=api.minutes_ago(1)),
-        }
-    )
-    dead = production.model_copy(
-        update={
-            "name": "development",
-            "reached": ReachedBody(
-                release="",
-                release_number=None,
-                status=0,
-                elapsed_s=3.0,
-                expected=False,
-                error="timed out",
-            ),
-            "instances": (),
-            "cache": api.cache(running=False, trouble="it does not run; the instances answer"),
-            "deploy": api.deploy(
-                step="build",
-                steps=api.steps({"source": "done", "build": "running"}, {"build": 75.0}),
-            ),
-        }
-    )
-    project = api.status().projects[0].model_copy(update={"environments": (wrong, waiting, dead)})
-    return api.status(
-        projects=(project,),
-        parts=(
-            PartBody(name="control plane", running=True, memory_bytes=80_000_000),
-            PartBody(name="edge", running=False, detail="ended"),
-        ),
-        warnings=("the edge does not run: ended",),
-    )
 
 
 def test_status() -> None:
@@ -110,7 +67,7 @@ def test_status() -> None:
 
 
 def test_status_of_a_bad_day() -> None:
-    check("status-broken", status_group(broken_status(), NOW))
+    check("status-broken", status_group(api.broken_status(), NOW))
 
 
 def test_status_in_the_middle_of_a_rollout() -> None:
@@ -137,7 +94,7 @@ def test_status_of_an_empty_platform() -> None:
 
 
 def test_status_in_a_narrow_terminal() -> None:
-    check("status-narrow", status_group(broken_status(), NOW), width=60)
+    check("status-narrow", status_group(api.broken_status(), NOW), width=60)
 
 
 def test_a_deploy_that_builds() -> None:
@@ -166,7 +123,8 @@ def test_tables() -> None:
         api.release(1, live=False, state="retired", commit=api.commit(dirty=True)),
         api.release(4, live=False, state="failed", live_at=None, commit=CommitBody()),
     )
-    check("releases", releases_table(releases, NOW))
+    check("releases", releases_table(releases, NOW, addresses=True))
+    check("releases-narrow", releases_table(releases, NOW, addresses=False), width=80)
 
 
 def test_a_rollout() -> None:
@@ -192,12 +150,22 @@ def test_plan() -> None:
 
 def test_error() -> None:
     error = UserError("manifest.invalid", "two faults", hint="fix them\nthen deploy", where="a:3")
-    check("error", *lines(error))
+    check_error("error", error)
+
+
+def test_an_error_in_a_terminal_is_broken_between_words_and_its_path_is_not() -> None:
+    error = UserError(
+        "variable.missing",
+        "production of smart-sign lacks variables that gantry.toml requires: SESSION_SECRET, MAIL_URL",
+        hint="gantry env set SESSION_SECRET MAIL_URL -e production\nor leave them out of [variables] required",
+        where="/home/ada/src/customers/smart-sign/apps/announcements/gantry.toml",
+    )
+    check_error("error-narrow", error, width=60)
 
 
 def test_text_of_others_is_no_markup_and_no_emoji() -> None:
     error = UserError("a.b", "[red]x[/red] :smile: [/]")
-    check("error-markup", *lines(error))
+    check_error("error-markup", error)
 
 
 def test_the_live_view_is_for_terminals_only() -> None:

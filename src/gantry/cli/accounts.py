@@ -43,6 +43,7 @@ def token() -> None:
 @click.option(
     "--days",
     type=click.IntRange(1, 365),
+    metavar="DAYS",
     default=90,
     show_default=True,
     help="Days until it expires.",
@@ -72,7 +73,7 @@ def create(session: Session, label: str, role: str, days: int) -> None:
 @json_option
 @pass_session
 def list_(session: Session) -> None:
-    """List the tokens. The secrets themselves are not stored."""
+    """List the tokens. Their secrets are not stored, and cannot be shown again."""
     found = session.api.get(tuple[TokenBody, ...], path("tokens"))
     if session.as_json:
         session.json(json_array(found))
@@ -96,7 +97,7 @@ def revoke(session: Session, token_id: str) -> None:
 
 
 def _table(tokens: Iterable[TokenBody], now: datetime) -> Table:
-    rows = table("id", "label", "role", "created", "expires")
+    rows = table("id", "label", "role", "created", "expires", flexible="label")
     for body in tokens:
         rows.add_row(
             body.id,

@@ -13,6 +13,8 @@ from gantry.cli.terminal import json_array, table
 from gantry.cli.transport import path
 from gantry.features.audit.bodies import AuditBody
 
+_MIN_COLUMNS_WIDE = 120
+
 
 @command(
     "audit",
@@ -26,6 +28,7 @@ from gantry.features.audit.bodies import AuditBody
     "--limit",
     "-n",
     type=click.IntRange(1, 1_000),
+    metavar="NUMBER",
     default=50,
     show_default=True,
     help="How many entries to show.",
@@ -41,19 +44,28 @@ def audit(session: Session, limit: int) -> None:
     if session.as_json:
         session.json(json_array(entries))
     else:
-        session.out.print(_table(entries))
+        session.out.print(_table(entries, wide=session.out.width >= _MIN_COLUMNS_WIDE))
 
 
-def _table(entries: Iterable[AuditBody]) -> Table:
-    rows = table("#", "at", "who", "action", "target", "details", numbers=("#",))
+def _table(entries: Iterable[AuditBody], *, wide: bool) -> Table:
+    """Entries as they come; without room for their details beside the target, these stand below it."""
+    columns = ("#", "at", "who", "action", "target")
+    flexible = "details" if wide else "target"
+    rows = table(*columns, *(["details"] * wide), numbers=("#",), flexible=flexible)
     for entry in entries:
-        details = json.dumps(entry.details, sort_keys=True) if entry.details else ""
+        text = json.dumps(entry.details, sort_keys=True) if entry.details else ""
+        details = Text(text, style="dim")
+        target = (
+            entry.target
+            if wide
+            else Text("\n").join([Text(entry.target), *([details] * bool(text))])
+        )
         rows.add_row(
             str(entry.seq),
             f"{entry.at:%Y-%m-%d %H:%M:%S}",
             entry.actor,
             entry.action,
-            entry.target,
-            Text(details, style="dim"),
+            target,
+            *([details] * wide),
         )
     return rows

@@ -26,7 +26,10 @@ class Command(click.RichCommand):
 
 
 class Group(click.RichGroup):
-    """A command that has commands."""
+    """A command that has commands. Its help lists them in the order of their declaration."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
 
 def command(
@@ -89,7 +92,7 @@ def project_option(function: _F) -> _F:
 
 
 def environment_option(*names: str, default: str = DEFAULT_ENVIRONMENT) -> Callable[[_F], _F]:
-    """`--environment`, with further names such as `--to`."""
+    """`--environment`, with further names: `--to` where it is a destination."""
     return click.option(
         *names,
         "--environment",
@@ -98,7 +101,7 @@ def environment_option(*names: str, default: str = DEFAULT_ENVIRONMENT) -> Calla
         type=EnvironmentType(),
         default=default,
         show_default=True,
-        help="Environment.",
+        help="Target environment." if names else "Environment.",
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import rich_click as click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, FileSizeColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
 from gantry.cli import failures
@@ -114,7 +114,9 @@ def promote(session: Session, source: str, environment: str, project: str, detac
     ("staging", "gantry rollback --to staging"),
 )
 @environment_option("--to")
-@click.option("--release", type=click.IntRange(min=1), help="Number of the release.")
+@click.option(
+    "--release", type=click.IntRange(min=1), metavar="NUMBER", help="Release to return to."
+)
 @project_option
 @_detach_option
 @json_option
@@ -263,7 +265,7 @@ def _send(session: Session, packed: PackedSource) -> None:
     bar = Progress(
         TextColumn("Uploading"),
         BarColumn(bar_width=30),
-        DownloadColumn(),
+        FileSizeColumn(),
         TransferSpeedColumn(),
         console=session.err,
         transient=True,

@@ -8,7 +8,7 @@ from tempfile import gettempdir
 import click
 from rich.text import Text
 
-from gantry.cli.session import Session
+from gantry.cli.session import Session, print_labelled
 from gantry.kernel.errors import Cancelled, GantryError, PermanentError, UserError
 
 INTERRUPTED = Cancelled.exit_code
@@ -29,19 +29,11 @@ def report(session: Session, error: GantryError) -> int:
 
 def show(session: Session, error: GantryError) -> None:
     """The error for people, on standard error."""
-    for line in lines(error):
-        session.say(line)
-
-
-def lines(error: GantryError) -> list[Text]:
-    """The error as styled lines."""
-    head = Text.assemble((f"error[{error.code}]", "bold red"), (": ", "bold"), error.message)
-    found = [head]
+    session.say(Text.assemble((f"error[{error.code}]", "bold red"), (": ", "bold"), error.message))
     if error.where:
-        found.append(Text.assemble(("  where  ", "dim"), error.where))
+        print_labelled(session.err, "  where  ", error.where)
     for number, hint in enumerate(error.hint.splitlines()):
-        found.append(Text.assemble(("  hint   " if number == 0 else "         ", "dim"), hint))
-    return found
+        print_labelled(session.err, "         " if number else "  hint   ", hint)
 
 
 def from_click(error: click.ClickException) -> UserError:
@@ -50,9 +42,7 @@ def from_click(error: click.ClickException) -> UserError:
     command = context.command_path if context is not None else "gantry"
     if isinstance(error, click.FileError):
         return UserError("cli.file", error.format_message(), where=error.ui_filename)
-    return UserError(
-        "cli.usage", error.format_message(), hint=f"{command} --help shows how it is used"
-    )
+    return UserError("cli.usage", error.format_message(), hint=f"{command} --help")
 
 
 def unexpected(session: Session, error: Exception) -> PermanentError:

@@ -40,6 +40,7 @@ _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
     "--tail",
     "-n",
     type=click.IntRange(0, 5_000),
+    metavar="NUMBER",
     default=200,
     show_default=True,
     help="Last lines of each instance.",

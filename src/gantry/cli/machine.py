@@ -10,7 +10,7 @@ from rich.text import Text
 from gantry import __version__
 from gantry.cli.command import command, json_option, pass_session
 from gantry.cli.platform import Finding
-from gantry.cli.session import Session
+from gantry.cli.session import Session, print_labelled
 from gantry.cli.transport import path
 from gantry.features.platform.bodies import HealthBody
 from gantry.kernel.errors import ConflictError, GantryError
@@ -46,7 +46,7 @@ def up(session: Session, foreground: bool) -> None:
         session.say(error.message)
     else:
         elapsed = format_duration(session.clock.monotonic_s() - began_s)
-        session.say(Text.assemble(("✓ ", "bold green"), f"Gantry is running, after {elapsed}"))
+        session.say(Text.assemble(("✓ ", "bold green"), f"Gantry started in {elapsed}"))
     _next_steps(session)
 
 
@@ -59,7 +59,7 @@ def _next_steps(session: Session) -> None:
         ("inspect", "gantry status"),
     ]
     for name, what in rows:
-        session.say(Text.assemble((f"  {name:<8} ", "dim"), what))
+        print_labelled(session.err, f"  {name:<8} ", what)
 
 
 @command("down", ("stop Gantry and everything it runs", "gantry down"))
@@ -106,7 +106,7 @@ def _show(session: Session, finding: Finding) -> None:
     mark, style = _MARKS[finding.state]
     session.print(Text.assemble((f"{mark} ", style), (finding.name, "bold"), f"  {finding.detail}"))
     if finding.fix and finding.state != "ok":
-        session.print(Text.assemble(("    fix  ", "dim"), finding.fix))
+        print_labelled(session.out, "    fix  ", finding.fix)
 
 
 @command(

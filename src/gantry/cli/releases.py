@@ -20,6 +20,8 @@ from gantry.cli.transport import environment_path
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.kernel.units import format_ago, format_size
 
+_MIN_COLUMNS_ADDRESS = 120
+
 
 @command(
     "releases",
@@ -36,23 +38,28 @@ from gantry.kernel.units import format_ago, format_size
 def releases(session: Session, environment: str, project: str) -> None:
     """List an environment's releases, newest first.
 
-    Shows which of them a rollback can return to.
+    Shows which of them a rollback can return to. Their addresses need a terminal of 120 columns; --json has them too.
     """
     at = environment_path(project_name(session, project), environment, "releases")
     found = session.api.get(tuple[ReleaseBody, ...], at)
     if session.as_json:
         session.json(json_array(found))
     elif found:
-        session.out.print(releases_table(found, session.clock.now()))
+        addresses = session.out.width >= _MIN_COLUMNS_ADDRESS
+        session.out.print(releases_table(found, session.clock.now(), addresses=addresses))
     else:
         session.say(f"no releases in {environment} yet: gantry deploy --to {environment}")
 
 
-def releases_table(releases: Iterable[ReleaseBody], now: datetime) -> Table:
-    """Releases as they come."""
-    rows = table(
-        "release", "state", "commit", "size", "went live", "address", numbers=("release", "size")
-    )
+def releases_table(releases: Iterable[ReleaseBody], now: datetime, *, addresses: bool) -> Table:
+    """Releases as they come.
+
+    Parameters:
+        addresses: with the address of each, which takes half a line.
+    """
+    columns = ("release", "state", "commit", "size", "went live")
+    numbers = ("release", "size")
+    rows = table(*columns, *(["address"] * addresses), numbers=numbers, flexible="commit")
     for release in releases:
         rows.add_row(
             str(release.number),
@@ -60,7 +67,7 @@ def releases_table(releases: Iterable[ReleaseBody], now: datetime) -> Table:
             commit(release.commit),
             format_size(release.size_bytes),
             format_ago(release.live_at, now) if release.live_at else "never",
-            url(release.url),
+            *([url(release.url)] * addresses),
         )
     return rows
 

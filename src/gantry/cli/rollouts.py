@@ -152,10 +152,9 @@ def rollout_parts(body: RolloutBody) -> Iterator[RenderableType]:
     style = _STATES[body.state]
     yield Text.assemble(
         (f"Rollout of release {body.candidate_number}", "bold"),
-        f" from release {body.current_number} in {body.environment} of {body.project}  ",
-        (_state(body), f"bold {style}"),
-        f"  {format_duration(body.elapsed_s)}",
+        f" from release {body.current_number} in {body.environment} of {body.project}",
     )
+    yield Text.assemble((_state(body), f"bold {style}"), f"  {format_duration(body.elapsed_s)}")
     for stage in body.stages:
         yield _stage(stage)
     if body.reason:
@@ -170,7 +169,7 @@ def rollout_parts(body: RolloutBody) -> Iterator[RenderableType]:
 
 def _verdict(body: RolloutBody, verdict: VerdictBody) -> Iterator[RenderableType]:
     releases = (f"release {body.candidate_number}", f"release {body.current_number}")
-    rows = table("", "check", *releases, numbers=releases)
+    rows = table("", "check", *releases, numbers=releases, flexible="check")
     for reason in verdict.reasons:
         mark, style = _OUTCOMES[reason.outcome]
         rows.add_row(
@@ -188,11 +187,16 @@ def _evidence(evidence: EvidenceBody) -> Iterator[RenderableType]:
     if evidence.requests is None:
         yield Text("the requests that failed are being looked up", style="dim")
     elif evidence.requests:
-        rows = table("failed requests", "status", "ms", "request id", numbers=("status", "ms"))
+        columns = ("failed requests", "status", "ms", "request id")
+        rows = table(*columns, numbers=("status", "ms"), flexible="failed requests")
         for request in evidence.requests[-_MAX_SHOWN:]:
-            path = Text(f"{request.method} {request.path}", overflow="ellipsis", no_wrap=True)
             status = str(request.status) if request.status else request.flags
-            rows.add_row(path, status, f"{request.duration_ms}", request.request_id)
+            rows.add_row(
+                f"{request.method} {request.path}",
+                status,
+                f"{request.duration_ms}",
+                request.request_id,
+            )
         yield rows
     if evidence.lines:
         yield Text("its last output", style="dim")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.platform import Platform, Progress
@@ -29,6 +30,19 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_COLUMNS
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+
+
+def print_labelled(console: Console, label: str, text: str) -> None:
+    """`label` in front of a text. A terminal gets the further lines of the text below the first.
+
+    A path or an address stays in one piece, so that it can be copied.
+    """
+    if not console.is_terminal or " " not in text:
+        console.print(Text.assemble((label, "dim"), text), soft_wrap=True)
+        return
+    grid = Table.grid()
+    grid.add_row(Text(label, style="dim", no_wrap=True), text)
+    console.print(grid)
 
 
 def pause(seconds: float) -> None:

@@ -193,16 +193,16 @@ def _hit_rate(cache: CacheBody) -> Text:
 
 def _cache_size(cache: CacheBody) -> Text:
     used, limit = format_size(cache.used_bytes), format_size(cache.limit_bytes)
-    kept = f"{cache.entries:,} responses cached, {format_size(cache.size_bytes)}"
-    return Text(f"{kept}; all environments use {used} of {limit}")
+    kept = f"{cache.entries:,} responses, {format_size(cache.size_bytes)}"
+    return Text(f"{kept}; whole cache: {used} of {limit}")
 
 
 def _deploy(deploy: DeployBody, now: datetime) -> Text:
     style = _DEPLOY_STYLES[deploy.state]
     if deploy.state == "active":
         running = next((step for step in deploy.steps if step.state == "running"), None)
-        at = f" at {deploy.step}" + (f" for {format_elapsed(running.elapsed_s)}" if running else "")
-        return Text.assemble((f"{deploy.kind} runs{at}", style), (f"  {deploy.id}", "dim"))
+        at = deploy.step + (f" for {format_elapsed(running.elapsed_s)}" if running else "")
+        return Text.assemble((f"{deploy.kind} running: {at}", style), (f"  {deploy.id}", "dim"))
     if deploy.state == "queued":
         return Text.assemble(
             (queue_sentence(deploy.queue_position or 0), style), (f"  {deploy.id}", "dim")
@@ -218,7 +218,7 @@ def _deploy(deploy: DeployBody, now: datetime) -> Text:
 
 def _instances(body: EnvironmentBody, now: datetime) -> Group:
     columns = ("process", "state", "release", "memory", "restarts", "since", "pid")
-    rows = table(*columns, numbers=("release", "memory", "restarts", "pid"), no_wrap=True)
+    rows = table(*columns, numbers=("release", "memory", "restarts", "pid"))
     # In a narrow terminal the identity gives way first.
     rows.add_column("instance", style="dim", overflow="ellipsis", max_width=40)
     for instance in body.instances:

@@ -10,17 +10,22 @@ from gantry.kernel.bodies import Answer
 from gantry.kernel.units import first_line
 
 
-def table(*columns: str, numbers: Collection[str] = (), no_wrap: bool = False) -> Table:
+def table(*columns: str, numbers: Collection[str] = (), flexible: str = "") -> Table:
     """An empty table without lines.
 
     Parameters:
         columns: headers, from the left.
         numbers: those whose values are aligned at the right.
-        no_wrap: values are cut rather than broken into lines.
+        flexible: the column that gives way in a narrow terminal; its values are broken into lines.
     """
     empty = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
     for name in columns:
-        empty.add_column(name, justify="right" if name in numbers else "left", no_wrap=no_wrap)
+        empty.add_column(
+            name,
+            justify="right" if name in numbers else "left",
+            no_wrap=name != flexible,
+            overflow="fold" if name == flexible else "ellipsis",
+        )
     return empty
 
 

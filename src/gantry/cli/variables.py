@@ -64,7 +64,7 @@ def set_(session: Session, assignments: tuple[str, ...], environment: str, proje
 @json_option
 @pass_session
 def list_(session: Session, environment: str, project: str) -> None:
-    """List the variables of an environment. Values are never sent back."""
+    """List the variables of an environment. Values are never shown."""
     at = environment_path(project_name(session, project), environment, "variables")
     found = session.api.get(tuple[VariableBody, ...], at)
     if session.as_json:
@@ -166,7 +166,7 @@ def _change(
 
 
 def _table(variables: Iterable[VariableBody], now: datetime) -> Table:
-    rows = table("variable", "set", "by")
+    rows = table("variable", "set", "by", flexible="variable")
     for variable in variables:
         rows.add_row(variable.name, format_ago(variable.updated_at, now), variable.updated_by)
     return rows
