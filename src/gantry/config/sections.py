@@ -40,7 +40,7 @@ def _project_name(value: str) -> str:
     if fault is not None:
         raise bad_value(f"is {shown(value)}; {fault}", suggestion=_as_label(value))
     if len(value) > LONGEST_NAME:
-        raise bad_value(f"has {len(value)} characters; at most {LONGEST_NAME} are possible")
+        raise bad_value(f"has {len(value)} characters; the limit is {LONGEST_NAME}")
     if "--" in value:
         raise bad_value(
             f"is {shown(value)}; -- separates the parts of Gantry's own host names",

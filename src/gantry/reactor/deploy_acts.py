@@ -221,7 +221,7 @@ class DeployActs:
         raise PermanentError(
             "migrate.failed",
             f"the release command exited with {process.exit_code}: {last[:300]}",
-            hint="mend the migration and deploy again; the release before still serves",
+            hint="fix the migration and deploy again; the live release still serves",
         )
 
     async def _make_release(self, deploy: Deploy, world: World) -> None:
