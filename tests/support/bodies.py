@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gantry.features.deploys.bodies import DeployBody, DeployEvent, StepBody
-from gantry.features.deploys.model import Step
+from gantry.features.deploys.model import DeployKind
+from gantry.features.deploys.pipeline import steps_of
 from gantry.features.instances.bodies import InstanceBody
 from gantry.features.platform.bodies import (
     EnvironmentBody,
@@ -19,7 +20,7 @@ from gantry.features.routes.bodies import CacheBody
 from gantry.kernel.bodies import ErrorBody
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-STEPS = tuple(step.value for step in Step)
+STEPS = tuple(step.value for step in steps_of(DeployKind.DEPLOY))
 SITE = "https://smart-sign.localhost:8443"
 
 

@@ -97,7 +97,7 @@ def revoke(session: Session, token_id: str) -> None:
 
 
 def _table(tokens: Iterable[TokenBody], now: datetime) -> Table:
-    rows = table("id", "label", "role", "created", "expires", flexible="label")
+    rows = table("id", "label", "role", "created", "expires", flexible=("label",))
     for body in tokens:
         rows.add_row(
             body.id,

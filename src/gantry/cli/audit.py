@@ -51,7 +51,7 @@ def _table(entries: Iterable[AuditBody], *, wide: bool) -> Table:
     """Entries as they come; without room for their details beside the target, these stand below it."""
     columns = ("#", "at", "who", "action", "target")
     flexible = "details" if wide else "target"
-    rows = table(*columns, *(["details"] * wide), numbers=("#",), flexible=flexible)
+    rows = table(*columns, *(["details"] * wide), numbers=("#",), flexible=(flexible,))
     for entry in entries:
         text = json.dumps(entry.details, sort_keys=True) if entry.details else ""
         details = Text(text, style="dim")

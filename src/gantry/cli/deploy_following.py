@@ -178,12 +178,9 @@ def _failed(session: Session, story: Story, error: GantryError) -> None:
             session.err.print(f"  {line}", style="dim", soft_wrap=True)
     session.say("")
     failures.show(session, error)
-    before_switch = all(
-        step.state in ("waiting", "skipped")
-        for step in story.deploy.steps
-        if step.name in ("switch", "drain")
-    )
-    if before_switch:
+    names = [step.name for step in story.deploy.steps]
+    from_switch = story.deploy.steps[names.index("switch") :]
+    if all(step.state in ("waiting", "skipped") for step in from_switch):
         session.say("  Nothing has changed for visitors.", style="dim")
 
 

@@ -59,7 +59,7 @@ def releases_table(releases: Iterable[ReleaseBody], now: datetime, *, addresses:
     """
     columns = ("release", "state", "commit", "size", "went live")
     numbers = ("release", "size")
-    rows = table(*columns, *(["address"] * addresses), numbers=numbers, flexible="commit")
+    rows = table(*columns, *(["address"] * addresses), numbers=numbers, flexible=("commit",))
     for release in releases:
         rows.add_row(
             str(release.number),

@@ -169,7 +169,7 @@ def rollout_parts(body: RolloutBody) -> Iterator[RenderableType]:
 
 def _verdict(body: RolloutBody, verdict: VerdictBody) -> Iterator[RenderableType]:
     releases = (f"release {body.candidate_number}", f"release {body.current_number}")
-    rows = table("", "check", *releases, numbers=releases, flexible="check")
+    rows = table("", "check", *releases, numbers=releases, flexible=("check",))
     for reason in verdict.reasons:
         mark, style = _OUTCOMES[reason.outcome]
         rows.add_row(
@@ -188,7 +188,7 @@ def _evidence(evidence: EvidenceBody) -> Iterator[RenderableType]:
         yield Text("the requests that failed are being looked up", style="dim")
     elif evidence.requests:
         columns = ("failed requests", "status", "ms", "request id")
-        rows = table(*columns, numbers=("status", "ms"), flexible="failed requests")
+        rows = table(*columns, numbers=("status", "ms"), flexible=("failed requests",))
         for request in evidence.requests[-_MAX_SHOWN:]:
             status = str(request.status) if request.status else request.flags
             rows.add_row(

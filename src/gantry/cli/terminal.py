@@ -10,21 +10,21 @@ from gantry.kernel.bodies import Answer
 from gantry.kernel.units import first_line
 
 
-def table(*columns: str, numbers: Collection[str] = (), flexible: str = "") -> Table:
+def table(*columns: str, numbers: Collection[str] = (), flexible: Collection[str] = ()) -> Table:
     """An empty table without lines.
 
     Parameters:
         columns: headers, from the left.
         numbers: those whose values are aligned at the right.
-        flexible: the column that gives way in a narrow terminal; its values are broken into lines.
+        flexible: those that give way in a narrow terminal: their values are broken into lines, others are cut.
     """
     empty = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
     for name in columns:
         empty.add_column(
             name,
             justify="right" if name in numbers else "left",
-            no_wrap=name != flexible,
-            overflow="fold" if name == flexible else "ellipsis",
+            no_wrap=name not in flexible,
+            overflow="fold" if name in flexible else "ellipsis",
         )
     return empty
 

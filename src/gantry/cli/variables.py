@@ -166,7 +166,7 @@ def _change(
 
 
 def _table(variables: Iterable[VariableBody], now: datetime) -> Table:
-    rows = table("variable", "set", "by", flexible="variable")
+    rows = table("variable", "set", "by", flexible=("variable",))
     for variable in variables:
         rows.add_row(variable.name, format_ago(variable.updated_at, now), variable.updated_by)
     return rows

@@ -9,12 +9,12 @@ from gantry.engines.database.protocol import State
 from gantry.engines.runtime.protocol import ProcessState, Runtime
 from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import DeployState
+from gantry.features.instances.health import HealthCheck, Target
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.health import HealthCheck, Target
 from gantry.reactor.reconcile import Reconciler
 from gantry.reactor.waker import Waker
 from gantry.reactor.world import World

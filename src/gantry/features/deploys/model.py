@@ -33,7 +33,7 @@ class DeployState(StrEnum):
 
 
 class Step(StrEnum):
-    """The pipeline, in order."""
+    """Name of a step. Their order is in `pipeline.py`."""
 
     SOURCE = "source"
     BUILD = "build"
@@ -46,14 +46,6 @@ class Step(StrEnum):
     ROLLOUT = "rollout"
     SWITCH = "switch"
     DRAIN = "drain"
-
-
-PIPELINES: Mapping[DeployKind, tuple[Step, ...]] = {
-    DeployKind.DEPLOY: tuple(Step),
-    DeployKind.PROMOTE: tuple(Step)[list(Step).index(Step.RELEASE) :],
-    # A release that was live before has passed its smoke checks; the database is never migrated backwards.
-    DeployKind.ROLLBACK: (Step.START, Step.HEALTHY, Step.SWITCH, Step.DRAIN),
-}
 
 
 class StepState(StrEnum):
@@ -113,10 +105,3 @@ class Deploy:
     def migrate_task(self) -> str:
         """Id of the process that runs the release command."""
         return f"migrate-{self.id}"
-
-
-def following(kind: DeployKind, step: Step) -> Step | None:
-    """The step after `step`, or `None` after the last."""
-    pipeline = PIPELINES[kind]
-    position = pipeline.index(step) + 1
-    return pipeline[position] if position < len(pipeline) else None

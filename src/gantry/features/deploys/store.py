@@ -73,14 +73,13 @@ async def list_for_environment(
 
 
 async def list_steps(session: Session, deploy_id: str) -> tuple[StepRecord, ...]:
-    """The steps of a deploy so far, in order."""
+    """The steps of a deploy so far, in no order: that is the pipeline's."""
     rows = await session.rows(
         """SELECT name, state, started_at, finished_at, detail FROM deploy_steps
            WHERE deploy = %(deploy)s""",
         {"deploy": deploy_id},
     )
-    order = list(Step)
-    records = (
+    return tuple(
         StepRecord(
             name=Step(row["name"]),
             state=StepState(row["state"]),
@@ -90,7 +89,6 @@ async def list_steps(session: Session, deploy_id: str) -> tuple[StepRecord, ...]
         )
         for row in rows
     )
-    return tuple(sorted(records, key=lambda record: order.index(record.name)))
 
 
 async def insert(session: Session, deploy: Deploy) -> None:
@@ -190,7 +188,7 @@ async def advance(
         await _begin_step(session, deploy.id, to, at=at)
 
 
-async def end_badly(
+async def finish_failed(
     session: Session, deploy: Deploy, state: DeployState, error: Mapping[str, str], *, at: datetime
 ) -> None:
     """End a deploy as failed or cancelled, at the step where it is."""
