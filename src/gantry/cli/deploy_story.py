@@ -1,4 +1,4 @@
-"""The story of a deploy: folded from its events, and drawn in place on a terminal or as one line per change elsewhere."""
+"""The story of a deploy: folded from its events; drawn in place on a terminal, one line per change elsewhere."""
 
 from collections import deque
 from dataclasses import dataclass, field

@@ -16,6 +16,19 @@ from gantry.drill.schedule import CandidateKind
 from gantry.kernel.units import format_duration
 
 _MAX_SCHEDULES = 1_000
+_LABELS = (
+    "drills",
+    "live",
+    "taken back",
+    "stopped",
+    "stuck",
+    "wrong verdicts",
+    "requests",
+    "failed",
+    "most share at a stage",
+    "longest edge outage",
+    "slowest request",
+)
 
 
 @click.group("drill", cls=Group)
@@ -96,17 +109,16 @@ def story(result: DrillResult) -> Iterator[Text]:
 
 
 def results_table(results: Sequence[DrillResult]) -> Table:
-    """A row for each kind of candidate."""
-    endings = ("drills", "live", "taken back", "stopped", "stuck", "wrong verdicts")
-    measures = ("requests", "failed", "most share at a stage", "edge outage", "slowest")
-    columns = (*endings, *measures)
-    rows = table("candidate", *columns, numbers=columns, flexible=columns)
-    for candidate in CandidateKind:
-        chosen = [result for result in results if result.schedule.candidate is candidate]
-        if chosen:
-            rows.add_row(str(candidate), *_row(chosen))
-    if results:
-        rows.add_row("all", *_row(results), style="bold")
+    """A column for each kind of candidate that was drawn, and one for all."""
+    kinds = [
+        (str(kind), [result for result in results if result.schedule.candidate is kind])
+        for kind in CandidateKind
+    ]
+    drawn = [(name, chosen) for name, chosen in (*kinds, ("all", list(results))) if chosen]
+    names = tuple(name for name, _ in drawn)
+    rows = table("", *names, numbers=names)
+    for row in zip(_LABELS, *(_column(chosen) for _, chosen in drawn), strict=True):
+        rows.add_row(*row)
     return rows
 
 
@@ -121,7 +133,7 @@ def summary(results: Sequence[DrillResult]) -> Text:
     )
 
 
-def _row(results: Sequence[DrillResult]) -> tuple[str, ...]:
+def _column(results: Sequence[DrillResult]) -> tuple[str, ...]:
     outages_s = [
         outage.to_s - outage.from_s for result in results for outage in result.observed.outages
     ]

@@ -112,10 +112,8 @@ def status_group(body: StatusBody, now: datetime) -> Group:
 
 
 def _head(body: StatusBody) -> Text:
-    return Text.assemble(
-        ("Gantry ", "bold"), (body.version, "bold"), "  ", url(body.console_url), "  ",
-        (body.home, "dim"),
-    )  # fmt: skip
+    name = (f"Gantry {body.version}", "bold")
+    return Text.assemble(name, "  ", url(body.console_url), "  ", (body.home, "dim"))
 
 
 def _environment(body: EnvironmentBody, now: datetime) -> Group:

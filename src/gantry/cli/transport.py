@@ -1,4 +1,4 @@
-"""The control plane's HTTP API: paths, requests, streams, and the one place where httpx's exceptions become Gantry's."""
+"""The control plane's HTTP API: paths, requests, streams. Here alone httpx's exceptions become Gantry's."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
