@@ -226,7 +226,7 @@ class Seeder:
             session, at=begun, actor=deploy.requested_by, action=f"deploy.{kind}", target=target,
             details={"deploy": deploy.id, "commit": deploy.commit.sha},
         )  # fmt: skip
-        await deploys.activate(session, deploy, owner="console-seed", at=begun)
+        await deploys.activate(session, deploy, at=begun)
         for step, following in zip(steps, (*steps[1:], None), strict=True):
             deploy = await deploys.get(session, deploy.id)
             if step is until and error is None:

@@ -4,7 +4,6 @@ The process, the simulation and the tests of the web room are this platform with
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,6 +41,8 @@ from gantry.features.probes.public import PublicProbe
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
 from gantry.features.releases.act import ReleaseRetirer
+from gantry.features.removals.act import RemovalExecutor
+from gantry.features.removals.service import RemovalService
 from gantry.features.retention.act import Retention
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.act import EdgeExecutor
@@ -54,8 +55,8 @@ from gantry.kernel.ids import IdSource
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.asking import Asking
 from gantry.reactor.derive import Sockets
-from gantry.reactor.destroy import Destroyer
 from gantry.reactor.evidence import EvidenceKeeper
+from gantry.reactor.leader import HoldLeadership, Leader, alone
 from gantry.reactor.loops import Loops, Periodic
 from gantry.reactor.progress import EdgeProgress
 from gantry.reactor.reconcile import Executors, Reconciler
@@ -115,6 +116,7 @@ class Platform:
     Parameters:
         database: the control plane's own.
         tasks: where work goes that nothing waits for; the caller ends it.
+        hold_leadership: how this control plane comes to act for the platform, where several share a database.
         shutdown: ends the platform; returns at once.
         closing: whether the platform is ending.
     """
@@ -126,6 +128,7 @@ class Platform:
         database: State,
         tasks: TaskSet,
         *,
+        hold_leadership: HoldLeadership = alone,
         shutdown: Callable[[], None] = lambda: None,
         closing: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -133,10 +136,10 @@ class Platform:
         self.engines = engines
         self.database = database
         self.tasks = tasks
+        self.hold_leadership = hold_leadership
         self.shutdown = shutdown
         self.closing = closing
         self.clock, self.ids = engines.clock, engines.ids
-        self.owner = f"{os.uname().nodename}:{os.getpid()}"
         self.backoff = Backoff()
         self.health: dict[str, Health] = {}
         self.edge_progress = EdgeProgress(self.backoff)
@@ -172,10 +175,8 @@ class Platform:
         return PurgeService(self.database, self.engines.cache, self.clock)
 
     @cached_property
-    def destroyer(self) -> Destroyer:
-        return Destroyer(
-            self.database, self.engines.runtime, self.provider, self.clock, self.waker.wake
-        )
+    def removals(self) -> RemovalService:
+        return RemovalService(self.database, self.clock, self.waker.wake)
 
     @cached_property
     def planner(self) -> Planner:
@@ -208,8 +209,8 @@ class Platform:
             clock=self.clock,
             wake=self.waker.wake,
             shutdown=self.shutdown,
-            parts=PartsView(engines.runtime, engines.is_engine).parts,
-            destroy=self.destroyer.destroy,
+            parts=PartsView(engines.runtime, engines.is_engine, lambda: self.leader.leads).parts,
+            removals=self.removals,
             plan=self.planner.plan,
             closing=self.closing,
             health=lambda: self.health,
@@ -304,7 +305,7 @@ class Platform:
             ids=self.ids,
             released=self.assets_due.wake,
         )
-        return DeployExecutor(context, self.owner, self.tidy.wake)
+        return DeployExecutor(context, self.tidy.wake)
 
     @cached_property
     def reconciler(self) -> Reconciler:
@@ -316,6 +317,7 @@ class Platform:
                 edge=self.edge_executor,
                 assets=self.asset_publisher,
                 deploys=self.deploy_executor,
+                removals=RemovalExecutor(self.database, self.engines.runtime, self.provider),
             ),
             self.edge_progress,
             self.clock,
@@ -394,9 +396,15 @@ class Platform:
             Periodic("crons", _CRONS_INTERVAL_S, self.cron_scheduler.once),
             Periodic("assets", ASSETS_INTERVAL_S, self.asset_publisher.once, self.assets_due),
             Periodic("rollouts", ROLLOUTS_INTERVAL_S, self.rollout_loop.once),
-            Periodic("clock", _CLOCK_INTERVAL_S, self._keep_clock),
-            Periodic("engines", SUPERVISOR_INTERVAL_S, self.supervisor.once, on_exits=True),
-            Periodic("reserve", RESERVE_INTERVAL_S, self.disk_reserve.once),
+            Periodic("clock", _CLOCK_INTERVAL_S, self._keep_clock, everywhere=True),
+            Periodic(
+                "engines",
+                SUPERVISOR_INTERVAL_S,
+                self.supervisor.once,
+                on_exits=True,
+                everywhere=True,
+            ),
+            Periodic("reserve", RESERVE_INTERVAL_S, self.disk_reserve.once, everywhere=True),
         )
 
     @cached_property
@@ -405,13 +413,15 @@ class Platform:
             reconciler=self.reconciler,
             health=self.health_check,
             runtime=self.engines.runtime,
-            state=self.database,
             waker=self.waker,
             naming=self.naming,
             clock=self.clock,
-            owner=self.owner,
             periodic=self.periodic,
         )
+
+    @cached_property
+    def leader(self) -> Leader:
+        return Leader(self.hold_leadership, self.loops)
 
     async def _keep_clock(self) -> None:
         await asyncio.to_thread(self.engines.keep_clock)

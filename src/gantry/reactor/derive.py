@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gantry.engines.runtime.protocol import ProcessState
 from gantry.features.assets.model import ServedAssets
 from gantry.features.deploys import pipeline
 from gantry.features.deploys.act import Answers, Work
@@ -10,8 +11,10 @@ from gantry.features.deploys.model import Deploy
 from gantry.features.deploys.rules import Candidate, Observed, RolloutProgress
 from gantry.features.instances.model import Health, Want
 from gantry.features.instances.rules import wants_of
+from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of, parse_manifest
+from gantry.features.removals.rules import ObservedRemoval
 from gantry.features.rollouts.model import stages_of
 from gantry.features.routes.render import Routed, Routes
 from gantry.reactor.world import World
@@ -66,6 +69,24 @@ def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAsse
             if world.environments[rollout.environment].live_release == rollout.current
         },
         deployments={build.id: build.deployment for build in world.builds.values()},
+    )
+
+
+def observe_removal(environment: Environment, world: World) -> ObservedRemoval:
+    """What is left of an environment that is to end."""
+    releases = {
+        release.id for release in world.releases.values() if release.environment == environment.id
+    }
+    commands = f"cron-{environment.id}-"
+    return ObservedRemoval(
+        instances=tuple(
+            instance.id for instance in world.instances if instance.release in releases
+        ),
+        commands=tuple(
+            key
+            for key, process in world.processes.items()
+            if key.startswith(commands) and process.state is ProcessState.RUNNING
+        ),
     )
 
 

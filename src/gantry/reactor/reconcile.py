@@ -16,13 +16,23 @@ from gantry.features.deploys.rules import WAIT, Fail
 from gantry.features.deploys.store import MOVED
 from gantry.features.instances import rules as instance_rules
 from gantry.features.instances.act import InstanceExecutor
+from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.act import ReleaseRetirer
+from gantry.features.removals import rules as removals
+from gantry.features.removals.act import RemovalExecutor
 from gantry.features.routes.act import EdgeExecutor, WantedEdge
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, PermanentError, TransientError
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.derive import Sockets, instance_wants, observe_deploy, routes_of, work_of
+from gantry.reactor.derive import (
+    Sockets,
+    instance_wants,
+    observe_deploy,
+    observe_removal,
+    routes_of,
+    work_of,
+)
 from gantry.reactor.progress import EdgeProgress
 from gantry.reactor.world import World
 
@@ -41,6 +51,7 @@ class Executors:
     edge: EdgeExecutor
     assets: AssetPublisher
     deploys: DeployExecutor
+    removals: RemovalExecutor
 
 
 class Reconciler:
@@ -102,6 +113,9 @@ class Reconciler:
         self._progress.note(world.rollouts.values(), edge_current=wanted.current)
         for deploy in _next_deploys(world):
             self._begin_step(deploy, world, edge_current=wanted.current)
+        for environment in world.environments.values():
+            if environment.removing:
+                self._begin_removal(environment, world)
         known = {deploy.id for deploy in world.deploys} | self._busy
         self._ended_in_round = {k: v for k, v in self._ended_in_round.items() if k in known}
         if steps:
@@ -171,6 +185,25 @@ class Reconciler:
             return
         self._busy.add(deploy.id)
         self._tasks.spawn(self._step(work, decision), name=f"{deploy.id} {decision}")
+
+    def _begin_removal(self, environment: Environment, world: World) -> None:
+        key = environment.id
+        if key in self._busy or not self._backoff.may_try(key, self._clock.monotonic_s()):
+            return
+        observed = observe_removal(environment, world)
+        removal = removals.decide(observed)
+        if removal is None:
+            return
+        self._busy.add(key)
+        work = self._executors.removals.carry_out(environment, observed, removal)
+        self._tasks.spawn(self._removal_step(key, work), name=f"{key} {removal}")
+
+    async def _removal_step(self, key: str, work: Awaitable[None]) -> None:
+        try:
+            await self._guard(key, work)
+        finally:
+            self._busy.discard(key)
+            self._wake()
 
     def _unseen_s(self, deploy: Deploy) -> float:
         """How much of the present step went by while no control plane ran: nobody started or probed anything then."""

@@ -28,12 +28,10 @@ class DeployExecutor:
     """Moves deploys on.
 
     Attributes:
-        owner: name of this control plane, as deploys that it began say.
         tidy: called when a deploy has ended: what it needed may be deleted now.
     """
 
     context: Context
-    owner: str
     tidy: Callable[[], None]
 
     async def carry_out(self, work: Work, action: Action) -> None:
@@ -60,7 +58,7 @@ class DeployExecutor:
 
     async def _begin(self, deploy: Deploy) -> None:
         async with self.context.state.transaction() as session:
-            await store.activate(session, deploy, owner=self.owner, at=self.context.clock.now())
+            await store.activate(session, deploy, at=self.context.clock.now())
 
     async def _advance(self, deploy: Deploy, result: Next) -> None:
         to = following(deploy.kind, deploy.step)

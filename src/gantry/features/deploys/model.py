@@ -75,8 +75,6 @@ class Deploy:
     Attributes:
         manifest: as read from the source and resolved for the environment; `None` before the source step.
         previous_release: what was live when this deploy began to switch.
-        lease_owner: the control plane that advances it.
-        heartbeat_at: when that control plane last said so.
         error: wire form of the error that ended it.
     """
 
@@ -97,8 +95,6 @@ class Deploy:
     step_started_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested: bool = False
-    lease_owner: str = ""
-    heartbeat_at: datetime | None = None
     error: Mapping[str, str] | None = None
 
     @property

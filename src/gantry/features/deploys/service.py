@@ -192,6 +192,13 @@ class DeployService:
         )
 
     async def _queue(self, session: Session, deploy: Deploy, target: Environment) -> Deploy:
+        # Locked, so that its end is not asked for meanwhile.
+        if (await projects.lock_environment(session, target.id)).removing:
+            raise ConflictError(
+                "environment.removing",
+                f"{target.name} of {target.project} is being destroyed",
+                hint="deploy again when gantry status does not show it any more",
+            )
         waiting = [
             other
             for other in await store.list_open(session)
