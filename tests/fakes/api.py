@@ -27,7 +27,7 @@ from gantry.features.audit.bodies import AuditBody
 from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import DeployBody, DeployEvent, PlanBody, PlanChange
 from gantry.features.instances.bodies import LogBody
-from gantry.features.platform.bodies import HealthBody, StatusBody
+from gantry.features.platform.bodies import HealthBody, ProjectBody, StatusBody
 from gantry.features.rollouts.bodies import RolloutBody
 from gantry.features.routes.bodies import PurgeBody
 from gantry.features.variables.bodies import VariableBody, VariablesRequest
@@ -106,8 +106,10 @@ class FakeApi:
             r"GET /sources/(\w+)": self._get_source,
             r"PUT /sources/(\w+)": lambda at: self._put_source(at[1], body),
             r"GET /projects": lambda _: _many(self.status.projects),
-            r"GET /projects/([\w-]+)": lambda _: _one(self.status.projects[0]),
-            r"DELETE /projects/.+": lambda _: (204, [b""]),
+            r"GET /projects/([\w-]+)": lambda at: _one(self._project(at[1])),
+            r"DELETE /projects/([\w-]+)(?:/environments/([\w-]+))?": lambda at: self._remove(
+                at[1], at[2]
+            ),
             r"POST .+/environments/[\w-]+/(deploys|promote|rollback)": lambda _: _one(
                 self.first, 202
             ),
@@ -147,6 +149,31 @@ class FakeApi:
             if match := re.fullmatch(pattern, f"{method} {path}"):
                 return answer(match)
         raise NotFoundError("path.unknown", f"there is nothing at {path}")
+
+    def _project(self, name: str) -> ProjectBody:
+        """The project as it is now. What is being removed is gone when it is asked for again."""
+        for project in self.status.projects:
+            if project.name == name:
+                kept = tuple(found for found in project.environments if not found.removing)
+                left = (project.model_copy(update={"environments": kept}),) if kept else ()
+                self.status = self.status.model_copy(update={"projects": left})
+                return project
+        raise NotFoundError("project.unknown", f"no project named {name!r}")
+
+    def _remove(self, name: str, environment: str | None) -> Reply:
+        projects = tuple(
+            project.model_copy(
+                update={
+                    "environments": tuple(
+                        found.model_copy(update={"removing": environment in (None, found.name)})
+                        for found in project.environments
+                    )
+                }
+            )
+            for project in self.status.projects
+        )
+        self.status = self.status.model_copy(update={"projects": projects})
+        return 202, [b"null"]
 
     def _get_source(self, at: re.Match[str]) -> Reply:
         if at[1] not in self.sources:

@@ -422,11 +422,37 @@ def test_destroy_asks_for_the_name(bench: Bench) -> None:
     assert (refused.code, "error[destroy.not-confirmed]" in refused.err) == (2, True)
     assert asked(bench, "DELETE") == []
     assert bench.run("destroy", "-e", "staging", stdin="smart-sign/staging\n").code == 0
-    assert bench.run("destroy", "--yes").code == 0
+    done = bench.run("destroy", "--yes")
+    assert (done.code, done.err) == (0, "smart-sign deleted\n")
     assert [path for path, _ in asked(bench, "DELETE")] == [
         "/projects/smart-sign/environments/staging",
         "/projects/smart-sign",
     ]
+
+
+def test_destroy_waits_until_it_is_gone_and_not_longer(bench: Bench) -> None:
+    assert bench.run("destroy", "--yes").code == 0
+    after = [path for path, _ in asked(bench, "GET")]
+    assert after == ["/projects/smart-sign", "/projects/smart-sign"]  # going, then gone
+    assert bench.api.status.projects == ()
+
+
+def test_destroy_without_waiting(bench: Bench) -> None:
+    done = bench.run("destroy", "-e", "production", "--yes", "--detach")
+    assert (done.code, asked(bench, "GET")) == (0, [])
+    assert "deleting smart-sign/production: gantry status shows it until it is gone" in done.err
+    assert "smart-sign.localhost:8443  being deleted\n" in bench.run("status").out
+
+
+def test_a_deletion_that_does_not_end_is_left_to_itself(bench: Bench) -> None:
+    class Stuck(FakeApi):
+        def _project(self, name: str) -> Any:
+            return self.status.projects[0]
+
+    bench.api, bench.clock_moves = Stuck(), True
+    done = bench.run("destroy", "--yes")
+    assert done.code == TransientError.exit_code
+    assert "error[destroy.slow]: smart-sign is still being deleted" in done.err
 
 
 def test_a_question_without_an_answer_is_an_interruption(bench: Bench) -> None:

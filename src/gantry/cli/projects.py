@@ -19,7 +19,7 @@ from gantry.cli.command import (
 )
 from gantry.cli.folder import MANIFEST, project_name
 from gantry.cli.session import Session
-from gantry.cli.transport import TIMEOUT_LONG_S, path as api_path
+from gantry.cli.transport import path as api_path
 from gantry.config.env_example import read_env_example
 from gantry.config.init import render_manifest
 from gantry.config.load import VERCEL, examine
@@ -28,10 +28,12 @@ from gantry.config.schema import schema_text
 from gantry.engines.builders.protocol import Detection
 from gantry.features.accounts.bodies import LoginLinkBody
 from gantry.features.platform.bodies import ProjectBody
-from gantry.kernel.errors import ConflictError, NotFoundError, UserError
+from gantry.kernel.errors import ConflictError, NotFoundError, TransientError, UserError
 
 _EXAMPLE = ".env.example"
 _MAX_NAME = 40
+_TIMEOUT_DESTROY_S = 120.0
+_INTERVAL_DESTROY_S = 0.5
 
 
 @command(
@@ -107,6 +109,7 @@ def open_(
     ("one environment with its database", "gantry destroy -e staging"),
     ("the whole project", "gantry destroy --project smart-sign"),
     ("in a script, without confirmation", "gantry destroy -e staging --yes"),
+    ("without waiting until it is gone", "gantry destroy -e staging --yes --detach"),
 )
 @project_option
 @click.option(
@@ -117,21 +120,27 @@ def open_(
     help="Only this environment; default: the whole project.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--detach", is_flag=True, help="Return without waiting until it is gone.")
 @pass_session
-def destroy(session: Session, project: str, environment: str | None, yes: bool) -> None:
+def destroy(
+    session: Session, project: str, environment: str | None, yes: bool, detach: bool
+) -> None:
     """Delete an environment or a whole project.
 
     Its releases, variables, databases and caches go with it. This cannot be undone. You are asked to type the name of
-    what is deleted.
+    what is deleted. Visitors lose it at once; the rest takes some seconds.
     """
-    segments = ["projects", project_name(session, project)]
-    target = segments[1]
-    if environment is not None:
-        segments += ["environments", environment]
-        target += f"/{environment}"
+    name = project_name(session, project)
+    target = f"{name}/{environment}" if environment else name
     if not yes:
         _confirm(session, target)
-    session.api.delete(api_path(*segments), timeout_s=TIMEOUT_LONG_S)
+    below = ("environments", environment) if environment else ()
+    session.api.delete(api_path("projects", name, *below))
+    if detach:
+        session.say(f"deleting {target}: gantry status shows it until it is gone")
+        return
+    with session.progress(f"Deleting {target}"):
+        _wait_until_gone(session, name, environment)
     session.say(f"{target} deleted")
 
 
@@ -206,6 +215,34 @@ def _site(session: Session, project: str, environment: str) -> str:
             hint=f"gantry deploy --to {environment}",
         )
     return addresses[environment]
+
+
+def _wait_until_gone(session: Session, project: str, environment: str | None) -> None:
+    """Returns when nothing of it is being deleted any more.
+
+    Raises:
+        TransientError: `destroy.slow` it takes longer than a process may take to end.
+    """
+    since_s = session.clock.monotonic_s()
+    while _is_going(session, project, environment):
+        if session.clock.monotonic_s() - since_s > _TIMEOUT_DESTROY_S:
+            raise TransientError(
+                "destroy.slow",
+                f"{project} is still being deleted; that continues without this terminal",
+                hint="gantry status shows what is left",
+            )
+        session.pause(_INTERVAL_DESTROY_S)
+
+
+def _is_going(session: Session, project: str, environment: str | None) -> bool:
+    try:
+        body = session.api.get(ProjectBody, api_path("projects", project))
+    except NotFoundError:
+        return False
+    # Somebody may deploy anew under the same name meanwhile: that is not ours to wait for.
+    if environment is not None:
+        return any(found.removing for found in body.environments if found.name == environment)
+    return not body.environments or any(found.removing for found in body.environments)
 
 
 def _confirm(session: Session, target: str) -> None:

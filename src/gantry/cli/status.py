@@ -13,7 +13,7 @@ from gantry.cli.command import command, json_option, pass_session
 from gantry.cli.deploy_story import queue_sentence
 from gantry.cli.session import Session
 from gantry.cli.terminal import commit, table, url
-from gantry.cli.transport import TIMEOUT_LONG_S, path
+from gantry.cli.transport import TIMEOUT_PROBE_S, path
 from gantry.features.deploys.bodies import DeployBody, DeployStateName
 from gantry.features.instances.bodies import InstanceBody, InstanceStateName
 from gantry.features.platform.bodies import EnvironmentBody, StatusBody
@@ -80,7 +80,7 @@ def status(session: Session, watch: bool, no_probe: bool) -> None:
 
 def _ask(session: Session, *, probe: bool) -> StatusBody:
     at = path("status", probe=str(probe).lower())
-    return session.api.get(StatusBody, at, timeout_s=TIMEOUT_LONG_S)
+    return session.api.get(StatusBody, at, timeout_s=TIMEOUT_PROBE_S)
 
 
 def _watch(session: Session, *, probe: bool) -> None:
@@ -118,6 +118,8 @@ def _head(body: StatusBody) -> Text:
 
 def _environment(body: EnvironmentBody, now: datetime) -> Group:
     title = Text.assemble((f"{body.project} · {body.name}", "bold"), "  ", url(body.url))
+    if body.removing:
+        title.append("  being deleted", style="bold yellow")
     rows: list[RenderableType] = [title]
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", min_width=9)

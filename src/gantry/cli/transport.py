@@ -24,8 +24,8 @@ _T = TypeVar("_T")
 
 PREFIX = "/api/v1"
 TIMEOUT_S = 60.0
-# For what asks every environment's public address, or waits until processes have ended.
-TIMEOUT_LONG_S = 120.0
+# The public address of every environment is requested before the answer comes.
+TIMEOUT_PROBE_S = 120.0
 # A whole snapshot is unpacked and hashed before the answer comes.
 TIMEOUT_UPLOAD_S = 600.0
 _TIMEOUT_CONNECT_S = 5.0
@@ -83,9 +83,9 @@ class Api:
         raw = self._ask("PUT", path, archive=archive, timeout_s=TIMEOUT_UPLOAD_S)
         return self._read(shape, raw)
 
-    def delete(self, path: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        """Delete what is at `path`."""
-        self._ask("DELETE", path, timeout_s=timeout_s)
+    def delete(self, path: str) -> None:
+        """Delete what is at `path`, or ask for its end."""
+        self._ask("DELETE", path)
 
     def stream(self, shape: type[_T], path: str) -> Iterator[_T]:
         """The events of a stream until it ends.
