@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from gantry.engines.database.protocol import State
+from gantry.kernel.names import API_PREFIX
 from gantry.web.app import create_app
 from tests.support.cli import MANIFEST, Bench
 from tests.support.web import House
@@ -27,7 +28,7 @@ async def test_every_request_of_a_command_is_one_that_the_api_documents(
         assert bench.run(*line.split()).code == 0, line
     document = create_app(House(state, tmp_path).services).openapi()
     documented = [
-        (method.upper(), re.compile(re.sub(r"\{\w+\}", "[^/]+", path.removeprefix("/api/v1"))))
+        (method.upper(), re.compile(re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(API_PREFIX))))
         for path, operations in document["paths"].items()
         for method in operations
     ]

@@ -23,9 +23,8 @@ from gantry.engines.edge.protocol import (
 from gantry.engines.edge.visitors import COOKIE, token
 from gantry.kernel.clock import SystemClock
 from tests.contract.test_edge_cache import Product
-from tests.contract.test_edge_envoy import client, url, visitors
-from tests.contract.test_edge_succession import upgraded
-from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab
+from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab, upgraded
+from tests.support.edge_visitors import client, url, visitors
 
 pytestmark = pytest.mark.real
 SITE = Site(("a.localhost",), "r-1", release="r-1", cached=("/kept", "/request/:path*", "/"))

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from gantry.cli.transport import PREFIX, Api
+from gantry.cli.transport import Api
 from gantry.config.paths import Paths
 from gantry.features.accounts.bodies import LoginLinkBody, TokenBody
 from gantry.features.audit.bodies import AuditBody
@@ -33,6 +33,7 @@ from gantry.features.routes.bodies import PurgeBody
 from gantry.features.variables.bodies import VariableBody, VariablesRequest
 from gantry.kernel.bodies import Answer
 from gantry.kernel.errors import GantryError, NotFoundError
+from gantry.kernel.names import API_PREFIX
 from tests.support.bodies import (
     NOW,
     deploy,
@@ -88,7 +89,7 @@ class FakeApi:
 
     def handle(self, method: str, target: str, body: bytes) -> Reply:
         """The answer to one request, without HTTP around it."""
-        path = urlsplit(target).path.removeprefix(PREFIX)
+        path = urlsplit(target).path.removeprefix(API_PREFIX)
         sent = json.loads(body) if body and not path.startswith("/sources") else len(body)
         self.asked.append((method, path, sent))
         try:

@@ -94,7 +94,7 @@ def make_engines(settings: Settings) -> LocalEngines:
         clock=clock,
         ids=ids,
         is_engine=is_engine,
-        keep_clock=lambda: clock_file(settings).write(clock.anchor()),
+        keep_clock=lambda: clock_file(settings).write(clock.epochs),
     )
 
 

@@ -19,10 +19,10 @@ from gantry.kernel.errors import (
     TransientError,
     from_dict,
 )
+from gantry.kernel.names import API_PREFIX
 
 _T = TypeVar("_T")
 
-PREFIX = "/api/v1"
 TIMEOUT_S = 60.0
 # The public address of every environment is requested before the answer comes.
 TIMEOUT_PROBE_S = 120.0
@@ -36,7 +36,7 @@ _TIMEOUT_SILENCE_S = 35.0
 def path(*segments: str, **query: str | int) -> str:
     """A path below the API's prefix. Every segment is quoted, so that no name leads to another path."""
     below = "/".join(quote(segment, safe="") for segment in segments)
-    return f"{PREFIX}/{below}" + (f"?{urlencode(query)}" if query else "")
+    return f"{API_PREFIX}/{below}" + (f"?{urlencode(query)}" if query else "")
 
 
 def environment_path(project: str, environment: str, *segments: str, **query: str | int) -> str:

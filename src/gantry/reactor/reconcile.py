@@ -209,7 +209,8 @@ class Reconciler:
         """How much of the present step went by while no control plane ran: nobody started or probed anything then."""
         if self._began_at is None or deploy.step_started_at is None:
             return 0.0
-        return max(0.0, (self._began_at - deploy.step_started_at).total_seconds())
+        began_at = self._clock.even(self._began_at)
+        return max(0.0, (began_at - deploy.step_started_at).total_seconds())
 
     async def _step(self, work: Work, action: Action) -> None:
         deploy = work.deploy

@@ -20,6 +20,7 @@ from gantry.features.rollouts.verdict.own import judge_both
 from gantry.features.rollouts.verdict.policy import Policy
 from gantry.features.rollouts.window import Window
 from gantry.kernel.clock import Clock
+from gantry.kernel.timeline import with_even_times
 from gantry.reactor.asking import Asking
 from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.progress import EdgeProgress
@@ -81,7 +82,9 @@ class Rollouts:
             self.asking.forget()
             return
         async with self.state.transaction() as session:
-            opened = await store.list_open(session)
+            opened = tuple(
+                with_even_times(rollout, self.clock) for rollout in await store.list_open(session)
+            )
             if not opened:
                 return
             found = await instances.list_all(session)

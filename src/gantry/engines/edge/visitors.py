@@ -2,15 +2,16 @@
 
 A canary needs no code in the way of a request. A visitor without a valid cookie is sent to one of as many weighted
 entries as there are buckets, and each entry sets the cookie of its bucket; a visitor with one is matched by a regular
-expression of all valid cookies of his side. Whoever changes his cookie is drawn anew.
+expression of all valid cookies of their side. Whoever changes their cookie is drawn anew.
 
-Where the candidate has rules of its own, a visitor's side is found first: each side then has routes of its own.
+Where the candidate has rules of its own, a visitor's side is found first: each side then has routes of its own. Envoy
+tries routes one after the other, so a table for both sides would ask of each route whose it is. A matcher asks once.
 """
 
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +29,8 @@ _OR_ELSE = "+"
 _APART = "~"
 _DEPLOYMENT_HEADER = "x-deployment-id"
 _DEPLOYMENT_QUERY = "dpl"
+_TYPE = "type.googleapis.com/"
+_MATCHERS = "envoy.extensions.matching.input_matchers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,17 @@ def sides(site: Site) -> tuple[Side, ...]:
     return tuple(side for side in both if side.buckets)
 
 
+def by_side(site: Site, routes: Callable[[Side], list[Json]]) -> Json:
+    """The routes of a virtual host, or the matcher that finds them."""
+    found = sides(site)
+    if len(found) == 1:
+        return {"routes": routes(found[0])}
+    assert site.canary is not None, "only a canary has two sides"
+    candidate, current = ({"action": _route_list(side, routes(side))} for side in found)
+    theirs = {"predicate": _is_candidates(site.canary, found[0].buckets), "on_match": candidate}
+    return {"matcher": {"matcher_list": {"matchers": [theirs]}, "on_no_match": current}}
+
+
 def destinations(side: Side, *, safe: bool) -> Iterator[Destination]:
     """In the order in which they are tried.
 
@@ -115,7 +129,7 @@ def cached_destinations(side: Side) -> Iterator[Destination]:
 def asset_destinations(side: Side) -> Iterator[tuple[str, list[Json], list[Json], str]]:
     """In the order in which they are tried: whose files, header matches, query matches, and the cluster.
 
-    A visitor who was not drawn yet is not drawn here: he came for a page before, or will.
+    A visitor who was not drawn yet is not drawn here: they came for a page before, or will.
     """
     site = side.site
     assert site.backend is not None and site.assets is not None, "asked for sites with assets only"
@@ -138,14 +152,14 @@ def joined(site: Site) -> Iterator[str]:
         return
     for side in sides(site):
         for _, _, destination, _ in (*destinations(side, safe=True), *cached_destinations(side)):
-            yield from (one for one in _clusters(destination) if is_joined(one))
+            yield from (cluster for cluster in _clusters(destination) if is_joined(cluster))
         if site.assets is not None:
             yield from (cluster for _, _, _, cluster in asset_destinations(side))
 
 
 def falls_back(destination: Json) -> bool:
     """Whether another backend is asked where one has no answer."""
-    return any(is_joined(one) for one in _clusters(destination))
+    return any(is_joined(cluster) for cluster in _clusters(destination))
 
 
 def is_joined(cluster: str) -> bool:
@@ -270,3 +284,45 @@ def _header(name: str, how: Json, *, invert: bool = False) -> Json:
         # A header that is not there is neither of the two.
         match |= {"invert_match": True, "treat_missing_header_as_empty": True}
     return match
+
+
+def _route_list(side: Side, routes: list[Json]) -> Json:
+    named = [{"name": side.name, **route} for route in routes]
+    return {
+        "name": side.name,
+        "typed_config": {"@type": f"{_TYPE}envoy.config.route.v3.RouteList", "routes": named},
+    }
+
+
+def _is_candidates(canary: Canary, buckets: range) -> Json:
+    """The visitor has a cookie that says so; or none that is valid, and is drawn."""
+    valid = _has_cookie(canary, range(canary.buckets))
+    drawn = {"and_matcher": {"predicate": [{"not_matcher": valid}, _is_drawn(canary)]}}
+    return {"or_matcher": {"predicate": [_has_cookie(canary, buckets), drawn]}}
+
+
+def _has_cookie(canary: Canary, buckets: range) -> Json:
+    regex = {"google_re2": {}, "regex": cookies(canary, buckets)}
+    header_value = {"input": _header_input("cookie"), "value_match": {"safe_regex": regex}}
+    return {"single_predicate": header_value}
+
+
+def _is_drawn(canary: Canary) -> Json:
+    """By the request's random identity, which is never the visitor's own."""
+    share = {"numerator": canary.percent, "denominator": "HUNDRED"}
+    fraction = {
+        "@type": f"{_TYPE}{_MATCHERS}.runtime_fraction.v3.RuntimeFraction",
+        "runtime_fraction": {"default_value": share, "runtime_key": "edge.share"},
+    }
+    drawn = {"name": f"{_MATCHERS}.runtime_fraction", "typed_config": fraction}
+    return {"single_predicate": {"input": _header_input("x-request-id"), "custom_match": drawn}}
+
+
+def _header_input(name: str) -> Json:
+    return {
+        "name": name,
+        "typed_config": {
+            "@type": f"{_TYPE}envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+            "header_name": name,
+        },
+    }

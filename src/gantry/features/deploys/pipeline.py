@@ -163,8 +163,7 @@ def _too_long(deploy: Deploy, observed: Observed) -> Mapping[str, str]:
             "health.never-passed",
             f"the new release was not healthy within {observed.deadline_s:.0f} s"
             + (f": {why}" if why else ""),
-            "check processes.web.health in gantry.toml and the log below; "
-            "the release before still serves",
+            "check processes.web.health in gantry.toml and the log; the live release still serves",
         )
     return rules.error_of(
         f"{deploy.step}.timeout",

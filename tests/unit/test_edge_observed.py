@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from gantry.engines.edge.access import failed_requests
+from gantry.engines.edge.observed import failed_requests
 
 
 def line(**changes: Any) -> str:
