@@ -96,7 +96,7 @@ def test_measures() -> None:
     assert format_measure(0.0125, "share") == "1.25 %"
     assert format_measure(1240.4, "ms") == "1,240 ms"
     assert format_measure(37, "count") == "37"
-    assert format_measure(None, "ms") == "more than a minute"
+    assert format_measure(None, "ms") == "over a minute"
 
 
 @pytest.mark.parametrize(

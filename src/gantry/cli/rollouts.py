@@ -26,7 +26,7 @@ from gantry.features.rollouts.bodies import (
     VerdictBody,
     WishName,
 )
-from gantry.kernel.units import format_duration, format_measure
+from gantry.kernel.units import format_duration
 
 _STATES = {
     "running": "cyan",
@@ -175,8 +175,8 @@ def _verdict(body: RolloutBody, verdict: VerdictBody) -> Iterator[RenderableType
         rows.add_row(
             Text(mark, style=style),
             reason.check,
-            format_measure(reason.candidate, reason.unit),
-            format_measure(reason.current, reason.unit),
+            reason.candidate_text,
+            reason.current_text,
         )
     yield rows
     yield Text(verdict.summary, style=_OUTCOMES[verdict.outcome][1])

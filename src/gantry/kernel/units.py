@@ -92,7 +92,7 @@ def format_measure(value: float | None, unit: Literal["share", "ms", "count"]) -
         value: a share from 0 to 1, milliseconds, or a count; `None` for a time beyond the longest that is measured.
     """
     if value is None:
-        return "more than a minute"
+        return "over a minute"
     if unit == "share":
         return f"{value * 100:.2f} %"
     return f"{value:,.0f} ms" if unit == "ms" else f"{value:,.0f}"

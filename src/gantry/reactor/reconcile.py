@@ -21,6 +21,7 @@ from gantry.features.projects.naming import Naming
 from gantry.features.releases.act import ReleaseRetirer
 from gantry.features.removals import rules as removals
 from gantry.features.removals.act import RemovalExecutor
+from gantry.features.rollouts.progress import EdgeProgress
 from gantry.features.routes.act import EdgeExecutor, WantedEdge
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, PermanentError, TransientError
@@ -33,7 +34,6 @@ from gantry.reactor.derive import (
     routes_of,
     work_of,
 )
-from gantry.reactor.progress import EdgeProgress
 from gantry.reactor.world import World
 
 _log = logging.getLogger(__name__)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from gantry.engines.cache.protocol import BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
     ANSWERED_BY_EDGE,
@@ -10,6 +9,7 @@ from gantry.engines.edge.headers import (
     header,
     note_filter,
 )
+from gantry.kernel.edge_names import BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.kernel.names import RELEASE_HEADER
 
 Json = dict[str, Any]

@@ -24,9 +24,10 @@ from gantry.engines.edge.protocol import (
     EdgeStatus,
     FailedRequest,
 )
-from gantry.engines.edge.visitors import apart, is_apart, members
+from gantry.engines.edge.visitors import apart, is_apart
 from gantry.engines.runtime.protocol import Runtime
 from gantry.kernel.clock import Clock
+from gantry.kernel.edge_names import members
 from gantry.kernel.errors import PermanentError, TransientError
 
 _SHARED_MEMORY = "/dev/shm"

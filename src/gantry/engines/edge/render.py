@@ -14,7 +14,8 @@ from gantry.engines.edge.listeners import http_listener, https_listener, inner_l
 from gantry.engines.edge.observed import COUNTED
 from gantry.engines.edge.protocol import TIMES_MS, Certificate, EdgeConfig
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
-from gantry.engines.edge.visitors import joined, members
+from gantry.engines.edge.visitors import joined
+from gantry.kernel.edge_names import members
 
 Json = dict[str, Any]
 

@@ -6,7 +6,6 @@ from typing import Any
 from gantry.config.patterns import WHOLE_URL
 from gantry.config.routes import MOST_HEADERS
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
-from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
     RulesByRoute,
@@ -26,6 +25,7 @@ from gantry.engines.edge.visitors import (
     falls_back,
     sides,
 )
+from gantry.kernel.edge_names import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.kernel.errors import UserError
 from gantry.kernel.names import RELEASE_HEADER
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gantry.engines.cache.protocol import BACKEND_HEADER
 from gantry.engines.edge.headers import header
 from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, Pin, Site
+from gantry.kernel.edge_names import BACKEND_HEADER, is_joined, or_else
 
 Json = dict[str, Any]
 
@@ -25,7 +25,6 @@ COOKIE = "gantry-rollout"
 CANDIDATE, CURRENT = "candidate", "current"
 _COOKIE_LIFE_S = 24 * 3600
 _SIGNATURE_DIGITS = 16
-_OR_ELSE = "+"
 _APART = "~"
 _DEPLOYMENT_HEADER = "x-deployment-id"
 _DEPLOYMENT_QUERY = "dpl"
@@ -162,24 +161,9 @@ def falls_back(destination: Json) -> bool:
     return any(is_joined(cluster) for cluster in _clusters(destination))
 
 
-def is_joined(cluster: str) -> bool:
-    """Whether it is several backends."""
-    return _OR_ELSE in cluster
-
-
 def with_fallback(canary: Canary, current: str) -> str:
     """Name of the cluster that tries the candidate, and the current release where the candidate cannot answer."""
     return or_else(canary.candidate, current)
-
-
-def or_else(first: str, second: str) -> str:
-    """Name of the cluster that tries one, and then the other."""
-    return f"{first}{_OR_ELSE}{second}"
-
-
-def members(cluster: str) -> tuple[str, ...]:
-    """The backends that a cluster tries, in their order: of one that is not joined itself."""
-    return tuple(cluster.split(_OR_ELSE))
 
 
 def apart(backend: str) -> str:
