@@ -15,7 +15,6 @@ from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.releases.model import ReleaseState
 from gantry.features.rollouts import store
 from gantry.features.rollouts.model import RolloutState, Wish
-from gantry.features.rollouts.service import RolloutService
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import ConflictError, TransientError
 from gantry.kernel.ids import SeededIds
@@ -85,7 +84,7 @@ def traffic(platform: Platform, deploy: Deploy, *, failing: float = 0.0) -> None
 
 async def stages(platform: Platform) -> tuple[Row, ...]:
     """The stages so far, as the database has them."""
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     rollout = await service.latest("shop", "production")
     async with platform.state.transaction() as session:
         return await store.stage_history(session, rollout.id)
@@ -161,7 +160,7 @@ async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: 
     assert ended.error["code"] == "rollout.failed"
     assert "requests failed on the candidate" in ended.error["message"]
     assert "5 %" not in shares, "the mirror was enough"
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     await platform.tick(2.0)
     evidence = (await service.latest("shop", "production")).evidence
     assert evidence is not None
@@ -192,7 +191,7 @@ async def test_what_both_releases_fail_is_no_fault_of_the_candidate(platform: Pl
     second = await platform.request(platform.sources.put(replace(program("2"), web="sours")))
     await run(platform, second, 60)
     assert (await platform.get(second.id)).state is DeployState.ACTIVE
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     verdict = (await service.latest("shop", "production")).verdict
     assert verdict is not None
     (smoke,) = [reason for reason in verdict["reasons"] if reason["check"] == "smoke checks"]
@@ -215,9 +214,7 @@ async def test_a_log_that_cannot_be_read_costs_the_requests_and_nothing_else(
     assert platform.machine.visit(HOST) == (200, first.release)
     await platform.tick(60.0)
     await platform.tick()
-    evidence = (
-        await RolloutService(platform.state, platform.machine.clock).latest("shop", "production")
-    ).evidence
+    evidence = (await platform.plane.rollouts.latest("shop", "production")).evidence
     assert evidence is not None
     assert evidence["requests"] == []
 
@@ -225,7 +222,7 @@ async def test_a_log_that_cannot_be_read_costs_the_requests_and_nothing_else(
 async def test_people_pause_resume_and_promote(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     await run(platform, second, 20)
     assert share(platform) == "mirror"
     with pytest.raises(ConflictError, match="running"):
@@ -255,7 +252,7 @@ async def test_a_new_control_plane_goes_on_with_the_numbers_of_the_stage(
         traffic(platform, await platform.get(second.id), failing=failing * 0.1)
         await platform.tick(1.0)
         platform.plane.rollout_acts = replace(platform.plane.rollout_acts, _watches={})
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     verdict = (await service.latest("shop", "production")).verdict
     assert verdict is not None
     (errors,) = [reason for reason in verdict["reasons"] if reason["check"] == "errors"]
@@ -269,7 +266,7 @@ async def test_an_abort_gives_all_traffic_back(platform: Platform) -> None:
     second = await platform.request(platform.sources.put(program("2")))
     await run(platform, second, 40)
     assert share(platform) == "5 %"
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     await service.ask("shop", "production", Wish.ABORT, by="ada")
     await run(platform, second, 20)
     ended = await platform.get(second.id)
@@ -285,7 +282,7 @@ async def test_a_cancel_ends_the_rollout_too(platform: Platform) -> None:
     await platform.plane.deploys.cancel(second.id, by="ada")
     await run(platform, second, 20)
     assert (await platform.get(second.id)).state is DeployState.CANCELLED
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     assert (await service.latest("shop", "production")).state is RolloutState.ABORTED
     assert share(platform) == "nothing"
 
@@ -293,7 +290,7 @@ async def test_a_cancel_ends_the_rollout_too(platform: Platform) -> None:
 async def test_each_stage_waits_for_an_approval(platform: Platform) -> None:
     await live(platform, "approval = true")
     second = await platform.request(platform.sources.put(program("2", "approval = true")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     for expected in ("mirror", "5 %", "50 %"):
         await run(platform, second, 100)
         assert share(platform) == expected
@@ -322,7 +319,7 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
     """Somebody asks just when the stage has passed: after the rollout was read, before the next stage is recorded."""
     first = await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     await run(platform, second, 40)
     assert share(platform) == "5 %"
     count = type(platform.edge).numbers
@@ -350,7 +347,7 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
 async def test_an_abort_is_not_taken_back(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     await run(platform, second, 20)
     for _ in range(2):
         await service.ask("shop", "production", Wish.ABORT, by="ada")
@@ -426,7 +423,7 @@ async def test_a_candidate_is_taken_back_before_anything_is_read_of_it(
     second = await platform.request(platform.sources.put(program("2")))
     read = type(platform.runtime).read_log
     states: list[RolloutState] = []
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
 
     async def look_first(runtime: SimRuntime, *arguments: Any, **named: Any) -> LogChunk:
         states.append((await service.latest("shop", "production")).state)

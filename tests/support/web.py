@@ -235,11 +235,13 @@ class House:
         self.projects = ProjectService(self.box, self.clock, self.ids)
         self.accounts = AccountService(self.state, self.clock, self.ids)
         self.variables = VariableService(self.state, self.projects, self.box, self.clock)
-        self.deploys = DeployService(self.state, self.sources, self.projects, self.clock, self.ids)
+        self.deploys = DeployService(
+            self.state, self.sources, self.projects, self.clock, self.ids, self._wake
+        )
         self.settings = Settings(home=self.home)
         self.services = Services(
             state=self.state,
-            rollouts=RolloutService(self.state, self.clock),
+            rollouts=RolloutService(self.state, self.clock, self._wake),
             purging=PurgeService(self.state, self.cache, self.clock),
             deploys=self.deploys,
             variables=self.variables,
@@ -251,7 +253,6 @@ class House:
             prober=self.prober,
             settings=self.settings,
             clock=self.clock,
-            wake=self._wake,
             shutdown=self._shutdown,
             parts=self._parts,
             destroy=self._destroy,

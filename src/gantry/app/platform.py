@@ -156,12 +156,17 @@ class Platform:
     @cached_property
     def deploys(self) -> DeployService:
         return DeployService(
-            self.database, self.engines.sources, self.projects, self.clock, self.ids
+            self.database,
+            self.engines.sources,
+            self.projects,
+            self.clock,
+            self.ids,
+            self.waker.wake,
         )
 
     @cached_property
     def rollouts(self) -> RolloutService:
-        return RolloutService(self.database, self.clock)
+        return RolloutService(self.database, self.clock, self.waker.wake)
 
     @cached_property
     def purging(self) -> PurgeService:
@@ -202,7 +207,6 @@ class Platform:
             prober=engines.prober,
             settings=self.settings,
             clock=self.clock,
-            wake=self.waker.wake,
             shutdown=self.shutdown,
             parts=PartsView(engines.runtime, engines.is_engine).parts,
             destroy=self.destroyer.destroy,

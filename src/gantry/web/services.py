@@ -1,5 +1,6 @@
-"""What the web room needs of the floors below. The composition root fills it in."""
+"""What the web room needs of the floors below. The platform fills it in."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -18,6 +19,8 @@ from gantry.features.deploys.bodies import PlanBody
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
+from gantry.features.platform.model import Observed
+from gantry.features.projects.naming import Naming
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
 from gantry.features.variables.service import VariableService
@@ -48,14 +51,13 @@ class Services:
     """Everything that handlers may call.
 
     Attributes:
-        wake: tells the reactor that an intent was recorded; returns at once.
         shutdown: ends the platform; returns at once.
         parts: what runs of the platform itself.
         destroy: see `Destroy`.
         plan: see `Plan`.
         closing: whether the platform is ending; open event streams then end within 0.2 s.
         health: instance -> what its last probes said, as the reactor remembers it.
-        waits: deploy -> what its present step waits for, in words, where it met a passing fault.
+        waits: deploy -> what its present step waits for, in words, where it met a fault that may pass.
     """
 
     state: State
@@ -71,7 +73,6 @@ class Services:
     prober: Prober
     settings: Settings
     clock: Clock
-    wake: Callable[[], None]
     shutdown: Callable[[], None]
     parts: Callable[[], Awaitable[tuple[PartBody, ...]]]
     destroy: Destroy
@@ -80,6 +81,16 @@ class Services:
     health: Callable[[], Mapping[str, Health]] = _nothing_known
     waits: Callable[[], Mapping[str, str]] = _nothing_waits
     ids: IdSource = field(default_factory=SystemIds)
+
+    @property
+    def naming(self) -> Naming:
+        """How host names and URLs are formed here."""
+        return Naming(self.settings.domain, self.settings.https_port)
+
+    async def observe(self) -> Observed:
+        """What the runtime, the cache and the reactor say just now."""
+        processes, cache = await asyncio.gather(self.runtime.statuses(), self.cache.status())
+        return Observed(self.clock.now(), processes, self.health(), cache, self.waits())
 
 
 def of_request(request: Request) -> Services:

@@ -1,10 +1,11 @@
 """What the API takes and says of accounts and their tokens."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
+from gantry.features.accounts.model import Token
 from gantry.kernel.bodies import Answer, Request
 
 
@@ -32,3 +33,19 @@ class TokenBody(Answer):
     created_at: datetime
     expires_at: datetime
     token: str = ""
+
+    @classmethod
+    def of(cls, token: Token, secret: str = "") -> Self:
+        """A token.
+
+        Parameters:
+            secret: the token itself, where it has just been made.
+        """
+        return cls(
+            id=token.hash[:12],
+            label=token.label,
+            role=token.role.value,
+            created_at=token.created_at,
+            expires_at=token.expires_at,
+            token=secret,
+        )

@@ -1,10 +1,14 @@
 """What the API takes and says of deploys and plans."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
+from gantry.features.deploys.model import PIPELINES, DeployRecord, StepRecord
+from gantry.features.projects.model import Environment
+from gantry.features.projects.naming import Naming
 from gantry.features.releases.bodies import CommitBody, CommitRequest
 from gantry.kernel.bodies import Answer, ErrorBody, Request
 
@@ -58,6 +62,18 @@ class StepBody(Answer):
     elapsed_s: float | None = None
     detail: str = ""
 
+    @classmethod
+    def of(cls, record: StepRecord, now: datetime) -> Self:
+        """A step that has begun."""
+        return cls(
+            name=record.name.value,
+            state=record.state.value,
+            started_at=record.started_at,
+            finished_at=record.finished_at,
+            elapsed_s=_elapsed_s(record.started_at, record.finished_at, now),
+            detail=record.detail,
+        )
+
 
 class DeployBody(Answer):
     """One deploy."""
@@ -83,6 +99,47 @@ class DeployBody(Answer):
     queue_position: int | None = Field(None, description="0 is next; only while queued.")
     cancel_requested: bool
     error: ErrorBody | None
+
+    @classmethod
+    def of(
+        cls,
+        record: DeployRecord,
+        environment: Environment,
+        naming: Naming,
+        *,
+        now: datetime,
+        waits: Mapping[str, str],
+    ) -> Self:
+        """A deploy with its steps.
+
+        Parameters:
+            waits: deploy -> what its present step waits for, where it met a fault that may pass.
+        """
+        deploy = record.deploy
+        host = naming.release_host(environment.project, deploy.release) if deploy.release else ""
+        return cls(
+            id=deploy.id,
+            project=environment.project,
+            environment=environment.name,
+            kind=deploy.kind.value,
+            state=deploy.state.value,
+            step=deploy.step.value,
+            steps=_steps(record, now, waits.get(deploy.id, "")),
+            commit=CommitBody.of(deploy.commit),
+            release=deploy.release,
+            release_number=record.release_number,
+            build=deploy.build,
+            url=naming.url(naming.environment_host(environment)),
+            release_url=naming.url(host) if host else "",
+            requested_by=deploy.requested_by,
+            requested_at=deploy.requested_at,
+            started_at=deploy.started_at,
+            finished_at=deploy.finished_at,
+            elapsed_s=_elapsed_s(deploy.started_at, deploy.finished_at, now),
+            queue_position=record.queue_position,
+            cancel_requested=deploy.cancel_requested,
+            error=ErrorBody.model_validate(dict(deploy.error)) if deploy.error else None,
+        )
 
 
 class DeployEvent(Answer):
@@ -117,3 +174,22 @@ class PlanBody(Answer):
     environment: str
     changes: tuple[PlanChange, ...]
     blockers: tuple[ErrorBody, ...] = Field((), description="Why the deploy would be refused.")
+
+
+def _steps(record: DeployRecord, now: datetime, waits: str) -> tuple[StepBody, ...]:
+    deploy = record.deploy
+    known = {step.name: StepBody.of(step, now) for step in record.steps}
+    present = known.get(deploy.step)
+    if waits and present is not None and present.state == "running":
+        known[deploy.step] = present.model_copy(update={"detail": waits})
+    return tuple(
+        known[name] if name in known else StepBody(name=name.value, state="waiting")
+        for name in PIPELINES[deploy.kind]
+    )
+
+
+def _elapsed_s(start: datetime | None, end: datetime | None, now: datetime) -> float | None:
+    if start is None:
+        return None
+    # A wall clock that was set back must not show a negative time.
+    return max(0.0, round(((end or now) - start).total_seconds(), 3))

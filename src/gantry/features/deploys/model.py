@@ -114,6 +114,22 @@ class Deploy:
         return f"migrate-{self.id}"
 
 
+@dataclass(frozen=True, slots=True)
+class DeployRecord:
+    """A deploy and what is shown beside it.
+
+    Attributes:
+        steps: those that have begun, in order.
+        release_number: of the release that it made or returns to.
+        queue_position: how many deploys of its environment are queued before it; `None` when it is not queued.
+    """
+
+    deploy: Deploy
+    steps: tuple[StepRecord, ...]
+    release_number: int | None
+    queue_position: int | None
+
+
 def following(kind: DeployKind, step: Step) -> Step | None:
     """The step after `step`, or `None` after the last."""
     pipeline = PIPELINES[kind]

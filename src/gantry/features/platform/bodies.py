@@ -1,12 +1,14 @@
 """What the API says of the whole platform at a glance."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
 from gantry.features.deploys.bodies import DeployBody
 from gantry.features.instances.bodies import InstanceBody
+from gantry.features.platform.model import EnvironmentRecord, Observed, ProjectRecord
+from gantry.features.projects.naming import Naming
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.routes.bodies import CacheBody
@@ -45,6 +47,47 @@ class EnvironmentBody(Answer):
         None, description="The deploy that runs, or else the last one."
     )
 
+    @classmethod
+    def of(cls, record: EnvironmentRecord, observed: Observed, naming: Naming) -> Self:
+        """An environment as the database and the engines have it just now."""
+        environment, live, moving = record.environment, record.live, record.open_rollout
+        numbers = {built.release.id: built.release.number for built in record.releases}
+        return cls(
+            project=environment.project,
+            name=environment.name,
+            url=naming.url(naming.environment_host(environment)),
+            domains=live.release.domains if live else (),
+            live=ReleaseBody.of(live, environment, naming) if live else None,
+            candidate=CandidateBody.of(moving) if moving else None,
+            instances=tuple(
+                InstanceBody.of(
+                    instance,
+                    release_number=numbers[instance.release],
+                    process=observed.processes.get(instance.id),
+                    health=observed.health.get(instance.id),
+                    now=observed.now,
+                )
+                for instance in record.instances
+            ),
+            services=tuple(kind.value for kind in record.services),
+            cache=_cache(record, observed),
+            deploy=_deploy(record, observed, naming),
+        )
+
+
+def _deploy(record: EnvironmentRecord, observed: Observed, naming: Naming) -> DeployBody | None:
+    if record.deploy is None:
+        return None
+    environment, waits = record.environment, observed.waits
+    return DeployBody.of(record.deploy, environment, naming, now=observed.now, waits=waits)
+
+
+def _cache(record: EnvironmentRecord, observed: Observed) -> CacheBody | None:
+    live = record.live
+    if live is None or not live.release.caches:
+        return None
+    return CacheBody.of(observed.cache, live.release.id, record.present)
+
 
 class ProjectBody(Answer):
     """One project with its environments."""
@@ -52,6 +95,18 @@ class ProjectBody(Answer):
     name: str
     created_at: datetime
     environments: tuple[EnvironmentBody, ...]
+
+    @classmethod
+    def of(cls, record: ProjectRecord, observed: Observed, naming: Naming) -> Self:
+        """A project as the database and the engines have it just now."""
+        return cls(
+            name=record.project.name,
+            created_at=record.project.created_at,
+            environments=tuple(
+                EnvironmentBody.of(environment, observed, naming)
+                for environment in record.environments
+            ),
+        )
 
 
 class PartBody(Answer):

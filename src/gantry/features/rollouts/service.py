@@ -1,5 +1,6 @@
-"""What may be asked of a rollout. Each call checks, records the wish, and returns; the reactor does the rest."""
+"""What may be asked of a rollout. Each call checks, records the wish, wakes the reactor, and returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gantry.engines.database.protocol import State
@@ -15,10 +16,15 @@ _STANDING = (RolloutState.PAUSED, RolloutState.WAITING)
 
 @dataclass(frozen=True, slots=True)
 class RolloutService:
-    """Wishes of people."""
+    """Wishes of people.
+
+    Attributes:
+        wake: tells the reactor that a wish was recorded; returns at once.
+    """
 
     state: State
     clock: Clock
+    wake: Callable[[], None]
 
     async def latest(self, project: str, environment: str) -> Rollout:
         """The newest rollout of an environment, ended or not.
@@ -67,4 +73,6 @@ class RolloutService:
                 target=f"{project}/{environment}",
                 details={"rollout": rollout.id, "stage": rollout.stage},
             )
-            return await store.get(session, rollout.id)
+            asked = await store.get(session, rollout.id)
+        self.wake()
+        return asked

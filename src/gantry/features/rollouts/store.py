@@ -1,16 +1,25 @@
 """Rollouts in the database."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from gantry.engines.database.protocol import Row, Session
-from gantry.features.rollouts.model import Rollout, RolloutState, Stage, StageKind, Wish
+from gantry.features.rollouts.model import (
+    Rollout,
+    RolloutRecord,
+    RolloutState,
+    Stage,
+    StageKind,
+    Wish,
+)
 from gantry.kernel.errors import ConflictError, NotFoundError
 
 _COLUMNS = """id, deploy, environment, candidate, current, stages, stage, state, approval, wish, started_at,
               stage_started_at, paused_at, verdict, reason, cookie_key, ended_at, evidence"""
+_NAMES = tuple(name.strip() for name in _COLUMNS.split(","))
 _OPEN = "state IN ('running', 'paused', 'waiting')"
 
 
@@ -58,6 +67,49 @@ async def latest(session: Session, environment_id: str) -> Rollout | None:
         {"environment": environment_id},
     )
     return _rollout(row) if row else None
+
+
+async def list_newest(
+    session: Session, environment_ids: Collection[str]
+) -> tuple[RolloutRecord, ...]:
+    """The newest rollout of each of some environments that had one, ended or not, with its stages."""
+    rows = await session.rows(
+        f"""SELECT newest.*, stages.number AS stage_number, stages.started_at AS stage_began_at,
+                stages.ended_at AS stage_ended_at, stages.verdict AS stage_verdict,
+                (SELECT number FROM releases WHERE id = newest.candidate) AS candidate_number,
+                (SELECT number FROM releases WHERE id = newest.current) AS current_number,
+                (SELECT finished_at IS NOT NULL FROM deploys WHERE id = newest.deploy) AS deploy_ended
+            FROM (SELECT DISTINCT ON (environment) {_COLUMNS} FROM rollouts
+                  WHERE environment = ANY(%(environments)s)
+                  ORDER BY environment, started_at DESC, id) AS newest
+            LEFT JOIN rollout_stages AS stages ON stages.rollout = newest.id
+            ORDER BY newest.id, stages.number""",
+        {"environments": list(environment_ids)},
+    )
+    grouped = groupby(rows, key=lambda row: row["id"])
+    return tuple(_record(list(stages)) for _, stages in grouped)
+
+
+def _record(rows: list[Row]) -> RolloutRecord:
+    """A rollout from its rows, one a stage."""
+    stages = tuple(
+        {
+            "number": row["stage_number"],
+            "started_at": row["stage_began_at"],
+            "ended_at": row["stage_ended_at"],
+            "verdict": row["stage_verdict"],
+        }
+        for row in rows
+        if row["stage_number"] is not None
+    )
+    first = rows[0]
+    return RolloutRecord(
+        rollout=_rollout({name: first[name] for name in _NAMES}),
+        candidate_number=first["candidate_number"],
+        current_number=first["current_number"],
+        deploy_ended=first["deploy_ended"],
+        stages=stages,
+    )
 
 
 async def get(session: Session, rollout_id: str) -> Rollout:
