@@ -142,7 +142,7 @@ class Platform:
             await plane.asset_keeping.once()
         world = await plane.reconciler.once()
         await plane.reconciler.settle()
-        await plane.rollout_acts.once()
+        await plane.rollout_loop.once()
         await self.tasks.join()
         await plane.health.probe_due(health_targets(world, plane.naming))
         self.machine.pass_time(seconds)

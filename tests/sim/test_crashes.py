@@ -94,7 +94,8 @@ async def test_a_crash_at_a_commit_of_a_canary(state: PostgresState, at: int, af
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert platform.machine.visit(HOST) == (200, ended.release)
-    assert (await platform.plane.rollouts.latest("shop", "production")).state is RolloutState.PASSED
+    service = platform.plane.rollouts
+    assert (await service.latest("shop", "production")).state is RolloutState.PASSED
 
 
 async def test_every_commit_of_a_canary_is_covered(state: PostgresState) -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from gantry.engines.database.postgres import PostgresState
 from gantry.engines.database.protocol import Row
+from gantry.features.probes.public import PublicProbe
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.outside import Outside
 from gantry.reactor.schedule import Schedule, last_due
 from tests.sim.machine import Machine, Program, SimProber
 from tests.sim.platform import Platform
@@ -46,8 +46,8 @@ async def scheduled(state: PostgresState) -> tuple[Platform, Schedule]:
     source = platform.sources.put(Program(manifest=MANIFEST))
     await platform.finish((await platform.request(source)).id)
     launcher = platform.plane.launcher
-    outside = Outside(SimProber(machine), platform.plane.naming)
-    return platform, Schedule(state, platform.runtime, launcher, outside, TaskSet(), machine.clock)
+    probe = PublicProbe(SimProber(machine), platform.plane.naming)
+    return platform, Schedule(state, platform.runtime, launcher, probe, TaskSet(), machine.clock)
 
 
 async def _runs(platform: Platform) -> list[Row]:

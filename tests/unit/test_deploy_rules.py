@@ -16,6 +16,7 @@ from gantry.features.deploys.model import (
     StepState,
     following,
 )
+from gantry.features.probes.public import SmokeResult
 from tests.support.stories import at, build, deploy, exited, running
 
 SEEN = rules.Seen(now=at(1))
@@ -136,12 +137,12 @@ def test_smoke_is_tried_three_times() -> None:
     story = deploy(Step.SMOKE, release="r-2")
     assert isinstance(rules.decide(story, SEEN), rules.Advance)
     assert rules.decide(story, seen(has_smoke=True)) == rules.RunSmoke()
-    bad = rules.Smoke(failures=("/: status 500",), checked=2)
+    bad = SmokeResult(failures=("/: status 500",), checked=2)
     assert rules.decide(story, seen(has_smoke=True, smoke=bad)) == rules.RunSmoke()
     action = rules.decide(story, seen(has_smoke=True, smoke=replace(bad, attempts=3)))
     assert isinstance(action, rules.Fail)
     assert action.error["code"] == "smoke.failed"
-    good = rules.decide(story, seen(has_smoke=True, smoke=rules.Smoke((), 2)))
+    good = rules.decide(story, seen(has_smoke=True, smoke=SmokeResult((), 2)))
     assert good == rules.Advance(detail="2 paths answered well")
 
 

@@ -30,33 +30,33 @@ from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.launching import Launcher
 from gantry.features.instances.ports import PortPicker
+from gantry.features.probes.public import PublicProbe
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
+from gantry.features.rollouts.act import INTERVAL_S as INTERVAL_ROLLOUTS_S, RolloutLoop
+from gantry.features.rollouts.evidence import EvidenceCollector
 from gantry.features.rollouts.service import RolloutService
+from gantry.features.rollouts.traffic import SyntheticTraffic
 from gantry.features.routes.purging import PurgeService
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock, SystemClock
 from gantry.kernel.ids import IdSource
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.asking import Asking
 from gantry.reactor.assets import EVERY_S as ASSETS_EVERY_S, AssetKeeping
 from gantry.reactor.deploy_acts import DeployActs
 from gantry.reactor.destroy import Destroyer
 from gantry.reactor.edge_acts import EdgeActs
-from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.health import HealthCheck
 from gantry.reactor.instance_acts import InstanceActs
 from gantry.reactor.keep import EVERY_S as KEEP_EVERY_S, Keeper
 from gantry.reactor.loops import Loops, Periodic
 from gantry.reactor.memory import Memory
-from gantry.reactor.outside import Outside
 from gantry.reactor.plan import Planner
 from gantry.reactor.reconcile import Acts, Reconciler
 from gantry.reactor.release_acts import ReleaseActs
 from gantry.reactor.reserve import EVERY_S as RESERVE_EVERY_S, ReserveKeeper
 from gantry.reactor.retain import Retention
-from gantry.reactor.rollouts import EVERY_S as ROLLOUTS_EVERY_S, Rollouts
 from gantry.reactor.schedule import Schedule
 from gantry.reactor.seeing import Sockets
 from gantry.reactor.waker import Waker
@@ -247,8 +247,8 @@ class Platform:
         )
 
     @cached_property
-    def outside(self) -> Outside:
-        return Outside(self.engines.prober, self.naming)
+    def probe(self) -> PublicProbe:
+        return PublicProbe(self.engines.prober, self.naming)
 
     @cached_property
     def sockets(self) -> Sockets:
@@ -292,7 +292,7 @@ class Platform:
                 preparer=self.preparer,
                 launcher=self.launcher,
                 variables=self.variables,
-                outside=self.outside,
+                probe=self.probe,
                 memory=self.memory,
                 clock=self.clock,
                 ids=self.ids,
@@ -343,16 +343,16 @@ class Platform:
         )
 
     @cached_property
-    def rollout_acts(self) -> Rollouts:
+    def rollout_loop(self) -> RolloutLoop:
         engines = self.engines
-        evidence = EvidenceKeeper(
+        evidence = EvidenceCollector(
             self.database, engines.edge, engines.runtime, self.variables, self.clock
         )
-        asking = Asking(self.database, self.outside, self.tasks, self.clock)
-        return Rollouts(
+        traffic = SyntheticTraffic(self.database, self.probe, self.tasks, self.clock)
+        return RolloutLoop(
             self.database,
             engines.edge,
-            asking,
+            traffic,
             self.memory,
             evidence,
             self.clock,
@@ -366,7 +366,7 @@ class Platform:
             self.database,
             self.engines.runtime,
             self.launcher,
-            self.outside,
+            self.probe,
             self.tasks,
             SystemClock(),
         )
@@ -395,7 +395,7 @@ class Platform:
             Periodic("retention", _RETAIN_EVERY_S, self.retention.once, self.tidy),
             Periodic("schedule", _SCHEDULE_EVERY_S, self.schedule.once),
             Periodic("assets", ASSETS_EVERY_S, self.asset_keeping.once, self.assets_due),
-            Periodic("rollouts", ROLLOUTS_EVERY_S, self.rollout_acts.once),
+            Periodic("rollouts", INTERVAL_ROLLOUTS_S, self.rollout_loop.once),
             Periodic("clock", _KEEP_CLOCK_EVERY_S, self._keep_clock),
             Periodic("engines", KEEP_EVERY_S, self.keeper.once, on_exits=True),
             Periodic("reserve", RESERVE_EVERY_S, self.reserve_keeper.once),

@@ -21,18 +21,19 @@ from gantry.features.deploys.model import (
 )
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.instances.launching import Launcher, wanted_services
+from gantry.features.probes.public import PublicProbe
 from gantry.features.projects import store as projects
 from gantry.features.releases import store as releases
 from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.rollouts import store as rollouts
-from gantry.features.rollouts.model import Rollout, RolloutState, stages_of
+from gantry.features.rollouts.model import Rollout, RolloutState
+from gantry.features.rollouts.rules import stages_of
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import Cancelled, PermanentError
 from gantry.kernel.ids import IdSource
 from gantry.reactor.memory import Memory
-from gantry.reactor.outside import Outside
 from gantry.reactor.world import World
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class DeployActs:
     preparer: Preparer
     launcher: Launcher
     variables: VariableService
-    outside: Outside
+    probe: PublicProbe
     memory: Memory
     clock: Clock
     ids: IdSource
@@ -95,7 +96,7 @@ class DeployActs:
                 await self._switch(deploy)
             case rules.AskPublicPort():
                 environment = world.environments[deploy.environment]
-                self.memory.reached[deploy.id] = await self.outside.reached(environment)
+                self.memory.reached[deploy.id] = await self.probe.served_by(environment)
             case rules.Advance():
                 await self._advance(deploy, action)
             case rules.Fail(error):
@@ -280,7 +281,7 @@ class DeployActs:
         release = world.releases[deploy.release]
         environment = world.environments[deploy.environment]
         before = self.memory.smoke.get(deploy.id)
-        smoke = await self.outside.smoke(environment.project, release)
+        smoke = await self.probe.smoke(environment.project, release)
         attempts = before.attempts + 1 if before is not None else 1
         self.memory.smoke[deploy.id] = replace(smoke, attempts=attempts)
 

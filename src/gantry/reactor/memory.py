@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gantry.features.deploys.rules import Smoke
 from gantry.features.instances.model import Health
+from gantry.features.probes.public import SmokeResult
 from gantry.features.routes.served import ServedAssets
 
 
@@ -42,7 +42,7 @@ class Memory:
     """
 
     health: dict[str, Health] = field(default_factory=dict)
-    smoke: dict[str, Smoke] = field(default_factory=dict)
+    smoke: dict[str, SmokeResult] = field(default_factory=dict)
     reached: dict[str, str] = field(default_factory=dict)
     asked: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     has_rollouts: bool = True
@@ -75,6 +75,11 @@ class Memory:
         self.retry_at_s[key] = now_s + delay_s
         self.waits[key] = Wait(why, delay_s)
         return delay_s
+
+    def obstacle(self, key: str) -> str:
+        """Why the work waits; empty when it does not."""
+        wait = self.waits.get(key)
+        return wait.why if wait is not None else ""
 
     def succeeded(self, key: str) -> None:
         """The work went well."""

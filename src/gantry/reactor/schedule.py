@@ -12,12 +12,12 @@ from gantry.engines.runtime.protocol import ProcessState, ProcessStatus, Runtime
 from gantry.features.crons import store
 from gantry.features.crons.rules import Due, Run, Start, Wanted, decide
 from gantry.features.instances.launching import Launcher
+from gantry.features.probes.public import PublicProbe
 from gantry.features.projects import store as projects
 from gantry.features.releases import store as releases
 from gantry.features.releases.reading import manifest_of
 from gantry.kernel.clock import Clock
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.outside import Outside
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Schedule:
     state: State
     runtime: Runtime
     launcher: Launcher
-    outside: Outside
+    probe: PublicProbe
     tasks: TaskSet
     clock: Clock
     _calls: set[Run] = field(default_factory=set)
@@ -90,7 +90,7 @@ class Schedule:
         try:
             launch = await self.launcher.prepare(wanted.release)
             secret = launch.variables.get("CRON_SECRET", "")
-            answer = await self.outside.call(
+            answer = await self.probe.call(
                 launch.environment,
                 wanted.path,
                 headers={"authorization": f"Bearer {secret}"} if secret else {},

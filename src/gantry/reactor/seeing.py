@@ -10,7 +10,7 @@ from gantry.features.instances.model import Want
 from gantry.features.instances.wants import wants_of
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of, parse_manifest
-from gantry.features.rollouts.model import stages_of
+from gantry.features.rollouts.rules import stages_of
 from gantry.features.routes.render import Routed, Routes
 from gantry.features.routes.served import ServedAssets
 from gantry.reactor.memory import Memory

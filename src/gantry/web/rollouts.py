@@ -10,8 +10,8 @@ from fastapi.responses import RedirectResponse
 
 from gantry.features.projects import store as projects
 from gantry.features.rollouts import store
-from gantry.features.rollouts.bodies import ReasonBody, RolloutBody, WishName
-from gantry.features.rollouts.model import Rollout, Wish
+from gantry.features.rollouts.bodies import RolloutBody, WishName
+from gantry.features.rollouts.model import Rollout, RolloutCommand
 from gantry.web.access import Developer, Viewer
 from gantry.web.frame import EnvironmentCard, Panel, Shown, path_of, see
 from gantry.web.noun import ENVIRONMENT, EnvironmentName, Mark, Noun, ProjectName
@@ -63,8 +63,10 @@ async def ask_rollout(
     """`pause` keeps the shares as they are; `resume` goes on; `promote` begins the next stage now, and moves all
     traffic after the last; `abort` gives all traffic back to the current release and fails the deploy.
     """
-    asked = await services.rollouts.ask(project, environment, Wish(wish), by=caller.account)
-    return await _body(services, asked)
+    rollout = await services.rollouts.request(
+        project, environment, RolloutCommand(wish), by=caller.account
+    )
+    return await _body(services, rollout)
 
 
 @noun.console.post("/projects/{project}/{environment}/rollout/{wish}")
@@ -72,7 +74,7 @@ async def rollout_button(
     services: Has, caller: Developer, project: str, environment: str, wish: WishName
 ) -> RedirectResponse:
     """Pause, resume, promote or abort the rollout."""
-    await services.rollouts.ask(project, environment, Wish(wish), by=caller.account)
+    await services.rollouts.request(project, environment, RolloutCommand(wish), by=caller.account)
     return see(path_of(project, environment, "#rollout"))
 
 
@@ -128,14 +130,6 @@ class RolloutPanel(Panel):
         return self.body.state in _OPEN
 
     @property
-    def present(self) -> str:
-        """What the candidate gets now."""
-        stage = self.body.stages[self.body.stage]
-        if stage.kind == "mirror":
-            return "Copies of requests go to it; no visitor sees its answers"
-        return f"{stage.percent} % of the visitors get it"
-
-    @property
     def rows(self) -> Iterator[Row]:
         """The checks of the last verdict, with the values of both releases."""
         verdict = self.body.verdict
@@ -143,8 +137,8 @@ class RolloutPanel(Panel):
             yield Row(
                 check=reason.check,
                 sentence=reason.sentence,
-                candidate=_value(reason, reason.candidate),
-                current=_value(reason, reason.current),
+                candidate=reason.candidate_text,
+                current=reason.current_text,
                 outcome=reason.outcome,
             )
 
@@ -161,11 +155,3 @@ class RolloutPanel(Panel):
             f"Abort the rollout of release {self.body.candidate_number}?",
         )
         yield "promote", "skip-forward", "Next stage", "Go on to the next stage now?"
-
-
-def _value(reason: ReasonBody, value: float | None) -> str:
-    if value is None:
-        return "over a minute"
-    if reason.unit == "ms":
-        return f"{value:,.0f} ms"
-    return f"{value:.2%}" if reason.unit == "share" else f"{value:,.0f}"

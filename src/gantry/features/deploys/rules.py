@@ -12,6 +12,7 @@ from typing import Literal
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.builds.model import Build, BuildState
 from gantry.features.deploys.model import Deploy, DeployState, Step, StepState
+from gantry.features.probes.public import SmokeResult
 from gantry.features.rollouts.model import RolloutState
 
 Task = Literal["build", "test", "migrate"]
@@ -35,20 +36,6 @@ class Candidate:
     healthy: int
     crashes: int = 0
     message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Smoke:
-    """What the smoke checks said.
-
-    Attributes:
-        failures: one sentence for each path that failed.
-        attempts: how often all paths were asked.
-    """
-
-    failures: tuple[str, ...]
-    checked: int
-    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +74,7 @@ class Seen:
     candidate: Candidate | None = None
     edge_current: bool = False
     edge_healthy: int = 0
-    smoke: Smoke | None = None
+    smoke: SmokeResult | None = None
     has_smoke: bool = False
     rollout: RolloutSeen | None = None
     reached: str = ""

@@ -1,23 +1,19 @@
-"""What the API says of rollouts."""
+"""Bodies of rollouts in the API, made from rollouts and read by the console and the command line."""
 
-import math
-from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal, Self
+from math import isfinite
+from typing import Literal, Self
 
 from pydantic import Field
 
 from gantry.features.projects.model import Environment
-from gantry.features.rollouts.model import Rollout, RolloutRecord, Stage
-from gantry.features.rollouts.verdict.model import Check
+from gantry.features.rollouts.model import Evidence, RolloutRecord, Stage, StageRecord
+from gantry.features.rollouts.verdict.model import Reason, Verdict
 from gantry.kernel.bodies import Answer
 
 OutcomeName = Literal["pass", "fail", "inconclusive"]
-
-
 RolloutStateName = Literal["running", "paused", "waiting", "passed", "failed", "aborted"]
-
-
 WishName = Literal["pause", "resume", "promote", "abort"]
 
 
@@ -32,6 +28,36 @@ class ReasonBody(Answer):
     current: float | None
     numbers: dict[str, int]
 
+    @classmethod
+    def of(cls, reason: Reason) -> Self:
+        """The body of a reason."""
+        return cls(
+            check=reason.check.value,
+            outcome=reason.outcome.value,
+            sentence=reason.sentence,
+            unit=reason.check.unit,
+            candidate=reason.candidate if isfinite(reason.candidate) else None,
+            current=reason.current if isfinite(reason.current) else None,
+            numbers=asdict(reason.numbers),
+        )
+
+    @property
+    def candidate_text(self) -> str:
+        """The candidate's value with its unit, for people."""
+        return self._text(self.candidate)
+
+    @property
+    def current_text(self) -> str:
+        """The current release's value with its unit, for people."""
+        return self._text(self.current)
+
+    def _text(self, value: float | None) -> str:
+        if value is None:
+            return "over a minute"
+        if self.unit == "ms":
+            return f"{value:,.0f} ms"
+        return f"{value:.2%}" if self.unit == "share" else f"{value:,.0f}"
+
 
 class VerdictBody(Answer):
     """What is said of a candidate, from its traffic beside that of the current release."""
@@ -39,6 +65,15 @@ class VerdictBody(Answer):
     outcome: OutcomeName
     summary: str
     reasons: tuple[ReasonBody, ...]
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        """The body of a verdict."""
+        return cls(
+            outcome=verdict.outcome.value,
+            summary=verdict.summary,
+            reasons=tuple(ReasonBody.of(reason) for reason in verdict.reasons),
+        )
 
 
 class StageBody(Answer):
@@ -51,6 +86,30 @@ class StageBody(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     verdict: VerdictBody | None = None
+
+    @classmethod
+    def of(cls, stage: Stage, record: StageRecord | None, last: Verdict | None) -> Self:
+        """The body of a stage.
+
+        Parameters:
+            record: how it went; `None` when it has not begun.
+            last: the verdict on the rollout's present stage; `None` for every other.
+        """
+        state: Literal["waiting", "running", "done"] = "waiting"
+        began_at = ended_at = verdict = None
+        if record is not None:
+            began_at, ended_at = record.started_at, record.ended_at
+            state = "running" if ended_at is None else "done"
+            verdict = last or record.verdict
+        return cls(
+            kind=stage.kind.value,
+            percent=stage.percent,
+            time_s=stage.time_s,
+            state=state,
+            started_at=began_at,
+            ended_at=ended_at,
+            verdict=VerdictBody.of(verdict) if verdict is not None else None,
+        )
 
 
 class FailedRequestBody(Answer):
@@ -80,6 +139,17 @@ class EvidenceBody(Answer):
     )
     lines: tuple[LogLineBody, ...]
 
+    @classmethod
+    def of(cls, evidence: Evidence) -> Self:
+        """The body of evidence."""
+        requests = evidence.requests
+        return cls(
+            requests=None
+            if requests is None
+            else tuple(FailedRequestBody(**asdict(request)) for request in requests),
+            lines=tuple(LogLineBody(**asdict(line)) for line in evidence.lines or ()),
+        )
+
 
 class RolloutBody(Answer):
     """The move of an environment's traffic from one release to another."""
@@ -106,9 +176,15 @@ class RolloutBody(Answer):
 
     @classmethod
     def of(cls, record: RolloutRecord, environment: Environment, now: datetime) -> Self:
-        """A rollout of an environment with its stages."""
+        """The body of a rollout of an environment."""
         rollout = record.rollout
-        history = {row["number"]: row for row in record.stages}
+        begun = {stage.number: stage for stage in record.stages}
+        stages = (
+            StageBody.of(
+                stage, begun.get(number), rollout.verdict if number == rollout.stage else None
+            )
+            for number, stage in enumerate(rollout.stages)
+        )
         return cls(
             id=rollout.id,
             project=environment.project,
@@ -119,20 +195,25 @@ class RolloutBody(Answer):
             current=rollout.current,
             current_number=record.current_number,
             state=rollout.state.value,
-            stages=tuple(
-                _stage(stage, rollout, number, history.get(number))
-                for number, stage in enumerate(rollout.stages)
-            ),
+            stages=tuple(stages),
             stage=rollout.stage,
             approval=rollout.approval,
-            wish=rollout.wish.value if rollout.wish is not None else None,
-            verdict=_verdict(rollout.verdict),
+            wish=rollout.requested.value if rollout.requested is not None else None,
+            verdict=VerdictBody.of(rollout.verdict) if rollout.verdict is not None else None,
             reason=rollout.reason,
-            evidence=_evidence(rollout.evidence) if rollout.evidence else None,
+            evidence=EvidenceBody.of(rollout.evidence) if rollout.evidence is not None else None,
             started_at=rollout.started_at,
             ended_at=rollout.ended_at,
             elapsed_s=max(0.0, ((rollout.ended_at or now) - rollout.started_at).total_seconds()),
         )
+
+    @property
+    def present(self) -> str:
+        """What the candidate gets in the present stage, as a sentence."""
+        stage = self.stages[self.stage]
+        if stage.kind == "mirror":
+            return "Copies of requests go to it; no visitor sees its answers"
+        return f"{stage.percent} % of the visitors get it"
 
 
 class CandidateBody(Answer):
@@ -145,10 +226,9 @@ class CandidateBody(Answer):
 
     @classmethod
     def of(cls, record: RolloutRecord) -> Self:
-        """The candidate of a rollout that goes on."""
-        stage = record.rollout.present
-        assert stage is not None, "it goes on"
-        number = record.candidate_number
+        """The body of the candidate of a rollout that is under way."""
+        stage, number = record.rollout.present, record.candidate_number
+        assert stage is not None, "it is under way"
         gets = f"{stage.percent} % of the visitors" if stage.percent else "copies of requests"
         return cls(
             release=record.rollout.candidate,
@@ -156,47 +236,3 @@ class CandidateBody(Answer):
             percent=stage.percent,
             sentence=f"release {number} gets {gets}",
         )
-
-
-def _stage(stage: Stage, rollout: Rollout, number: int, row: Mapping[str, Any] | None) -> StageBody:
-    state: Literal["waiting", "running", "done"] = "waiting"
-    if row is not None:
-        state = "done" if row["ended_at"] is not None else "running"
-    present = number == rollout.stage and rollout.verdict is not None
-    return StageBody(
-        kind=stage.kind.value,
-        percent=stage.percent,
-        time_s=stage.time_s,
-        state=state,
-        started_at=row["started_at"] if row is not None else None,
-        ended_at=row["ended_at"] if row is not None else None,
-        verdict=_verdict(
-            rollout.verdict if present else row["verdict"] if row is not None else None
-        ),
-    )
-
-
-def _evidence(evidence: Mapping[str, Any]) -> EvidenceBody:
-    body = {"requests": evidence["requests"], "lines": evidence["lines"] or ()}
-    return EvidenceBody.model_validate(body)
-
-
-def _verdict(verdict: Mapping[str, Any] | None) -> VerdictBody | None:
-    if verdict is None:
-        return None
-    reasons = tuple(
-        ReasonBody.model_validate(
-            {
-                **reason,
-                "unit": Check(reason["check"]).unit,
-                "candidate": _finite(reason["candidate"]),
-                "current": _finite(reason["current"]),
-            }
-        )
-        for reason in verdict["reasons"]
-    )
-    return VerdictBody(outcome=verdict["outcome"], summary=verdict["summary"], reasons=reasons)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

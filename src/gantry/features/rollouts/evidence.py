@@ -1,18 +1,18 @@
-"""Act: what a bad candidate had done is kept on its rollout, before its traces go."""
+"""Evidence against a candidate that failed, kept on its rollout before the traces go."""
 
 import logging
 from collections.abc import Awaitable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import TypeVar
 
 from gantry.engines.database.protocol import Session, State
-from gantry.engines.edge.protocol import Edge
+from gantry.engines.edge.protocol import Edge, FailedRequest
 from gantry.engines.runtime.protocol import Runtime
 from gantry.features.instances.masking import secrets_of
 from gantry.features.instances.model import Instance
 from gantry.features.rollouts import store
-from gantry.features.rollouts.model import Rollout
+from gantry.features.rollouts.model import Evidence, LogLine, Rollout
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError
@@ -20,27 +20,26 @@ from gantry.kernel.redact import Redactor
 
 _log = logging.getLogger(__name__)
 
-# As it is stored: `instances` of the candidate, the last `lines` that they printed, and the `requests` that failed; `None`
-# until they are known.
-Evidence = dict[str, Any]
+_Found = TypeVar("_Found")
 
-_MOST_REQUESTS = 20
-_LOG_BYTES = 8_000
-_MOST_LINES = 30
-_LONGEST_LINE = 500
-
+_MAX_REQUESTS = 20
+_MAX_LOG_BYTES = 8_000
+_MAX_LINES = 30
+_MAX_LINE_LENGTH = 500
+# Stands for NUL characters, which the database takes in no text.
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # The edge writes its log once a second.
 _LOGGED_AFTER = timedelta(seconds=1.5)
-_GIVEN_UP_AFTER = timedelta(minutes=1)
+_TIMEOUT = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
-class EvidenceKeeper:
-    """Gathers the last lines that the candidate printed, and the requests that failed, when they are logged.
+class EvidenceCollector:
+    """Collects the last lines that a candidate printed, and the requests that it failed, once they are logged.
 
     Attributes:
-        due: some rollout may wait for its requests; true until the first look has said otherwise.
+        due: some rollout may lack evidence; true until the first round has said otherwise.
     """
 
     state: State
@@ -53,9 +52,8 @@ class EvidenceKeeper:
     async def begin(self, session: Session, rollout: Rollout, found: tuple[Instance, ...]) -> None:
         """Note whose lines are to be read, in the transaction that ends the rollout: nothing is read before that."""
         self.due = True
-        own = [one.id for one in found if one.release == rollout.candidate]
-        waiting: Evidence = {"instances": own, "lines": None, "requests": None}
-        await store.set_evidence(session, rollout.id, waiting)
+        own = tuple(instance.id for instance in found if instance.release == rollout.candidate)
+        await store.set_evidence(session, rollout.id, Evidence(own))
 
     async def once(self) -> None:
         """Add the lines, and what has been logged by now; what cannot be read is tried again for a minute."""
@@ -68,42 +66,43 @@ class EvidenceKeeper:
         self.due = bool(waiting)
 
     async def _add(self, rollout: Rollout) -> None:
+        evidence = rollout.evidence
+        assert evidence is not None, "listed because its evidence is not complete"
         age = self.clock.now() - (rollout.ended_at or rollout.started_at)
-        evidence = {**(rollout.evidence or {})}
-        if evidence["lines"] is None:
-            evidence["lines"] = await self._or_none(rollout, self._lines(rollout), age)
-        if evidence["requests"] is None and age >= _LOGGED_AFTER:
-            evidence["requests"] = await self._or_none(rollout, self._requests(rollout), age)
+        if evidence.lines is None:
+            lines = await self._or_none(rollout, self._lines(rollout, evidence.instances), age)
+            evidence = replace(evidence, lines=lines)
+        if evidence.requests is None and age >= _LOGGED_AFTER:
+            requests = await self._or_none(rollout, self._requests(rollout), age)
+            evidence = replace(evidence, requests=requests)
         if evidence != rollout.evidence:
             async with self.state.transaction() as session:
                 await store.set_evidence(session, rollout.id, evidence)
 
     async def _or_none(
-        self, rollout: Rollout, work: Awaitable[list[dict[str, Any]]], age: timedelta
-    ) -> list[dict[str, Any]] | None:
+        self, rollout: Rollout, work: Awaitable[tuple[_Found, ...]], age: timedelta
+    ) -> tuple[_Found, ...] | None:
         """What `work` finds; `None` where it is to be tried again, nothing when there was time enough."""
         try:
             return await work
         except GantryError as error:
-            if age < _GIVEN_UP_AFTER:
+            if age < _TIMEOUT:
                 return None
             _log.warning("evidence of %s: [%s] %s", rollout.candidate, error.code, error)
-            return []
+            return ()
 
-    async def _requests(self, rollout: Rollout) -> list[dict[str, Any]]:
-        failed = await self.edge.failures(rollout.candidate, most=_MOST_REQUESTS)
-        return [asdict(one) for one in failed]
+    async def _requests(self, rollout: Rollout) -> tuple[FailedRequest, ...]:
+        return await self.edge.failures(rollout.candidate, most=_MAX_REQUESTS)
 
-    async def _lines(self, rollout: Rollout) -> list[dict[str, Any]]:
+    async def _lines(self, rollout: Rollout, printed_by: tuple[str, ...]) -> tuple[LogLine, ...]:
         async with self.state.transaction() as session:
             mask = Redactor(
                 await secrets_of(session, self.variables, rollout.environment, (rollout.candidate,))
             )
-        own = (rollout.evidence or {})["instances"]
-        share = max(1, _MOST_LINES // max(1, len(own)))
-        kept = []
-        for instance in own:
-            tail = await self.runtime.read_log(instance, offset=-_LOG_BYTES)
-            for line in mask(tail.text).splitlines()[-share:]:
-                kept.append({"instance": instance, "text": line[:_LONGEST_LINE]})
-        return kept
+        share = max(1, _MAX_LINES // max(1, len(printed_by)))
+        lines = []
+        for instance in printed_by:
+            tail = await self.runtime.read_log(instance, offset=-_MAX_LOG_BYTES)
+            for line in mask(tail.text).replace("\0", _REPLACEMENT).splitlines()[-share:]:
+                lines.append(LogLine(instance, line[:_MAX_LINE_LENGTH]))
+        return tuple(lines)

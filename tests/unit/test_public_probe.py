@@ -5,8 +5,8 @@ import pytest
 from gantry.config.load import load_manifest
 from gantry.engines.probes.fake import FakeProber
 from gantry.engines.probes.protocol import ProbeResult
+from gantry.features.probes.public import PublicProbe
 from gantry.features.projects.naming import Naming
-from gantry.reactor.outside import Outside
 from tests.support.stories import release
 
 NAMING = Naming("localhost", 8443)
@@ -48,11 +48,11 @@ def _site(pages: dict[str, tuple[int, str]]) -> FakeProber:
 async def test_a_smoke_check_follows_redirects_on_its_own_host(
     pages: dict[str, tuple[int, str]], fails: str
 ) -> None:
-    smoke = await Outside(_site(pages), NAMING).smoke("shop", RELEASE)
+    smoke = await PublicProbe(_site(pages), NAMING).smoke("shop", RELEASE)
     assert smoke.failures == ((fails,) if fails else ())
 
 
 async def test_it_follows_so_far_and_no_further() -> None:
     prober = _site({f"/{n}": (302, f"/{n + 1}") for n in range(100)} | {"/old": (302, "/0")})
-    await Outside(prober, NAMING).smoke("shop", RELEASE)
+    await PublicProbe(prober, NAMING).smoke("shop", RELEASE)
     assert len(prober.asked) == 6

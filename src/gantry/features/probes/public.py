@@ -1,4 +1,4 @@
-"""Asks the platform's own public port, as a visitor would."""
+"""The platform's own public port, asked as a visitor would: addresses of environments and of releases."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,32 +6,46 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from gantry.engines.probes.protocol import Prober, ProbeResult
-from gantry.features.deploys.rules import Smoke
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
 
 RELEASE_HEADER = "x-gantry-release"
-_SMOKE_TIMEOUT_S = 15.0
-_REACHED_TIMEOUT_S = 5.0
+_TIMEOUT_SMOKE_S = 15.0
+_TIMEOUT_SERVED_BY_S = 5.0
 _REDIRECTS = (301, 302, 303, 307, 308)
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
-    """The view from outside."""
+class SmokeResult:
+    """Result of the smoke checks of a release.
+
+    Attributes:
+        failures: one sentence per path that did not answer well, beginning with the path.
+        checked: how many paths were asked.
+        attempts: how often all of them were asked.
+    """
+
+    failures: tuple[str, ...]
+    checked: int
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PublicProbe:
+    """Requests to the platform's own public port."""
 
     prober: Prober
     naming: Naming
 
-    async def reached(self, environment: Environment) -> str:
+    async def served_by(self, environment: Environment) -> str:
         """Identity of the release that the environment's address answers with; empty when none does."""
         result = await self.prober.get(
             f"https://127.0.0.1:{self.naming.https_port}/",
             host=self.naming.environment_host(environment),
-            timeout_s=_REACHED_TIMEOUT_S,
+            timeout_s=_TIMEOUT_SERVED_BY_S,
         )
         return result.headers.get(RELEASE_HEADER, "")
 
@@ -47,7 +61,7 @@ class Outside:
         )
 
     async def ask(
-        self, project: str, release_id: str, path: str, *, timeout_s: float = _SMOKE_TIMEOUT_S
+        self, project: str, release_id: str, path: str, *, timeout_s: float = _TIMEOUT_SMOKE_S
     ) -> ProbeResult:
         """GET a path of a release's own address."""
         return await self.prober.get(
@@ -56,33 +70,34 @@ class Outside:
             timeout_s=timeout_s,
         )
 
-    async def smoke(self, project: str, release: Release) -> Smoke:
+    async def smoke(self, project: str, release: Release) -> SmokeResult:
         """Ask every smoke path of the release at its own address."""
         web = manifest_of(release).web
         paths = web.smoke if web is not None else ()
-        answers = await asyncio.gather(*(self._ask(project, release, path) for path in paths))
-        return Smoke(failures=tuple(filter(None, answers)), checked=len(paths))
+        answers = await asyncio.gather(*(self._failure(project, release, path) for path in paths))
+        return SmokeResult(failures=tuple(filter(None, answers)), checked=len(paths))
 
-    async def _ask(self, project: str, release: Release, path: str) -> str:
+    async def _failure(self, project: str, release: Release, path: str) -> str:
+        """Why a smoke path did not answer well; empty when it did."""
         result = await self._followed(project, release, path)
         if result.status == 0:
             return f"{path}: {result.error}"
         if result.status >= 400:
             return f"{path}: status {result.status}"
-        reached = result.headers.get(RELEASE_HEADER, "")
-        return "" if reached == release.id else f"{path}: answered by {reached or 'nobody'}"
+        served_by = result.headers.get(RELEASE_HEADER, "")
+        return "" if served_by == release.id else f"{path}: answered by {served_by or 'no release'}"
 
     async def _followed(self, project: str, release: Release, path: str) -> ProbeResult:
         """As a browser does: what the edge redirects by itself says nothing of the product.
 
-        What leads to another host, or in a circle (to set a cookie first), is an answer of the product's.
+        A redirect to another host, or in a circle (to set a cookie first), is an answer of the product's.
         """
         host = self.naming.release_host(project, release.id)
         asked = {path}
         while True:
             result = await self.ask(project, release.id, path)
             leads_to = _place(result, host, path)
-            if leads_to is None or leads_to in asked or len(asked) > _MOST_REDIRECTS:
+            if leads_to is None or leads_to in asked or len(asked) > _MAX_REDIRECTS:
                 return result
             path = leads_to
             asked.add(path)
