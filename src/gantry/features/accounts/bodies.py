@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from gantry.features.accounts.model import Token
-from gantry.kernel.bodies import Answer, Request
+from gantry.kernel.bodies import Answer, Open, Request
 
 
 class LoginLinkBody(Answer):
@@ -29,7 +29,7 @@ class TokenBody(Answer):
 
     id: str
     label: str
-    role: Literal["viewer", "developer", "owner"]
+    role: Open[Literal["viewer", "developer", "owner"]]
     created_at: datetime
     expires_at: datetime
     token: str = ""

@@ -10,7 +10,7 @@ from gantry.features.deploys.model import PIPELINES, DeployRecord, StepRecord
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.bodies import CommitBody, CommitRequest
-from gantry.kernel.bodies import Answer, ErrorBody, Request
+from gantry.kernel.bodies import Answer, ErrorBody, Open, Request
 
 StepName = Literal[
     "source",
@@ -55,8 +55,8 @@ class RollbackRequest(Request):
 class StepBody(Answer):
     """One step of a deploy."""
 
-    name: StepName
-    state: StepStateName
+    name: Open[StepName]
+    state: Open[StepStateName]
     started_at: datetime | None = None
     finished_at: datetime | None = None
     elapsed_s: float | None = None
@@ -81,9 +81,9 @@ class DeployBody(Answer):
     id: str
     project: str
     environment: str
-    kind: Literal["deploy", "promote", "rollback"]
-    state: DeployStateName
-    step: StepName
+    kind: Open[Literal["deploy", "promote", "rollback"]]
+    state: Open[DeployStateName]
+    step: Open[StepName]
     steps: tuple[StepBody, ...]
     commit: CommitBody
     release: str | None
@@ -149,19 +149,19 @@ class DeployEvent(Answer):
     `end` is the last one.
     """
 
-    event: Literal["deploy", "log", "end"]
+    event: Open[Literal["deploy", "log", "end"]]
     deploy: DeployBody | None = None
-    step: StepName | None = None
+    step: Open[StepName] | None = None
     text: str = ""
 
 
 class PlanChange(Answer):
     """One thing that a deploy would change."""
 
-    what: Literal[
-        "build", "release", "variable", "instances", "service", "route", "setting", "host"
+    what: Open[
+        Literal["build", "release", "variable", "instances", "service", "route", "setting", "host"]
     ]
-    action: Literal["create", "change", "remove", "keep"]
+    action: Open[Literal["create", "change", "remove", "keep"]]
     name: str
     before: str = ""
     after: str = ""

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.instances.model import Health, Instance
-from gantry.kernel.bodies import Answer
+from gantry.kernel.bodies import Answer, Open
 
 InstanceStateName = Literal["starting", "healthy", "unhealthy", "backing-off", "stopping"]
 
@@ -20,7 +20,7 @@ class InstanceBody(Answer):
     release_number: int
     process: str
     slot: int
-    state: InstanceStateName
+    state: Open[InstanceStateName]
     pid: int | None
     port: int | None
     memory_bytes: int

@@ -12,7 +12,7 @@ from gantry.features.projects.naming import Naming
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.routes.bodies import CacheBody
-from gantry.kernel.bodies import Answer
+from gantry.kernel.bodies import Answer, Open
 
 
 class ReachedBody(Answer):
@@ -132,6 +132,6 @@ class StatusBody(Answer):
 class HealthBody(Answer):
     """The control plane answers."""
 
-    status: Literal["ok"]
+    status: Open[Literal["ok"]]
     version: str
     pid: int

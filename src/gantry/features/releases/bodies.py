@@ -8,7 +8,7 @@ from pydantic import Field
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import BuiltRelease, Commit, ReleaseState
-from gantry.kernel.bodies import Answer, Request
+from gantry.kernel.bodies import Answer, Open, Request
 
 
 class CommitRequest(Request):
@@ -47,7 +47,7 @@ class ReleaseBody(Answer):
 
     id: str
     number: int
-    state: Literal["pending", "running", "retired", "failed"]
+    state: Open[Literal["pending", "running", "retired", "failed"]]
     live: bool
     can_roll_back_to: bool
     build: str

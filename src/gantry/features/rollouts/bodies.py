@@ -10,7 +10,7 @@ from pydantic import Field
 from gantry.features.projects.model import Environment
 from gantry.features.rollouts.model import Evidence, RolloutRecord, Stage, StageRecord
 from gantry.features.rollouts.verdict.model import Reason, Verdict
-from gantry.kernel.bodies import Answer
+from gantry.kernel.bodies import Answer, Open
 
 OutcomeName = Literal["pass", "fail", "inconclusive"]
 RolloutStateName = Literal["running", "paused", "waiting", "passed", "failed", "aborted"]
@@ -21,9 +21,9 @@ class ReasonBody(Answer):
     """What one check says of a candidate."""
 
     check: str
-    outcome: OutcomeName
+    outcome: Open[OutcomeName]
     sentence: str
-    unit: Literal["share", "ms", "count"]
+    unit: Open[Literal["share", "ms", "count"]]
     candidate: float | None = Field(description="Null where it is unbounded.")
     current: float | None
     numbers: dict[str, int]
@@ -62,7 +62,7 @@ class ReasonBody(Answer):
 class VerdictBody(Answer):
     """What is said of a candidate, from its traffic beside that of the current release."""
 
-    outcome: OutcomeName
+    outcome: Open[OutcomeName]
     summary: str
     reasons: tuple[ReasonBody, ...]
 
@@ -79,10 +79,10 @@ class VerdictBody(Answer):
 class StageBody(Answer):
     """One stage of a rollout."""
 
-    kind: Literal["mirror", "canary"]
+    kind: Open[Literal["mirror", "canary"]]
     percent: int = Field(description="Of the visitors; 0 for a mirror.")
     time_s: float
-    state: Literal["waiting", "running", "done"]
+    state: Open[Literal["waiting", "running", "done"]]
     started_at: datetime | None = None
     ended_at: datetime | None = None
     verdict: VerdictBody | None = None
@@ -162,11 +162,11 @@ class RolloutBody(Answer):
     candidate_number: int
     current: str
     current_number: int
-    state: RolloutStateName
+    state: Open[RolloutStateName]
     stages: tuple[StageBody, ...]
     stage: int = Field(description="The present one, from 0.")
     approval: bool = Field(description="Somebody must approve each next stage.")
-    wish: WishName | None = Field(None, description="Asked for and not done yet.")
+    wish: Open[WishName] | None = Field(None, description="Asked for and not done yet.")
     verdict: VerdictBody | None
     reason: str = Field("", description="Why it ended.")
     evidence: EvidenceBody | None = Field(None, description="Of a candidate that failed.")
