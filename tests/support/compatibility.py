@@ -60,13 +60,18 @@ def _faults(earlier: Side, today: Side) -> Iterator[str]:
             if given is not None:
                 yield from _contents(f"{name} takes", today, taken or {}, earlier, given)
             for status, answer in before["responses"].items():
-                sent = now["responses"].get(status)
+                # A client goes by the class of a status that it does not know.
+                sent = now["responses"].get(status) or _alike(now["responses"], status)
                 if sent is None:
                     yield f"{name} no longer answers {status}"
                 else:
                     yield from _contents(
                         f"{name} {status}", earlier, answer, today, sent, answer=True
                     )
+
+
+def _alike(answers: Mapping[str, Schema], status: str) -> Schema | None:
+    return next((answer for known, answer in answers.items() if known[0] == status[0]), None)
 
 
 def _parameters(
@@ -89,19 +94,14 @@ def _parameters(
 def _contents(
     name: str, reader: Side, reads: Schema, writer: Side, writes: Schema, *, answer: bool = False
 ) -> Iterator[str]:
-    for kind, written in writes.get("content", {}).items():
-        read = reads.get("content", {}).get(kind)
-        if read is None:
+    known = reads if answer else writes
+    for kind in known.get("content", {}):
+        read, written = (side.get("content", {}).get(kind) for side in (reads, writes))
+        if read is None or written is None:
             yield f"{name}: no {kind}"
-        else:
-            yield from _unreadable(
-                name,
-                reader,
-                read.get("schema", {}),
-                writer,
-                written.get("schema", {}),
-                answer=answer,
-            )
+            continue
+        schemas = read.get("schema", {}), written.get("schema", {})
+        yield from _unreadable(name, reader, schemas[0], writer, schemas[1], answer=answer)
 
 
 def _unreadable(

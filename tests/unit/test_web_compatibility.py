@@ -110,8 +110,11 @@ def _needed_parameter(document: dict[str, Any]) -> None:
 
 
 def _no_answer(document: dict[str, Any]) -> None:
-    answers = document["paths"][_DEPLOYS]["post"]["responses"]
-    answers["200"] = answers.pop("202")
+    del document["paths"][_DEPLOYS]["post"]["responses"]["202"]
+
+
+def _no_body(document: dict[str, Any]) -> None:
+    del document["paths"][_DEPLOYS]["get"]["responses"]["200"]["content"]
 
 
 @pytest.mark.parametrize(
@@ -130,6 +133,7 @@ def _no_answer(document: dict[str, Any]) -> None:
         (_narrower_parameter, f"GET {_DEPLOYS} takes limit has another maximum"),
         (_needed_parameter, f"GET {_DEPLOYS} needs since"),
         (_no_answer, f"POST {_DEPLOYS} no longer answers 202"),
+        (_no_body, f"GET {_DEPLOYS} 200: no application/json"),
     ],
 )
 def test_what_breaks_a_client_is_found(
@@ -159,13 +163,25 @@ def _new_request_value(document: dict[str, Any]) -> None:
     _schema(document, "TokenRequest")["properties"]["role"]["enum"].append("auditor")
 
 
+def _other_success(document: dict[str, Any]) -> None:
+    answers = document["paths"][_DEPLOYS]["post"]["responses"]
+    answers["200"] = answers.pop("202")
+
+
 def _new_path(document: dict[str, Any]) -> None:
     document["paths"]["/api/v1/weather"] = document["paths"]["/api/v1/status"]
 
 
 @pytest.mark.parametrize(
     "grow",
-    [_new_answer_field, _new_answer_value, _new_request_field, _new_request_value, _new_path],
+    [
+        _new_answer_field,
+        _new_answer_value,
+        _new_request_field,
+        _new_request_value,
+        _other_success,
+        _new_path,
+    ],
 )
 def test_what_grows_breaks_nobody(grow: Callable[[dict[str, Any]], None]) -> None:
     grown = copy.deepcopy(EARLIER)
