@@ -8,17 +8,17 @@ from pathlib import Path
 
 from gantry.app.platform import Engines, Platform as ControlPlane
 from gantry.config.settings import Settings
-from gantry.engines.cache.fake import FakeCache
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.database.protocol import Session, State
-from gantry.engines.reserve.fake import FakeReserve
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.features.deploys import store as deploy_store
 from gantry.features.deploys.model import Deploy, StepRecord
+from gantry.features.deploys.pipeline import PIPELINE
 from gantry.features.releases import store as release_store
 from gantry.features.releases.model import Commit, Release
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.loops import health_targets
+from tests.fakes.edge_cache import FakeEdgeCache
 from tests.sim.machine import (
     Machine,
     SimAuthority,
@@ -101,7 +101,7 @@ class Platform:
     state: State
     machine: Machine
     ids: SeededIds = field(default_factory=SeededIds)
-    cache: EdgeCache = field(default_factory=FakeCache)
+    edge_cache: EdgeCache = field(default_factory=FakeEdgeCache)
 
     def __post_init__(self) -> None:
         self.boot(self.state)
@@ -119,10 +119,9 @@ class Platform:
             databases=databases,
             caches=SimCaches(),
             assets=machine.assets,
-            cache=self.cache,
+            edge_cache=self.edge_cache,
             workshop=self.workshop,
             sources=self.sources,
-            reserve=FakeReserve(10_000_000_000),
             authorities={"local": SimAuthority(machine)},
             prober=SimProber(machine),
             box=SimBox(),
@@ -138,13 +137,13 @@ class Platform:
     async def tick(self, seconds: float = 0.1) -> None:
         """One look, its steps, its probes; then time passes."""
         plane = self.plane
-        if plane.memory.assets is None or await plane.assets_due.wait(0):
-            await plane.asset_keeping.once()
+        if plane.asset_publisher.served is None or await plane.assets_due.wait(0):
+            await plane.asset_publisher.once()
         world = await plane.reconciler.once()
         await plane.reconciler.settle()
         await plane.rollout_loop.once()
         await self.tasks.join()
-        await plane.health.probe_due(health_targets(world, plane.naming))
+        await plane.health_check.probe_due(health_targets(world, plane.naming))
         self.machine.pass_time(seconds)
 
     async def finish(self, deploy_id: str, *, ticks: int = 2_000) -> Deploy:
@@ -169,7 +168,9 @@ class Platform:
     async def steps(self, deploy_id: str) -> tuple[StepRecord, ...]:
         """Its steps as the database has them."""
         async with self.state.transaction() as session:
-            return await deploy_store.list_steps(session, deploy_id)
+            records = await deploy_store.list_steps(session, deploy_id)
+        order = [row.step for row in PIPELINE]
+        return tuple(sorted(records, key=lambda record: order.index(record.name)))
 
     async def request(self, source: str, environment: str = "production") -> Deploy:
         """Ask for a deploy."""

@@ -400,7 +400,7 @@ async def test_a_stage_lasts_from_when_it_is_in_effect(platform: Platform) -> No
     platform.machine.faults.refuse_edge = True
     await run(platform, second, 4)
     platform.machine.pass_time(300.0)
-    platform.plane.memory.retry_at_s.clear()
+    platform.plane.backoff.succeeded("edge")
     platform.machine.faults.refuse_edge = False
     shares = await run(platform, second, 25)
     assert shares[-1] == "5 %"

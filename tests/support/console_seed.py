@@ -5,21 +5,21 @@ import random
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from gantry.engines.cache.policy import Life
-from gantry.engines.cache.store import Entry, Key
-from gantry.engines.cache.tally import What
+from gantry.cache.policy import Lifetime
+from gantry.cache.store import Key, StoredAnswer
+from gantry.cache.tally import Event
 from gantry.engines.database.protocol import Session
 from gantry.features.audit import store as audit
 from gantry.features.builds import store as builds
 from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import (
-    PIPELINES,
     Deploy,
     DeployKind,
     DeployState,
     Step,
     StepState,
 )
+from gantry.features.deploys.pipeline import steps_of
 from gantry.features.instances import store as instances
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
@@ -45,7 +45,7 @@ _DETAILS = {
     Step.SWITCH: "the public port answers with the new release after 41 ms",
     Step.DRAIN: "no request was left on the old release",
 }
-COUNTED: dict[What, int] = {"hits": 11_304, "stale": 362, "misses": 306, "bypassed": 214}
+COUNTED: dict[Event, int] = {"hits": 11_304, "stale": 362, "misses": 306, "bypassed": 214}
 _SECONDS = (0.4, 34.2, 12.1, 0.1, 1.3, 0.2, 0.9, 0.3, 0.0, 0.1, 10.2)
 
 
@@ -204,7 +204,7 @@ class Seeder:
         running_s: float = 0.0,
     ) -> Deploy:
         """A deploy that ended at `at`, or stands at `until` since `running_s`, or failed there with `error`."""
-        steps = PIPELINES[kind]
+        steps = steps_of(kind)
         spent = sum(seconds for step, seconds in zip(Step, _SECONDS, strict=True) if step in steps)
         begun = at - timedelta(seconds=spent if until is None else running_s + 1)
         deploy = Deploy(
@@ -226,14 +226,14 @@ class Seeder:
             session, at=begun, actor=deploy.requested_by, action=f"deploy.{kind}", target=target,
             details={"deploy": deploy.id, "commit": deploy.commit.sha},
         )  # fmt: skip
-        await deploys.activate(session, deploy, owner="console-seed", at=begun)
+        await deploys.activate(session, deploy, at=begun)
         for step, following in zip(steps, (*steps[1:], None), strict=True):
             deploy = await deploys.get(session, deploy.id)
             if step is until and error is None:
                 return deploy
             begun += timedelta(seconds=_SECONDS[list(Step).index(step)] if until is None else 0.2)
             if step is until and error is not None:
-                await deploys.end_badly(session, deploy, DeployState.FAILED, error, at=at)
+                await deploys.finish_failed(session, deploy, DeployState.FAILED, error, at=at)
                 return deploy
             await deploys.advance(
                 session, deploy, following, state=StepState.DONE, detail=_DETAILS[step], at=begun
@@ -280,11 +280,11 @@ class Seeder:
 
     async def visitors(self, release: Release) -> None:
         """An hour of requests for paths that the edge's cache may keep."""
-        cache = self.house.cache
+        cache = self.house.edge_cache
         await cache.start()
         for number in range(212):
             size = 4_000 + number * 100
-            page = Entry(200, (), b"x" * size, Life(3600), made_s=0.0)
+            page = StoredAnswer(200, (), b"x" * size, Lifetime(3600), made_s=0.0)
             cache.visit(Key(release.id, "smart-sign", f"/archive/{number}"), page)
             cache.visit(
                 Key("another", "landing-page", f"/{number}"), replace(page, body=b"x" * 42_000)
@@ -390,11 +390,16 @@ async def crowd(
             environment = await seeder.environment(
                 f"team-{project}", name, age=timedelta(days=deploys)
             )
-            for number in range(deploys):
-                ago = timedelta(days=deploys - number)
-                change = CHANGES[number % len(CHANGES)]
-                live = await seeder.release(environment, change, ago=ago, cached=("/",))
-            await seeder.instance(live, 0, age=timedelta(days=1))
+            made = [
+                await seeder.release(
+                    environment,
+                    CHANGES[number % len(CHANGES)],
+                    ago=timedelta(days=deploys - number),
+                    cached=("/",),
+                )
+                for number in range(deploys)
+            ]
+            await seeder.instance(made[-1], 0, age=timedelta(days=1))
             await seeder.service(environment, ServiceKind.POSTGRES)
             await seeder.variable(environment, "SESSION_SECRET", "correct-horse", days=3)
             candidate = await seeder.canary(

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from gantry.config.settings import Settings
-from gantry.engines.cache.fake import FakeCache
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus, FailedRequest
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
@@ -33,6 +32,7 @@ from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
 from gantry.features.projects.service import ProjectService
+from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
 from gantry.features.variables.service import VariableService
@@ -40,6 +40,7 @@ from gantry.kernel.clock import Clock, ManualClock
 from gantry.kernel.errors import UserError
 from gantry.kernel.ids import SeededIds
 from gantry.web.services import Services
+from tests.fakes.edge_cache import FakeEdgeCache
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CONSOLE = "https://gantry.localhost:8443"
@@ -217,11 +218,10 @@ class House:
     box: MemoryBox = field(default_factory=MemoryBox)
     runtime: MemoryRuntime = field(default_factory=MemoryRuntime)
     edge: MemoryEdge = field(default_factory=MemoryEdge)
-    cache: FakeCache = field(default_factory=FakeCache)
+    edge_cache: FakeEdgeCache = field(default_factory=FakeEdgeCache)
     prober: MemoryProber = field(default_factory=MemoryProber)
     sources: MemorySources = field(default_factory=MemorySources)
     health: dict[str, Health] = field(default_factory=dict)
-    destroyed: list[tuple[str, str | None, str]] = field(default_factory=list)
     planned: list[tuple[str, str, str]] = field(default_factory=list)
     woken: int = 0
     shut_down: bool = False
@@ -242,20 +242,20 @@ class House:
         self.services = Services(
             state=self.state,
             rollouts=RolloutService(self.state, self.clock, self._wake),
-            purging=PurgeService(self.state, self.cache, self.clock),
+            purging=PurgeService(self.state, self.edge_cache, self.clock),
             deploys=self.deploys,
             variables=self.variables,
             accounts=self.accounts,
             sources=self.sources,
             runtime=self.runtime,
             edge=self.edge,
-            cache=self.cache,
+            edge_cache=self.edge_cache,
             prober=self.prober,
             settings=self.settings,
             clock=self.clock,
             shutdown=self._shutdown,
             parts=self._parts,
-            destroy=self._destroy,
+            removals=RemovalService(self.state, self.clock, self._wake),
             plan=self._plan,
             closing=lambda: self.closing,
             health=lambda: self.health,
@@ -270,9 +270,6 @@ class House:
 
     async def _parts(self) -> tuple[PartBody, ...]:
         return self.parts
-
-    async def _destroy(self, project: str, environment: str | None, by: str) -> None:
-        self.destroyed.append((project, environment, by))
 
     async def _plan(self, project: str, environment: str, digest: str) -> PlanBody:
         self.planned.append((project, environment, digest))

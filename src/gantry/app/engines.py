@@ -17,14 +17,13 @@ from gantry.config.settings import Settings, whole_environment
 from gantry.engines.assets.server import CaddyAssets, find_program as find_caddy
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
-from gantry.engines.cache.process import CacheProcess
 from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions
 from gantry.engines.certificates.local import LocalAuthority
 from gantry.engines.edge.envoy import EnvoyEdge
+from gantry.engines.edge_cache.process import EdgeCacheProcess
 from gantry.engines.postgres.server import DATA, SYSTEM, PostgresServer
 from gantry.engines.probes.http import HttpProber
 from gantry.engines.redis.server import RedisServers
-from gantry.engines.reserve.file import ReserveFile
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.engines.secrets.age import AgeBox
 from gantry.engines.sources.store import FolderSourceStore
@@ -59,7 +58,7 @@ class LocalEngines(Engines):
         """End the engines: what visitors reach first, what everything stands on last."""
         await self.edge.stop()
         await self.assets.stop()
-        await self.cache.stop()
+        await self.edge_cache.stop()
         await self.caches.stop()
         await self.databases.stop()
         await self.system.stop()
@@ -79,7 +78,7 @@ def make_engines(settings: Settings) -> LocalEngines:
         databases=PostgresServer(DATA, paths=paths, runtime=runtime, clock=clock, ids=ids),
         caches=RedisServers(paths=paths, runtime=runtime, clock=clock),
         assets=CaddyAssets(paths=paths, runtime=runtime, clock=clock),
-        cache=CacheProcess(
+        edge_cache=EdgeCacheProcess(
             paths=paths,
             runtime=runtime,
             clock=clock,
@@ -88,7 +87,6 @@ def make_engines(settings: Settings) -> LocalEngines:
         ),
         workshop=make_workshop(settings),
         sources=FolderSourceStore(paths.sources),
-        reserve=ReserveFile(paths.reserve),
         authorities={"local": local, "acme": acme},
         prober=HttpProber(lambda: local.root_file, clock),
         box=AgeBox(paths.keys / "age.key"),
@@ -96,7 +94,7 @@ def make_engines(settings: Settings) -> LocalEngines:
         clock=clock,
         ids=ids,
         is_engine=is_engine,
-        keep_clock=lambda: clock_file(settings).write(clock.anchor()),
+        keep_clock=lambda: clock_file(settings).write(clock.epochs),
     )
 
 

@@ -1,19 +1,32 @@
 """The live story of a deploy: its changes and what its steps print."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Self
 
 from gantry.engines.database.protocol import Session
-from gantry.features.builds import store as builds
 from gantry.features.deploys import store
 from gantry.features.deploys.bodies import DeployBody, DeployEvent, StepName
-from gantry.features.deploys.model import DeployRecord, Step, StepState
+from gantry.features.deploys.model import DeployRecord, StepState
+from gantry.features.deploys.pipeline import PIPELINE, ROWS, steps_of
 from gantry.features.instances import store as instances
 from gantry.features.projects import store as projects
+from gantry.features.projects.model import Environment
 from gantry.kernel.redact import Redactor
 from gantry.web.services import Services
 from gantry.web.streams import INTERVAL_S, Event, Follower, Masks
+
+
+def body_of(services: Services, record: DeployRecord, environment: Environment) -> DeployBody:
+    """A deploy as it is now."""
+    return DeployBody.of(
+        record,
+        environment,
+        services.naming,
+        steps=steps_of(record.deploy.kind),
+        now=services.clock.now(),
+        waits=services.waits(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,9 @@ def _timeless(body: DeployBody) -> DeployBody:
     return body.model_copy(update={"elapsed_s": None, "steps": steps})
 
 
-async def follow(services: Services, masks: Masks, deploy_id: str) -> AsyncIterator[Event | None]:
+async def follow(
+    services: Services, masks: Masks, deploy_id: str
+) -> AsyncGenerator[Event | None, None]:
     """Events until the deploy has ended; `None` after each observation that brought nothing new."""
     logs = Follower(services)
     earlier: Observation | None = None
@@ -75,9 +90,8 @@ async def _observe(services: Services, masks: Masks, deploy_id: str) -> Observat
         sources = await _sources(session, record)
         kept = (deploy.release,) if deploy.release is not None else ()
         redact = await masks.of(session, environment.id, kept)
-    now, waits = services.clock.now(), services.waits()
     return Observation(
-        body=DeployBody.of(record, environment, services.naming, now=now, waits=waits),
+        body=body_of(services, record, environment),
         ended=deploy.state.ended,
         sources=sources,
         redact=redact,
@@ -88,16 +102,15 @@ async def _sources(session: Session, record: DeployRecord) -> tuple[tuple[StepNa
     """The processes whose output belongs to this deploy, as far as it has come."""
     deploy = record.deploy
     ran = {step.name for step in record.steps if step.state is not StepState.SKIPPED}
-    found: list[tuple[StepName, str]] = []
-    if deploy.build is not None and ran & {Step.BUILD, Step.TEST}:
-        build = await builds.get(session, deploy.build)
-        found += [("build", build.build_task)] if Step.BUILD in ran else []
-        found += [("test", build.test_task)] if Step.TEST in ran else []
-    if Step.MIGRATE in ran:
-        found.append(("migrate", deploy.migrate_task))
+    found: list[tuple[StepName, str]] = [
+        (row.step.value, row.task(deploy))
+        for row in PIPELINE
+        if row.task is not None and row.step in ran
+    ]
     # Afterwards an instance's log is its product's own, no longer the deploy's.
-    if deploy.release is not None and deploy.step in (Step.START, Step.HEALTHY):
-        step: StepName = "start" if deploy.step is Step.START else "healthy"
+    if deploy.release is not None and ROWS[deploy.step].shows_instances:
         present = await instances.list_for_environments(session, (deploy.environment,))
-        found += [(step, item.id) for item in present if item.release == deploy.release]
+        found += [
+            (deploy.step.value, item.id) for item in present if item.release == deploy.release
+        ]
     return tuple(found)

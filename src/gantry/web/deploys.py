@@ -17,12 +17,16 @@ from gantry.features.deploys.bodies import (
     RollbackRequest,
     StepBody,
 )
+from gantry.features.deploys.model import DeployRecord, Step
+from gantry.features.deploys.pipeline import ROWS, may_cancel
 from gantry.features.projects import store as projects
+from gantry.features.projects.model import Environment
 from gantry.features.releases.model import Commit
-from gantry.web import deploy_events
+from gantry.kernel.names import API_PREFIX
 from gantry.web.access import Developer, Viewer
+from gantry.web.deploy_events import body_of, follow
 from gantry.web.frame import Page, Panel, Shown, frame_of, see
-from gantry.web.noun import ENVIRONMENT, PREFIX, EnvironmentName, Mark, Noun, ProjectName
+from gantry.web.noun import ENVIRONMENT, EnvironmentName, Mark, Noun, ProjectName
 from gantry.web.render import render
 from gantry.web.services import Has, Services
 from gantry.web.streams import HasMasks, Place, documented, event_stream
@@ -45,41 +49,17 @@ noun = Noun(
 )
 
 MAX_SHOWN = 10
-# After its switch a deploy can only be followed by a rollback.
-_BEFORE_SWITCH = (
-    "source",
-    "build",
-    "test",
-    "release",
-    "migrate",
-    "start",
-    "healthy",
-    "smoke",
-    "rollout",
-)
-_STEPS = {
-    "source": "Read source",
-    "build": "Build",
-    "test": "Test",
-    "release": "Make release",
-    "migrate": "Migrate",
-    "start": "Start instances",
-    "healthy": "Wait until healthy",
-    "smoke": "Smoke checks",
-    "rollout": "Rollout",
-    "switch": "Switch traffic",
-    "drain": "Drain the old release",
-}
-
 DeployId = Annotated[str, Path(max_length=40, description="Identity of the deploy, `dep-...`.")]
 
 
-async def _body(services: Services, deploy_id: str) -> DeployBody:
+async def _read(services: Services, deploy_id: str) -> tuple[DeployRecord, Environment]:
     async with services.state.transaction() as session:
         record = await store.get_record(session, deploy_id)
-        environment = await projects.get_environment_by_id(session, record.deploy.environment)
-    now, waits = services.clock.now(), services.waits()
-    return DeployBody.of(record, environment, services.naming, now=now, waits=waits)
+        return record, await projects.get_environment_by_id(session, record.deploy.environment)
+
+
+async def _body(services: Services, deploy_id: str) -> DeployBody:
+    return body_of(services, *await _read(services, deploy_id))
 
 
 @noun.api.post(f"{ENVIRONMENT}/deploys", status_code=202, summary="Deploy a snapshot")
@@ -116,11 +96,7 @@ async def list_deploys(
     async with services.state.transaction() as session:
         found = await projects.get_environment(session, project, environment)
         records = await store.list_recent(session, {found.id: limit})
-    now, waits = services.clock.now(), services.waits()
-    return tuple(
-        DeployBody.of(record, found, services.naming, now=now, waits=waits)
-        for record in records[:limit]
-    )
+    return tuple(body_of(services, record, found) for record in records[:limit])
 
 
 @noun.api.post(f"{ENVIRONMENT}/promote", status_code=202, summary="Promote a build")
@@ -204,7 +180,7 @@ async def follow_deploy(
     ended). Somebody who joins late gets the latest 256 KiB of each step's log first. Comments keep the connection
     alive.
     """
-    return event_stream(deploy_events.follow(services, masks, deploy), services)
+    return event_stream(follow(services, masks, deploy), services)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,21 +199,23 @@ class DeployPage(Page):
     @property
     def stream(self) -> str:
         """Where its events are."""
-        return f"{PREFIX}/deploys/{self.deploy.id}/events"
+        return f"{API_PREFIX}/deploys/{self.deploy.id}/events"
 
     @property
     def steps(self) -> Iterator[tuple[StepBody, str]]:
         """Every step of it, with what the step does in a few words."""
-        return ((step, _STEPS[step.name]) for step in self.deploy.steps)
+        return ((step, ROWS[Step(step.name)].label) for step in self.deploy.steps)
 
 
 @noun.console.get("/deploys/{deploy}")
 async def deploy_page(request: Request, services: Has, caller: Viewer, deploy: str) -> HTMLResponse:
     """A deploy, live."""
-    body = await _body(services, deploy)
+    record, environment = await _read(services, deploy)
     frame = frame_of(services, caller, here="overview")
-    stoppable = body.state == "queued" or (body.state == "active" and body.step in _BEFORE_SWITCH)
-    page = DeployPage(body, frame.may_change and stoppable and not body.cancel_requested)
+    stoppable = may_cancel(record.deploy) and not record.deploy.cancel_requested
+    page = DeployPage(
+        body_of(services, record, environment), may_cancel=frame.may_change and stoppable
+    )
     return render(request, page, frame)
 
 
@@ -252,9 +230,16 @@ class DeploysPanel(Panel):
 
 def bodies_of(shown: Shown) -> tuple[DeployBody, ...]:
     """The environment's deploys that its page knows of: the one that is under way and the newest, newest first."""
-    environment, observed = shown.record.environment, shown.observed
+    environment, context = shown.record.environment, shown.context
     return tuple(
-        DeployBody.of(record, environment, shown.naming, now=observed.now, waits=observed.waits)
+        DeployBody.of(
+            record,
+            environment,
+            context.naming,
+            steps=context.steps_of(record.deploy.kind),
+            now=context.now,
+            waits=context.waits,
+        )
         for record in shown.record.deploys
     )
 

@@ -110,16 +110,14 @@ async def environment_page(
 
 async def read_page(services: Services, project: str, environment: str) -> EnvironmentPage:
     """Everything that the page shows, from one transaction."""
-    observed, naming = await services.observe(), services.naming
+    context = await services.context()
     history = store.History(environment, releases.MAX_SHOWN, deploys.MAX_SHOWN)
     async with services.state.transaction() as session:
         found = await store.list_projects(session, project, history=history)
         record = _named(found, project, environment)
-        tabs = in_order(
-            EnvironmentBody.of(sibling, observed, naming) for sibling in found[0].environments
-        )
+        tabs = in_order(EnvironmentBody.of(sibling, context) for sibling in found[0].environments)
         card = next(card for card in tabs if card.body.name == environment)
-        shown = Shown(session=session, record=record, card=card, observed=observed, naming=naming)
+        shown = Shown(session=session, record=record, card=card, context=context)
         panels = [await panel(shown) for panel in _PANELS]
     return EnvironmentPage(
         card=card,
@@ -137,10 +135,10 @@ async def read_environment(services: Services, project: str, environment: str) -
     Raises:
         NotFoundError: `project.unknown`, `environment.unknown`.
     """
-    observed = await services.observe()
+    context = await services.context()
     async with services.state.transaction() as session:
         found = await store.list_projects(session, project)
-    return EnvironmentBody.of(_named(found, project, environment), observed, services.naming)
+    return EnvironmentBody.of(_named(found, project, environment), context)
 
 
 def _named(found: tuple[ProjectRecord, ...], project: str, environment: str) -> EnvironmentRecord:
@@ -160,7 +158,9 @@ def _under_way(recent: tuple[DeployBody, ...]) -> DeployBody | None:
 def _rollback(shown: Shown) -> ReleaseBody | None:
     """The release that was live last before the present one."""
     environment = shown.record.environment
-    bodies = (ReleaseBody.of(built, environment, shown.naming) for built in shown.record.releases)
+    bodies = (
+        ReleaseBody.of(built, environment, shown.context.naming) for built in shown.record.releases
+    )
     possible = [body for body in bodies if body.can_roll_back_to and body.left_at is not None]
     return max(possible, key=lambda body: body.left_at or body.created_at, default=None)
 

@@ -11,8 +11,7 @@ from gantry import __version__
 from gantry.engines.database.protocol import Session
 from gantry.features.accounts.model import Caller, Role
 from gantry.features.platform.bodies import EnvironmentBody
-from gantry.features.platform.model import EnvironmentRecord, Observed
-from gantry.features.projects.naming import Naming
+from gantry.features.platform.model import Context, EnvironmentRecord
 from gantry.web.services import Services
 
 _ORDER = {"production": 0, "staging": 1, "development": 2}
@@ -145,5 +144,4 @@ class Shown:
     session: Session
     record: EnvironmentRecord
     card: EnvironmentCard
-    observed: Observed
-    naming: Naming
+    context: Context

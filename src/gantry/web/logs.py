@@ -12,11 +12,12 @@ from gantry.features.instances.bodies import LogBody
 from gantry.features.platform.bodies import EnvironmentBody
 from gantry.features.projects import store as projects
 from gantry.kernel.errors import NotFoundError
+from gantry.kernel.names import API_PREFIX
 from gantry.kernel.redact import Redactor
 from gantry.web.access import Viewer
 from gantry.web.environments import read_environment
 from gantry.web.frame import EnvironmentCard, Page, frame_of
-from gantry.web.noun import ENVIRONMENT, PREFIX, EnvironmentName, Noun, ProjectName
+from gantry.web.noun import ENVIRONMENT, EnvironmentName, Noun, ProjectName
 from gantry.web.render import render
 from gantry.web.services import Has, Services
 from gantry.web.streams import INTERVAL_S, Event, Follower, HasMasks, Masks, event_stream, place
@@ -148,7 +149,7 @@ class LogsPage(Page):
         """Where its lines are."""
         body: EnvironmentBody = self.card.body
         path = ENVIRONMENT.format(project=body.project, environment=body.name)
-        return f"{PREFIX}{path}/logs?follow=true&tail=500"
+        return f"{API_PREFIX}{path}/logs?follow=true&tail=500"
 
 
 @noun.console.get("/projects/{project}/{environment}/logs")

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 
 from gantry.kernel.bodies import Answer, ErrorBody
-
-PREFIX = "/api/v1"
+from gantry.kernel.names import API_PREFIX
 
 
 class ErrorAnswer(Answer):
@@ -73,5 +72,5 @@ class Noun:
     ) -> None:
         self.name, self.tag, self.description = name, tag or name, description
         self.marks = marks or {}
-        self.api = APIRouter(prefix=PREFIX, tags=[self.tag], responses=_REFUSALS)
+        self.api = APIRouter(prefix=API_PREFIX, tags=[self.tag], responses=_REFUSALS)
         self.console = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)

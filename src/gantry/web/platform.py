@@ -20,6 +20,7 @@ from gantry.features.platform.bodies import (
     StatusBody,
 )
 from gantry.features.releases import store as releases
+from gantry.kernel.names import RELEASE_HEADER
 from gantry.web.access import PUBLIC, Owner, Viewer
 from gantry.web.frame import EnvironmentCard, Page, frame_of, in_order
 from gantry.web.noun import Noun
@@ -27,8 +28,6 @@ from gantry.web.render import render
 from gantry.web.services import Has, Services
 
 noun = Noun("platform", "The platform itself: whether and how it runs.")
-
-RELEASE_HEADER = "x-gantry-release"
 
 
 @noun.api.get("/health", dependencies=[PUBLIC], summary="Whether the control plane answers")
@@ -94,10 +93,10 @@ async def overview(request: Request, services: Has, caller: Viewer) -> HTMLRespo
 
 async def read_status(services: Services, *, probe: bool) -> StatusBody:
     """The whole platform; with `probe` every environment's public address is asked as well."""
-    observed = await services.observe()
+    context = await services.context()
     async with services.state.transaction() as session:
         found = await store.list_projects(session)
-    projects = tuple(ProjectBody.of(record, observed, services.naming) for record in found)
+    projects = tuple(ProjectBody.of(record, context) for record in found)
     if probe:
         projects = await _probe_all(services, projects)
     parts = await services.parts()

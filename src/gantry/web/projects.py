@@ -14,10 +14,10 @@ noun = Noun("projects", "Projects, their environments and releases.")
 
 
 async def _bodies(services: Services, name: str | None = None) -> tuple[ProjectBody, ...]:
-    observed = await services.observe()
+    context = await services.context()
     async with services.state.transaction() as session:
         found = await store.list_projects(session, name)
-    return tuple(ProjectBody.of(project, observed, services.naming) for project in found)
+    return tuple(ProjectBody.of(project, context) for project in found)
 
 
 @noun.api.get("/projects", summary="List projects")
@@ -35,18 +35,24 @@ async def get_project(services: Has, _caller: Viewer, project: ProjectName) -> P
     return found[0]
 
 
-@noun.api.delete("/projects/{project}", status_code=204, summary="Destroy a project")
+@noun.api.delete("/projects/{project}", status_code=202, summary="Destroy a project")
 async def delete_project(services: Has, caller: Owner, project: ProjectName) -> None:
-    """Ends every environment of the project and deletes its releases, variables, databases and caches."""
-    await services.destroy(project, None, caller.account)
+    """Asks for the end of every environment of the project, with its releases, variables, databases and caches.
+
+    Visitors lose it at once; the rest takes seconds. It is done when the project is not found any more.
+    """
+    await services.removals.request(project, None, by=caller.account)
 
 
-@noun.api.delete(ENVIRONMENT, status_code=204, summary="Destroy an environment")
+@noun.api.delete(ENVIRONMENT, status_code=202, summary="Destroy an environment")
 async def delete_environment(
     services: Has, caller: Owner, project: ProjectName, environment: EnvironmentName
 ) -> None:
-    """Ends one environment and deletes its releases, variables, database and cache."""
-    await services.destroy(project, environment, caller.account)
+    """Asks for the end of one environment, with its releases, variables, database and cache.
+
+    Visitors lose it at once; the rest takes seconds. It is done when the environment is not found any more.
+    """
+    await services.removals.request(project, environment, by=caller.account)
 
 
 @noun.console.get("/projects/{project}")

@@ -59,7 +59,7 @@ async def panel(shown: Shown) -> ReleasesPanel:
     """The panel on the environment's page."""
     environment = shown.record.environment
     bodies = [
-        ReleaseBody.of(built, environment, shown.naming)
+        ReleaseBody.of(built, environment, shown.context.naming)
         for built in shown.record.releases[:MAX_SHOWN]
     ]
     return ReleasesPanel(shown.card, tuple((body, _mark(body)) for body in bodies))

@@ -80,7 +80,7 @@ async def rollout_button(
 
 async def panel(shown: Shown) -> "RolloutPanel | None":
     """The panel on the environment's page: of the newest rollout, while it goes on and for an hour after it failed."""
-    record, now = shown.record.rollout, shown.observed.now
+    record, now = shown.record.rollout, shown.context.now
     if record is None:
         return None
     body = RolloutBody.of(record, shown.record.environment, now)

@@ -8,27 +8,26 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gantry.config.settings import Settings
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import Edge
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.probes.protocol import Prober
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.accounts.service import AccountService
 from gantry.features.deploys.bodies import PlanBody
+from gantry.features.deploys.pipeline import steps_of
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
-from gantry.features.platform.model import Observed
+from gantry.features.platform.model import Context
 from gantry.features.projects.naming import Naming
+from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource, SystemIds
-
-Destroy = Callable[[str, str | None, str], Awaitable[None]]
-"""`(project, environment, account)`: end everything of an environment, or of the project when it is `None`."""
 
 Plan = Callable[[str, str, str], Awaitable[PlanBody]]
 """`(project, environment, source_digest)`: what a deploy of that snapshot would do."""
@@ -53,7 +52,6 @@ class Services:
     Attributes:
         shutdown: ends the platform; returns at once.
         parts: what runs of the platform itself.
-        destroy: see `Destroy`.
         plan: see `Plan`.
         closing: whether the platform is ending; open event streams then end within 0.2 s.
         health: instance -> what its last probes said, as the reactor remembers it.
@@ -69,13 +67,13 @@ class Services:
     sources: SourceStore
     runtime: Runtime
     edge: Edge
-    cache: EdgeCache
+    edge_cache: EdgeCache
     prober: Prober
     settings: Settings
     clock: Clock
     shutdown: Callable[[], None]
     parts: Callable[[], Awaitable[tuple[PartBody, ...]]]
-    destroy: Destroy
+    removals: RemovalService
     plan: Plan
     closing: Callable[[], bool] = _never
     health: Callable[[], Mapping[str, Health]] = _nothing_known
@@ -87,10 +85,18 @@ class Services:
         """How host names and URLs are formed here."""
         return Naming(self.settings.domain, self.settings.https_port)
 
-    async def observe(self) -> Observed:
-        """What the runtime, the cache and the reactor say just now."""
-        processes, cache = await asyncio.gather(self.runtime.statuses(), self.cache.status())
-        return Observed(self.clock.now(), processes, self.health(), cache, self.waits())
+    async def context(self) -> Context:
+        """What bodies are made with: what the runtime, the cache and the reactor say just now."""
+        processes, cache = await asyncio.gather(self.runtime.statuses(), self.edge_cache.status())
+        return Context(
+            now=self.clock.now(),
+            naming=self.naming,
+            steps_of=steps_of,
+            processes=processes,
+            health=self.health(),
+            cache=cache,
+            waits=self.waits(),
+        )
 
 
 def of_request(request: Request) -> Services:

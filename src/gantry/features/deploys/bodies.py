@@ -1,12 +1,12 @@
 """What the API takes and says of deploys and plans."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal, Self
 
 from pydantic import Field
 
-from gantry.features.deploys.model import PIPELINES, DeployRecord, StepRecord
+from gantry.features.deploys.model import DeployRecord, Step, StepRecord
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.bodies import CommitBody, CommitRequest
@@ -107,12 +107,14 @@ class DeployBody(Answer):
         environment: Environment,
         naming: Naming,
         *,
+        steps: Iterable[Step],
         now: datetime,
         waits: Mapping[str, str],
     ) -> Self:
         """A deploy with its steps.
 
         Parameters:
+            steps: that a deploy of its kind takes, in order.
             waits: deploy -> what its present step waits for, where it met a fault that may pass.
         """
         deploy = record.deploy
@@ -124,7 +126,7 @@ class DeployBody(Answer):
             kind=deploy.kind.value,
             state=deploy.state.value,
             step=deploy.step.value,
-            steps=_steps(record, now, waits.get(deploy.id, "")),
+            steps=_steps(record, steps, now, waits.get(deploy.id, "")),
             commit=CommitBody.of(deploy.commit),
             release=deploy.release,
             release_number=record.release_number,
@@ -176,7 +178,9 @@ class PlanBody(Answer):
     blockers: tuple[ErrorBody, ...] = Field((), description="Why the deploy would be refused.")
 
 
-def _steps(record: DeployRecord, now: datetime, waits: str) -> tuple[StepBody, ...]:
+def _steps(
+    record: DeployRecord, steps: Iterable[Step], now: datetime, waits: str
+) -> tuple[StepBody, ...]:
     deploy = record.deploy
     known = {step.name: StepBody.of(step, now) for step in record.steps}
     present = known.get(deploy.step)
@@ -184,7 +188,7 @@ def _steps(record: DeployRecord, now: datetime, waits: str) -> tuple[StepBody, .
         known[deploy.step] = present.model_copy(update={"detail": waits})
     return tuple(
         known[name] if name in known else StepBody(name=name.value, state="waiting")
-        for name in PIPELINES[deploy.kind]
+        for name in steps
     )
 
 

@@ -21,7 +21,7 @@ from gantry.kernel.errors import ConflictError, NotFoundError
 
 _COLUMNS = """id, environment, kind, state, step, source_digest, commit, manifest, build, release,
               previous_release, requested_by, requested_at, started_at, step_started_at, finished_at,
-              cancel_requested, lease_owner, heartbeat_at, error"""
+              cancel_requested, error"""
 
 _RECORD = f"""SELECT {_COLUMNS},
     (SELECT number FROM releases WHERE releases.id = deploys.release) AS release_number,
@@ -134,7 +134,7 @@ async def _records(session: Session, rows: list[Row]) -> tuple[DeployRecord, ...
 
 
 async def list_steps(session: Session, deploy_id: str) -> tuple[StepRecord, ...]:
-    """The steps of a deploy so far, in order."""
+    """The steps of a deploy so far, in no order: that is the pipeline's."""
     return (await _steps_of(session, [deploy_id])).get(deploy_id, ())
 
 
@@ -146,9 +146,8 @@ async def _steps_of(
            WHERE deploy = ANY(%(deploys)s)""",
         {"deploys": deploy_ids},
     )
-    order = list(Step)
     found: dict[str, list[StepRecord]] = {}
-    for row in sorted(rows, key=lambda row: order.index(Step(row["name"]))):
+    for row in rows:
         record = StepRecord(
             name=Step(row["name"]),
             state=StepState(row["state"]),
@@ -183,24 +182,14 @@ async def insert(session: Session, deploy: Deploy) -> None:
     )
 
 
-async def activate(session: Session, deploy: Deploy, *, owner: str, at: datetime) -> None:
+async def activate(session: Session, deploy: Deploy, *, at: datetime) -> None:
     """Take a queued deploy from the queue and begin its first step."""
     await session.execute(
-        """UPDATE deploys SET state = 'active', started_at = %(at)s, step_started_at = %(at)s,
-               lease_owner = %(owner)s, heartbeat_at = %(at)s
+        """UPDATE deploys SET state = 'active', started_at = %(at)s, step_started_at = %(at)s
            WHERE id = %(id)s AND state = 'queued'""",
-        {"id": deploy.id, "at": at, "owner": owner},
+        {"id": deploy.id, "at": at},
     )
     await _begin_step(session, deploy.id, deploy.step, at=at)
-
-
-async def heartbeat(session: Session, deploy_id: str, *, owner: str, at: datetime) -> None:
-    """Say that `owner` advances this deploy."""
-    await session.execute(
-        """UPDATE deploys SET lease_owner = %(owner)s, heartbeat_at = %(at)s
-           WHERE id = %(id)s AND state = 'active'""",
-        {"id": deploy_id, "owner": owner, "at": at},
-    )
 
 
 async def set_source(
@@ -257,7 +246,7 @@ async def advance(
         await _begin_step(session, deploy.id, to, at=at)
 
 
-async def end_badly(
+async def finish_failed(
     session: Session, deploy: Deploy, state: DeployState, error: Mapping[str, str], *, at: datetime
 ) -> None:
     """End a deploy as failed or cancelled, at the step where it is."""

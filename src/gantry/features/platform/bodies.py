@@ -7,8 +7,7 @@ from pydantic import Field
 
 from gantry.features.deploys.bodies import DeployBody
 from gantry.features.instances.bodies import InstanceBody
-from gantry.features.platform.model import EnvironmentRecord, Observed, ProjectRecord
-from gantry.features.projects.naming import Naming
+from gantry.features.platform.model import Context, EnvironmentRecord, ProjectRecord
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.routes.bodies import CacheBody
@@ -38,6 +37,9 @@ class EnvironmentBody(Answer):
     live: ReleaseBody | None
     candidate: CandidateBody | None = Field(None, description="While a rollout goes on.")
     reached: ReachedBody | None = None
+    removing: bool = Field(
+        default=False, description="Somebody asked for its end, which is under way."
+    )
     instances: tuple[InstanceBody, ...]
     services: tuple[str, ...]
     cache: CacheBody | None = Field(
@@ -48,45 +50,51 @@ class EnvironmentBody(Answer):
     )
 
     @classmethod
-    def of(cls, record: EnvironmentRecord, observed: Observed, naming: Naming) -> Self:
+    def of(cls, record: EnvironmentRecord, context: Context) -> Self:
         """An environment as the database and the engines have it just now."""
         environment, live, moving = record.environment, record.live, record.open_rollout
         numbers = {built.release.id: built.release.number for built in record.releases}
         return cls(
             project=environment.project,
             name=environment.name,
-            url=naming.url(naming.environment_host(environment)),
+            url=context.naming.url(context.naming.environment_host(environment)),
             domains=live.release.domains if live else (),
-            live=ReleaseBody.of(live, environment, naming) if live else None,
+            live=ReleaseBody.of(live, environment, context.naming) if live else None,
             candidate=CandidateBody.of(moving) if moving else None,
             instances=tuple(
                 InstanceBody.of(
                     instance,
                     release_number=numbers[instance.release],
-                    process=observed.processes.get(instance.id),
-                    health=observed.health.get(instance.id),
-                    now=observed.now,
+                    process=context.processes.get(instance.id),
+                    health=context.health.get(instance.id),
+                    now=context.now,
                 )
                 for instance in record.instances
             ),
             services=tuple(kind.value for kind in record.services),
-            cache=_cache(record, observed),
-            deploy=_deploy(record, observed, naming),
+            cache=_cache(record, context),
+            deploy=_deploy(record, context),
         )
 
 
-def _deploy(record: EnvironmentRecord, observed: Observed, naming: Naming) -> DeployBody | None:
+def _deploy(record: EnvironmentRecord, context: Context) -> DeployBody | None:
     if record.deploy is None:
         return None
-    environment, waits = record.environment, observed.waits
-    return DeployBody.of(record.deploy, environment, naming, now=observed.now, waits=waits)
+    return DeployBody.of(
+        record.deploy,
+        record.environment,
+        context.naming,
+        steps=context.steps_of(record.deploy.deploy.kind),
+        now=context.now,
+        waits=context.waits,
+    )
 
 
-def _cache(record: EnvironmentRecord, observed: Observed) -> CacheBody | None:
+def _cache(record: EnvironmentRecord, context: Context) -> CacheBody | None:
     live = record.live
     if live is None or not live.release.caches:
         return None
-    return CacheBody.of(observed.cache, live.release.id, record.present)
+    return CacheBody.of(context.cache, live.release.id, record.present)
 
 
 class ProjectBody(Answer):
@@ -97,14 +105,13 @@ class ProjectBody(Answer):
     environments: tuple[EnvironmentBody, ...]
 
     @classmethod
-    def of(cls, record: ProjectRecord, observed: Observed, naming: Naming) -> Self:
+    def of(cls, record: ProjectRecord, context: Context) -> Self:
         """A project as the database and the engines have it just now."""
         return cls(
             name=record.project.name,
             created_at=record.project.created_at,
             environments=tuple(
-                EnvironmentBody.of(environment, observed, naming)
-                for environment in record.environments
+                EnvironmentBody.of(environment, context) for environment in record.environments
             ),
         )
 

@@ -1,14 +1,15 @@
 """The whole platform at a glance: what the database knows of each environment, and what the engines say."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from gantry.engines.cache.protocol import CacheStatus
+from gantry.engines.edge_cache.protocol import CacheStatus
 from gantry.engines.runtime.protocol import ProcessStatus
-from gantry.features.deploys.model import DeployRecord, DeployState
+from gantry.features.deploys.model import DeployKind, DeployRecord, DeployState, Step
 from gantry.features.instances.model import Health, Instance
 from gantry.features.projects.model import Environment, Project
+from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import BuiltRelease, ReleaseState
 from gantry.features.rollouts.model import RolloutRecord
 from gantry.features.services.model import ServiceKind
@@ -71,17 +72,20 @@ class ProjectRecord:
     environments: tuple[EnvironmentRecord, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What the engines and the reactor say just now.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What bodies are made with beside the database's records: how things are named, and what is so just now.
 
     Attributes:
+        steps_of: the steps that a kind of deploy takes, in order.
         processes: what runs, by identity; an instance's process has the identity of the instance.
         health: instance -> what its last probes said.
         waits: deploy -> what its present step waits for, where it met a fault that may pass.
     """
 
     now: datetime
+    naming: Naming
+    steps_of: Callable[[DeployKind], tuple[Step, ...]]
     processes: Mapping[str, ProcessStatus]
     health: Mapping[str, Health]
     cache: CacheStatus

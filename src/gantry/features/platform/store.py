@@ -1,7 +1,7 @@
 """Reads everything that is shown of projects and environments, in as many statements for all as for one."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from gantry.engines.database.protocol import Row, Session
 from gantry.features.deploys import store as deploys
@@ -39,7 +39,7 @@ async def list_projects(
     rows = await session.rows(
         """SELECT projects.name AS project, projects.created_at AS project_created_at,
                   environments.id, environments.name, live_release, releases_made,
-                  environments.created_at,
+                  environments.created_at, removal_requested_at, removal_requested_by,
                   ARRAY(SELECT kind FROM services WHERE environment = environments.id ORDER BY kind)
                       AS services
            FROM projects LEFT JOIN environments ON environments.project = projects.name
@@ -88,11 +88,4 @@ async def _environments(
 
 
 def _environment(row: Row) -> Environment:
-    return Environment(
-        id=row["id"],
-        project=row["project"],
-        name=row["name"],
-        live_release=row["live_release"],
-        releases_made=row["releases_made"],
-        created_at=row["created_at"],
-    )
+    return Environment(**{field.name: row[field.name] for field in fields(Environment)})

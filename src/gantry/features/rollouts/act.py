@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from gantry.config.sections import VerdictRules
 from gantry.engines.database.protocol import State
@@ -15,6 +15,7 @@ from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts import rules, store
 from gantry.features.rollouts.evidence import EvidenceCollector
 from gantry.features.rollouts.model import Rollout, RolloutState
+from gantry.features.rollouts.progress import EdgeProgress
 from gantry.features.rollouts.traffic import SyntheticTraffic
 from gantry.features.rollouts.verdict.histogram import Histogram
 from gantry.features.rollouts.verdict.judge import judge_both
@@ -27,6 +28,7 @@ from gantry.features.rollouts.verdict.model import (
 )
 from gantry.features.rollouts.window import StageWindows
 from gantry.kernel.clock import Clock
+from gantry.kernel.timeline import with_even_times
 
 _log = logging.getLogger(__name__)
 
@@ -36,21 +38,6 @@ INTERVAL_S = 1.0
 _TIMED_AFTER_S = 2.0
 # With fewer requests to the candidate in a round, Gantry asks itself.
 _ENOUGH_PER_ROUND = 5
-
-
-class EdgeProgress(Protocol):
-    """How far the edge is with the shares of rollouts, as the reactor has seen it."""
-
-    @property
-    def has_rollouts(self) -> bool:
-        """Whether some rollout is open; true until that is known."""
-
-    @property
-    def stage_in_effect(self) -> Mapping[str, int]:
-        """Rollout -> the stage that the edge has acknowledged."""
-
-    def obstacle(self, key: str) -> str:
-        """Why a piece of work waits, such as that of the `edge`; empty when it does not."""
 
 
 @dataclass(slots=True)
@@ -99,7 +86,9 @@ class RolloutLoop:
             self.traffic.forget()
             return
         async with self.state.transaction() as session:
-            opened = await store.list_open(session)
+            opened = tuple(
+                with_even_times(rollout, self.clock) for rollout in await store.list_open(session)
+            )
             if not opened:
                 return
             found = await instances.list_all(session)
@@ -132,7 +121,7 @@ class RolloutLoop:
             in_effect=in_effect,
             when_inconclusive=settings.when_inconclusive,
             waits_s=self.clock.monotonic_s() - watch.since_s,
-            obstacle=self.progress.obstacle("edge"),
+            obstacle=self.progress.obstacle,
         )
         action = rules.decide(rollout, observed)
         if action is not None:

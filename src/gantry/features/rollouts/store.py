@@ -182,9 +182,8 @@ async def resume(session: Session, rollout: Rollout, *, at: datetime) -> bool:
 
     False where the rollout is not as it was seen any more.
     """
-    sets = """state = 'running', paused_at = NULL,
-              stage_started_at = stage_started_at + (%(at)s - COALESCE(paused_at, %(at)s))"""
-    return await _change(session, rollout, sets, at=at)
+    sets = "state = 'running', paused_at = NULL, stage_started_at = %(began)s"
+    return await _change(session, rollout, sets, at=at, began=at - rollout.stage_age(at))
 
 
 async def end(

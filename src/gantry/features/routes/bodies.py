@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field
 
-from gantry.engines.cache.protocol import CacheNumbers, CacheStatus
+from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 from gantry.kernel.bodies import Answer, Request
 from gantry.kernel.units import format_size
 
