@@ -29,8 +29,7 @@ _RECORD = f"""SELECT {_COLUMNS},
         (SELECT count(*) FROM deploys AS earlier
          WHERE earlier.environment = deploys.environment AND earlier.state = 'queued'
            AND (earlier.requested_at, earlier.id) < (deploys.requested_at, deploys.id))
-    END AS queue_position
-    FROM deploys"""
+    END AS queue_position"""
 
 MOVED = "deploy.moved"
 
@@ -92,7 +91,7 @@ async def get_record(session: Session, deploy_id: str) -> DeployRecord:
     Raises:
         NotFoundError: `deploy.unknown`.
     """
-    rows = await session.rows(f"{_RECORD} WHERE id = %(id)s", {"id": deploy_id})
+    rows = await session.rows(f"{_RECORD} FROM deploys WHERE id = %(id)s", {"id": deploy_id})
     if not rows:
         raise _no_deploy(deploy_id)
     return (await _records(session, rows))[0]
@@ -105,15 +104,14 @@ async def list_recent(session: Session, newest: Mapping[str, int]) -> tuple[Depl
         newest: environment -> how many of its newest deploys are wanted.
     """
     rows = await session.rows(
-        f"""{_RECORD} WHERE id IN (
-                SELECT shown.id
-                FROM unnest(%(environments)s::text[], %(newest)s::integer[]) AS wanted(environment, newest),
-                LATERAL (
-                    (SELECT id FROM deploys WHERE environment = wanted.environment
-                     ORDER BY requested_at DESC, id DESC LIMIT wanted.newest)
-                    UNION
-                    (SELECT id FROM deploys WHERE environment = wanted.environment AND state = 'active')
-                ) AS shown)
+        f"""{_RECORD}
+            FROM unnest(%(environments)s::text[], %(newest)s::integer[]) AS wanted(wanted, newest),
+            LATERAL (
+                (SELECT {_COLUMNS} FROM deploys WHERE environment = wanted
+                 ORDER BY requested_at DESC, id DESC LIMIT newest)
+                UNION
+                (SELECT {_COLUMNS} FROM deploys WHERE environment = wanted AND state = 'active')
+            ) AS deploys
             ORDER BY requested_at DESC, id DESC""",
         {"environments": list(newest), "newest": list(newest.values())},
     )
