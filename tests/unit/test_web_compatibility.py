@@ -14,14 +14,16 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from gantry.cli.transport import Transport
+from gantry.cli.transport import Api, path
 from gantry.engines.database.protocol import State
 from gantry.features.accounts.model import Role
-from gantry.features.deploys.bodies import DeployBody
+from gantry.features.deploys.bodies import DeployBody, DeployEvent
 from gantry.features.platform.bodies import StatusBody
+from gantry.features.rollouts.bodies import RolloutBody
 from gantry.features.rollouts.model import Stage, StageKind
 from gantry.kernel.bodies import Answer, Request
 from gantry.web.app import create_app
+from tests.support.cli import Bench
 from tests.support.compatibility import Client, faults
 from tests.support.console_seed import CHANGES, Seeder, seed
 from tests.support.web import START, House, client
@@ -220,7 +222,7 @@ async def test_a_client_of_the_last_release_reads_what_is_answered(
     await _in_a_rollout(house)
     old = Client(EARLIER)
     shop = "/api/v1/projects/shop/environments/production"
-    for path, name in {
+    for address, name in {
         "/api/v1/status": "StatusBody",
         "/api/v1/projects/smart-sign": "ProjectBody",
         f"/api/v1/deploys/{ids['failed']}": "DeployBody",
@@ -228,7 +230,7 @@ async def test_a_client_of_the_last_release_reads_what_is_answered(
         f"{shop}/rollout": "RolloutBody",
         "/api/v1/deploys/dep-none": "ErrorAnswer",
     }.items():
-        answer = await http.get(path)
+        answer = await http.get(address)
         read = old.model(name).model_validate_json(answer.content)
         _subset(json.loads(read.model_dump_json()), answer.json())
 
@@ -247,15 +249,58 @@ async def test_this_command_line_reads_what_a_later_platform_answers(
     house: House, http: httpx.AsyncClient
 ) -> None:
     ids = await seed(house, START)
-    transport = Transport(httpx.Client(), "token", "here")
-    status = (await http.get("/api/v1/status")).json()
-    read = transport.read(StatusBody, json.dumps(_grown(status)).encode())
-    assert read == StatusBody.model_validate(status).model_copy(update={"projects": read.projects})
-    assert "novelty" not in read.model_dump_json()
-    deploy = (await http.get(f"/api/v1/deploys/{ids['running']}")).json()
-    story = transport.read(DeployBody, json.dumps(_grown(deploy)).encode())
-    assert "scan" in [step.name for step in story.steps]
-    assert len(story.steps) == len(deploy["steps"])
+    sent: dict[str, Any] = {
+        address: (await http.get(address)).json()
+        for address in (path("status"), path("deploys", ids["running"]))
+    }
+
+    def later_platform(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=_grown(sent[request.url.path]))
+
+    # Only what lies between the two is replaced: a network that the test need not have.
+    later = httpx.Client(transport=httpx.MockTransport(later_platform), base_url="http://gantry")
+    api = Api(later, "token", "here")
+    status = api.get(StatusBody, path("status"))
+    before = StatusBody.model_validate(sent[path("status")])
+    assert status == before.model_copy(update={"projects": status.projects})
+    assert "novelty" not in status.model_dump_json()
+    deploy = api.get(DeployBody, path("deploys", ids["running"]))
+    steps = [step["name"] for step in sent[path("deploys", ids["running"])]["steps"]]
+    assert [step.name for step in deploy.steps] == ["scan" if s == "smoke" else s for s in steps]
+
+
+def test_commands_show_a_value_that_they_do_not_know(tmp_path: Path) -> None:
+    (tmp_path / "gantry.toml").write_text('[project]\nname = "smart-sign"\n')
+    bench = Bench(tmp_path)
+    bench.api.status = StatusBody.model_validate(
+        _replaced(bench.api.status.model_dump(), {"healthy": "melancholy", "succeeded": "praised"})
+    )
+    shown = bench.run("status")
+    assert (shown.code, "melancholy" in shown.out, "praised" in shown.out) == (0, True, True)
+    bench.api.rollout = RolloutBody.model_validate(
+        _replaced(bench.api.rollout.model_dump(), {"running": "musing", "inconclusive": "moot"})
+    )
+    shown = bench.run("rollout", "status")
+    assert (shown.code, "musing" in shown.out, shown.err) == (0, True, "")
+    bench.api.story = [
+        DeployEvent.model_validate(
+            _replaced(event.model_dump(), {"smoke": "scan", "done": "blessed"})
+        )
+        for event in bench.api.story
+        if isinstance(event, DeployEvent)
+    ]
+    shown = bench.run("deploy")
+    assert shown.code == 0, shown.err
+    assert "scan" in shown.err
+
+
+def _replaced(value: object, texts: dict[str, str]) -> Any:
+    """The same, with some texts instead of others."""
+    if isinstance(value, dict):
+        return {name: _replaced(item, texts) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replaced(item, texts) for item in value]
+    return texts.get(value, value) if isinstance(value, str) else value
 
 
 async def test_a_field_that_no_request_has_is_refused_by_name(http: httpx.AsyncClient) -> None:

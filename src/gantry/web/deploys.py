@@ -26,7 +26,15 @@ from gantry.kernel.names import API_PREFIX
 from gantry.web.access import Developer, Viewer
 from gantry.web.deploy_events import body_of, follow
 from gantry.web.frame import Page, Panel, Shown, frame_of, see
-from gantry.web.noun import ENVIRONMENT, EnvironmentName, Mark, Noun, ProjectName
+from gantry.web.noun import (
+    ENVIRONMENT,
+    EnvironmentName,
+    KnownEnvironment,
+    KnownProject,
+    Mark,
+    Noun,
+    ProjectName,
+)
 from gantry.web.render import render
 from gantry.web.services import Has, Services
 from gantry.web.streams import HasMasks, Place, documented, event_stream
@@ -88,8 +96,8 @@ async def create_deploy(
 async def list_deploys(
     services: Has,
     _caller: Viewer,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     limit: Annotated[int, Query(ge=1, le=100, description="At most this many.")] = 20,
 ) -> tuple[DeployBody, ...]:
     """An environment's deploys, newest first."""
@@ -118,8 +126,8 @@ async def promote(
 async def roll_back(
     services: Has,
     caller: Developer,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     request: RollbackRequest,
 ) -> DeployBody:
     """Queues the return to an earlier release, with the configuration that it ran with."""

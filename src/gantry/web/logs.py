@@ -17,7 +17,7 @@ from gantry.kernel.redact import Redactor
 from gantry.web.access import Viewer
 from gantry.web.environments import read_environment
 from gantry.web.frame import EnvironmentCard, Page, frame_of
-from gantry.web.noun import ENVIRONMENT, EnvironmentName, Noun, ProjectName
+from gantry.web.noun import ENVIRONMENT, KnownEnvironment, KnownProject, Noun
 from gantry.web.render import render
 from gantry.web.services import Has, Services
 from gantry.web.streams import INTERVAL_S, Event, Follower, HasMasks, Masks, event_stream, place
@@ -96,8 +96,8 @@ async def _logs(
     services: Has,
     _caller: Viewer,
     masks: HasMasks,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     instance: Annotated[
         str, Query(max_length=80, description="Only this instance; empty for all of them.")
     ] = "",

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -9,6 +10,7 @@ from fastapi import Query, Request
 from fastapi.responses import HTMLResponse
 
 from gantry import __version__
+from gantry.config.fields import project_name_fault
 from gantry.features.audit import store as audit
 from gantry.features.platform import store
 from gantry.features.platform.bodies import (
@@ -179,6 +181,12 @@ async def _warnings(
     if edge.rejected:
         warnings.append(f"the edge refused its last configuration: {edge.rejected}")
     for project in projects:
+        fault = project_name_fault(project.name)
+        if fault is not None:
+            warnings.append(
+                f"{project.name}: the name of this project {fault}. It gets no address that is another's, and no deploy: "
+                f"deploy it under another name, then gantry destroy --project {shlex.quote(project.name)}"
+            )
         for environment in project.environments:
             warnings.extend(_environment_warnings(environment))
     return tuple(warnings)

@@ -7,7 +7,7 @@ from gantry.features.platform.bodies import ProjectBody
 from gantry.features.projects import store as projects
 from gantry.web.access import Owner, Viewer
 from gantry.web.frame import path_of, see
-from gantry.web.noun import ENVIRONMENT, EnvironmentName, Noun, ProjectName
+from gantry.web.noun import ENVIRONMENT, KnownEnvironment, KnownProject, Noun
 from gantry.web.services import Has, Services
 
 noun = Noun("projects", "Projects, their environments and releases.")
@@ -27,7 +27,7 @@ async def list_projects(services: Has, _caller: Viewer) -> tuple[ProjectBody, ..
 
 
 @noun.api.get("/projects/{project}", summary="One project")
-async def get_project(services: Has, _caller: Viewer, project: ProjectName) -> ProjectBody:
+async def get_project(services: Has, _caller: Viewer, project: KnownProject) -> ProjectBody:
     """One project with its environments."""
     found = await _bodies(services, project)
     if not found:
@@ -36,7 +36,7 @@ async def get_project(services: Has, _caller: Viewer, project: ProjectName) -> P
 
 
 @noun.api.delete("/projects/{project}", status_code=202, summary="Destroy a project")
-async def delete_project(services: Has, caller: Owner, project: ProjectName) -> None:
+async def delete_project(services: Has, caller: Owner, project: KnownProject) -> None:
     """Asks for the end of every environment of the project, with its releases, variables, databases and caches.
 
     Visitors lose it at once; the rest takes seconds. It is done when the project is not found any more.
@@ -46,7 +46,7 @@ async def delete_project(services: Has, caller: Owner, project: ProjectName) -> 
 
 @noun.api.delete(ENVIRONMENT, status_code=202, summary="Destroy an environment")
 async def delete_environment(
-    services: Has, caller: Owner, project: ProjectName, environment: EnvironmentName
+    services: Has, caller: Owner, project: KnownProject, environment: KnownEnvironment
 ) -> None:
     """Asks for the end of one environment, with its releases, variables, database and cache.
 

@@ -11,7 +11,7 @@ from gantry.features.releases import store
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.web.access import Developer, Viewer
 from gantry.web.frame import EnvironmentCard, Panel, Shown, see
-from gantry.web.noun import ENVIRONMENT, EnvironmentName, Mark, Noun, ProjectName
+from gantry.web.noun import ENVIRONMENT, KnownEnvironment, KnownProject, Mark, Noun
 from gantry.web.services import Has
 
 noun = Noun(
@@ -34,8 +34,8 @@ MAX_SHOWN = 25
 async def list_releases(
     services: Has,
     _caller: Viewer,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     limit: Annotated[int, Query(ge=1, le=200, description="At most this many.")] = 50,
 ) -> tuple[ReleaseBody, ...]:
     """An environment's releases, newest first, and which of them can be rolled back to."""

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gantry.kernel.units import format_duration, format_size
+from gantry.kernel.units import first_line, format_ago, format_elapsed, format_size
 from gantry.web.assets import STATIC, VENDOR
 from gantry.web.frame import Frame, Page
 from gantry.web.noun import Noun
@@ -37,14 +37,14 @@ def templates(nouns: Iterable[Noun]) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "duration": duration,
+        "duration": format_elapsed,
         "exact": exact,
         "first_line": first_line,
         "size": size,
         "title": title,
     }
     environment.globals |= {
-        "ago": ago,
+        "ago": format_ago,
         "icon": icon,
         "static": static,
         "has_static": has_static,
@@ -85,41 +85,14 @@ def assets_changed() -> None:
     static.cache_clear()
 
 
-def ago(at: datetime | None, now: datetime) -> str:
-    """How long ago, in words: `just now`, `5 min ago`, `3 days ago`."""
-    if at is None:
-        return "never"
-    seconds = (now - at).total_seconds()
-    if seconds < 10:
-        return "just now"
-    if seconds < 60:
-        return f"{seconds:.0f} s ago"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min ago"
-    if seconds < 86_400:
-        return f"{seconds // 3600:.0f} h ago"
-    days = int(seconds // 86_400)
-    return "yesterday" if days == 1 else f"{days} days ago"
-
-
 def exact(at: datetime | None) -> str:
     """The moment itself, for a tooltip."""
     return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def duration(seconds: float | None) -> str:
-    """Elapsed time, short: `0.4 s`, `3 min 20 s`."""
-    return "" if seconds is None else format_duration(seconds)
-
-
 def size(size_bytes: int) -> str:
     """A size; a dash for nothing."""
     return format_size(size_bytes) if size_bytes else "–"
-
-
-def first_line(text: str) -> str:
-    """The subject of a commit message."""
-    return text.strip().splitlines()[0] if text.strip() else ""
 
 
 def title(name: str) -> str:

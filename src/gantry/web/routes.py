@@ -8,7 +8,7 @@ from gantry.features.routes.bodies import CacheBody, PurgeBody, PurgeRequest
 from gantry.kernel.units import format_percent, format_size
 from gantry.web.access import Developer
 from gantry.web.frame import Panel, Shown
-from gantry.web.noun import ENVIRONMENT, EnvironmentName, Noun, ProjectName
+from gantry.web.noun import ENVIRONMENT, KnownEnvironment, KnownProject, Noun
 from gantry.web.services import Has
 
 noun = Noun("routes", "What the edge keeps of a product's answers.", tag="cache")
@@ -18,8 +18,8 @@ noun = Noun("routes", "What the edge keeps of a product's answers.", tag="cache"
 async def purge(
     services: Has,
     caller: Developer,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     request: PurgeRequest,
 ) -> PurgeBody:
     """Forget kept answers, by path or by tag; without either all of the environment. What is on its way is not kept."""

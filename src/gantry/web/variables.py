@@ -12,7 +12,14 @@ from gantry.features.variables.bodies import VariableBody, VariablesRequest
 from gantry.features.variables.model import LONGEST_VALUE
 from gantry.web.access import Developer, Viewer
 from gantry.web.frame import EnvironmentCard, Panel, Shown, path_of, see
-from gantry.web.noun import ENVIRONMENT, EnvironmentName, Noun, ProjectName
+from gantry.web.noun import (
+    ENVIRONMENT,
+    EnvironmentName,
+    KnownEnvironment,
+    KnownProject,
+    Noun,
+    ProjectName,
+)
 from gantry.web.services import Has
 
 noun = Noun("variables", "Configuration values of environments.")
@@ -23,7 +30,7 @@ _CONSOLE = "/projects/{project}/{environment}/variables"
 
 @noun.api.get(_API, summary="List variables")
 async def list_variables(
-    services: Has, _caller: Viewer, project: ProjectName, environment: EnvironmentName
+    services: Has, _caller: Viewer, project: KnownProject, environment: KnownEnvironment
 ) -> tuple[VariableBody, ...]:
     """Names, and who set them when. Values are never sent back."""
     async with services.state.transaction() as session:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from gantry.features.deploys.model import DeployRecord, Step, StepRecord
+from gantry.features.deploys.model import DeployRecord, DeployState, Step, StepRecord
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.bodies import CommitBody, CommitRequest
@@ -31,6 +31,8 @@ StepStateName = Literal["waiting", "running", "done", "skipped", "failed"]
 
 
 DeployStateName = Literal["queued", "active", "succeeded", "failed", "cancelled"]
+
+_ENDED = frozenset(state.value for state in DeployState if state.ended)
 
 
 class DeployRequest(Request):
@@ -142,6 +144,11 @@ class DeployBody(Answer):
             cancel_requested=deploy.cancel_requested,
             error=ErrorBody.model_validate(dict(deploy.error)) if deploy.error else None,
         )
+
+    @property
+    def ended(self) -> bool:
+        """Whether it succeeded, failed or was cancelled: nothing more happens to it."""
+        return self.state in _ENDED
 
 
 class DeployEvent(Answer):
