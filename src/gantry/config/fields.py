@@ -234,7 +234,7 @@ def variable_fault(name: str) -> str | None:
 
 def _text(value: str) -> str:
     if len(value) > LONGEST_TEXT:
-        raise bad_value(f"has {len(value)} characters; at most {LONGEST_TEXT} are possible")
+        raise bad_value(f"has {len(value)} characters; the limit is {LONGEST_TEXT}")
     if "\0" in value:
         raise bad_value("contains a NUL character")
     return value

@@ -120,7 +120,7 @@ class PostgresState:
             raise TransientError(
                 "state.disk-full",
                 f"the disk of the control plane's database is full: {_first_line(error)}",
-                hint="gantry doctor shows how much is free; make room, and what waits goes on",
+                hint="gantry doctor shows how much is free; make room, and what is waiting continues",
             ) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise _unreachable(error) from error
@@ -186,7 +186,7 @@ def _unreachable(error: Exception) -> TransientError:
     return TransientError(
         "state.unreachable",
         f"the control plane's database does not answer: {_first_line(error)}",
-        hint="gantry doctor looks at it; gantry up starts it",
+        hint="gantry doctor checks it; gantry up starts it",
     )
 
 

@@ -28,6 +28,7 @@ class DeployState(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether nothing more happens to the deploy."""
         return self not in (DeployState.QUEUED, DeployState.ACTIVE)
 
 

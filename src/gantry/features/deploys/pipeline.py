@@ -172,8 +172,7 @@ def _too_long(deploy: Deploy, observed: Observed) -> Mapping[str, str]:
             "health.never-passed",
             f"the new release was not healthy within {observed.deadline_s:.0f} s"
             + (f": {why}" if why else ""),
-            "check processes.web.health in gantry.toml and the log below; "
-            "the release before still serves",
+            "check processes.web.health in gantry.toml and the log; the live release still serves",
         )
     if deploy.step is Step.SWITCH:
         return _not_confirmed(observed)

@@ -146,7 +146,7 @@ class DeployService:
                 raise ConflictError(
                     "deploy.ended",
                     f"deploy {deploy_id} has {deploy.state} already",
-                    hint="gantry rollback returns to the release before",
+                    hint="gantry rollback returns to the previous release",
                 )
             await store.request_cancel(session, deploy_id)
             await audit.record(

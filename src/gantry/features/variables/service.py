@@ -56,7 +56,7 @@ class VariableService:
             if len(left) > MOST_VARIABLES:
                 raise UserError(
                     "variable.too-many",
-                    f"{len(left)} variables; at most {MOST_VARIABLES} are possible",
+                    f"{len(left)} variables; the limit is {MOST_VARIABLES}",
                     hint="remove some with gantry env unset",
                 )
             await audit.record(
