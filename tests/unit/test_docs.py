@@ -8,10 +8,8 @@ from pathlib import Path
 import click
 import pytest
 
-from gantry.cli.fake import FakePlatform
 from gantry.cli.main import build_cli
 from gantry.cli.reference import walk
-from gantry.cli.session import Session
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -21,7 +19,7 @@ DECISIONS = tuple(sorted((DOCS / "decisions").glob("0*.md")))
 # Files of a product, or of other programs, that pages speak of.
 FOREIGN = frozenset({"app.py", "main.py"})
 _FILE = re.compile(r"(?<![\w/.<*])(?!/)[\w./*<>-]+\.py\b")
-_FOLDER = re.compile(r"`([\w/.-]+?)/?`")
+_FOLDER = re.compile(r"`(\w[\w/.<>-]*?)/?`")
 _MODULE = re.compile(r"python -m ((?:gantry|benchmarks|tests)[\w.]*)")
 _FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"^(?: {4}|\t).+$|`([^`\n]+)`", re.MULTILINE)
@@ -33,9 +31,10 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def exists(path: str, folders: tuple[Path, ...]) -> bool:
+def found(path: str, *folders: Path) -> list[Path]:
+    """What a path names, `<noun>` and `*` being any; below `folders`."""
     pattern = re.sub(r"<\w+>", "*", path)
-    return any(next(folder.glob(pattern), None) is not None for folder in folders)
+    return [file for folder in folders for file in folder.glob(pattern)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -43,11 +42,10 @@ def test_every_file_exists(page: Path) -> None:
     """Named from the repository's root, from src/gantry, or, on its page, from a folder that the page names."""
     text = page.read_text()
     roots = (ROOT, ROOT / "src/gantry")
-    found = set(_FILE.findall(text)) - FOREIGN
-    named = {folder for folder in _FOLDER.findall(text) if exists(folder, roots)}
-    named |= {str(Path(path).parent) for path in found if "/" in path and exists(path, roots)}
-    folders = [root / folder for root in roots for folder in named if "*" not in folder]
-    missing = {path for path in found if not exists(path, (*roots, *folders))}
+    files = set(_FILE.findall(text)) - FOREIGN
+    folders = {path for name in _FOLDER.findall(text) for path in found(name, *roots)}
+    folders |= {path.parent for name in files if "/" in name for path in found(name, *roots)}
+    missing = {path for path in files if not found(path, *roots, *folders)}
     assert not missing
 
 
@@ -61,8 +59,8 @@ def test_every_module_exists(page: Path) -> None:
 
 @cache
 def tree() -> dict[str, click.Command]:
-    cli = build_cli(FakePlatform())
-    root = click.Context(cli, info_name="gantry", obj=Session(FakePlatform()))
+    cli = build_cli()
+    root = click.Context(cli, info_name="gantry")
     found: dict[str, click.Command] = {"gantry": cli}
     for command in cli.list_commands(root):
         for context, item in walk(cli.load(command), root):

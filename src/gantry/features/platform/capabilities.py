@@ -23,9 +23,9 @@ class Maturity(StrEnum):
 
 
 _MEANINGS = {
-    Maturity.STABLE: "Tested end to end with the real engines; most of it is rehearsed by drills too.",
-    Maturity.BETA: "Complete, and its parts are tested; not end to end, or not on every kind of machine.",
-    Maturity.EXPERIMENTAL: "Works in the simulation or in tests of its parts; try it where a failure costs nothing.",
+    Maturity.STABLE: "Tested end to end with the real engines, most of it by drills too.",
+    Maturity.BETA: "Complete and tested in its parts; not end to end, or not on every machine.",
+    Maturity.EXPERIMENTAL: "Tested in the simulation or in parts; try it where a failure costs nothing.",
     Maturity.PLANNED: "Nothing of it can be used yet.",
 }
 
@@ -99,8 +99,8 @@ CAPABILITIES = (
         "Show what is live and what a real request reaches; every command has --json and examples.",
     ),
     Capability(
-        "static sites, Python, any command", Maturity.BETA, "0.1",
-        "Builds and serves products of other kinds; each kind's build is tested with its real tools.",
+        "other products", Maturity.BETA, "0.1",
+        "Builds and serves static sites, Python, and whatever has a command that starts it.",
     ),
     Capability(
         "own domains", Maturity.BETA, "0.1",
