@@ -138,3 +138,11 @@ def test_every_room_has_a_page_that_is_found() -> None:
     linked = set(_LINK.findall((DOCS / "rooms/README.md").read_text()))
     pages = {page.name for page in (DOCS / "rooms").glob("*.md")} - {"README.md"}
     assert pages <= linked
+
+
+def test_every_setting_of_the_platform_is_described() -> None:
+    source = (ROOT / "src/gantry/config/settings.py").read_text()
+    described = (DOCS / "rooms/config.md").read_text()
+    names = set(re.findall(r"\bGANTRY_[A-Z_]+\b", source))
+    assert names
+    assert {name for name in names if f"`{name}`" not in described} == set()

@@ -127,12 +127,12 @@ CAPABILITIES = (
         "Ends an environment or a project with its data; goes on after a crash.",
     ),
     Capability(
-        "two control planes", Maturity.EXPERIMENTAL, "0.1",
-        "Several share one Postgres: one acts, the others answer requests and take over.",
+        "external system database", Maturity.BETA, "0.1",
+        "GANTRY_DATABASE_URL names a Postgres of your own for Gantry's records.",
     ),
     Capability(
-        "external system database", Maturity.EXPERIMENTAL, "0.1",
-        "GANTRY_DATABASE_URL names a Postgres of your own for Gantry's records.",
+        "two control planes", Maturity.EXPERIMENTAL, "0.1",
+        "Several share one Postgres: one acts, the others answer requests and take over.",
     ),
     Capability(
         "start with the machine", Maturity.EXPERIMENTAL, "0.1",
