@@ -26,7 +26,7 @@ from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
 from gantry.features.releases.model import Commit, Release, ReleaseState
 from gantry.features.rollouts import store as rollouts
-from gantry.features.rollouts.model import Rollout, RolloutState, Stage
+from gantry.features.rollouts.model import Rollout, RolloutState, Stage, StageKind
 from gantry.features.services import store as services
 from gantry.features.services.model import Service, ServiceKind
 from gantry.features.variables import store as variables
@@ -378,6 +378,36 @@ async def _under_way(
     runtime.say(build.build_task, _BUILD_LOG)
     runtime.say(build.test_task, _TEST_LOG)
     return {"failed": failed.id, "running": running.id, "done": done.id}
+
+
+async def crowd(
+    house: House, now: datetime, *, projects: int, environments: int, deploys: int
+) -> None:
+    """Many things of each kind: `team-0` has `production`, `staging` and previews, each with so many deploys, an
+    instance, a database, a variable and a rollout that is under way."""
+    seeder = Seeder(house, now)
+    names = ("production", "staging", *(f"preview-{number}" for number in range(environments)))
+    for project in range(projects):
+        for name in names[:environments]:
+            environment = await seeder.environment(
+                f"team-{project}", name, age=timedelta(days=deploys)
+            )
+            made = [
+                await seeder.release(
+                    environment,
+                    CHANGES[number % len(CHANGES)],
+                    ago=timedelta(days=deploys - number),
+                    cached=("/",),
+                )
+                for number in range(deploys)
+            ]
+            await seeder.instance(made[-1], 0, age=timedelta(days=1))
+            await seeder.service(environment, ServiceKind.POSTGRES)
+            await seeder.variable(environment, "SESSION_SECRET", "correct-horse", days=3)
+            candidate = await seeder.canary(
+                environment, CHANGES[0], Stage(StageKind.CANARY, 25, 60.0)
+            )
+            await seeder.instance(candidate, 0, age=timedelta(minutes=1))
 
 
 _BUILD_LOG = """npm ci

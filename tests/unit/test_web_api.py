@@ -144,7 +144,7 @@ async def test_bodies_are_bounded_declared_or_not(
         assert _error(answer, 413)["code"] == "request.too-large"
     # Snapshots may be larger, and have a bound of their own.
     assert (await http.put(f"/api/v1/sources/{_DIGEST}", content=b" " * 4_000_001)).is_success
-    monkeypatch.setattr("gantry.web.api.sources.LARGEST_UPLOAD_BYTES", 3_000_000)
+    monkeypatch.setattr("gantry.web.sources.MAX_UPLOAD_BYTES", 3_000_000)
     for content in (b" " * 3_000_001, chunks()):
         answer = await http.put(f"/api/v1/sources/{_DIGEST}", content=content)
         assert _error(answer, 413)["code"] == "request.too-large"

@@ -11,10 +11,9 @@ import pytest
 from gantry.engines.database.protocol import State
 from gantry.features.accounts.model import Role
 from gantry.features.rollouts.model import Stage, StageKind
-from gantry.web import assets
+from gantry.web import assets, render
 from gantry.web.access import COOKIE
 from gantry.web.app import create_app
-from gantry.web.console import render, words
 from tests.support.console_seed import CHANGES, Seeder, seed
 from tests.support.web import CONSOLE, START, House, client
 
@@ -141,9 +140,8 @@ async def test_every_page_is_sound(
 ) -> None:
     if not with_assets:
         monkeypatch.setattr(render, "VENDOR", tmp_path / "none")
-        monkeypatch.setattr(render, "has_static", lambda name: False)
-    render.icon.cache_clear()
-    render.templates.cache_clear()
+        monkeypatch.setattr(render, "STATIC", tmp_path / "none")
+    render.assets_changed()
     for path, title in _pages(await seed(house, START)).items():
         answer = await http.get(path)
         assert answer.status_code == 200, path
@@ -156,8 +154,7 @@ async def test_every_page_is_sound(
         assert title in page.text, path
         assert page.links[0] == "#main", "the first thing that Tab reaches skips the navigation"
         assert '<html lang="en"' in answer.text
-    render.icon.cache_clear()
-    render.templates.cache_clear()
+    render.assets_changed()
 
 
 async def test_the_first_page_says_what_a_candidate_gets(
@@ -316,13 +313,6 @@ async def test_texts_from_outside_are_escaped(house: House, http: httpx.AsyncCli
 
 async def _bytes() -> AsyncIterator[bytes]:
     yield b"tar"
-
-
-def test_relative_times_are_words() -> None:
-    for seconds, expected in ((3, "just now"), (42, "42 s ago"), (125, "2 min ago"), (7300, "2 h ago"),
-                              (90_000, "yesterday"), (900_000, "10 days ago"), (-5, "just now")):  # fmt: skip
-        assert words.ago(START - timedelta(seconds=seconds), START) == expected
-    assert words.ago(None, START) == "never"
 
 
 async def test_assets_that_npm_cannot_fetch_are_only_a_warning(

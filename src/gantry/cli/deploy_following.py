@@ -165,7 +165,7 @@ def _headline(deploy: DeployBody) -> str:
     else:
         what = f"{deploy.project} to {deploy.environment}"
     source = commit(deploy.commit)
-    return f"{_VERBS[deploy.kind]} {what}" + (f" · {source}" if source else "")
+    return f"{_VERBS.get(deploy.kind, deploy.kind)} {what}" + (f" · {source}" if source else "")
 
 
 def _failed(session: Session, story: Story, error: GantryError) -> None:

@@ -34,6 +34,8 @@ _MARKS: dict[StepStateName, tuple[str, str]] = {
     "skipped": ("–", "dim"),
     "failed": ("✗", "bold red"),
 }
+# A platform that is newer than this command may have values that it does not know.
+_UNKNOWN = ("?", "")
 
 
 @dataclass
@@ -225,7 +227,7 @@ def frame(story: Story, now_s: float, spinner: Spinner | None, note: str = "") -
 def _step_row(
     story: Story, step: StepBody, now_s: float, spinner: Spinner | None
 ) -> tuple[Text | Spinner, Text, str, str]:
-    mark, style = _MARKS[step.state]
+    mark, style = _MARKS.get(step.state, _UNKNOWN)
     faint = step.state in ("waiting", "skipped")
     shown: Text | Spinner = Text(mark, style=style)
     if step.state == "running" and spinner is not None:

@@ -1,4 +1,4 @@
-"""Assets of the console that other people made: fetched once with npm, from a lock file, into static/vendor.
+"""Static files, and those that other people made: fetched once with npm, from a lock file, into static/vendor.
 
 They are neither in the repository nor loaded from elsewhere by the browser. Without them the console is plainer and
 does not refresh itself, but it can be read and used.
@@ -11,6 +11,10 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.types import Scope
 
 _log = logging.getLogger(__name__)
 
@@ -110,3 +114,15 @@ def _copy(modules: Path, stamp: str) -> None:
     (fresh / _STAMP).write_text(stamp)
     shutil.rmtree(VENDOR, ignore_errors=True)
     fresh.rename(VENDOR)
+
+
+class KeptFiles(StaticFiles):
+    """Pages ask for static files with the hash of their content, so that browsers may keep them for good."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        named = scope.get("query_string", b"").startswith(b"v=")
+        response.headers["cache-control"] = (
+            "public, max-age=31536000, immutable" if named else "no-cache"
+        )
+        return response

@@ -1,6 +1,9 @@
-"""The OpenAPI document, in words that a person who has never seen Gantry understands."""
+"""The API's description, in words that a person who has never seen Gantry understands."""
 
+from collections.abc import Iterable
 from typing import Any
+
+from gantry.web.noun import Noun
 
 DESCRIPTION = """Gantry takes a web product from a commit to production and keeps it there.
 
@@ -14,18 +17,9 @@ Everything that the console and the command line do goes through these endpoints
 - **Doing it twice.** Uploading a snapshot or setting a variable again changes nothing.
 """
 
-TAGS: list[dict[str, Any]] = [
-    {"name": "platform", "description": "The platform itself: whether and how it runs."},
-    {"name": "projects", "description": "Projects, their environments and releases."},
-    {"name": "sources", "description": "Snapshots of source trees, which builds are made from."},
-    {
-        "name": "rollouts",
-        "description": "How traffic moves to a new release, and what is said of it.",
-    },
-    {"name": "cache", "description": "What the edge keeps of a product's answers."},
-    {"name": "deploys", "description": "The way of a change to its environment, step by step."},
-    {"name": "variables", "description": "Configuration values of environments."},
-    {"name": "logs", "description": "What instances print."},
-    {"name": "accounts", "description": "Login links and API tokens."},
-    {"name": "audit", "description": "Who changed what, and when."},
-]
+
+def tags(nouns: Iterable[Noun]) -> list[dict[str, Any]]:
+    """The groups of endpoints, one a noun."""
+    return [
+        {"name": noun.tag, "description": noun.description} for noun in nouns if noun.description
+    ]
