@@ -213,7 +213,7 @@ def project_name_fault(name: str) -> str | None:
     if fault is not None:
         return f"is {shown(name)}; {fault}"
     if len(name) > MAX_NAME_LENGTH:
-        return f"has {len(name)} characters; at most {MAX_NAME_LENGTH} are possible"
+        return f"has {len(name)} characters; the limit is {MAX_NAME_LENGTH}"
     if "--" in name:
         return f"is {shown(name)}; -- separates the parts of Gantry's own host names"
     if name == "gantry":
