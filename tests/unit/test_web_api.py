@@ -131,6 +131,28 @@ async def test_bad_requests_name_the_field(http: httpx.AsyncClient) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/api/v1/deploys/%00", None),
+        ("POST", "/api/v1/deploys/%00/cancel", None),
+        ("PATCH", f"{_ENV}/variables", {"unset": ["a\0"]}),
+        ("POST", f"{_ENV}/promote", {"from_environment": "a\0"}),
+        ("POST", f"{_ENV}/purge", {"paths": ["/a\0"]}),
+        ("POST", f"{_ENV}/deploys", {"source_digest": _DIGEST, "commit": {"message": "a\0b"}}),
+        ("POST", "/api/v1/tokens", {"label": "a\0"}),
+    ],
+)
+async def test_a_text_that_no_database_holds_is_refused(
+    house: House, http: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    await seed(house, START)
+    await http.put(f"/api/v1/sources/{_DIGEST}", content=b"tar")
+    error = _error(await http.request(method, path, json=body), 400)
+    assert (error["code"], "NUL" in error["hint"]) == ("state.bad-value", True)
+    assert (await http.get("/deploys/%00")).status_code in (400, 401)
+
+
 async def test_bodies_are_bounded_declared_or_not(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,7 @@ async def test_nothing_was_asked_yet(house: House, http: httpx.AsyncClient) -> N
     cache = (await told(http))["smart-sign/production"]
     assert cache is not None
     assert (cache.share, cache.entries, cache.trouble) == (None, 0, "")
-    assert "no request for its paths" in (await http.get(_PAGE)).text
+    assert "no requests for its paths" in (await http.get(_PAGE)).text
 
 
 def test_what_a_release_before_had_to_give_up_is_no_trouble() -> None:

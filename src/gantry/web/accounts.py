@@ -70,7 +70,7 @@ async def revoke_token(
 
 @dataclass(frozen=True, slots=True)
 class LoginPage(Page):
-    """Asks for one click, so that a program that merely looks at a link does not use it up."""
+    """A page with one button, so that a program that merely opens the link does not use it up."""
 
     template: ClassVar[str] = "accounts"
     refreshes: ClassVar[bool] = False
@@ -84,7 +84,7 @@ async def login_page(
     services: Has,
     token: Annotated[str, Query(max_length=MAX_TOKEN_CHARACTERS)] = "",
 ) -> HTMLResponse:
-    """Asks for one click. The link is not used up by looking at it."""
+    """The page that a login link opens. Opening it does not use the link up."""
     return render(request, LoginPage(token), frame_of(services))
 
 

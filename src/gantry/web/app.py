@@ -28,7 +28,7 @@ from gantry.web.assets import STATIC, KeptFiles
 from gantry.web.errors import Guard, RenderError, answer, body_of, handlers, is_api
 from gantry.web.frame import Page, frame_of
 from gantry.web.headers import SecurityHeaders
-from gantry.web.openapi import DESCRIPTION, tags
+from gantry.web.openapi import DESCRIPTION
 from gantry.web.render import render, templates
 from gantry.web.services import Services
 from gantry.web.streams import Masks, Streams
@@ -60,7 +60,11 @@ def create_app(services: Services) -> FastAPI:
         title="Gantry",
         version=__version__,
         description=DESCRIPTION,
-        openapi_tags=tags(NOUNS),
+        openapi_tags=[
+            {"name": noun.tag, "description": noun.description}
+            for noun in NOUNS
+            if noun.description
+        ],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

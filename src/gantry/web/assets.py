@@ -22,7 +22,7 @@ WEB = Path(__file__).parent
 STATIC = WEB / "static"
 VENDOR = STATIC / "vendor"
 _STAMP = "lock.sha256"
-_INSTALL_TIMEOUT_S = 180.0
+_TIMEOUT_INSTALL_S = 180.0
 
 # What is copied: path below node_modules -> name below static/vendor.
 _FILES = {
@@ -50,13 +50,13 @@ async def ensure_assets(npm: tuple[str, ...], env: Mapping[str, str]) -> bool:
         env: its environment.
 
     Returns:
-        Whether they are; when npm fails, its last words are logged as a warning and nothing is changed.
+        Whether they are; when npm fails, the end of its output is logged as a warning and nothing is changed.
     """
     wanted = _lock_digest()
     if _stamped(wanted):
         return True
-    with tempfile.TemporaryDirectory(prefix="gantry-console-") as folder:
-        work = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="gantry-console-") as directory:
+        work = Path(directory)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(WEB / name, work / name)
         if not await _install(npm, env, work):
@@ -89,16 +89,16 @@ async def _install(npm: tuple[str, ...], env: Mapping[str, str], work: Path) -> 
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(_INSTALL_TIMEOUT_S):
+        async with asyncio.timeout(_TIMEOUT_INSTALL_S):
             output, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()
-        _log.warning("console assets: npm ci took longer than %.0f s", _INSTALL_TIMEOUT_S)
+        _log.warning("console assets: npm ci took longer than %.0f s", _TIMEOUT_INSTALL_S)
         return False
     if process.returncode != 0:
-        words = output.decode(errors="replace").strip()[-500:]
-        _log.warning("console assets: npm ci ended with %s: %s", process.returncode, words)
+        message = output.decode(errors="replace").strip()[-500:]
+        _log.warning("console assets: npm ci ended with %s: %s", process.returncode, message)
     return process.returncode == 0
 
 

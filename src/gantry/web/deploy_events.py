@@ -1,4 +1,4 @@
-"""The live story of a deploy: its changes and what its steps print."""
+"""The events of a deploy: its changes, and what its steps print."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Deploys: asking for one, its page, and the list of an environment's last ones."""
+"""Deploys: requests, the page of a deploy, and the newest ones of an environment."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,19 +25,18 @@ from gantry.features.releases.model import Commit
 from gantry.kernel.names import API_PREFIX
 from gantry.web.access import Developer, Viewer
 from gantry.web.deploy_events import body_of, follow
-from gantry.web.frame import Page, Panel, Shown, frame_of, see
-from gantry.web.noun import (
+from gantry.web.frame import Page, Panel, ShownEnvironment, frame_of, see
+from gantry.web.noun import Mark, Noun
+from gantry.web.openapi import (
     ENVIRONMENT,
     EnvironmentName,
     KnownEnvironment,
     KnownProject,
-    Mark,
-    Noun,
     ProjectName,
 )
 from gantry.web.render import render
 from gantry.web.services import Has, Services
-from gantry.web.streams import HasMasks, Place, documented, event_stream
+from gantry.web.streams import HasMasks, StreamSlot, documented, event_stream
 
 noun = Noun(
     "deploys",
@@ -180,7 +179,7 @@ async def follow_deploy(
     masks: HasMasks,
     _caller: Viewer,
     deploy: Annotated[str, Depends(_existing)],
-    _place: Place,
+    _slot: StreamSlot,
 ) -> StreamingResponse:
     """The deploy as it is, then every change of it and what its steps print, until it has ended.
 
@@ -196,7 +195,7 @@ class DeployPage(Page):
     """A deploy.
 
     Attributes:
-        may_cancel: it can still be stopped, by the person who looks.
+        may_cancel: it can still be cancelled, and by this caller.
     """
 
     template: ClassVar[str] = "deploys"
@@ -211,7 +210,7 @@ class DeployPage(Page):
 
     @property
     def steps(self) -> Iterator[tuple[StepBody, str]]:
-        """Every step of it, with what the step does in a few words."""
+        """Every step of it, and its label."""
         return ((step, ROWS[Step(step.name)].label) for step in self.deploy.steps)
 
 
@@ -236,7 +235,7 @@ class DeploysPanel(Panel):
     deploys: tuple[DeployBody, ...]
 
 
-def bodies_of(shown: Shown) -> tuple[DeployBody, ...]:
+def bodies_of(shown: ShownEnvironment) -> tuple[DeployBody, ...]:
     """The environment's deploys that its page knows of: the one that is under way and the newest, newest first."""
     environment, context = shown.record.environment, shown.context
     return tuple(
@@ -252,7 +251,7 @@ def bodies_of(shown: Shown) -> tuple[DeployBody, ...]:
     )
 
 
-async def panel(shown: Shown) -> DeploysPanel:
+async def panel(shown: ShownEnvironment) -> DeploysPanel:
     """The panel on the environment's page."""
     return DeploysPanel(bodies_of(shown)[:MAX_SHOWN])
 
@@ -261,8 +260,8 @@ async def panel(shown: Shown) -> DeploysPanel:
 async def promote_button(
     services: Has,
     caller: Developer,
-    project: str,
-    environment: str,
+    project: KnownProject,
+    environment: KnownEnvironment,
     from_environment: Annotated[str, Form(max_length=63)],
 ) -> RedirectResponse:
     """Queue a promotion to this environment."""
@@ -274,6 +273,6 @@ async def promote_button(
 
 @noun.console.post("/deploys/{deploy}/cancel")
 async def cancel_button(services: Has, caller: Developer, deploy: str) -> RedirectResponse:
-    """Ask a deploy to stop."""
+    """Cancel a deploy."""
     await services.deploys.cancel(deploy, by=caller.account)
     return see(f"/deploys/{deploy}")

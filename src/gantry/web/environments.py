@@ -16,8 +16,9 @@ from gantry.features.projects.store import no_environment, no_project
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.web import deploys, releases, rollouts, routes, variables
 from gantry.web.access import Viewer
-from gantry.web.frame import EnvironmentCard, Page, Panel, Shown, frame_of, in_order
+from gantry.web.frame import EnvironmentCard, Page, Panel, ShownEnvironment, frame_of, in_order
 from gantry.web.noun import Mark, Noun
+from gantry.web.openapi import KnownEnvironment, KnownProject
 from gantry.web.render import render
 from gantry.web.services import Has, Services
 
@@ -52,14 +53,14 @@ class InstancesPanel(Panel):
     static: bool
 
 
-async def _instances(shown: Shown) -> InstancesPanel:
+async def _instances(shown: ShownEnvironment) -> InstancesPanel:
     body = shown.card.body
     static = body.live is not None and body.live.framework == "static"
     return InstancesPanel(body.instances, shown.card.memory_bytes, static)
 
 
 # In the order in which they stand on the page.
-_PANELS: tuple[Callable[[Shown], Awaitable[Panel | None]], ...] = (
+_PANELS: tuple[Callable[[ShownEnvironment], Awaitable[Panel | None]], ...] = (
     rollouts.panel,
     _instances,
     routes.panel,
@@ -101,7 +102,11 @@ class EnvironmentPage(Page):
 
 @noun.console.get("/projects/{project}/{environment}")
 async def environment_page(
-    request: Request, services: Has, caller: Viewer, project: str, environment: str
+    request: Request,
+    services: Has,
+    caller: Viewer,
+    project: KnownProject,
+    environment: KnownEnvironment,
 ) -> HTMLResponse:
     """An environment, live."""
     page = await read_page(services, project, environment)
@@ -117,7 +122,7 @@ async def read_page(services: Services, project: str, environment: str) -> Envir
         record = _named(found, project, environment)
         tabs = in_order(EnvironmentBody.of(sibling, context) for sibling in found[0].environments)
         card = next(card for card in tabs if card.body.name == environment)
-        shown = Shown(session=session, record=record, card=card, context=context)
+        shown = ShownEnvironment(session=session, record=record, card=card, context=context)
         panels = [await panel(shown) for panel in _PANELS]
     return EnvironmentPage(
         card=card,
@@ -155,7 +160,7 @@ def _under_way(recent: tuple[DeployBody, ...]) -> DeployBody | None:
     return min(waiting, key=lambda body: (body.state != "active", body.requested_at), default=None)
 
 
-def _rollback(shown: Shown) -> ReleaseBody | None:
+def _rollback(shown: ShownEnvironment) -> ReleaseBody | None:
     """The release that was live last before the present one."""
     environment = shown.record.environment
     bodies = (

@@ -101,7 +101,7 @@ class EnvironmentCard:
 
     @classmethod
     def of(cls, body: EnvironmentBody) -> "EnvironmentCard":
-        """An environment in one word and three numbers."""
+        """The card of an environment."""
         live = body.live
         serving = [item for item in body.instances if live is not None and item.release == live.id]
         healthy = sum(item.state == "healthy" for item in serving)
@@ -134,8 +134,8 @@ def in_order(bodies: Iterable[EnvironmentBody]) -> tuple[EnvironmentCard, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """The environment whose page is made: what panels are made from.
+class ShownEnvironment:
+    """An environment whose page is being made, with everything that a panel is made from.
 
     Attributes:
         session: of the transaction in which the page is read; a panel may ask one statement more.

@@ -17,10 +17,11 @@ from gantry.kernel.redact import Redactor
 from gantry.web.access import Viewer
 from gantry.web.environments import read_environment
 from gantry.web.frame import EnvironmentCard, Page, frame_of
-from gantry.web.noun import ENVIRONMENT, KnownEnvironment, KnownProject, Noun
+from gantry.web.noun import Noun
+from gantry.web.openapi import ENVIRONMENT, KnownEnvironment, KnownProject
 from gantry.web.render import render
 from gantry.web.services import Has, Services
-from gantry.web.streams import INTERVAL_S, Event, Follower, HasMasks, Masks, event_stream, place
+from gantry.web.streams import INTERVAL_S, Event, Follower, HasMasks, Masks, event_stream, slot
 
 noun = Noun("logs", "What instances print.")
 
@@ -74,7 +75,7 @@ class EnvironmentLogs:
                 if source in begun:
                     body = await follower.read(source, redact)
                 else:
-                    # An instance that starts while we look is shown from its first line.
+                    # An instance that starts meanwhile is shown from its first line.
                     body = await follower.first(source, redact, lines=lines_now)
                 if body.text:
                     yield "log", body
@@ -107,11 +108,11 @@ async def _logs(
     return logs
 
 
-async def _place_if(request: Request, *, follow: Follow = False) -> AsyncIterator[None]:
+async def _slot_if(request: Request, *, follow: Follow = False) -> AsyncIterator[None]:
     if not follow:
         yield
         return
-    with place(request):
+    with slot(request):
         yield
 
 
@@ -120,7 +121,7 @@ async def _place_if(request: Request, *, follow: Follow = False) -> AsyncIterato
 )
 async def read_logs(
     logs: Annotated[EnvironmentLogs, Depends(_logs)],
-    _place: Annotated[None, Depends(_place_if)],
+    _slot: Annotated[None, Depends(_slot_if)],
     *,
     tail: Annotated[int, Query(ge=0, le=MAX_LINES, description="Lines of each instance.")] = 200,
     follow: Follow = False,
@@ -154,7 +155,11 @@ class LogsPage(Page):
 
 @noun.console.get("/projects/{project}/{environment}/logs")
 async def logs_page(
-    request: Request, services: Has, caller: Viewer, project: str, environment: str
+    request: Request,
+    services: Has,
+    caller: Viewer,
+    project: KnownProject,
+    environment: KnownEnvironment,
 ) -> HTMLResponse:
     """The environment's logs, live."""
     body = await read_environment(services, project, environment)

@@ -7,7 +7,8 @@ from gantry.features.platform.bodies import ProjectBody
 from gantry.features.projects import store as projects
 from gantry.web.access import Owner, Viewer
 from gantry.web.frame import path_of, see
-from gantry.web.noun import ENVIRONMENT, KnownEnvironment, KnownProject, Noun
+from gantry.web.noun import Noun
+from gantry.web.openapi import ENVIRONMENT, KnownEnvironment, KnownProject
 from gantry.web.services import Has, Services
 
 noun = Noun("projects", "Projects, their environments and releases.")
@@ -56,7 +57,7 @@ async def delete_environment(
 
 
 @noun.console.get("/projects/{project}")
-async def project_page(services: Has, _caller: Viewer, project: str) -> RedirectResponse:
+async def project_page(services: Has, _caller: Viewer, project: KnownProject) -> RedirectResponse:
     """The project's first environment: production once it exists."""
     async with services.state.transaction() as session:
         found = await projects.list_environments(session, project)

@@ -1,4 +1,4 @@
-"""Releases of an environment, and going back to one."""
+"""Releases of an environment, and rolling back to one."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -10,8 +10,9 @@ from gantry.features.projects import store as projects
 from gantry.features.releases import store
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.web.access import Developer, Viewer
-from gantry.web.frame import EnvironmentCard, Panel, Shown, see
-from gantry.web.noun import ENVIRONMENT, KnownEnvironment, KnownProject, Mark, Noun
+from gantry.web.frame import EnvironmentCard, Panel, ShownEnvironment, see
+from gantry.web.noun import Mark, Noun
+from gantry.web.openapi import ENVIRONMENT, KnownEnvironment, KnownProject
 from gantry.web.services import Has
 
 noun = Noun(
@@ -55,7 +56,7 @@ class ReleasesPanel(Panel):
     releases: tuple[tuple[ReleaseBody, str], ...]
 
 
-async def panel(shown: Shown) -> ReleasesPanel:
+async def panel(shown: ShownEnvironment) -> ReleasesPanel:
     """The panel on the environment's page."""
     environment = shown.record.environment
     bodies = [
@@ -76,8 +77,8 @@ def _mark(body: ReleaseBody) -> str:
 async def rollback_button(
     services: Has,
     caller: Developer,
-    project: str,
-    environment: str,
+    project: KnownProject,
+    environment: KnownEnvironment,
     release: Annotated[int, Form(ge=1)],
 ) -> RedirectResponse:
     """Queue the return to a release."""

@@ -1,6 +1,6 @@
-"""Rollouts: how the traffic of an environment moves, the two releases side by side, and what people ask of it."""
+"""Rollouts: how the traffic of an environment moves, and the commands that people give."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, ClassVar
@@ -13,27 +13,29 @@ from gantry.features.rollouts import store
 from gantry.features.rollouts.bodies import RolloutBody, WishName
 from gantry.features.rollouts.model import Rollout, RolloutCommand
 from gantry.web.access import Developer, Viewer
-from gantry.web.frame import EnvironmentCard, Panel, Shown, path_of, see
-from gantry.web.noun import ENVIRONMENT, KnownEnvironment, KnownProject, Mark, Noun
+from gantry.web.frame import EnvironmentCard, Panel, ShownEnvironment, path_of, see
+from gantry.web.noun import Mark, Noun
+from gantry.web.openapi import ENVIRONMENT, KnownEnvironment, KnownProject
 from gantry.web.services import Has, Services
 
 noun = Noun(
     "rollouts",
     "How traffic moves to a new release, and what is said of it.",
     marks={
-        "running": Mark("Under way", "busy", "loader-circle"),
+        "running": Mark("In progress", "busy", "loader-circle"),
         "paused": Mark("Paused", "warn", "circle-pause"),
-        "waiting": Mark("Waits for approval", "warn", "clock"),
-        "failed": Mark("Taken back", "bad", "circle-x"),
+        "waiting": Mark("Waiting for approval", "warn", "clock"),
+        "failed": Mark("Rolled back", "bad", "circle-x"),
         "aborted": Mark("Aborted", "quiet", "ban"),
         # of verdicts
-        "pass": Mark("Good", "good", "circle-check"),
-        "fail": Mark("Bad", "bad", "circle-x"),
-        "inconclusive": Mark("Not known yet", "quiet", "circle-dashed"),
+        "pass": Mark("Pass", "good", "circle-check"),
+        "fail": Mark("Fail", "bad", "circle-x"),
+        "inconclusive": Mark("Inconclusive", "quiet", "circle-dashed"),
     },
 )
 
 _ROLLOUT = f"{ENVIRONMENT}/rollout"
+_OPEN = ("running", "paused", "waiting")
 _SHOWN_AFTER_FAILURE = timedelta(hours=1)
 
 
@@ -69,57 +71,41 @@ async def ask_rollout(
     return await _body(services, rollout)
 
 
-@noun.console.post("/projects/{project}/{environment}/rollout/{wish}")
+@noun.console.post("/projects/{project}/{environment}/rollout/{command}")
 async def rollout_button(
-    services: Has, caller: Developer, project: str, environment: str, wish: WishName
+    services: Has,
+    caller: Developer,
+    project: KnownProject,
+    environment: KnownEnvironment,
+    command: WishName,
 ) -> RedirectResponse:
     """Pause, resume, promote or abort the rollout."""
-    await services.rollouts.request(project, environment, RolloutCommand(wish), by=caller.account)
+    await services.rollouts.request(
+        project, environment, RolloutCommand(command), by=caller.account
+    )
     return see(path_of(project, environment, "#rollout"))
 
 
-async def panel(shown: Shown) -> "RolloutPanel | None":
-    """The panel on the environment's page: of the newest rollout, while it goes on and for an hour after it failed."""
-    record, now = shown.record.rollout, shown.context.now
-    if record is None:
-        return None
-    body = RolloutBody.of(record, shown.record.environment, now)
-    if body.state == "passed":
-        return None
-    # One that was taken back is shown for a while, because somebody will ask why.
-    if body.ended_at is not None and now - body.ended_at > _SHOWN_AFTER_FAILURE:
-        return None
-    return RolloutPanel(shown.card, body)
-
-
-_OPEN = ("running", "paused", "waiting")
-_TEXTS = {
-    "promote": "The next stage begins now, without waiting for the verdict; after the last all traffic moves.",
-    "abort": "All traffic goes back to the release before, and the deploy fails.",
-}
-
-
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One check."""
+class Button:
+    """A command that a person may give to the rollout.
 
-    check: str
-    sentence: str
-    candidate: str
-    current: str
-    outcome: str
+    Attributes:
+        question, explanation: of the dialog that asks first; no question, no dialog.
+    """
+
+    command: WishName
+    icon: str
+    label: str
+    question: str = ""
+    explanation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutPanel(Panel):
-    """A rollout beside what was live before.
-
-    Attributes:
-        wishes: of each button its action, icon, label and question; no question, no dialog.
-    """
+    """A rollout: the candidate and the current release side by side."""
 
     template: ClassVar[str] = "rollouts/panel.html"
-    texts: ClassVar[Mapping[str, str]] = _TEXTS
 
     card: EnvironmentCard
     body: RolloutBody
@@ -130,28 +116,37 @@ class RolloutPanel(Panel):
         return self.body.state in _OPEN
 
     @property
-    def rows(self) -> Iterator[Row]:
-        """The checks of the last verdict, with the values of both releases."""
-        verdict = self.body.verdict
-        for reason in verdict.reasons if verdict is not None else ():
-            yield Row(
-                check=reason.check,
-                sentence=reason.sentence,
-                candidate=reason.candidate_text,
-                current=reason.current_text,
-                outcome=reason.outcome,
-            )
-
-    @property
-    def wishes(self) -> Iterator[tuple[str, str, str, str]]:
+    def buttons(self) -> Iterator[Button]:
+        """The commands that make sense now."""
         if self.body.state == "running":
-            yield "pause", "circle-pause", "Pause", ""
+            yield Button("pause", "circle-pause", "Pause")
         else:
-            yield "resume", "play", "Resume", ""
-        yield (
+            yield Button("resume", "play", "Resume")
+        yield Button(
             "abort",
             "undo-2",
             "Abort",
             f"Abort the rollout of release {self.body.candidate_number}?",
+            f"All traffic goes back to release {self.body.current_number}, and the deploy fails.",
         )
-        yield "promote", "skip-forward", "Next stage", "Go on to the next stage now?"
+        yield Button(
+            "promote",
+            "skip-forward",
+            "Next stage",
+            "Go on to the next stage now?",
+            "It begins without waiting for the verdict. After the last stage all traffic moves.",
+        )
+
+
+async def panel(shown: ShownEnvironment) -> RolloutPanel | None:
+    """The panel on the environment's page: of the newest rollout, while it goes on and for an hour after it failed."""
+    record, now = shown.record.rollout, shown.context.now
+    if record is None:
+        return None
+    body = RolloutBody.of(record, shown.record.environment, now)
+    if body.state == "passed":
+        return None
+    # A failed one is shown for a while, because somebody will ask why.
+    if body.ended_at is not None and now - body.ended_at > _SHOWN_AFTER_FAILURE:
+        return None
+    return RolloutPanel(shown.card, body)

@@ -1,4 +1,4 @@
-"""What the edge keeps of an environment's answers: emptying it, and two bars, one of requests and one of room."""
+"""The edge's cache of an environment: purging it, and a panel with two bars, of requests and of memory."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from typing import ClassVar
 from gantry.features.routes.bodies import CacheBody, PurgeBody, PurgeRequest
 from gantry.kernel.units import format_percent, format_size
 from gantry.web.access import Developer
-from gantry.web.frame import Panel, Shown
-from gantry.web.noun import ENVIRONMENT, KnownEnvironment, KnownProject, Noun
+from gantry.web.frame import Panel, ShownEnvironment
+from gantry.web.noun import Noun
+from gantry.web.openapi import ENVIRONMENT, KnownEnvironment, KnownProject
 from gantry.web.services import Has
 
 noun = Noun("routes", "What the edge keeps of a product's answers.", tag="cache")
@@ -60,23 +61,23 @@ class CachePanel(Panel):
 
     @property
     def requests(self) -> int:
-        """For paths that may be kept, within the last hour."""
+        """Requests of the last hour for paths that the cache may keep."""
         body = self.body
         return body.hits + body.stale + body.misses + body.bypassed
 
     @property
     def share(self) -> str:
-        """How much of them was answered from the cache."""
+        """The share of them that was answered from the cache; empty where there were none."""
         return "" if self.body.share is None else format_percent(self.body.share)
 
     @property
     def used(self) -> str:
-        """What all environments together take."""
+        """The memory that the answers of all environments take."""
         return format_size(self.body.used_bytes)
 
     @property
     def answers(self) -> Iterator[Part]:
-        """What became of requests, in the words of the header `x-gantry-cache`."""
+        """Results of requests, named as in the header `x-gantry-cache`."""
         body = self.body
         counts = (
             ("Hit", body.hits, "good"),
@@ -88,7 +89,7 @@ class CachePanel(Panel):
 
     @property
     def sizes(self) -> Iterator[Part]:
-        """Whose answers take how much of it."""
+        """Memory that the answers of this environment and of others take, and what is free."""
         body = self.body
         others = max(0, body.used_bytes - body.size_bytes)
         free = max(0, body.limit_bytes - body.used_bytes)
@@ -111,7 +112,7 @@ def _parts(values: Iterable[tuple[str, str, str, int]]) -> Iterator[Part]:
         begin += width
 
 
-async def panel(shown: Shown) -> CachePanel | None:
+async def panel(shown: ShownEnvironment) -> CachePanel | None:
     """The panel on the environment's page, where its live release names paths for the edge to keep."""
     body = shown.card.body
     return CachePanel(body.cache, body.name) if body.cache else None

@@ -24,11 +24,11 @@ from gantry.web.services import Has, Services
 _log = logging.getLogger(__name__)
 
 MAX_STREAMS = 100
-# Fast enough to feel live, at the price of a few small queries for each look.
+# Fast enough to feel live, at the price of a few small queries each time.
 INTERVAL_S = 0.2
 # Below the idle timeouts of proxies in between, which begin at about 30 s.
 HEARTBEAT_INTERVAL_S = 10.0
-# What one look may read of one log; more comes with the next look.
+# What is read of one log at a time; more follows.
 CHUNK_BYTES = 65_536
 # How far back a reader that joins late is taken.
 BACKLOG_BYTES = 262_144
@@ -44,7 +44,7 @@ class Streams:
         self._limit, self.open = limit, 0
 
     def enter(self) -> None:
-        """Take a place.
+        """Take a slot.
 
         Raises:
             TooManyError: `stream.too-many`.
@@ -58,13 +58,13 @@ class Streams:
         self.open += 1
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Give the slot back."""
         self.open -= 1
 
 
 @contextmanager
-def place(request: Request) -> Iterator[None]:
-    """Hold one of the application's places for streams."""
+def slot(request: Request) -> Iterator[None]:
+    """Take one of the application's slots for streams, and give it back at the end."""
     streams = request.app.state.streams
     assert isinstance(streams, Streams)
     streams.enter()
@@ -74,20 +74,20 @@ def place(request: Request) -> Iterator[None]:
         streams.leave()
 
 
-async def _place(request: Request) -> AsyncIterator[None]:
-    with place(request):
+async def _slot(request: Request) -> AsyncIterator[None]:
+    with slot(request):
         yield
 
 
-Place = Annotated[None, Depends(_place)]
-"""Parameter of a handler that streams: holds a place until the response has ended."""
+StreamSlot = Annotated[None, Depends(_slot)]
+"""Parameter of a handler that streams: holds a slot until the response has ended."""
 
 
 def event_stream(events: AsyncIterator[Event | None], services: Has) -> StreamingResponse:
     """The events as `text/event-stream`.
 
     Parameters:
-        events: yields `None` where it looked and found nothing new, so that heartbeats can be sent meanwhile.
+        events: yields `None` after each observation that brought nothing new, so that heartbeats can be sent meanwhile.
     """
     return StreamingResponse(
         _written(events, services.clock),

@@ -9,15 +9,15 @@ from fastapi.responses import RedirectResponse
 from gantry.features.projects import store as projects
 from gantry.features.variables import store
 from gantry.features.variables.bodies import VariableBody, VariablesRequest
-from gantry.features.variables.model import LONGEST_VALUE
+from gantry.features.variables.model import MAX_VALUE_CHARACTERS
 from gantry.web.access import Developer, Viewer
-from gantry.web.frame import EnvironmentCard, Panel, Shown, path_of, see
-from gantry.web.noun import (
+from gantry.web.frame import EnvironmentCard, Panel, ShownEnvironment, path_of, see
+from gantry.web.noun import Noun
+from gantry.web.openapi import (
     ENVIRONMENT,
     EnvironmentName,
     KnownEnvironment,
     KnownProject,
-    Noun,
     ProjectName,
 )
 from gantry.web.services import Has
@@ -65,7 +65,7 @@ class VariablesPanel(Panel):
     variables: tuple[VariableBody, ...]
 
 
-async def panel(shown: Shown) -> VariablesPanel:
+async def panel(shown: ShownEnvironment) -> VariablesPanel:
     """The panel on the environment's page."""
     listed = await store.list_variables(shown.session, shown.record.environment.id)
     return VariablesPanel(shown.card, tuple(VariableBody.of(variable) for variable in listed))
@@ -75,10 +75,10 @@ async def panel(shown: Shown) -> VariablesPanel:
 async def set_button(
     services: Has,
     caller: Developer,
-    project: str,
-    environment: str,
+    project: KnownProject,
+    environment: KnownEnvironment,
     name: Annotated[str, Form(max_length=128)],
-    value: Annotated[str, Form(max_length=LONGEST_VALUE)] = "",
+    value: Annotated[str, Form(max_length=MAX_VALUE_CHARACTERS)] = "",
 ) -> RedirectResponse:
     """Set one variable."""
     await services.variables.change(
@@ -91,8 +91,8 @@ async def set_button(
 async def unset_button(
     services: Has,
     caller: Developer,
-    project: str,
-    environment: str,
+    project: KnownProject,
+    environment: KnownEnvironment,
     name: Annotated[str, Form(max_length=128)],
 ) -> RedirectResponse:
     """Remove one variable."""
