@@ -6,8 +6,8 @@ from typing import Self
 
 from gantry.engines.database.protocol import Session
 from gantry.features.deploys import store
-from gantry.features.deploys.bodies import DeployBody, DeployEvent, StepName
-from gantry.features.deploys.model import DeployRecord, StepState
+from gantry.features.deploys.bodies import DeployBody, DeployEvent
+from gantry.features.deploys.model import DeployRecord, Step, StepState
 from gantry.features.deploys.pipeline import PIPELINE, ROWS, steps_of
 from gantry.features.instances import store as instances
 from gantry.features.projects import store as projects
@@ -39,7 +39,7 @@ class Observation:
 
     body: DeployBody
     ended: bool
-    sources: tuple[tuple[StepName, str], ...]
+    sources: tuple[tuple[Step, str], ...]
     redact: Redactor
 
     def unchanged_since(self, earlier: Self) -> bool:
@@ -58,7 +58,7 @@ async def follow(
     """Events until the deploy has ended; `None` after each observation that brought nothing new."""
     logs = Follower(services)
     earlier: Observation | None = None
-    open_sources: tuple[tuple[StepName, str], ...] = ()
+    open_sources: tuple[tuple[Step, str], ...] = ()
     while not services.closing():
         now = await _observe(services, masks, deploy_id)
         if earlier is None:
@@ -98,19 +98,15 @@ async def _observe(services: Services, masks: Masks, deploy_id: str) -> Observat
     )
 
 
-async def _sources(session: Session, record: DeployRecord) -> tuple[tuple[StepName, str], ...]:
+async def _sources(session: Session, record: DeployRecord) -> tuple[tuple[Step, str], ...]:
     """The processes whose output belongs to this deploy, as far as it has come."""
     deploy = record.deploy
     ran = {step.name for step in record.steps if step.state is not StepState.SKIPPED}
-    found: list[tuple[StepName, str]] = [
-        (row.step.value, row.task(deploy))
-        for row in PIPELINE
-        if row.task is not None and row.step in ran
+    found: list[tuple[Step, str]] = [
+        (row.step, row.task(deploy)) for row in PIPELINE if row.task is not None and row.step in ran
     ]
     # Afterwards an instance's log is its product's own, no longer the deploy's.
     if deploy.release is not None and ROWS[deploy.step].shows_instances:
         present = await instances.list_for_environments(session, (deploy.environment,))
-        found += [
-            (deploy.step.value, item.id) for item in present if item.release == deploy.release
-        ]
+        found += [(deploy.step, item.id) for item in present if item.release == deploy.release]
     return tuple(found)

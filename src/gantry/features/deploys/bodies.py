@@ -12,21 +12,6 @@ from gantry.features.projects.naming import Naming
 from gantry.features.releases.bodies import CommitBody, CommitRequest
 from gantry.kernel.bodies import Answer, ErrorBody, Open, Request
 
-StepName = Literal[
-    "source",
-    "build",
-    "test",
-    "release",
-    "migrate",
-    "start",
-    "healthy",
-    "smoke",
-    "rollout",
-    "switch",
-    "drain",
-]
-
-
 StepStateName = Literal["waiting", "running", "done", "skipped", "failed"]
 
 
@@ -57,7 +42,7 @@ class RollbackRequest(Request):
 class StepBody(Answer):
     """One step of a deploy."""
 
-    name: Open[StepName]
+    name: Open[Step]
     state: Open[StepStateName]
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -85,7 +70,7 @@ class DeployBody(Answer):
     environment: str
     kind: Open[Literal["deploy", "promote", "rollback"]]
     state: Open[DeployStateName]
-    step: Open[StepName]
+    step: Open[Step]
     steps: tuple[StepBody, ...]
     commit: CommitBody
     release: str | None
@@ -160,7 +145,7 @@ class DeployEvent(Answer):
 
     event: Open[Literal["deploy", "log", "end"]]
     deploy: DeployBody | None = None
-    step: Open[StepName] | None = None
+    step: Open[Step] | None = None
     text: str = ""
 
 
