@@ -28,9 +28,11 @@ from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.features.accounts.model import Caller, Role
 from gantry.features.accounts.service import AccountService
 from gantry.features.deploys.bodies import PlanBody, PlanChange
+from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
+from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
 from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
@@ -155,10 +157,11 @@ class MemoryProber:
 
 
 class MemorySources:
-    """Keeps archives as they come."""
+    """Keeps archives as they come; every snapshot has the same files."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
+        self.files = {"gantry.toml": b'[project]\nname = "smart-sign"\n'}
 
     async def receive(self, archive: AsyncIterator[bytes], *, digest: str) -> Snapshot:
         content = b"".join([chunk async for chunk in archive])
@@ -176,7 +179,7 @@ class MemorySources:
     async def read_file(
         self, digest: str, path: str, *, limit_bytes: int = 1_000_000
     ) -> bytes | None:
-        return None
+        return self.files.get(path) if digest in self.kept else None
 
     async def list(self) -> Mapping[str, int]:
         return {digest: len(content) for digest, content in self.kept.items()}
@@ -235,8 +238,12 @@ class House:
         self.projects = ProjectService(self.box, self.clock, self.ids)
         self.accounts = AccountService(self.state, self.clock, self.ids)
         self.variables = VariableService(self.state, self.projects, self.box, self.clock)
-        self.deploys = DeployService(self.state, self.sources, self.projects, self.clock, self.ids)
         self.settings = Settings(home=self.home)
+        naming = Naming(self.settings.domain, self.settings.https_port)
+        checks = DeployChecks(self.state, self.sources, naming)
+        self.deploys = DeployService(
+            self.state, self.sources, checks, self.projects, self.clock, self.ids, self._wake
+        )
         self.services = Services(
             state=self.state,
             rollouts=RolloutService(self.state, self.clock, self._wake),
@@ -251,7 +258,6 @@ class House:
             prober=self.prober,
             settings=self.settings,
             clock=self.clock,
-            wake=self._wake,
             shutdown=self._shutdown,
             parts=self._parts,
             removals=RemovalService(self.state, self.clock, self._wake),

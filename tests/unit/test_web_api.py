@@ -1,9 +1,11 @@
 """The API's endpoints on a real database."""
 
+import html
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -21,12 +23,14 @@ from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import DeployBody, PlanBody
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import (
+    CapabilityBody,
     EnvironmentBody,
     HealthBody,
     PartBody,
     ProjectBody,
     StatusBody,
 )
+from gantry.features.platform.capabilities import CAPABILITIES
 from gantry.features.projects import store as projects
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.releases.model import Release
@@ -37,6 +41,7 @@ from gantry.features.routes.bodies import PurgeBody
 from gantry.kernel.bodies import ErrorBody
 from gantry.web.app import create_app
 from tests.support.console_seed import CHANGES, Seeder, seed
+from tests.support.names import BAD
 from tests.support.web import START, House, client
 
 _DIGEST = "a" * 64
@@ -129,6 +134,28 @@ async def test_bad_requests_name_the_field(http: httpx.AsyncClient) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/api/v1/deploys/%00", None),
+        ("POST", "/api/v1/deploys/%00/cancel", None),
+        ("PATCH", f"{_ENV}/variables", {"unset": ["a\0"]}),
+        ("POST", f"{_ENV}/promote", {"from_environment": "a\0"}),
+        ("POST", f"{_ENV}/purge", {"paths": ["/a\0"]}),
+        ("POST", f"{_ENV}/deploys", {"source_digest": _DIGEST, "commit": {"message": "a\0b"}}),
+        ("POST", "/api/v1/tokens", {"label": "a\0"}),
+    ],
+)
+async def test_a_text_that_no_database_holds_is_refused(
+    house: House, http: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    await seed(house, START)
+    await http.put(f"/api/v1/sources/{_DIGEST}", content=b"tar")
+    error = _error(await http.request(method, path, json=body), 400)
+    assert (error["code"], "NUL" in error["hint"]) == ("state.bad-value", True)
+    assert (await http.get("/deploys/%00")).status_code in (400, 401)
+
+
 async def test_bodies_are_bounded_declared_or_not(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +169,7 @@ async def test_bodies_are_bounded_declared_or_not(
         assert _error(answer, 413)["code"] == "request.too-large"
     # Snapshots may be larger, and have a bound of their own.
     assert (await http.put(f"/api/v1/sources/{_DIGEST}", content=b" " * 4_000_001)).is_success
-    monkeypatch.setattr("gantry.web.api.sources.LARGEST_UPLOAD_BYTES", 3_000_000)
+    monkeypatch.setattr("gantry.web.sources.MAX_UPLOAD_BYTES", 3_000_000)
     for content in (b" " * 3_000_001, chunks()):
         answer = await http.put(f"/api/v1/sources/{_DIGEST}", content=content)
         assert _error(answer, 413)["code"] == "request.too-large"
@@ -195,6 +222,14 @@ async def test_destroying_is_an_intent(house: House, http: httpx.AsyncClient) ->
     assert targets == [("destroy", "smart-sign/*"), ("destroy", "smart-sign/production")]
     refused = await http.post(f"{_ENV}/deploys", json={"source_digest": _DIGEST})
     assert refused.status_code in (400, 409)
+
+
+async def test_capabilities_are_those_of_the_list(http: httpx.AsyncClient) -> None:
+    answered = (await http.get("/api/v1/capabilities")).json()
+    bodies = [CapabilityBody.model_validate(item) for item in answered]
+    assert bodies == [CapabilityBody.of(item) for item in CAPABILITIES]
+    page = html.unescape((await http.get("/capabilities")).text)
+    assert [item.name for item in CAPABILITIES if item.sentence not in page] == []
 
 
 async def test_shutting_down_is_in_the_audit_log(house: House, http: httpx.AsyncClient) -> None:
@@ -380,6 +415,80 @@ async def test_releases_promotions_and_rollbacks(house: House, http: httpx.Async
     assert DeployBody.model_validate(promoted.json()).kind == "promote"
     same = await http.post(f"{_STAGING}/promote", json={})
     assert _error(same, 400)["code"] == "promote.same-environment"
+
+
+async def test_what_lacks_required_variables_is_not_queued(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await seed(house, START)
+    before = (await http.get(f"{_ENV}/deploys")).json()
+    house.sources.files[".env.example"] = b"STRIPE_KEY=\nLOG_LEVEL=info\n"
+    digest = next(iter(house.sources.kept))
+    for answer in (
+        await http.post(f"{_ENV}/promote", json={"from_environment": "staging"}),
+        await http.post(f"{_ENV}/deploys", json={"source_digest": digest}),
+    ):
+        error = _error(answer, 400)
+        assert error["code"] == "variable.missing"
+        assert error["message"] == "production of smart-sign lacks required variables: STRIPE_KEY"
+        assert error["hint"] == "gantry env set --environment production STRIPE_KEY=..."
+    assert (await http.get(f"{_ENV}/deploys")).json() == before
+    # A release that was live has what it needed then.
+    assert (await http.post(f"{_ENV}/rollback", json={})).status_code == 202
+    changed = await http.patch(f"{_ENV}/variables", json={"set": {"STRIPE_KEY": "sk-1"}})
+    assert changed.status_code == 200
+    promoted = await http.post(f"{_ENV}/promote", json={"from_environment": "staging"})
+    assert promoted.status_code == 202
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_no_call_makes_a_project_of_a_bad_name(
+    house: House, http: httpx.AsyncClient, name: str
+) -> None:
+    await http.put(f"/api/v1/sources/{_DIGEST}", content=b"tar")
+    house.sources.files["gantry.toml"] = f'[project]\nname = "{name}"\n'.encode()
+    base = f"/api/v1/projects/{quote(name, safe='').replace('.', '%2E')}/environments/production"
+    bodies = {
+        "variables": ("PATCH", {"set": {"A": "b"}}),
+        "deploys": ("POST", {"source_digest": _DIGEST}),
+        "plan": ("POST", {"source_digest": _DIGEST}),
+        "promote": ("POST", {"from_environment": "staging"}),
+        "rollback": ("POST", {}),
+        "cache/purge": ("POST", {}),
+        "rollout/pause": ("POST", {}),
+    }
+    codes = {}
+    for path, (method, body) in bodies.items():
+        answer = await http.request(method, f"{base}/{path}", json=body)
+        assert 400 <= answer.status_code < 500, (path, answer.text)
+        codes[path] = _error(answer, answer.status_code)["code"]
+    if name and "/" not in name:  # else it is another path, which is not there
+        making = {codes[path] for path in ("variables", "deploys", "plan", "promote")}
+        assert making == {"project.bad-name"}
+    assert (await http.get("/api/v1/projects")).json() == []
+
+
+async def test_an_environment_of_another_name_is_refused(http: httpx.AsyncClient) -> None:
+    path = "/api/v1/projects/smart-sign/environments/prod/variables"
+    error = _error(await http.patch(path, json={"set": {"A": "b"}}), 400)
+    assert error["code"] == "environment.bad-name"
+    assert error["hint"] == "use one of development, staging, production"
+
+
+async def test_a_project_of_a_bad_name_from_before_can_be_seen_and_destroyed(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    async with house.state.transaction() as session:
+        await session.execute("ALTER TABLE projects DROP CONSTRAINT projects_name")
+    await Seeder(house, START).environment("gantry", "production", age=timedelta(days=1))
+    assert (await http.get("/api/v1/projects/gantry")).status_code == 200
+    status = StatusBody.model_validate((await http.get("/api/v1/status")).json())
+    (warning,) = [each for each in status.warnings if each.startswith("gantry:")]
+    assert "gantry destroy --project gantry" in warning
+    assert (await http.delete("/api/v1/projects/gantry")).status_code == 202
+    async with house.state.transaction() as session:
+        (ending,) = await projects.list_environments(session, "gantry")
+    assert ending.removal_requested_by == "ada"
 
 
 async def test_a_failed_deploy_carries_its_error(house: House, http: httpx.AsyncClient) -> None:

@@ -1,5 +1,6 @@
-"""What may be asked of deploys. Each call checks, records the intent, and returns; the reactor does the rest."""
+"""What may be asked of deploys. Each call checks, records the intent, wakes the reactor, and returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gantry.engines.database.protocol import Session, State
@@ -8,6 +9,7 @@ from gantry.features.audit import store as audit
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import BuildState
 from gantry.features.deploys import store
+from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.model import Deploy, DeployKind, DeployState
 from gantry.features.deploys.pipeline import steps_of
 from gantry.features.projects import service as project_service, store as projects
@@ -18,26 +20,33 @@ from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, UserError
 from gantry.kernel.ids import IdSource
 
-MOST_QUEUED = 20
+MAX_QUEUED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class DeployService:
-    """Requests for deploys."""
+    """Requests for deploys.
+
+    Attributes:
+        wake: tells the reactor that an intent was recorded; returns at once.
+    """
 
     state: State
     sources: SourceStore
+    checks: DeployChecks
     projects: project_service.ProjectService
     clock: Clock
     ids: IdSource
+    wake: Callable[[], None]
 
     async def deploy(
         self, project: str, environment: str, *, source_digest: str, commit: Commit, by: str
     ) -> Deploy:
-        """Queue a deploy of an uploaded snapshot; project and environment are made when new.
+        """Queue a deploy of an uploaded snapshot that passes its checks; project and environment are made when new.
 
         Raises:
-            UserError: `source.unknown` it was not uploaded; `deploy.queue-full`.
+            UserError: `source.unknown` it was not uploaded; `project.bad-name`, `environment.bad-name`; as
+                `DeployChecks.check`; `deploy.queue-full`.
         """
         if await self.sources.get(source_digest) is None:
             raise UserError(
@@ -46,11 +55,16 @@ class DeployService:
                 hint="run gantry deploy again: it uploads what is missing",
             )
         async with self.state.transaction() as session:
+            wanted = await self.projects.find_or_plan(session, project, environment)
+        await self.checks.check(source_digest, wanted, branch=commit.branch)
+        async with self.state.transaction() as session:
             target = await self.projects.ensure(session, project, environment, by=by)
             deploy = self._new(
                 target, DeployKind.DEPLOY, by=by, commit=commit, source_digest=source_digest
             )
-            return await self._queue(session, deploy, target)
+            await self._queue(session, deploy, target)
+        self.wake()
+        return deploy
 
     async def promote(
         self, project: str, environment: str, *, from_environment: str, by: str
@@ -58,7 +72,8 @@ class DeployService:
         """Queue a deploy of the build that is live in `from_environment`, without building again.
 
         Raises:
-            UserError: `promote.nothing-live`, `promote.same-environment`.
+            UserError: `promote.nothing-live`, `promote.same-environment`, `environment.bad-name`; as `DeployChecks.check`,
+                for the environment that it goes to.
         """
         if from_environment == environment:
             raise UserError(
@@ -76,6 +91,10 @@ class DeployService:
                 )
             release = await releases.get(session, origin.live_release)
             build = await builds.get(session, release.build)
+            wanted = await self.projects.find_or_plan(session, project, environment)
+        # Of no branch: that is what a promotion is for.
+        await self.checks.check(build.source_digest, wanted)
+        async with self.state.transaction() as session:
             target = await self.projects.ensure(session, project, environment, by=by)
             deploy = self._new(
                 target,
@@ -85,7 +104,9 @@ class DeployService:
                 build=build.id,
                 source_digest=build.source_digest,
             )
-            return await self._queue(session, deploy, target)
+            await self._queue(session, deploy, target)
+        self.wake()
+        return deploy
 
     async def roll_back(
         self, project: str, environment: str, *, to_release: int | None, by: str
@@ -121,7 +142,9 @@ class DeployService:
                 release=release.id,
                 source_digest=build.source_digest,
             )
-            return await self._queue(session, deploy, target)
+            await self._queue(session, deploy, target)
+        self.wake()
+        return deploy
 
     async def cancel(self, deploy_id: str, *, by: str) -> Deploy:
         """Ask for a deploy to stop, at whatever step it is. After its switch it is too late.
@@ -135,13 +158,15 @@ class DeployService:
                 raise ConflictError(
                     "deploy.ended",
                     f"deploy {deploy_id} has {deploy.state} already",
-                    hint="gantry rollback returns to the release before",
+                    hint="gantry rollback returns to the previous release",
                 )
             await store.request_cancel(session, deploy_id)
             await audit.record(
                 session, at=self.clock.now(), actor=by, action="deploy.cancel", target=deploy_id
             )
-            return await store.get(session, deploy_id)
+            cancelled = await store.get(session, deploy_id)
+        self.wake()
+        return cancelled
 
     async def _rollback_target(
         self, session: Session, target: Environment, number: int | None
@@ -191,7 +216,7 @@ class DeployService:
             release=release,
         )
 
-    async def _queue(self, session: Session, deploy: Deploy, target: Environment) -> Deploy:
+    async def _queue(self, session: Session, deploy: Deploy, target: Environment) -> None:
         # Locked, so that its end is not asked for meanwhile.
         if (await projects.lock_environment(session, target.id)).removing:
             raise ConflictError(
@@ -204,7 +229,7 @@ class DeployService:
             for other in await store.list_open(session)
             if other.environment == deploy.environment
         ]
-        if len(waiting) >= MOST_QUEUED:
+        if len(waiting) >= MAX_QUEUED:
             raise ConflictError(
                 "deploy.queue-full",
                 f"{len(waiting)} deploys wait for {target.name} of {target.project} already",
@@ -219,4 +244,3 @@ class DeployService:
             target=f"{target.project}/{target.name}",
             details={"deploy": deploy.id, "commit": deploy.commit.sha, "release": deploy.release},
         )
-        return deploy

@@ -78,11 +78,7 @@ async def get_environment(session: Session, project: str, name: str) -> Environm
         return found
     if await find_project(session, project) is None:
         raise no_project(project)
-    raise NotFoundError(
-        "environment.unknown",
-        f"{project} has no environment {name!r} yet",
-        hint=f"deploy to it first: gantry deploy --to {name}",
-    )
+    raise no_environment(project, name)
 
 
 async def find_environment(session: Session, project: str, name: str) -> Environment | None:
@@ -134,14 +130,6 @@ async def insert_environment(
     )
 
 
-async def set_live_release(session: Session, environment_id: str, release_id: str | None) -> None:
-    """Say which release visitors should get; `None`: the page that nothing is live yet."""
-    await session.execute(
-        "UPDATE environments SET live_release = %(release)s WHERE id = %(id)s",
-        {"id": environment_id, "release": release_id},
-    )
-
-
 async def next_release_number(session: Session, environment_id: str) -> int:
     """Take the next release number."""
     row = await session.one(
@@ -173,4 +161,13 @@ def no_project(name: str) -> NotFoundError:
         "project.unknown",
         f"no project named {name!r}",
         hint="gantry status lists the projects; gantry deploy creates one",
+    )
+
+
+def no_environment(project: str, name: str) -> NotFoundError:
+    """What to say when a project has no environment of that name."""
+    return NotFoundError(
+        "environment.unknown",
+        f"{project} has no environment {name!r} yet",
+        hint=f"deploy to it first: gantry deploy --to {name}",
     )

@@ -1,12 +1,13 @@
 """Releases in the database."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from gantry.engines.database.protocol import Row, Session
-from gantry.features.releases.model import Commit, Release, ReleaseState
+from gantry.features.builds.model import BuildState
+from gantry.features.releases.model import BuiltRelease, Commit, Release, ReleaseState
 from gantry.kernel.errors import NotFoundError
 
 _PAGES_LIVE = timedelta(days=1)
@@ -53,6 +54,45 @@ async def list_for_environment(
         {"environment": environment_id, "limit": limit},
     )
     return tuple(_release(row) for row in rows)
+
+
+async def list_built(
+    session: Session, environment_ids: Collection[str], *, newest_of: str = "", newest: int = 0
+) -> tuple[BuiltRelease, ...]:
+    """The releases of some environments that are live, run or have instances, with their builds; newest first.
+
+    Parameters:
+        newest_of, newest: the environment whose so many newest releases are wanted as well, whatever their state.
+    """
+    rows = await session.rows(
+        f"""SELECT {_COLUMNS}, framework, size_bytes, build_state
+            FROM releases JOIN (
+                SELECT id AS build, framework, size_bytes, state AS build_state FROM builds
+            ) AS built USING (build)
+            WHERE environment = ANY(%(environments)s) AND (
+                state = 'running'
+                OR id IN (SELECT release FROM instances)
+                OR id IN (SELECT live_release FROM environments)
+                OR id IN (SELECT id FROM releases WHERE environment = %(newest_of)s
+                          ORDER BY number DESC LIMIT %(newest)s))
+            ORDER BY number DESC""",
+        {"environments": list(environment_ids), "newest_of": newest_of, "newest": newest},
+    )
+    return tuple(_built(row) for row in rows)
+
+
+def _built(row: Row) -> BuiltRelease:
+    framework, size_bytes = row.pop("framework"), row.pop("size_bytes")
+    kept = BuildState(row.pop("build_state")) is BuildState.READY
+    return BuiltRelease(_release(row), framework, size_bytes, kept)
+
+
+async def numbers(session: Session, release_ids: Collection[str]) -> dict[str, int]:
+    """Release -> its number, for those of `release_ids` that there are."""
+    rows = await session.rows(
+        "SELECT id, number FROM releases WHERE id = ANY(%(ids)s)", {"ids": list(release_ids)}
+    )
+    return {row["id"]: row["number"] for row in rows}
 
 
 async def domain_holder(
@@ -154,7 +194,7 @@ async def variables_sealed(session: Session, release_id: str) -> bytes:
 async def set_state(
     session: Session, release_id: str, state: ReleaseState, *, at: datetime
 ) -> None:
-    """Say whether its instances should run."""
+    """Say whether its instances should run. The database refuses it where the release is live and would not."""
     await session.execute(
         """UPDATE releases SET state = %(state)s,
                retired_at = CASE WHEN %(state)s IN ('retired', 'failed') THEN %(at)s::timestamptz END
@@ -163,28 +203,66 @@ async def set_state(
     )
 
 
+async def retire(session: Session, release_id: str, *, at: datetime) -> bool:
+    """End a running release, unless it is live or an open deploy works on it or may return to it; whether it was.
+
+    The environment's lock keeps a switch from making it so in the same moment.
+    """
+    await session.rows(
+        """SELECT 1 FROM environments
+           WHERE id = (SELECT environment FROM releases WHERE id = %(id)s) FOR UPDATE""",
+        {"id": release_id},
+    )
+    changed = await session.execute(
+        """UPDATE releases SET state = 'retired', retired_at = %(at)s
+           FROM environments
+           WHERE releases.id = %(id)s AND releases.state = 'running'
+               AND environments.id = releases.environment
+               AND environments.live_release IS DISTINCT FROM releases.id
+               AND NOT EXISTS (
+                   SELECT 1 FROM deploys
+                   WHERE deploys.environment = releases.environment
+                       AND deploys.state IN ('queued', 'active')
+                       AND releases.id IN (deploys.release, deploys.previous_release))""",
+        {"id": release_id, "at": at},
+    )
+    return changed == 1
+
+
 async def retire_all(session: Session, environment_id: str, *, at: datetime) -> None:
-    """No release of the environment should run any more, and none is live."""
+    """No release of the environment is live, and none should run any more."""
+    await session.execute(
+        "UPDATE environments SET live_release = NULL WHERE id = %(environment)s",
+        {"environment": environment_id},
+    )
     await session.execute(
         """UPDATE releases SET state = 'retired', retired_at = %(at)s
            WHERE environment = %(environment)s AND state = 'running'""",
         {"environment": environment_id, "at": at},
     )
-    await session.execute(
-        "UPDATE environments SET live_release = NULL WHERE id = %(environment)s",
-        {"environment": environment_id},
-    )
 
 
 async def set_live(
-    session: Session, release_id: str | None, *, previous: str | None, at: datetime
+    session: Session,
+    environment_id: str,
+    release_id: str | None,
+    *,
+    previous: str | None,
+    at: datetime,
 ) -> None:
-    """Visitors get this one from now on, or none, and no longer `previous`."""
+    """Visitors of the environment get this release from now on, or the page that nothing is live, and no longer
+    `previous`. What is live runs: a release that was retired is started again.
+    """
     if release_id is not None:
         await session.execute(
-            "UPDATE releases SET live_at = %(at)s, left_at = NULL WHERE id = %(id)s",
+            """UPDATE releases SET state = 'running', retired_at = NULL, live_at = %(at)s, left_at = NULL
+               WHERE id = %(id)s""",
             {"id": release_id, "at": at},
         )
+    await session.execute(
+        "UPDATE environments SET live_release = %(release)s WHERE id = %(id)s",
+        {"id": environment_id, "release": release_id},
+    )
     if previous is not None and previous != release_id:
         await session.execute(
             "UPDATE releases SET left_at = %(at)s WHERE id = %(id)s", {"id": previous, "at": at}
