@@ -241,7 +241,8 @@ def _mutants(root: Path, noun: Noun) -> list[Mutant]:
                 continue
             before, after = functions[_original(name)], functions[name]
             if _without_wording(before) != _without_wording(after):
-                mutants.append(Mutant(file, f"{module}.{name}", _difference(before, after)))
+                texts = [_source(mutated.code, function) for function in (before, after)]
+                mutants.append(Mutant(file, f"{module}.{name}", _difference(*texts)))
     return mutants
 
 
@@ -265,10 +266,14 @@ def _without_wording(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     return ast.dump(_Wording().visit(copy))
 
 
-def _difference(before: ast.AST, after: ast.AST) -> str:
-    texts = (ast.unparse(function).splitlines()[1:] for function in (before, after))
-    changed = [line for line in difflib.unified_diff(*texts, lineterm="", n=0) if line[:2] != "@@"]
-    return "\n".join(changed[2:])
+def _source(code: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """The lines of a function below its name."""
+    return code.splitlines()[function.lineno : function.end_lineno]
+
+
+def _difference(old: list[str], new: list[str]) -> str:
+    changed = difflib.unified_diff(old, new, lineterm="", n=0)
+    return "\n".join(line for line in list(changed)[2:] if not line.startswith("@@"))
 
 
 def _run(root: Path, run: Path, noun: Noun, mutants: Sequence[str]) -> dict[str, str]:
