@@ -375,6 +375,9 @@ class SimWorkshop:
     def detect(self, root: Path) -> Detection:
         return Detection("node", ("a simulation",))
 
+    def public_prefixes(self, request: BuildRequest) -> tuple[str, ...]:
+        return ("NEXT_PUBLIC_",)
+
     def key(self, request: BuildRequest) -> str:
         return f"{request.project}:{request.source_digest}:{sorted(request.env.items())}"
 

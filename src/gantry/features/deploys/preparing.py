@@ -10,7 +10,7 @@ from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.engines.state.protocol import Session, State
 from gantry.features.builds import queries as builds
 from gantry.features.builds.model import Build, BuildState
-from gantry.features.builds.request import build_request
+from gantry.features.builds.request import build_request, with_variables
 from gantry.features.deploys.model import Deploy
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import queries as projects
@@ -145,12 +145,13 @@ class Preparer:
         async with self.state.transaction() as session:
             values = await self.variables.reveal(session, deploy.environment)
             key = await projects.action_key_sealed(session, manifest.project.name)
-        return build_request(
-            build_id,
+        request = build_request(build_id, manifest, snapshot, action_key=self.box.open(key))
+        return with_variables(
+            request,
             manifest,
-            snapshot,
             {**manifest.variables.plain, **values},
-            action_key=self.box.open(key),
+            public=self.workshop.public_prefixes(request),
+            of_services=[kind.variable for kind in wanted_services(manifest)],
         )
 
     async def prepare(self, deploy: Deploy, environment: Environment) -> Prepared:
