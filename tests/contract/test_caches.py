@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from gantry.config.paths import Paths
-from gantry.engines.caches.fake import FakeCaches
-from gantry.engines.caches.protocol import CacheGrant, CacheServers
-from gantry.engines.caches.redis import RedisServers, find_program
+from gantry.engines.redis.fake import FakeCaches
+from gantry.engines.redis.protocol import CacheGrant, CacheServers
+from gantry.engines.redis.server import RedisServers, find_program
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.kernel.clock import SystemClock
@@ -145,7 +145,7 @@ async def test_stopping_ends_every_server(redis: RedisServers, runtime: ProcessR
 async def test_a_machine_without_redis_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gantry.engines.caches.redis.find_spec", lambda _: None)
+    monkeypatch.setattr("gantry.engines.redis.server.find_spec", lambda _: None)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError) as caught:
         find_program()

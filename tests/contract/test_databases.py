@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from gantry.config.paths import Paths
-from gantry.engines.databases.external import ExternalServer
-from gantry.engines.databases.fake import FakeServer
-from gantry.engines.databases.postgres import DATA, SYSTEM, PostgresServer
-from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer
+from gantry.engines.postgres.external import ExternalServer
+from gantry.engines.postgres.fake import FakeServer
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer
+from gantry.engines.postgres.server import DATA, SYSTEM, PostgresServer
 from gantry.engines.runtime import sandbox
 from gantry.engines.runtime.folder import ProcessFolder
 from gantry.engines.runtime.process import ProcessRuntime

@@ -6,9 +6,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gantry.engines.state.leadership import hold_leadership
-from gantry.engines.state.migrate import migrate
-from gantry.engines.state.postgres import PostgresState
+from gantry.engines.database.leadership import hold_leadership
+from gantry.engines.database.migrate import migrate
+from gantry.engines.database.postgres import PostgresState
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import ConflictError, PermanentError, TransientError
 

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from gantry.config.paths import Paths
-from gantry.engines.databases import wheel
-from gantry.engines.databases.admin import Address
+from gantry.engines.postgres import wheel
+from gantry.engines.postgres.admin import Address
 from gantry.features.deploys.model import Step
 from tests.e2e.test_node_product import SERVER, live, write_project
 from tests.support.platform import Platform, fresh_platform, wait_until

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gantry.engines.state.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresState
 from gantry.features.accounts.model import Caller, Role, TokenKind
 from gantry.features.accounts.service import AccountService
 from gantry.kernel.clock import ManualClock

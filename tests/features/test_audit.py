@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from gantry.engines.state.postgres import PostgresState
-from gantry.features.audit import log
+from gantry.engines.database.postgres import PostgresState
+from gantry.features.audit import store
 from gantry.kernel.errors import IntegrityError
 from tests.support.stories import at
 
 
 async def _record(state: PostgresState, number: int) -> None:
     async with state.transaction() as session:
-        await log.record(
+        await store.record(
             session,
             at=at(number),
             actor="ada",
@@ -25,8 +25,8 @@ async def _record(state: PostgresState, number: int) -> None:
 async def test_entries_written_side_by_side_form_one_chain(state: PostgresState) -> None:
     await asyncio.gather(*(_record(state, number) for number in range(20)))
     async with state.transaction() as session:
-        assert await log.verify(session) == 20
-        assert [entry.seq for entry in await log.latest(session, limit=3)] == [20, 19, 18]
+        assert await store.verify(session) == 20
+        assert [entry.seq for entry in await store.latest(session, limit=3)] == [20, 19, 18]
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ async def test_damage_is_found(state: PostgresState, damage: str) -> None:
         await session.execute(damage)
     async with state.transaction() as session:
         with pytest.raises(IntegrityError) as caught:
-            await log.verify(session)
+            await store.verify(session)
     assert caught.value.code == "audit.broken"
 
 
 async def test_what_was_rolled_back_was_never_recorded(state: PostgresState) -> None:
     with pytest.raises(RuntimeError, match="no"):
         async with state.transaction() as session:
-            await log.record(session, at=at(0), actor="a", action="b", target="c")
+            await store.record(session, at=at(0), actor="a", action="b", target="c")
             raise RuntimeError("no")
     async with state.transaction() as session:
-        assert await log.verify(session) == 0
+        assert await store.verify(session) == 0

@@ -21,9 +21,7 @@ from gantry.engines.builders.protocol import (
     Detection,
     Workshop,
 )
-from gantry.engines.caches.protocol import CacheGrant, CacheServers
 from gantry.engines.certificates.protocol import Authority, Issued, PublishChallenges
-from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
 from gantry.engines.edge.protocol import (
     BackendNumbers,
     BackendStatus,
@@ -32,7 +30,9 @@ from gantry.engines.edge.protocol import (
     EdgeStatus,
     FailedRequest,
 )
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
 from gantry.engines.probes.protocol import Prober, ProbeResult
+from gantry.engines.redis.protocol import CacheGrant, CacheServers
 from gantry.engines.runtime.protocol import (
     LogChunk,
     ProcessSpec,

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 from gantry.engines.cache.fake import FakeCache
 from gantry.engines.cache.protocol import EdgeCache
-from gantry.engines.state.protocol import Session, State
-from gantry.features.deploys import queries as deploy_queries
+from gantry.engines.database.protocol import Session, State
+from gantry.features.deploys import store as deploy_queries
 from gantry.features.deploys.model import Deploy, StepRecord
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.launching import Launcher
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
-from gantry.features.releases import queries as release_queries
+from gantry.features.releases import store as release_queries
 from gantry.features.releases.model import Commit, Release
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService

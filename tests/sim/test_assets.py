@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gantry.engines.assets.protocol import of_scope
+from gantry.engines.database.postgres import PostgresState
 from gantry.engines.edge.protocol import Assets
-from gantry.engines.state.postgres import PostgresState
 from gantry.features.deploys.model import Deploy
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gantry.engines.state.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresState
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.rollouts.model import RolloutState
 from gantry.features.rollouts.service import RolloutService

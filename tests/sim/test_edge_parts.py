@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from gantry.engines.cache.fake import FakeCache
+from gantry.engines.database.postgres import PostgresState
 from gantry.engines.runtime.protocol import ProcessSpec, ProcessStatus
-from gantry.engines.state.postgres import PostgresState
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
 from gantry.kernel.ids import SeededIds

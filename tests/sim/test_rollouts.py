@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.protocol import Row
 from gantry.engines.edge.protocol import TIMES_MS, BackendNumbers, FailedRequest, Site
 from gantry.engines.runtime.protocol import LogChunk
-from gantry.engines.state.postgres import PostgresState
-from gantry.engines.state.protocol import Row
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.releases.model import ReleaseState
-from gantry.features.rollouts import queries
+from gantry.features.rollouts import store
 from gantry.features.rollouts.model import RolloutState, Wish
 from gantry.features.rollouts.service import RolloutService
 from gantry.kernel.clock import ManualClock
@@ -88,7 +88,7 @@ async def stages(platform: Platform) -> tuple[Row, ...]:
     service = RolloutService(platform.state, platform.machine.clock)
     rollout = await service.latest("shop", "production")
     async with platform.state.transaction() as session:
-        return await queries.stage_history(session, rollout.id)
+        return await store.stage_history(session, rollout.id)
 
 
 async def live(platform: Platform, more: str = "") -> Deploy:

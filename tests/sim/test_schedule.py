@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from gantry.engines.state.postgres import PostgresState
-from gantry.engines.state.protocol import Row
+from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.protocol import Row
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from gantry.engines.assets.protocol import of_scope
+from gantry.engines.database.postgres import PostgresState
 from gantry.engines.edge.protocol import Assets
-from gantry.engines.state.postgres import PostgresState
 from gantry.features.deploys.model import Deploy, DeployState, Step
-from gantry.features.projects import queries as projects
+from gantry.features.projects import store as projects
 from gantry.features.releases.model import ReleaseState
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import UserError

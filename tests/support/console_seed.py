@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from gantry.engines.cache.policy import Life
 from gantry.engines.cache.store import Entry, Key
 from gantry.engines.cache.tally import What
-from gantry.engines.state.protocol import Session
-from gantry.features.audit import log as audit
-from gantry.features.builds import queries as builds
-from gantry.features.deploys import queries as deploys
+from gantry.engines.database.protocol import Session
+from gantry.features.audit import store as audit
+from gantry.features.builds import store as builds
+from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import (
     PIPELINES,
     Deploy,
@@ -20,16 +20,16 @@ from gantry.features.deploys.model import (
     Step,
     StepState,
 )
-from gantry.features.instances import queries as instances
-from gantry.features.projects import queries as projects
+from gantry.features.instances import store as instances
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
-from gantry.features.releases import queries as releases
+from gantry.features.releases import store as releases
 from gantry.features.releases.model import Commit, Release, ReleaseState
-from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts import store as rollouts
 from gantry.features.rollouts.model import Rollout, RolloutState, Stage
-from gantry.features.services import queries as services
+from gantry.features.services import store as services
 from gantry.features.services.model import Service, ServiceKind
-from gantry.features.variables import queries as variables
+from gantry.features.variables import store as variables
 from tests.support.web import House
 
 _DETAILS = {

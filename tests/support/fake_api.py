@@ -23,11 +23,34 @@ import httpx
 from gantry.cli.client import Api
 from gantry.cli.transport import Transport
 from gantry.config.paths import Paths
+from gantry.features.accounts.bodies import LoginLinkBody, TokenBody
+from gantry.features.audit.bodies import AuditBody
+from gantry.features.builds.bodies import SourceBody
+from gantry.features.deploys.bodies import (
+    DeployBody,
+    DeployEvent,
+    PlanBody,
+    PlanChange,
+    StepBody,
+    StepName,
+)
+from gantry.features.instances.bodies import InstanceBody, LogBody
+from gantry.features.platform.bodies import (
+    EnvironmentBody,
+    HealthBody,
+    PartBody,
+    ProjectBody,
+    ReachedBody,
+    StatusBody,
+)
+from gantry.features.releases.bodies import CommitBody, ReleaseBody
+from gantry.features.routes.bodies import CacheBody, PurgeBody
+from gantry.features.variables.bodies import VariableBody, VariablesRequest
+from gantry.kernel.bodies import Answer, ErrorBody
 from gantry.kernel.errors import GantryError, NotFoundError
-from gantry.wire import shapes
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-STEPS: tuple[shapes.StepName, ...] = (
+STEPS: tuple[StepName, ...] = (
     "source",
     "build",
     "test",
@@ -41,19 +64,19 @@ STEPS: tuple[shapes.StepName, ...] = (
 )
 SITE = "https://smart-sign.localhost:8443"
 
-Answer = tuple[int, list[bytes] | Iterator[bytes]]
+Reply = tuple[int, list[bytes] | Iterator[bytes]]
 
 
 def minutes_ago(minutes: float) -> datetime:
     return NOW - timedelta(minutes=minutes)
 
 
-def commit(**changes: Any) -> shapes.CommitBody:
+def commit(**changes: Any) -> CommitBody:
     values = {"sha": "3f2a91c0ffee", "branch": "main", "message": "Add announcements\n\nbody"}
-    return shapes.CommitBody(**{**values, **changes})
+    return CommitBody(**{**values, **changes})
 
 
-def release(number: int = 3, **changes: Any) -> shapes.ReleaseBody:
+def release(number: int = 3, **changes: Any) -> ReleaseBody:
     values: dict[str, Any] = {
         "id": f"rel-{number:02}",
         "number": number,
@@ -69,14 +92,14 @@ def release(number: int = 3, **changes: Any) -> shapes.ReleaseBody:
         "live_at": minutes_ago(5),
         "left_at": None,
     }
-    return shapes.ReleaseBody(**{**values, **changes})
+    return ReleaseBody(**{**values, **changes})
 
 
 def steps(
     states: dict[str, str], elapsed: dict[str, float] | None = None, **details: str
-) -> tuple[shapes.StepBody, ...]:
+) -> tuple[StepBody, ...]:
     return tuple(
-        shapes.StepBody.model_validate(
+        StepBody.model_validate(
             {
                 "name": name,
                 "state": states.get(name, "waiting"),
@@ -88,7 +111,7 @@ def steps(
     )
 
 
-def deploy(state: str = "active", **changes: Any) -> shapes.DeployBody:
+def deploy(state: str = "active", **changes: Any) -> DeployBody:
     values: dict[str, Any] = {
         "id": "dep-7kq2m9xw4t",
         "project": "smart-sign",
@@ -110,10 +133,10 @@ def deploy(state: str = "active", **changes: Any) -> shapes.DeployBody:
         "cancel_requested": False,
         "error": None,
     }
-    return shapes.DeployBody(**{**values, **changes})
+    return DeployBody(**{**values, **changes})
 
 
-def instance(**changes: Any) -> shapes.InstanceBody:
+def instance(**changes: Any) -> InstanceBody:
     values: dict[str, Any] = {
         "id": "ins-4f9k2",
         "release": "rel-03",
@@ -127,10 +150,10 @@ def instance(**changes: Any) -> shapes.InstanceBody:
         "restarts": 0,
         "started_at": minutes_ago(5),
     }
-    return shapes.InstanceBody(**{**values, **changes})
+    return InstanceBody(**{**values, **changes})
 
 
-def succeeded(**changes: Any) -> shapes.DeployBody:
+def succeeded(**changes: Any) -> DeployBody:
     values: dict[str, Any] = {
         "step": "drain",
         "steps": steps(dict.fromkeys(STEPS, "done"), dict.fromkeys(STEPS, 1.5)),
@@ -144,12 +167,12 @@ def succeeded(**changes: Any) -> shapes.DeployBody:
     return deploy("succeeded", **{**values, **changes})
 
 
-def failed(**changes: Any) -> shapes.DeployBody:
+def failed(**changes: Any) -> DeployBody:
     values: dict[str, Any] = {
         "step": "build",
         "steps": steps({"source": "done", "build": "failed"}, {"source": 0.2, "build": 8.0}),
         "elapsed_s": 8.2,
-        "error": shapes.ErrorBody(
+        "error": ErrorBody(
             kind="permanent",
             code="build.command-failed",
             message="npm run build ended with exit code 1",
@@ -160,31 +183,31 @@ def failed(**changes: Any) -> shapes.DeployBody:
     return deploy("failed", **{**values, **changes})
 
 
-def story_of_success() -> list[shapes.DeployEvent]:
+def story_of_success() -> list[DeployEvent]:
     """A short deploy: two steps with a log, then all is done."""
     built = {"source": "done", "build": "running"}
     return [
-        shapes.DeployEvent(event="deploy", deploy=deploy()),
-        shapes.DeployEvent(
+        DeployEvent(event="deploy", deploy=deploy()),
+        DeployEvent(
             event="deploy",
             deploy=deploy(step="build", steps=steps(built, {"source": 0.2, "build": 0.0})),
         ),
-        shapes.DeployEvent(event="log", step="build", text="> next build\nCompiled in 5.4"),
-        shapes.DeployEvent(event="log", step="build", text=" s\n"),
-        shapes.DeployEvent(event="deploy", deploy=succeeded()),
-        shapes.DeployEvent(event="end", deploy=succeeded()),
+        DeployEvent(event="log", step="build", text="> next build\nCompiled in 5.4"),
+        DeployEvent(event="log", step="build", text=" s\n"),
+        DeployEvent(event="deploy", deploy=succeeded()),
+        DeployEvent(event="end", deploy=succeeded()),
     ]
 
 
-def story_of_failure() -> list[shapes.DeployEvent]:
+def story_of_failure() -> list[DeployEvent]:
     lines = "".join(f"line {number}\n" for number in range(1, 31))
     return [
-        shapes.DeployEvent(event="log", step="build", text=lines),
-        shapes.DeployEvent(event="end", deploy=failed()),
+        DeployEvent(event="log", step="build", text=lines),
+        DeployEvent(event="end", deploy=failed()),
     ]
 
 
-def cache(**changes: Any) -> shapes.CacheBody:
+def cache(**changes: Any) -> CacheBody:
     values: dict[str, Any] = {
         "running": True,
         "hits": 11_304,
@@ -198,17 +221,17 @@ def cache(**changes: Any) -> shapes.CacheBody:
         "used_bytes": 12_400_000,
         "limit_bytes": 64_000_000,
     }
-    return shapes.CacheBody(**{**values, **changes})
+    return CacheBody(**{**values, **changes})
 
 
-def status(**changes: Any) -> shapes.StatusBody:
-    environment = shapes.EnvironmentBody(
+def status(**changes: Any) -> StatusBody:
+    environment = EnvironmentBody(
         project="smart-sign",
         name="production",
         url=SITE,
         domains=(),
         live=release(),
-        reached=shapes.ReachedBody(
+        reached=ReachedBody(
             release="rel-03", release_number=3, status=200, elapsed_s=0.0123, expected=True
         ),
         instances=(instance(),),
@@ -221,16 +244,16 @@ def status(**changes: Any) -> shapes.StatusBody:
         "home": "/home/gantry",
         "console_url": "https://gantry.localhost:8443",
         "parts": (
-            shapes.PartBody(name="control plane", running=True, memory_bytes=80_000_000),
-            shapes.PartBody(name="edge", running=True, memory_bytes=40_000_000),
+            PartBody(name="control plane", running=True, memory_bytes=80_000_000),
+            PartBody(name="edge", running=True, memory_bytes=40_000_000),
         ),
         "projects": (
-            shapes.ProjectBody(
+            ProjectBody(
                 name="smart-sign", created_at=minutes_ago(600), environments=(environment,)
             ),
         ),
     }
-    return shapes.StatusBody(**{**values, **changes})
+    return StatusBody(**{**values, **changes})
 
 
 @dataclass
@@ -244,20 +267,20 @@ class FakeApi:
         log_breaks: how the next streams of logs end.
     """
 
-    story: list[shapes.DeployEvent | BaseException] = field(
+    story: list[DeployEvent | BaseException] = field(
         default_factory=lambda: list(story_of_success())
     )
-    status: shapes.StatusBody = field(default_factory=status)
-    first: shapes.DeployBody = field(default_factory=deploy)
+    status: StatusBody = field(default_factory=status)
+    first: DeployBody = field(default_factory=deploy)
     variables: dict[str, str] = field(default_factory=lambda: {"SESSION_SECRET": "hidden"})
     sources: dict[str, bytes] = field(default_factory=dict)
-    plan: shapes.PlanBody = field(
-        default_factory=lambda: shapes.PlanBody(
+    plan: PlanBody = field(
+        default_factory=lambda: PlanBody(
             project="smart-sign",
             environment="production",
             changes=(
-                shapes.PlanChange(what="build", action="create", name="this tree was not built"),
-                shapes.PlanChange(
+                PlanChange(what="build", action="create", name="this tree was not built"),
+                PlanChange(
                     what="setting",
                     action="change",
                     name="processes.web.instances",
@@ -272,7 +295,7 @@ class FakeApi:
     pause_s: float = 0.0
     log_breaks: list[BaseException] = field(default_factory=list)
 
-    def handle(self, method: str, target: str, body: bytes) -> Answer:
+    def handle(self, method: str, target: str, body: bytes) -> Reply:
         """The answer to one request, without HTTP around it."""
         path = urlsplit(target).path.removeprefix("/api/v1")
         sent = json.loads(body) if body and not path.startswith("/sources") else len(body)
@@ -285,11 +308,9 @@ class FakeApi:
         except GantryError as error:
             return error.http_status, [json.dumps({"error": error.as_dict()}).encode()]
 
-    def _route(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Answer:
-        found: dict[str, Callable[[re.Match[str]], Answer]] = {
-            r"GET /health": lambda _: _one(
-                shapes.HealthBody(status="ok", version="0.1.0", pid=4242)
-            ),
+    def _route(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Reply:
+        found: dict[str, Callable[[re.Match[str]], Reply]] = {
+            r"GET /health": lambda _: _one(HealthBody(status="ok", version="0.1.0", pid=4242)),
             r"GET /status": lambda _: _one(self.status),
             r"GET /sources/(\w+)": self._get_source,
             r"PUT /sources/(\w+)": lambda at: self._put_source(at[1], body),
@@ -300,7 +321,7 @@ class FakeApi:
             r"GET .+/deploys": lambda _: _many((self.first,)),
             r"POST .+/plan": lambda _: _one(self.plan),
             r"POST .+/purge": lambda _: _one(
-                shapes.PurgeBody(project="smart-sign", environment="production", purged=3)
+                PurgeBody(project="smart-sign", environment="production", purged=3)
             ),
             r"GET /deploys/[\w-]+": lambda _: _one(self.first),
             r"POST /deploys/[\w-]+/cancel": lambda _: _one(
@@ -314,7 +335,7 @@ class FakeApi:
             r"PATCH .+/variables": lambda _: self._change(body),
             r"GET .+/logs": lambda _: self._logs("follow" in query),
             r"POST /login-links": lambda _: _one(
-                shapes.LoginLinkBody(
+                LoginLinkBody(
                     url="https://gantry.localhost:8443/login?token=once",
                     expires_at=NOW + timedelta(minutes=15),
                 ),
@@ -330,14 +351,14 @@ class FakeApi:
                 return answer(match)
         raise NotFoundError("path.unknown", f"there is nothing at {path}")
 
-    def _get_source(self, at: re.Match[str]) -> Answer:
+    def _get_source(self, at: re.Match[str]) -> Reply:
         if at[1] not in self.sources:
             raise NotFoundError("source.unknown", "not uploaded")
-        return _one(shapes.SourceBody(digest=at[1], files=1, size_bytes=1))
+        return _one(SourceBody(digest=at[1], files=1, size_bytes=1))
 
-    def _put_source(self, digest: str, body: bytes) -> Answer:
+    def _put_source(self, digest: str, body: bytes) -> Reply:
         self.sources[digest] = body
-        return _one(shapes.SourceBody(digest=digest, files=1, size_bytes=len(body)))
+        return _one(SourceBody(digest=digest, files=1, size_bytes=len(body)))
 
     def _events(self) -> Iterator[bytes]:
         yield b": hello\n\n"
@@ -348,47 +369,45 @@ class FakeApi:
             time.sleep(self.pause_s)
             yield _sse(event.event, event)
 
-    def _variables(self) -> Answer:
+    def _variables(self) -> Reply:
         return _many(
             tuple(
-                shapes.VariableBody(name=name, updated_at=minutes_ago(90), updated_by="owner")
+                VariableBody(name=name, updated_at=minutes_ago(90), updated_by="owner")
                 for name in sorted(self.variables)
             )
         )
 
-    def _change(self, body: bytes) -> Answer:
-        request = shapes.VariablesRequest.model_validate_json(body)
+    def _change(self, body: bytes) -> Reply:
+        request = VariablesRequest.model_validate_json(body)
         self.variables.update(request.set)
         for name in request.unset:
             del self.variables[name]
         return self._variables()
 
-    def _follow_logs(self, bodies: tuple[shapes.LogBody, ...]) -> Iterator[bytes]:
+    def _follow_logs(self, bodies: tuple[LogBody, ...]) -> Iterator[bytes]:
         for body in bodies:
             yield _sse("log", body)
         if self.log_breaks:
             raise self.log_breaks.pop(0)
 
-    def _logs(self, follow: bool) -> Answer:
+    def _logs(self, follow: bool) -> Reply:
         bodies = (
-            shapes.LogBody(source="ins-4f9k2", text="ready on :31001\nGET / 200\n", next_offset=26),
-            shapes.LogBody(source="ins-8wq1z", text="job done\n", next_offset=9),
+            LogBody(source="ins-4f9k2", text="ready on :31001\nGET / 200\n", next_offset=26),
+            LogBody(source="ins-8wq1z", text="job done\n", next_offset=9),
         )
         if follow:
             return 200, self._follow_logs(bodies)
         return _many(bodies)
 
 
-def _token(**changes: Any) -> shapes.TokenBody:
+def _token(**changes: Any) -> TokenBody:
     values = {"id": "0123456789ab", "label": "laptop", "role": "developer"}
     changes.pop("days", None)
-    return shapes.TokenBody(
-        created_at=NOW, expires_at=NOW + timedelta(days=90), **{**values, **changes}
-    )
+    return TokenBody(created_at=NOW, expires_at=NOW + timedelta(days=90), **{**values, **changes})
 
 
-def _audit() -> shapes.AuditBody:
-    return shapes.AuditBody(
+def _audit() -> AuditBody:
+    return AuditBody(
         seq=7,
         at=minutes_ago(3),
         actor="owner",
@@ -399,15 +418,15 @@ def _audit() -> shapes.AuditBody:
     )
 
 
-def _one(body: shapes.Shape, code: int = 200) -> Answer:
+def _one(body: Answer, code: int = 200) -> Reply:
     return code, [body.model_dump_json().encode()]
 
 
-def _many(bodies: tuple[shapes.Shape, ...]) -> Answer:
+def _many(bodies: tuple[Answer, ...]) -> Reply:
     return 200, [b"[" + b",".join(body.model_dump_json().encode() for body in bodies) + b"]"]
 
 
-def _sse(name: str, body: shapes.Shape) -> bytes:
+def _sse(name: str, body: Answer) -> bytes:
     return f"event: {name}\ndata: {body.model_dump_json()}\n\n".encode()
 
 

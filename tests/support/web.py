@@ -13,8 +13,9 @@ from fastapi.routing import RouteContext, iter_route_contexts
 
 from gantry.config.settings import Settings
 from gantry.engines.cache.fake import FakeCache
-from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus, FailedRequest
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
 from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.engines.runtime.protocol import (
     LogChunk,
@@ -25,11 +26,12 @@ from gantry.engines.runtime.protocol import (
 )
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import Snapshot, SourceStore
-from gantry.engines.state.protocol import State
 from gantry.features.accounts.model import Caller, Role
 from gantry.features.accounts.service import AccountService
+from gantry.features.deploys.bodies import PlanBody, PlanChange
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
+from gantry.features.platform.bodies import PartBody
 from gantry.features.projects.service import ProjectService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
@@ -38,7 +40,6 @@ from gantry.kernel.clock import Clock, ManualClock
 from gantry.kernel.errors import UserError
 from gantry.kernel.ids import SeededIds
 from gantry.web.services import Services
-from gantry.wire.shapes import PartBody, PlanBody, PlanChange
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CONSOLE = "https://gantry.localhost:8443"

@@ -1,7 +1,7 @@
 """Which certificates are asked for, and when."""
 
-from gantry.features.certificates.decide import Issue, decide
 from gantry.features.certificates.model import StoredCertificate
+from gantry.features.certificates.rules import Issue, decide
 from tests.support.stories import at
 
 DAY = 86_400

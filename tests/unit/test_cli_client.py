@@ -12,6 +12,7 @@ from gantry.cli.client import Api, connect
 from gantry.cli.sse import events
 from gantry.cli.transport import Transport, error_of, refusal
 from gantry.config.settings import Settings
+from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.errors import (
     AccessError,
     Cancelled,
@@ -23,7 +24,6 @@ from gantry.kernel.errors import (
     TransientError,
     UserError,
 )
-from gantry.wire.shapes import ErrorBody
 
 Answer = Callable[[httpx.Request], httpx.Response]
 

@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from gantry.cli.platform import Finding
+from gantry.features.deploys.bodies import DeployBody, DeployEvent
+from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.errors import (
     AccessError,
     ConflictError,
@@ -17,7 +19,6 @@ from gantry.kernel.errors import (
     TransientError,
     UserError,
 )
-from gantry.wire import shapes
 from tests.support.cli import MANIFEST, Bench
 from tests.support.fake_api import SITE, FakeApi, deploy, failed, story_of_failure, story_of_success
 
@@ -59,7 +60,7 @@ def test_an_unchanged_tree_is_not_uploaded_again(bench: Bench) -> None:
 
 def test_deploy_as_json_prints_one_document(bench: Bench) -> None:
     done = bench.run("deploy", "--json")
-    assert shapes.DeployBody.model_validate_json(done.out).state == "succeeded"
+    assert DeployBody.model_validate_json(done.out).state == "succeeded"
 
 
 def test_a_failed_deploy_shows_the_last_lines_and_the_error(bench: Bench) -> None:
@@ -77,7 +78,7 @@ def test_a_failed_deploy_as_json(bench: Bench) -> None:
     bench.api.story = list(story_of_failure())
     done = bench.run("deploy", "--json")
     assert done.code == PermanentError.exit_code
-    body = shapes.DeployBody.model_validate_json(done.out)
+    body = DeployBody.model_validate_json(done.out)
     assert body.error is not None
     assert body.error.code == "build.command-failed"
 
@@ -86,14 +87,14 @@ def test_a_failed_deploy_as_json(bench: Bench) -> None:
     ("kind", "code"), [("user", 2), ("transient", 3), ("integrity", 4), ("cancelled", 130)]
 )
 def test_the_exit_code_is_that_of_the_deploy_s_error(bench: Bench, kind: Any, code: int) -> None:
-    error = shapes.ErrorBody(kind=kind, code="a.b", message="m")
+    error = ErrorBody(kind=kind, code="a.b", message="m")
     ended = deploy("cancelled" if kind == "cancelled" else "failed", error=error)
-    bench.api.story = [shapes.DeployEvent(event="end", deploy=ended)]
+    bench.api.story = [DeployEvent(event="end", deploy=ended)]
     assert bench.run("deploy").code == code
 
 
 def test_a_cancelled_deploy_without_an_error(bench: Bench) -> None:
-    bench.api.story = [shapes.DeployEvent(event="end", deploy=deploy("cancelled"))]
+    bench.api.story = [DeployEvent(event="end", deploy=deploy("cancelled"))]
     done = bench.run("deploy")
     assert (done.code, "error[deploy.cancelled]" in done.err) == (130, True)
 
@@ -381,7 +382,7 @@ def test_a_token_is_alone_on_standard_output(bench: Bench) -> None:
 
 def test_a_plan_that_is_blocked_ends_with_2(bench: Bench) -> None:
     assert bench.run("plan").code == 0
-    blocker = shapes.ErrorBody(kind="user", code="variable.missing", message="lacks A")
+    blocker = ErrorBody(kind="user", code="variable.missing", message="lacks A")
     bench.api.plan = bench.api.plan.model_copy(update={"blockers": (blocker,)})
     done = bench.run("plan")
     assert (done.code, "error[variable.missing]" in done.err) == (2, True)

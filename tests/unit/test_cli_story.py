@@ -2,7 +2,7 @@
 
 from gantry.cli.views.deploying import printable
 from gantry.cli.views.story import KEPT_LINES, Story
-from gantry.wire.shapes import DeployEvent
+from gantry.features.deploys.bodies import DeployEvent
 from tests.support.fake_api import deploy, failed, steps, story_of_success, succeeded
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 # Everything that costs tens of milliseconds to import, or belongs to the control plane.
 HEAVY = frozenset(
     {"pydantic", "httpx", "fastapi", "starlette", "uvicorn", "psycopg", "tomlkit", "jinja2",
-     "cryptography", "acme", "psutil", "yoyo", "gantry.wire.shapes", "gantry.config.manifest"}
+     "cryptography", "acme", "psutil", "yoyo", "gantry.kernel.bodies", "gantry.config.manifest"}
 )  # fmt: skip
 
 

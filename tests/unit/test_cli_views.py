@@ -14,9 +14,13 @@ from gantry.cli.views.deploying import LiveView, PlainView, frame, view
 from gantry.cli.views.logs import Labels, Printer, matches
 from gantry.cli.views.status import status as render_status
 from gantry.cli.views.story import Story
+from gantry.features.deploys.bodies import PlanBody, PlanChange
+from gantry.features.instances.bodies import LogBody
+from gantry.features.platform.bodies import PartBody, ReachedBody, StatusBody
+from gantry.features.releases.bodies import CommitBody
+from gantry.features.rollouts.bodies import CandidateBody
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import UserError
-from gantry.wire import shapes
 from tests.support import fake_api as api
 from tests.support.fake_api import NOW
 
@@ -36,7 +40,7 @@ def check(name: str, *shown: RenderableType, width: int = 120) -> None:
     assert text == file.read_text()
 
 
-def broken_status() -> shapes.StatusBody:
+def broken_status() -> StatusBody:
     """Everything that can be wrong at once."""
     production = api.status().projects[0].environments[0]
     waiting = production.model_copy(
@@ -52,7 +56,7 @@ def broken_status() -> shapes.StatusBody:
     )
     wrong = production.model_copy(
         update={
-            "reached": shapes.ReachedBody(
+            "reached": ReachedBody(
                 release="rel-02",
                 release_number=2,
                 status=200,
@@ -74,7 +78,7 @@ def broken_status() -> shapes.StatusBody:
     dead = production.model_copy(
         update={
             "name": "development",
-            "reached": shapes.ReachedBody(
+            "reached": ReachedBody(
                 release="",
                 release_number=None,
                 status=0,
@@ -94,8 +98,8 @@ def broken_status() -> shapes.StatusBody:
     return api.status(
         projects=(project,),
         parts=(
-            shapes.PartBody(name="control plane", running=True, memory_bytes=80_000_000),
-            shapes.PartBody(name="edge", running=False, detail="ended"),
+            PartBody(name="control plane", running=True, memory_bytes=80_000_000),
+            PartBody(name="edge", running=False, detail="ended"),
         ),
         warnings=("the edge does not run: ended",),
     )
@@ -113,13 +117,13 @@ def test_status_in_the_middle_of_a_rollout() -> None:
     before = api.status().projects[0]
     production = before.environments[0].model_copy(
         update={
-            "candidate": shapes.CandidateBody(
+            "candidate": CandidateBody(
                 release="rel-04",
                 release_number=4,
                 percent=25,
                 sentence="release 4 gets 25 % of the visitors",
             ),
-            "reached": shapes.ReachedBody(
+            "reached": ReachedBody(
                 release="rel-04", release_number=4, status=200, elapsed_s=0.0123, expected=True
             ),
         }
@@ -160,21 +164,19 @@ def test_tables() -> None:
         api.release(),
         api.release(2, live=False, can_roll_back_to=True),
         api.release(1, live=False, state="retired", commit=api.commit(dirty=True)),
-        api.release(4, live=False, state="failed", live_at=None, commit=shapes.CommitBody()),
+        api.release(4, live=False, state="failed", live_at=None, commit=CommitBody()),
     )
     check("releases", tables.releases(releases, NOW))
 
 
 def test_plan() -> None:
     changes = [
-        shapes.PlanChange(what="build", action="keep", name="artifact 0123 was built"),
-        shapes.PlanChange(what="service", action="create", name="postgres"),
-        shapes.PlanChange(
-            what="setting", action="change", name="deploy.keep", before="1", after="2"
-        ),
-        shapes.PlanChange(what="variable", action="remove", name="OLD", before="(secret)"),
+        PlanChange(what="build", action="keep", name="artifact 0123 was built"),
+        PlanChange(what="service", action="create", name="postgres"),
+        PlanChange(what="setting", action="change", name="deploy.keep", before="1", after="2"),
+        PlanChange(what="variable", action="remove", name="OLD", before="(secret)"),
     ]
-    body = shapes.PlanBody(project="p", environment="e", changes=tuple(changes))
+    body = PlanBody(project="p", environment="e", changes=tuple(changes))
     check("plan", *tables.plan(body))
     (nothing,) = tables.plan(body.model_copy(update={"changes": ()}))
     assert nothing.plain == "nothing would change"
@@ -236,7 +238,7 @@ def test_until(seconds: float, text: str) -> None:
 def test_a_commit() -> None:
     assert words.commit(api.commit()) == "3f2a91c Add announcements"
     assert words.commit(api.commit(dirty=True, message="")) == "3f2a91c+"
-    assert words.commit(shapes.CommitBody()) == ""
+    assert words.commit(CommitBody()) == ""
 
 
 def test_log_lines_are_joined_and_labelled() -> None:
@@ -247,7 +249,7 @@ def test_log_lines_are_joined_and_labelled() -> None:
     shown = [
         line.plain
         for source, text in pieces
-        for line in printer.lines(shapes.LogBody(source=source, text=text, next_offset=0))
+        for line in printer.lines(LogBody(source=source, text=text, next_offset=0))
     ]
     assert shown == ["web.0 r3 │ one", "b │ other", "web.0 r3 │ two"]
     assert [line.plain for line in printer.rest()] == ["web.0 r3 │ end"]

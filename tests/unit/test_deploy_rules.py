@@ -7,7 +7,7 @@ import pytest
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.builds.model import BuildState
-from gantry.features.deploys import decide as rules
+from gantry.features.deploys import rules
 from gantry.features.deploys.model import (
     PIPELINES,
     DeployKind,

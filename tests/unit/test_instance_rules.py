@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
-from gantry.features.instances import decide as rules
+from gantry.features.instances import rules
 from gantry.features.instances.model import Health, Instance, Want
 from tests.support.stories import at, exited, instance, running, want
 

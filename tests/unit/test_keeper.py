@@ -2,7 +2,7 @@
 
 import pytest
 
-from gantry.engines.databases.fake import FakeServer
+from gantry.engines.postgres.fake import FakeServer
 from gantry.engines.runtime.fake import FakeRuntime
 from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.kernel.clock import ManualClock

@@ -6,9 +6,9 @@ from typing import Any
 
 from gantry.features.builds.model import Build, BuildState
 from gantry.features.deploys.model import Step
-from gantry.features.releases.decide import Patience, to_retire
 from gantry.features.releases.model import Release, ReleaseState
-from gantry.features.retention.decide import Stored, decide
+from gantry.features.releases.rules import Patience, to_retire
+from gantry.features.retention.rules import Stored, decide
 from tests.support.stories import T0, at, build, deploy, exited, release, running
 
 

@@ -9,7 +9,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gantry.config.sections import Deploy, RolloutStep
-from gantry.features.rollouts import decide as rules
+from gantry.features.rollouts import rules
 from gantry.features.rollouts.model import (
     Rollout,
     RolloutState,

@@ -7,7 +7,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import Mount
 
-from gantry.engines.state.protocol import State
+from gantry.engines.database.protocol import State
 from gantry.features.accounts.model import Caller, Role
 from gantry.kernel.clock import ManualClock
 from gantry.web.access import COOKIE, Anyone, Needs

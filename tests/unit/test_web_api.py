@@ -10,16 +10,30 @@ import pytest
 
 from gantry.engines.cache.policy import Life
 from gantry.engines.cache.store import Entry, Key
+from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import EdgeStatus
 from gantry.engines.probes.protocol import ProbeResult
-from gantry.engines.state.protocol import State
+from gantry.features.accounts.bodies import TokenBody
 from gantry.features.accounts.model import Role
+from gantry.features.audit.bodies import AuditBody
+from gantry.features.builds.bodies import SourceBody
+from gantry.features.deploys.bodies import DeployBody, PlanBody
 from gantry.features.instances.model import Health
+from gantry.features.platform.bodies import (
+    EnvironmentBody,
+    HealthBody,
+    PartBody,
+    ProjectBody,
+    StatusBody,
+)
+from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.releases.model import Release
-from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts import store as rollouts
+from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.rollouts.model import Stage, StageKind
+from gantry.features.routes.bodies import PurgeBody
+from gantry.kernel.bodies import ErrorBody
 from gantry.web.app import create_app
-from gantry.wire import shapes
 from tests.support.console_seed import CHANGES, Seeder, seed
 from tests.support.web import START, House, client
 
@@ -44,12 +58,12 @@ def _error(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     body: dict[str, Any] = answer.json()
     assert set(body) == {"error"}
-    return shapes.ErrorBody.model_validate(body["error"]).model_dump()
+    return ErrorBody.model_validate(body["error"]).model_dump()
 
 
 async def test_health_needs_nobody(house: House) -> None:
     async with client(create_app(house.services)) as anyone:
-        body = shapes.HealthBody.model_validate((await anyone.get("/api/v1/health")).json())
+        body = HealthBody.model_validate((await anyone.get("/api/v1/health")).json())
     assert body.pid > 0
 
 
@@ -57,20 +71,18 @@ async def test_a_deploy_is_queued_and_the_reactor_woken(
     house: House, http: httpx.AsyncClient
 ) -> None:
     uploaded = await http.put(f"/api/v1/sources/{_DIGEST}", content=b"tar")
-    assert shapes.SourceBody.model_validate(uploaded.json()).size_bytes == 3
+    assert SourceBody.model_validate(uploaded.json()).size_bytes == 3
     assert (await http.head(f"/api/v1/sources/{_DIGEST}")).status_code == 200
     commit = {"sha": "abc123", "message": "First", "branch": "main"}
     request = {"source_digest": _DIGEST, "commit": commit}
     answer = await http.post(f"{_ENV}/deploys", json=request)
     assert answer.status_code == 202
-    deploy = shapes.DeployBody.model_validate(answer.json())
+    deploy = DeployBody.model_validate(answer.json())
     assert (deploy.state, deploy.queue_position, deploy.requested_by) == ("queued", 0, "ada")
     assert deploy.url == "https://smart-sign.localhost:8443"
     assert [step.state for step in deploy.steps] == ["waiting"] * 11
     assert house.woken == 1
-    second = shapes.DeployBody.model_validate(
-        (await http.post(f"{_ENV}/deploys", json=request)).json()
-    )
+    second = DeployBody.model_validate((await http.post(f"{_ENV}/deploys", json=request)).json())
     assert second.queue_position == 1
     listed = (await http.get(f"{_ENV}/deploys")).json()
     assert {each["id"] for each in listed} == {deploy.id, second.id}
@@ -137,7 +149,7 @@ async def test_bodies_are_bounded_declared_or_not(
 async def test_a_defect_is_logged_and_not_shown(
     house: House, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(project: str, environment: str, digest: str) -> shapes.PlanBody:
+    async def broken(project: str, environment: str, digest: str) -> PlanBody:
         raise RuntimeError("secret detail")
 
     object.__setattr__(house.services, "plan", broken)
@@ -163,7 +175,7 @@ async def test_variables_go_in_and_never_come_out(http: httpx.AsyncClient) -> No
 
 async def test_plan_and_destroy_are_passed_on(house: House, http: httpx.AsyncClient) -> None:
     plan = await http.post(f"{_ENV}/plan", json={"source_digest": _DIGEST})
-    assert shapes.PlanBody.model_validate(plan.json()).changes[0].action == "create"
+    assert PlanBody.model_validate(plan.json()).changes[0].action == "create"
     assert house.planned == [("smart-sign", "production", _DIGEST)]
     assert (await http.delete(_ENV)).status_code == 204
     assert (await http.delete("/api/v1/projects/smart-sign")).status_code == 204
@@ -174,12 +186,12 @@ async def test_shutting_down_is_in_the_audit_log(house: House, http: httpx.Async
     assert (await http.post("/api/v1/shutdown")).status_code == 202
     assert house.shut_down
     entries = (await http.get("/api/v1/audit?limit=1")).json()
-    assert shapes.AuditBody.model_validate(entries[0]).action == "platform.shutdown"
+    assert AuditBody.model_validate(entries[0]).action == "platform.shutdown"
 
 
 async def test_tokens_are_shown_once(house: House, http: httpx.AsyncClient) -> None:
     made = await http.post("/api/v1/tokens", json={"label": "laptop", "role": "viewer", "days": 7})
-    token = shapes.TokenBody.model_validate(made.json())
+    token = TokenBody.model_validate(made.json())
     assert made.status_code == 201
     assert token.token
     listed = {each["id"]: each for each in (await http.get("/api/v1/tokens")).json()}
@@ -202,7 +214,7 @@ async def test_status_shows_everything_and_who_answers(
     house: House, http: httpx.AsyncClient
 ) -> None:
     await seed(house, START)
-    plain = shapes.StatusBody.model_validate((await http.get("/api/v1/status")).json())
+    plain = StatusBody.model_validate((await http.get("/api/v1/status")).json())
     assert house.prober.asked == []
     assert [project.name for project in plain.projects] == ["landing-page", "smart-sign"]
     production = plain.projects[1].environments[0]
@@ -212,7 +224,7 @@ async def test_status_shows_everything_and_who_answers(
     assert production.services == ("postgres", "redis")
     headers = {"x-gantry-release": production.live.id}
     house.prober.answers["smart-sign.localhost"] = ProbeResult(200, 0.02, headers=headers)
-    status = shapes.StatusBody.model_validate((await http.get("/api/v1/status?probe=true")).json())
+    status = StatusBody.model_validate((await http.get("/api/v1/status?probe=true")).json())
     reached = status.projects[1].environments[0].reached
     assert reached is not None
     assert (reached.release, reached.release_number) == (production.live.id, 4)
@@ -226,13 +238,12 @@ async def test_status_shows_everything_and_who_answers(
 async def test_an_old_release_that_answers_is_named(house: House, http: httpx.AsyncClient) -> None:
     await seed(house, START)
     releases = [
-        shapes.ReleaseBody.model_validate(each)
-        for each in (await http.get(f"{_ENV}/releases")).json()
+        ReleaseBody.model_validate(each) for each in (await http.get(f"{_ENV}/releases")).json()
     ]
     old = releases[1]
     answer = ProbeResult(200, 0.02, headers={"x-gantry-release": old.id})
     house.prober.answers["smart-sign.localhost"] = answer
-    status = shapes.StatusBody.model_validate((await http.get("/api/v1/status?probe=true")).json())
+    status = StatusBody.model_validate((await http.get("/api/v1/status?probe=true")).json())
     reached = status.projects[1].environments[0].reached
     assert reached is not None
     assert reached.release_number == old.number
@@ -251,9 +262,9 @@ async def _in_a_rollout(house: House, stage: Stage) -> tuple[Release, Release]:
     return live, candidate
 
 
-async def _production(http: httpx.AsyncClient) -> tuple[shapes.EnvironmentBody, tuple[str, ...]]:
+async def _production(http: httpx.AsyncClient) -> tuple[EnvironmentBody, tuple[str, ...]]:
     answer = await http.get("/api/v1/status?probe=true")
-    status = shapes.StatusBody.model_validate(answer.json())
+    status = StatusBody.model_validate(answer.json())
     return status.projects[0].environments[0], status.warnings
 
 
@@ -262,7 +273,7 @@ async def test_a_candidate_that_has_visitors_may_answer(
 ) -> None:
     live, candidate = await _in_a_rollout(house, Stage(StageKind.CANARY, 25, 60.0))
     body, warnings = await _production(http)
-    assert body.candidate == shapes.CandidateBody(
+    assert body.candidate == CandidateBody(
         release=candidate.id,
         release_number=2,
         percent=25,
@@ -303,7 +314,7 @@ async def test_a_rollout_that_was_taken_back_explains_no_answer(
 
 
 async def test_parts_that_do_not_run_are_warned_of(house: House, http: httpx.AsyncClient) -> None:
-    house.parts = (shapes.PartBody(name="edge", running=False, detail="port 8443 is taken"),)
+    house.parts = (PartBody(name="edge", running=False, detail="port 8443 is taken"),)
     house.edge.seen = EdgeStatus(running=False, rejected="route is malformed")
     warnings = (await http.get("/api/v1/status")).json()["warnings"]
     assert warnings == [
@@ -314,9 +325,7 @@ async def test_parts_that_do_not_run_are_warned_of(house: House, http: httpx.Asy
 
 async def test_instances_tell_how_they_stand(house: House, http: httpx.AsyncClient) -> None:
     await seed(house, START)
-    project = shapes.ProjectBody.model_validate(
-        (await http.get("/api/v1/projects/smart-sign")).json()
-    )
+    project = ProjectBody.model_validate((await http.get("/api/v1/projects/smart-sign")).json())
     staging = next(each for each in project.environments if each.name == "staging")
     states = {each.slot: each for each in staging.instances}
     assert states[1].state == "backing-off"
@@ -325,16 +334,12 @@ async def test_instances_tell_how_they_stand(house: House, http: httpx.AsyncClie
     house.health[states[0].id] = Health(
         healthy=False, failures=3, message="/api/health: status 500"
     )
-    project = shapes.ProjectBody.model_validate(
-        (await http.get("/api/v1/projects/smart-sign")).json()
-    )
+    project = ProjectBody.model_validate((await http.get("/api/v1/projects/smart-sign")).json())
     again = next(each for each in project.environments if each.name == "staging").instances
     unhealthy = next(each for each in again if each.slot == 0)
     assert (unhealthy.state, unhealthy.message) == ("unhealthy", "/api/health: status 500")
     house.runtime.known.clear()
-    project = shapes.ProjectBody.model_validate(
-        (await http.get("/api/v1/projects/smart-sign")).json()
-    )
+    project = ProjectBody.model_validate((await http.get("/api/v1/projects/smart-sign")).json())
     gone = next(each for each in project.environments if each.name == "staging").instances
     assert {each.state for each in gone} == {"unhealthy", "backing-off"}
     assert all(each.pid is None and each.memory_bytes == 0 for each in gone)
@@ -343,31 +348,28 @@ async def test_instances_tell_how_they_stand(house: House, http: httpx.AsyncClie
 async def test_releases_promotions_and_rollbacks(house: House, http: httpx.AsyncClient) -> None:
     await seed(house, START)
     releases = [
-        shapes.ReleaseBody.model_validate(each)
-        for each in (await http.get(f"{_ENV}/releases")).json()
+        ReleaseBody.model_validate(each) for each in (await http.get(f"{_ENV}/releases")).json()
     ]
     assert [(each.number, each.live, each.can_roll_back_to) for each in releases] == [
         (4, True, False), (3, False, True), (2, False, True), (1, False, True),
     ]  # fmt: skip
     back = await http.post(f"{_ENV}/rollback", json={})
     assert back.status_code == 202, back.text
-    body = shapes.DeployBody.model_validate(back.json())
+    body = DeployBody.model_validate(back.json())
     assert (body.kind, body.release_number) == ("rollback", 3)
     assert [step.name for step in body.steps] == ["start", "healthy", "switch", "drain"]
     assert body.release_url.endswith(".localhost:8443")
     refused = await http.post(f"{_ENV}/rollback", json={"to_release": 4})
     assert _error(refused, 409)["code"] == "rollback.already-live"
     promoted = await http.post(f"{_ENV}/promote", json={"from_environment": "staging"})
-    assert shapes.DeployBody.model_validate(promoted.json()).kind == "promote"
+    assert DeployBody.model_validate(promoted.json()).kind == "promote"
     same = await http.post(f"{_STAGING}/promote", json={})
     assert _error(same, 400)["code"] == "promote.same-environment"
 
 
 async def test_a_failed_deploy_carries_its_error(house: House, http: httpx.AsyncClient) -> None:
     ids = await seed(house, START)
-    body = shapes.DeployBody.model_validate(
-        (await http.get(f"/api/v1/deploys/{ids['failed']}")).json()
-    )
+    body = DeployBody.model_validate((await http.get(f"/api/v1/deploys/{ids['failed']}")).json())
     assert body.state == "failed"
     assert body.error is not None
     assert body.error.code == "build.command-failed"
@@ -417,9 +419,9 @@ async def test_purging_is_of_one_environment_and_leaves_a_trace(
     for backend in (live, "r-of-another"):
         house.cache.visit(Key(backend, "shop", "/news"), kept)
     nothing = await http.post(f"{_ENV}/purge", json={"paths": ["/other"], "tags": ["old"]})
-    assert shapes.PurgeBody.model_validate(nothing.json()).purged == 0
+    assert PurgeBody.model_validate(nothing.json()).purged == 0
     answer = await http.post(f"{_ENV}/purge", json={})
-    assert shapes.PurgeBody.model_validate(answer.json()).purged == 1
+    assert PurgeBody.model_validate(answer.json()).purged == 1
     assert (await house.cache.status()).total.entries == 1
     trail = (await http.get("/api/v1/audit")).json()
     assert [one["action"] for one in trail[:2]] == ["cache.purge", "cache.purge"]

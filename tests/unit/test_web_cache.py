@@ -7,13 +7,14 @@ import httpx
 import pytest
 
 from gantry.engines.cache.protocol import CacheNumbers, CacheStatus
-from gantry.engines.state.protocol import State
+from gantry.engines.database.protocol import State
 from gantry.features.accounts.model import Role
+from gantry.features.platform.bodies import StatusBody
+from gantry.features.routes.bodies import CacheBody
 from gantry.web.access import COOKIE
 from gantry.web.app import create_app
 from gantry.web.console.cache import CachePanel
 from gantry.web.views.cache import body_of
-from gantry.wire import shapes
 from tests.support.console_seed import COUNTED, seed
 from tests.support.web import START, House, client
 
@@ -34,8 +35,8 @@ async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-async def told(http: httpx.AsyncClient) -> dict[str, shapes.CacheBody | None]:
-    status = shapes.StatusBody.model_validate((await http.get("/api/v1/status")).json())
+async def told(http: httpx.AsyncClient) -> dict[str, CacheBody | None]:
+    status = StatusBody.model_validate((await http.get("/api/v1/status")).json())
     return {
         f"{each.project}/{each.name}": each.cache
         for project in status.projects

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gantry.engines.state.protocol import State
+from gantry.engines.database.protocol import State
 from gantry.features.accounts.model import Role
 from gantry.features.rollouts.model import Stage, StageKind
 from gantry.web import assets

@@ -7,10 +7,13 @@ import httpx
 import pytest
 from fastapi.sse import KEEPALIVE_COMMENT
 
-from gantry.engines.state.protocol import State
+from gantry.engines.database.protocol import State
 from gantry.features.accounts.model import Role
-from gantry.features.deploys import queries
+from gantry.features.deploys import store
+from gantry.features.deploys.bodies import DeployEvent
 from gantry.features.deploys.model import Deploy, DeployState, Step, StepState
+from gantry.features.instances.bodies import LogBody
+from gantry.features.platform.bodies import HealthBody
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.redact import Redactor
 from gantry.web.app import create_app
@@ -19,7 +22,6 @@ from gantry.web.streams import HEARTBEAT_S, Event, Streams, event_stream
 from gantry.web.views import deploy_events
 from gantry.web.views.environment_logs import EnvironmentLogs
 from gantry.web.views.logs import BACKLOG_BYTES, Follower, Masks
-from gantry.wire.shapes import DeployEvent, HealthBody, LogBody
 from tests.support.console_seed import seed
 from tests.support.web import START, House, client
 
@@ -74,7 +76,7 @@ async def test_a_deploy_that_has_ended_is_told_in_one_go(house: House) -> None:
 
 async def _get(house: House, deploy_id: str) -> Deploy:
     async with house.state.transaction() as session:
-        return await queries.get(session, deploy_id)
+        return await store.get(session, deploy_id)
 
 
 async def test_a_running_deploy_is_followed_step_by_step(house: House) -> None:
@@ -91,7 +93,7 @@ async def test_a_running_deploy_is_followed_step_by_step(house: House) -> None:
         build = await session.one("SELECT build FROM deploys WHERE id = %(id)s", {"id": deploy.id})
         assert build is not None
         house.runtime.say(f"test-{build['build']}", "38 passed\n")
-        await queries.advance(
+        await store.advance(
             session, deploy, Step.RELEASE, state=StepState.DONE, detail="38 tests", at=START
         )
     news = await _until_quiet(stream)
@@ -102,7 +104,7 @@ async def test_a_running_deploy_is_followed_step_by_step(house: House) -> None:
     deploy = await _get(house, ids["running"])
     async with house.state.transaction() as session:
         error = {"kind": "cancelled", "code": "deploy.cancelled", "message": "cancelled by ada"}
-        await queries.end_badly(session, deploy, DeployState.CANCELLED, error, at=START)
+        await store.end_badly(session, deploy, DeployState.CANCELLED, error, at=START)
     end = await _until_quiet(stream)
     assert [event.event for event in end] == ["deploy", "end"]
     assert [event async for event in stream] == []

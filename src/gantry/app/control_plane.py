@@ -17,9 +17,9 @@ from gantry.app.lock import HomeLock
 from gantry.app.operator import OperatorToken
 from gantry.app.wiring import Wired, wire
 from gantry.config.settings import Settings
+from gantry.engines.database.migrate import migrate
+from gantry.engines.database.postgres import PostgresState
 from gantry.engines.runtime.protocol import ProcessState
-from gantry.engines.state.migrate import migrate
-from gantry.engines.state.postgres import PostgresState
 from gantry.kernel.errors import PermanentError, UserError
 from gantry.kernel.tasks import TaskSet
 from gantry.kernel.trees import remove_tree

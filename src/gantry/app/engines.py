@@ -19,17 +19,17 @@ from gantry.engines.builders.protocol import Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.cache.process import CacheProcess
 from gantry.engines.cache.protocol import EdgeCache
-from gantry.engines.caches.protocol import CacheServers
-from gantry.engines.caches.redis import RedisServers
 from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions
 from gantry.engines.certificates.local import LocalAuthority
 from gantry.engines.certificates.protocol import Authority
-from gantry.engines.databases.postgres import DATA, SYSTEM, PostgresServer
-from gantry.engines.databases.protocol import DatabaseServer
 from gantry.engines.edge.envoy import EnvoyEdge
 from gantry.engines.edge.protocol import Edge
+from gantry.engines.postgres.protocol import DatabaseServer
+from gantry.engines.postgres.server import DATA, SYSTEM, PostgresServer
 from gantry.engines.probes.http import HttpProber
 from gantry.engines.probes.protocol import Prober
+from gantry.engines.redis.protocol import CacheServers
+from gantry.engines.redis.server import RedisServers
 from gantry.engines.reserve.file import ReserveFile
 from gantry.engines.reserve.protocol import Reserve
 from gantry.engines.runtime.process import ProcessRuntime

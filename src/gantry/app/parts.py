@@ -7,7 +7,7 @@ import psutil
 
 from gantry.app.engines import Engines
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
-from gantry.wire.shapes import PartBody
+from gantry.features.platform.bodies import PartBody
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from gantry.app.clock import clock_file
 from gantry.app.engines import Engines
 from gantry.app.parts import PartsView
 from gantry.config.settings import Settings
-from gantry.engines.state.protocol import State
+from gantry.engines.database.protocol import State
 from gantry.features.accounts.service import AccountService
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.service import DeployService

@@ -8,11 +8,27 @@ import httpx
 
 from gantry.cli.transport import Transport
 from gantry.config.settings import Settings
+from gantry.features.accounts.bodies import LoginLinkBody, TokenBody, TokenRequest
+from gantry.features.audit.bodies import AuditBody
+from gantry.features.builds.bodies import SourceBody
+from gantry.features.deploys.bodies import (
+    DeployBody,
+    DeployEvent,
+    DeployRequest,
+    PlanBody,
+    PromoteRequest,
+    RollbackRequest,
+)
+from gantry.features.instances.bodies import LogBody
+from gantry.features.platform.bodies import HealthBody, ProjectBody, StatusBody
+from gantry.features.releases.bodies import ReleaseBody
+from gantry.features.rollouts.bodies import RolloutBody, WishName
+from gantry.features.routes.bodies import PurgeBody, PurgeRequest
+from gantry.features.variables.bodies import VariableBody, VariablesRequest
+from gantry.kernel.bodies import Answer, Request
 from gantry.kernel.errors import AccessError, NotFoundError
-from gantry.wire import shapes
-from gantry.wire.shapes import Shape
 
-_S = TypeVar("_S", bound=Shape)
+_S = TypeVar("_S", bound=Answer)
 
 PREFIX = "/api/v1"
 # The whole snapshot is unpacked and hashed before the answer comes.
@@ -57,29 +73,27 @@ class Api:
 
     # -- the platform
 
-    def health(self) -> shapes.HealthBody:
-        return self._one(shapes.HealthBody, "GET", "/health")
+    def health(self) -> HealthBody:
+        return self._one(HealthBody, "GET", "/health")
 
-    def status(self, *, probe: bool = True) -> shapes.StatusBody:
+    def status(self, *, probe: bool = True) -> StatusBody:
         path = f"/status?probe={str(probe).lower()}"
-        return self._one(shapes.StatusBody, "GET", path, timeout_s=_PROBE_TIMEOUT_S)
+        return self._one(StatusBody, "GET", path, timeout_s=_PROBE_TIMEOUT_S)
 
-    def audit(self, limit: int) -> tuple[shapes.AuditBody, ...]:
-        return self._many(shapes.AuditBody, "GET", f"/audit?limit={limit}")
+    def audit(self, limit: int) -> tuple[AuditBody, ...]:
+        return self._many(AuditBody, "GET", f"/audit?limit={limit}")
 
     # -- sources
 
     def has_source(self, digest: str) -> bool:
         """Whether a snapshot is stored already, and need not be sent."""
         try:
-            self._one(shapes.SourceBody, "GET", f"/sources/{digest}")
+            self._one(SourceBody, "GET", f"/sources/{digest}")
         except NotFoundError:
             return False
         return True
 
-    def put_source(
-        self, digest: str, archive: Iterator[bytes], size_bytes: int = 0
-    ) -> shapes.SourceBody:
+    def put_source(self, digest: str, archive: Iterator[bytes], size_bytes: int = 0) -> SourceBody:
         """Upload a snapshot. With a size it is sent with a Content-Length, otherwise chunked."""
         raw = self._http.request(
             "PUT",
@@ -88,15 +102,15 @@ class Api:
             content_bytes=size_bytes,
             timeout_s=_UPLOAD_TIMEOUT_S,
         )
-        return self._http.read(shapes.SourceBody, raw)
+        return self._http.read(SourceBody, raw)
 
     # -- projects
 
-    def projects(self) -> tuple[shapes.ProjectBody, ...]:
-        return self._many(shapes.ProjectBody, "GET", "/projects")
+    def projects(self) -> tuple[ProjectBody, ...]:
+        return self._many(ProjectBody, "GET", "/projects")
 
-    def project(self, name: str) -> shapes.ProjectBody:
-        return self._one(shapes.ProjectBody, "GET", f"/projects/{_q(name)}")
+    def project(self, name: str) -> ProjectBody:
+        return self._one(ProjectBody, "GET", f"/projects/{_q(name)}")
 
     def destroy(self, project: str, environment: str | None) -> None:
         path = f"/projects/{_q(project)}"
@@ -104,91 +118,77 @@ class Api:
             path += f"/environments/{_q(environment)}"
         self._http.request("DELETE", PREFIX + path, timeout_s=_PROBE_TIMEOUT_S)
 
-    def releases(self, project: str, environment: str) -> tuple[shapes.ReleaseBody, ...]:
-        return self._many(shapes.ReleaseBody, "GET", f"{_at(project, environment)}/releases")
+    def releases(self, project: str, environment: str) -> tuple[ReleaseBody, ...]:
+        return self._many(ReleaseBody, "GET", f"{_at(project, environment)}/releases")
 
-    def variables(self, project: str, environment: str) -> tuple[shapes.VariableBody, ...]:
-        return self._many(shapes.VariableBody, "GET", f"{_at(project, environment)}/variables")
+    def variables(self, project: str, environment: str) -> tuple[VariableBody, ...]:
+        return self._many(VariableBody, "GET", f"{_at(project, environment)}/variables")
 
     def change_variables(
-        self, project: str, environment: str, change: shapes.VariablesRequest
-    ) -> tuple[shapes.VariableBody, ...]:
+        self, project: str, environment: str, change: VariablesRequest
+    ) -> tuple[VariableBody, ...]:
         path = f"{_at(project, environment)}/variables"
-        return self._many(shapes.VariableBody, "PATCH", path, change)
+        return self._many(VariableBody, "PATCH", path, change)
 
     # -- deploys
 
-    def deploy(
-        self, project: str, environment: str, request: shapes.DeployRequest
-    ) -> shapes.DeployBody:
-        return self._one(shapes.DeployBody, "POST", f"{_at(project, environment)}/deploys", request)
+    def deploy(self, project: str, environment: str, request: DeployRequest) -> DeployBody:
+        return self._one(DeployBody, "POST", f"{_at(project, environment)}/deploys", request)
 
-    def promote(
-        self, project: str, environment: str, request: shapes.PromoteRequest
-    ) -> shapes.DeployBody:
-        return self._one(shapes.DeployBody, "POST", f"{_at(project, environment)}/promote", request)
+    def promote(self, project: str, environment: str, request: PromoteRequest) -> DeployBody:
+        return self._one(DeployBody, "POST", f"{_at(project, environment)}/promote", request)
 
-    def roll_back(
-        self, project: str, environment: str, request: shapes.RollbackRequest
-    ) -> shapes.DeployBody:
-        return self._one(
-            shapes.DeployBody, "POST", f"{_at(project, environment)}/rollback", request
-        )
+    def roll_back(self, project: str, environment: str, request: RollbackRequest) -> DeployBody:
+        return self._one(DeployBody, "POST", f"{_at(project, environment)}/rollback", request)
 
-    def rollout(self, project: str, environment: str) -> shapes.RolloutBody:
-        return self._one(shapes.RolloutBody, "GET", f"{_at(project, environment)}/rollout")
+    def rollout(self, project: str, environment: str) -> RolloutBody:
+        return self._one(RolloutBody, "GET", f"{_at(project, environment)}/rollout")
 
-    def ask_rollout(
-        self, project: str, environment: str, wish: shapes.WishName
-    ) -> shapes.RolloutBody:
-        return self._one(shapes.RolloutBody, "POST", f"{_at(project, environment)}/rollout/{wish}")
+    def ask_rollout(self, project: str, environment: str, wish: WishName) -> RolloutBody:
+        return self._one(RolloutBody, "POST", f"{_at(project, environment)}/rollout/{wish}")
 
-    def purge(
-        self, project: str, environment: str, request: shapes.PurgeRequest
-    ) -> shapes.PurgeBody:
-        return self._one(shapes.PurgeBody, "POST", f"{_at(project, environment)}/purge", request)
+    def purge(self, project: str, environment: str, request: PurgeRequest) -> PurgeBody:
+        return self._one(PurgeBody, "POST", f"{_at(project, environment)}/purge", request)
 
-    def plan(
-        self, project: str, environment: str, request: shapes.DeployRequest
-    ) -> shapes.PlanBody:
-        return self._one(shapes.PlanBody, "POST", f"{_at(project, environment)}/plan", request)
+    def plan(self, project: str, environment: str, request: DeployRequest) -> PlanBody:
+        return self._one(PlanBody, "POST", f"{_at(project, environment)}/plan", request)
 
-    def deploys(self, project: str, environment: str) -> tuple[shapes.DeployBody, ...]:
-        return self._many(shapes.DeployBody, "GET", f"{_at(project, environment)}/deploys")
+    def deploys(self, project: str, environment: str) -> tuple[DeployBody, ...]:
+        return self._many(DeployBody, "GET", f"{_at(project, environment)}/deploys")
 
-    def get_deploy(self, deploy: str) -> shapes.DeployBody:
-        return self._one(shapes.DeployBody, "GET", f"/deploys/{_q(deploy)}")
+    def get_deploy(self, deploy: str) -> DeployBody:
+        return self._one(DeployBody, "GET", f"/deploys/{_q(deploy)}")
 
-    def cancel(self, deploy: str) -> shapes.DeployBody:
-        return self._one(shapes.DeployBody, "POST", f"/deploys/{_q(deploy)}/cancel")
+    def cancel(self, deploy: str) -> DeployBody:
+        return self._one(DeployBody, "POST", f"/deploys/{_q(deploy)}/cancel")
 
-    def deploy_events(self, deploy: str) -> Iterator[shapes.DeployEvent]:
+    def deploy_events(self, deploy: str) -> Iterator[DeployEvent]:
         """The live story of a deploy. Ends with its `end` event.
 
         Raises:
             TransientError: `control.lost` when the stream breaks off; asking again starts over from the beginning.
         """
-        return self._http.stream(shapes.DeployEvent, f"{PREFIX}/deploys/{_q(deploy)}/events")
+        return self._http.stream(DeployEvent, f"{PREFIX}/deploys/{_q(deploy)}/events")
 
     # -- logs
 
-    def logs(self, project: str, environment: str, *, tail: int) -> tuple[shapes.LogBody, ...]:
-        return self._many(shapes.LogBody, "GET", f"{_at(project, environment)}/logs?tail={tail}")
+    def logs(self, project: str, environment: str, *, tail: int) -> tuple[LogBody, ...]:
+        return self._many(LogBody, "GET", f"{_at(project, environment)}/logs?tail={tail}")
 
-    def follow_logs(self, project: str, environment: str, *, tail: int) -> Iterator[shapes.LogBody]:
+    def follow_logs(self, project: str, environment: str, *, tail: int) -> Iterator[LogBody]:
         path = f"{PREFIX}{_at(project, environment)}/logs?tail={tail}&follow=true"
-        return self._http.stream(shapes.LogBody, path)
+        return self._http.stream(LogBody, path)
 
     # -- access
 
-    def login_link(self) -> shapes.LoginLinkBody:
-        return self._one(shapes.LoginLinkBody, "POST", "/login-links")
+    def login_link(self) -> LoginLinkBody:
+        return self._one(LoginLinkBody, "POST", "/login-links")
 
-    def tokens(self) -> tuple[shapes.TokenBody, ...]:
-        return self._many(shapes.TokenBody, "GET", "/tokens")
+    def tokens(self) -> tuple[TokenBody, ...]:
+        return self._many(TokenBody, "GET", "/tokens")
 
-    def create_token(self, request: shapes.TokenRequest) -> shapes.TokenBody:
-        return self._one(shapes.TokenBody, "POST", "/tokens", request)
+    def create_token(self, request: TokenRequest) -> TokenBody:
+        return self._one(TokenBody, "POST", "/tokens", request)
 
     def revoke_token(self, token: str) -> None:
         self._http.request("DELETE", f"{PREFIX}/tokens/{_q(token)}")
@@ -200,14 +200,14 @@ class Api:
         shape: type[_S],
         method: str,
         path: str,
-        body: Shape | None = None,
+        body: Request | None = None,
         timeout_s: float = 60.0,
     ) -> _S:
         raw = self._http.request(method, PREFIX + path, body=body, timeout_s=timeout_s)
         return self._http.read(shape, raw)
 
     def _many(
-        self, shape: type[_S], method: str, path: str, body: Shape | None = None
+        self, shape: type[_S], method: str, path: str, body: Request | None = None
     ) -> tuple[_S, ...]:
         return self._http.read_many(shape, self._http.request(method, PREFIX + path, body=body))
 

@@ -12,8 +12,8 @@ from gantry.cli.transport import error_of
 from gantry.cli.views import words
 from gantry.cli.views.deploying import View, failure_log, view
 from gantry.cli.views.story import Story
+from gantry.features.deploys.bodies import DeployBody
 from gantry.kernel.errors import Cancelled, GantryError, PermanentError, TransientError
-from gantry.wire.shapes import DeployBody
 
 # A control plane that restarts is back within seconds; the deploy itself goes on meanwhile.
 _PATIENCE_S = 60.0

@@ -40,7 +40,7 @@ class PackedSource:
         archive_bytes: exact size of the archive; 0 when it is made while it is sent.
         left_out: paths that were not packed although they are there: secrets, caches, ignored files.
         open: yields the gzip tar in chunks; may be called again.
-        commit: fields of `CommitBody`: sha, branch, message, author, dirty.
+        commit: fields of `CommitRequest`: sha, branch, message, author, dirty.
     """
 
     digest: str

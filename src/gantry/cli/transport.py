@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gantry import __version__
 from gantry.cli.sse import events
+from gantry.kernel.bodies import Answer, ErrorBody, Request
 from gantry.kernel.errors import (
     AccessError,
     Cancelled,
@@ -21,9 +22,8 @@ from gantry.kernel.errors import (
     TransientError,
     UserError,
 )
-from gantry.wire.shapes import ErrorBody, Shape
 
-_S = TypeVar("_S", bound=Shape)
+_S = TypeVar("_S", bound=Answer)
 
 _CONNECT_TIMEOUT_S = 5.0
 # The control plane sends a comment every 10 s on a stream that has nothing to say.
@@ -64,7 +64,7 @@ class Transport:
         method: str,
         path: str,
         *,
-        body: Shape | None = None,
+        body: Request | None = None,
         content: Iterator[bytes] | None = None,
         content_bytes: int = 0,
         timeout_s: float = 60.0,

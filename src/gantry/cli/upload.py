@@ -7,8 +7,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from gantry.cli.platform import PackedSource
 from gantry.cli.session import Session
+from gantry.features.deploys.bodies import DeployRequest
+from gantry.features.releases.bodies import CommitRequest
 from gantry.kernel.units import format_size
-from gantry.wire.shapes import CommitBody, DeployRequest
 
 _MOST_NAMES = 6
 
@@ -24,7 +25,7 @@ def upload(session: Session, folder: Path) -> DeployRequest:
     else:
         _send(session, packed)
     return DeployRequest(
-        source_digest=packed.digest, commit=CommitBody.model_validate(dict(packed.commit))
+        source_digest=packed.digest, commit=CommitRequest.model_validate(dict(packed.commit))
     )
 
 

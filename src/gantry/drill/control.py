@@ -9,7 +9,9 @@ from pydantic import TypeAdapter
 
 from gantry.config.paths import Paths
 from gantry.drill.product import NAME
-from gantry.wire import shapes
+from gantry.features.deploys.bodies import DeployBody
+from gantry.features.platform.bodies import EnvironmentBody, StatusBody
+from gantry.features.rollouts.bodies import RolloutBody
 
 _T = TypeVar("_T")
 
@@ -31,28 +33,28 @@ class Control:
     token_file: Path
     _http: httpx.AsyncClient | None = field(default=None, repr=False)
 
-    async def rollout_of(self, deploy: str) -> tuple[shapes.RolloutBody, ...] | None:
+    async def rollout_of(self, deploy: str) -> tuple[RolloutBody, ...] | None:
         """The deploy's rollout, if it has one; `None` when nobody answers."""
         answer = await self._ask(f"{_AT}/rollout")
         if answer is not None and answer.status_code == _NOT_FOUND:
             return ()
-        newest = _read(shapes.RolloutBody, answer)
+        newest = _read(RolloutBody, answer)
         if newest is None:
             return None
         return (newest,) if newest.deploy == deploy else ()
 
-    async def deploy(self, deploy: str) -> shapes.DeployBody | None:
+    async def deploy(self, deploy: str) -> DeployBody | None:
         """One deploy; `None` when nobody answers."""
-        return await self._get(shapes.DeployBody, f"/api/v1/deploys/{deploy}")
+        return await self._get(DeployBody, f"/api/v1/deploys/{deploy}")
 
-    async def deploys(self) -> tuple[shapes.DeployBody, ...] | None:
+    async def deploys(self) -> tuple[DeployBody, ...] | None:
         """All deploys, newest first; `None` when nobody answers."""
-        return await self._get(tuple[shapes.DeployBody, ...], f"{_AT}/deploys")
+        return await self._get(tuple[DeployBody, ...], f"{_AT}/deploys")
 
-    async def environment(self, *, probe: bool = False) -> shapes.EnvironmentBody | None:
+    async def environment(self, *, probe: bool = False) -> EnvironmentBody | None:
         """The product's only environment; `None` when nobody answers."""
         path = f"/api/v1/status?probe={str(probe).lower()}"
-        status = await self._get(shapes.StatusBody, path)
+        status = await self._get(StatusBody, path)
         return status.projects[0].environments[0] if status and status.projects else None
 
     async def aclose(self) -> None:

@@ -7,6 +7,7 @@ from gantry.drill.hands import Hands
 from gantry.drill.standing import live, reached
 from gantry.drill.tally import TICKS_PER_S
 from gantry.drill.watching import ENDED, Watch
+from gantry.features.deploys.bodies import DeployBody
 from gantry.features.drills.seen import Seen, Stage
 from gantry.features.drills.visitors import (
     Answers,
@@ -18,7 +19,8 @@ from gantry.features.drills.visitors import (
     Trail,
     Turn,
 )
-from gantry.wire.shapes import DeployBody, EnvironmentBody, RolloutBody, StageBody
+from gantry.features.platform.bodies import EnvironmentBody
+from gantry.features.rollouts.bodies import RolloutBody, StageBody
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from typing import TypeVar
 from gantry.drill.control import Control
 from gantry.drill.waiting import until
 from gantry.drill.watching import ENDED
+from gantry.features.deploys.bodies import DeployBody
+from gantry.features.platform.bodies import EnvironmentBody
+from gantry.features.rollouts.bodies import RolloutBody
 from gantry.kernel.errors import TransientError
-from gantry.wire.shapes import DeployBody, EnvironmentBody, RolloutBody
 
 _T = TypeVar("_T")
 

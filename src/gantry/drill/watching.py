@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from gantry.drill.control import Control
 from gantry.features.drills.seen import Share
-from gantry.wire.shapes import InstanceBody, RolloutBody
+from gantry.features.instances.bodies import InstanceBody
+from gantry.features.rollouts.bodies import RolloutBody
 
 ENDED = ("succeeded", "failed", "cancelled")
 _POLL_S = 0.25

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
+from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import TIMES_MS
-from gantry.engines.state.protocol import State
-from gantry.features.projects import queries as projects
+from gantry.features.projects import store as projects
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts.model import Rollout

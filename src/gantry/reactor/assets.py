@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.builders.protocol import Artifact, Workshop
-from gantry.engines.state.protocol import State
-from gantry.features.builds import queries as builds
+from gantry.engines.database.protocol import State
+from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build
-from gantry.features.releases import queries as releases
+from gantry.features.releases import store as releases
 from gantry.features.routes.served import ServedAssets
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from gantry.engines.builders.protocol import Workshop
+from gantry.engines.database.protocol import Session, State
 from gantry.engines.runtime.protocol import Runtime
-from gantry.engines.state.protocol import Session, State
-from gantry.features.builds import queries as builds
+from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build, BuildState
-from gantry.features.deploys import decide, queries
+from gantry.features.deploys import rules, store
 from gantry.features.deploys.model import (
     Deploy,
     DeployKind,
@@ -21,11 +21,11 @@ from gantry.features.deploys.model import (
 )
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.instances.launching import Launcher, wanted_services
-from gantry.features.projects import queries as projects
-from gantry.features.releases import queries as releases
+from gantry.features.projects import store as projects
+from gantry.features.releases import store as releases
 from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.releases.reading import manifest_of, parse_manifest
-from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts import store as rollouts
 from gantry.features.rollouts.model import Rollout, RolloutState, stages_of
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
@@ -63,7 +63,7 @@ class DeployActs:
     released: Callable[[], None]
 
     async def act(  # noqa: C901, PLR0912 -- one branch for each action, nothing else
-        self, deploy: Deploy, action: decide.Action, world: World
+        self, deploy: Deploy, action: rules.Action, world: World
     ) -> None:
         """Carry out one action of one deploy.
 
@@ -72,44 +72,44 @@ class DeployActs:
             GantryError: the deploy has failed for this reason.
         """
         match action:
-            case decide.Begin():
+            case rules.Begin():
                 async with self.state.transaction() as session:
-                    await queries.activate(session, deploy, owner=self.owner, at=self.clock.now())
-            case decide.ReadSource():
+                    await store.activate(session, deploy, owner=self.owner, at=self.clock.now())
+            case rules.ReadSource():
                 await self._read_source(deploy, world)
-            case decide.RunTask(task):
+            case rules.RunTask(task):
                 await self._run_task(deploy, task, world)
-            case decide.TakeOutcome(task):
+            case rules.TakeOutcome(task):
                 await self._take_outcome(deploy, task, world)
-            case decide.MakeRelease():
+            case rules.MakeRelease():
                 await self._make_release(deploy, world)
-            case decide.ProvideServices():
+            case rules.ProvideServices():
                 await self._provide(deploy)
-            case decide.StartRelease():
+            case rules.StartRelease():
                 await self._start_release(deploy)
-            case decide.RunSmoke():
+            case rules.RunSmoke():
                 await self._smoke(deploy, world)
-            case decide.BeginRollout():
+            case rules.BeginRollout():
                 await self._begin_rollout(deploy, world)
-            case decide.Switch():
+            case rules.Switch():
                 await self._switch(deploy)
-            case decide.AskPublicPort():
+            case rules.AskPublicPort():
                 environment = world.environments[deploy.environment]
                 self.memory.reached[deploy.id] = await self.outside.reached(environment)
-            case decide.Advance():
+            case rules.Advance():
                 await self._advance(deploy, action)
-            case decide.Fail(error):
+            case rules.Fail(error):
                 await self._end(deploy, DeployState.FAILED, dict(error), world)
-            case decide.Cancel():
+            case rules.Cancel():
                 error = Cancelled("deploy.cancelled", "the deploy was cancelled").as_dict()
                 await self._end(deploy, DeployState.CANCELLED, error, world)
             case _:
                 assert_never(action)
 
-    async def _advance(self, deploy: Deploy, action: decide.Advance) -> None:
+    async def _advance(self, deploy: Deploy, action: rules.Advance) -> None:
         to = following(deploy.kind, deploy.step)
         async with self.state.transaction() as session:
-            await queries.advance(
+            await store.advance(
                 session, deploy, to, state=action.state, detail=action.detail, at=self.clock.now()
             )
         _log.info("%s: %s %s %s", deploy.id, deploy.step, action.state, action.detail)
@@ -120,13 +120,13 @@ class DeployActs:
         environment = world.environments[deploy.environment]
         prepared = await self.preparer.prepare(deploy, environment)
         async with self.state.transaction() as session:
-            await queries.set_source(
+            await store.set_source(
                 session,
                 deploy.id,
                 manifest=prepared.manifest.model_dump(mode="json"),
                 build=prepared.build.id,
             )
-            await queries.advance(
+            await store.advance(
                 session,
                 deploy,
                 Step.BUILD,
@@ -135,7 +135,7 @@ class DeployActs:
                 at=self.clock.now(),
             )
 
-    async def _run_task(self, deploy: Deploy, task: decide.Task, world: World) -> None:
+    async def _run_task(self, deploy: Deploy, task: rules.Task, world: World) -> None:
         if task == "migrate":
             assert deploy.release is not None, "the release step made one"
             manifest = manifest_of(world.releases[deploy.release])
@@ -153,7 +153,7 @@ class DeployActs:
         make = self.workshop.build_task if task == "build" else self.workshop.test_task
         await self.runtime.start(replace(await make(request), id=f"{task}-{deploy.build}"))
 
-    async def _take_outcome(self, deploy: Deploy, task: decide.Task, world: World) -> None:
+    async def _take_outcome(self, deploy: Deploy, task: rules.Task, world: World) -> None:
         if task == "migrate":
             await self._take_migration(deploy, world)
             return
@@ -188,7 +188,7 @@ class DeployActs:
                     at=now,
                 )
 
-    async def _interrupted(self, task_id: str, task: decide.Task, world: World) -> PermanentError:
+    async def _interrupted(self, task_id: str, task: rules.Task, world: World) -> PermanentError:
         process = world.processes.get(task_id)
         if process is not None and process.out_of_memory:
             return PermanentError(
@@ -212,7 +212,7 @@ class DeployActs:
     async def _take_migration(self, deploy: Deploy, world: World) -> None:
         process = world.processes[deploy.migrate_task]
         if process.exit_code == 0:
-            await self._advance(deploy, decide.Advance(detail="the release command succeeded"))
+            await self._advance(deploy, rules.Advance(detail="the release command succeeded"))
             return
         if process.timed_out or process.out_of_memory:
             raise await self._interrupted(deploy.migrate_task, "migrate", world)
@@ -248,8 +248,8 @@ class DeployActs:
             )
             sealed = self.variables.seal_all({**manifest.variables.plain, **values})
             await releases.insert(session, release, variables_sealed=sealed)
-            await queries.set_release(session, deploy.id, release.id)
-            await queries.advance(
+            await store.set_release(session, deploy.id, release.id)
+            await store.advance(
                 session,
                 deploy,
                 Step.MIGRATE,
@@ -264,14 +264,14 @@ class DeployActs:
         launch = await self.launcher.prepare(deploy.release)
         names = ", ".join(wanted_services(launch.manifest)) or "no services"
         detail = f"no release command; {names}"
-        await self._advance(deploy, decide.Advance(StepState.SKIPPED, detail))
+        await self._advance(deploy, rules.Advance(StepState.SKIPPED, detail))
 
     async def _start_release(self, deploy: Deploy) -> None:
         assert deploy.release is not None, "the release step made one"
         async with self.state.transaction() as session:
             now = self.clock.now()
             await releases.set_state(session, deploy.release, ReleaseState.RUNNING, at=now)
-            await queries.advance(
+            await store.advance(
                 session, deploy, Step.HEALTHY, state=StepState.DONE, detail="", at=now
             )
 
@@ -315,7 +315,7 @@ class DeployActs:
             previous = environment.live_release
             if previous == deploy.release:
                 return
-            await queries.set_previous_release(session, deploy.id, previous)
+            await store.set_previous_release(session, deploy.id, previous)
             await projects.set_live_release(session, environment.id, deploy.release)
             await releases.set_live(session, deploy.release, previous=previous, at=now)
         self.released()
@@ -336,7 +336,7 @@ class DeployActs:
                     session, deploy.release, ReleaseState.FAILED, at=self.clock.now()
                 )
             await self._abandon_build(session, deploy, world, error)
-            await queries.end_badly(session, deploy, state, error, at=self.clock.now())
+            await store.end_badly(session, deploy, state, error, at=self.clock.now())
         self._over(deploy)
         _log.warning("%s: %s at %s: %s", deploy.id, state, deploy.step, error["message"])
 
@@ -350,7 +350,7 @@ class DeployActs:
         if deploy.release is None or environment.live_release != deploy.release:
             return
         # Asked anew: the switch may have been recorded after the look that `deploy` is from.
-        previous = (await queries.get(session, deploy.id)).previous_release
+        previous = (await store.get(session, deploy.id)).previous_release
         if previous is None and deploy.kind is DeployKind.ROLLBACK:
             return  # it was live already, or comes after nothing; and it is no worse than before
         if previous == deploy.release:

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gantry.engines.database.protocol import Session, State
 from gantry.engines.runtime.protocol import Runtime
-from gantry.engines.state.protocol import Session, State
-from gantry.features.audit import log as audit
-from gantry.features.deploys import queries as deploys
-from gantry.features.instances import queries as instances
-from gantry.features.projects import queries as projects
+from gantry.features.audit import store as audit
+from gantry.features.deploys import store as deploys
+from gantry.features.instances import store as instances
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
-from gantry.features.releases import queries as releases
-from gantry.features.services import queries as services
+from gantry.features.releases import store as releases
+from gantry.features.services import store as services
 from gantry.features.services.provide import ServiceProvider
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError

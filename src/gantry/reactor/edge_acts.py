@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.certificates.protocol import Authority
+from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import CACHE, Certificate, Edge, EdgeConfig
 from gantry.engines.secrets.protocol import SecretBox
-from gantry.engines.state.protocol import State
-from gantry.features.certificates import queries
-from gantry.features.certificates.decide import Issue, decide
+from gantry.features.certificates import store
 from gantry.features.certificates.model import StoredCertificate
+from gantry.features.certificates.rules import Issue, decide
 from gantry.features.routes.render import Routes, domains, hosts, render
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, TransientError
@@ -133,7 +133,7 @@ class EdgeActs:
             not_after=issued.not_after,
         )
         async with self.state.transaction() as session:
-            await queries.put(session, stored)
+            await store.put(session, stored)
         _log.info(
             "certificate %s for %d names until %s", issue.name, len(issued.hosts), issued.not_after
         )

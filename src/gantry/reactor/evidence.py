@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
+from gantry.engines.database.protocol import Session, State
 from gantry.engines.edge.protocol import Edge
 from gantry.engines.runtime.protocol import Runtime
-from gantry.engines.state.protocol import Session, State
 from gantry.features.instances.masking import secrets_of
 from gantry.features.instances.model import Instance
-from gantry.features.rollouts import queries
+from gantry.features.rollouts import store
 from gantry.features.rollouts.model import Rollout
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
@@ -55,14 +55,14 @@ class EvidenceKeeper:
         self.due = True
         own = [one.id for one in found if one.release == rollout.candidate]
         waiting: Evidence = {"instances": own, "lines": None, "requests": None}
-        await queries.set_evidence(session, rollout.id, waiting)
+        await store.set_evidence(session, rollout.id, waiting)
 
     async def once(self) -> None:
         """Add the lines, and what has been logged by now; what cannot be read is tried again for a minute."""
         if not self.due:
             return
         async with self.state.transaction() as session:
-            waiting = await queries.list_without_evidence(session)
+            waiting = await store.list_without_evidence(session)
         for rollout in waiting:
             await self._add(rollout)
         self.due = bool(waiting)
@@ -76,7 +76,7 @@ class EvidenceKeeper:
             evidence["requests"] = await self._or_none(rollout, self._requests(rollout), age)
         if evidence != rollout.evidence:
             async with self.state.transaction() as session:
-                await queries.set_evidence(session, rollout.id, evidence)
+                await store.set_evidence(session, rollout.id, evidence)
 
     async def _or_none(
         self, rollout: Rollout, work: Awaitable[list[dict[str, Any]]], age: timedelta

@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass
 from typing import assert_never
 
+from gantry.engines.database.protocol import State
 from gantry.engines.runtime.protocol import ProcessSpec, Runtime
-from gantry.engines.state.protocol import State
-from gantry.features.instances import decide, queries
+from gantry.features.instances import rules, store
 from gantry.features.instances.launching import Launcher
 from gantry.features.instances.model import Instance
 from gantry.features.instances.ports import PortPicker
@@ -31,37 +31,37 @@ class InstanceActs:
     clock: Clock
     ids: IdSource
 
-    async def act(self, action: decide.Action) -> None:
+    async def act(self, action: rules.Action) -> None:
         """Carry out one step."""
         match action:
-            case decide.Create():
+            case rules.Create():
                 await self._create(action)
-            case decide.Start(instance):
+            case rules.Start(instance):
                 await self._start(instance)
-            case decide.MarkHealthy(instance):
+            case rules.MarkHealthy(instance):
                 async with self.state.transaction() as session:
-                    await queries.set_healthy(session, instance.id, at=self.clock.now())
+                    await store.set_healthy(session, instance.id, at=self.clock.now())
                 _log.info("%s is healthy", instance.id)
-            case decide.RecordExit():
+            case rules.RecordExit():
                 await self._record_exit(action)
-            case decide.Terminate(instance):
+            case rules.Terminate(instance):
                 await self.runtime.signal(instance.id)
                 async with self.state.transaction() as session:
-                    await queries.set_stopping(session, instance.id, at=self.clock.now())
-            case decide.Kill():
+                    await store.set_stopping(session, instance.id, at=self.clock.now())
+            case rules.Kill():
                 await self._kill(action)
-            case decide.Delete(instance):
+            case rules.Delete(instance):
                 self.memory.health.pop(instance.id, None)
                 async with self.state.transaction() as session:
-                    await queries.delete(session, instance.id)
+                    await store.delete(session, instance.id)
             case _:
                 assert_never(action)
 
-    async def _create(self, action: decide.Create) -> None:
+    async def _create(self, action: rules.Create) -> None:
         for _ in range(_PORT_TRIES):
             try:
                 async with self.state.transaction() as session:
-                    await queries.insert(
+                    await store.insert(
                         session,
                         instance_id=self.ids.new("i"),
                         release=action.release,
@@ -80,13 +80,13 @@ class InstanceActs:
         self.memory.health.pop(instance.id, None)
         await self.runtime.start(spec)
         async with self.state.transaction() as session:
-            await queries.set_started(session, instance.id, at=self.clock.now())
+            await store.set_started(session, instance.id, at=self.clock.now())
         _log.info("%s (%s) was started", instance.id, instance.process)
 
-    async def _record_exit(self, action: decide.RecordExit) -> None:
+    async def _record_exit(self, action: rules.RecordExit) -> None:
         self.memory.health.pop(action.instance.id, None)
         async with self.state.transaction() as session:
-            await queries.set_exited(
+            await store.set_exited(
                 session,
                 action.instance.id,
                 failures=action.failures,
@@ -102,9 +102,9 @@ class InstanceActs:
             max(0.0, wait_s),
         )
 
-    async def _kill(self, action: decide.Kill) -> None:
+    async def _kill(self, action: rules.Kill) -> None:
         # The reason first: after the signal, only the record can tell our kill from a stranger's.
         async with self.state.transaction() as session:
-            await queries.set_killed_for(session, action.instance.id, action.reason)
+            await store.set_killed_for(session, action.instance.id, action.reason)
         await self.runtime.signal(action.instance.id, kill=True)
         _log.warning("%s was killed: %s", action.instance.id, action.reason)

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from gantry.engines.database.protocol import State
 from gantry.engines.runtime.protocol import ProcessState, Runtime
-from gantry.engines.state.protocol import State
-from gantry.features.deploys import queries as deploys
+from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import DeployState
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gantry.features.deploys.decide import Smoke
+from gantry.features.deploys.rules import Smoke
 from gantry.features.instances.model import Health
 from gantry.features.routes.served import ServedAssets
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from gantry.engines.probes.protocol import Prober, ProbeResult
-from gantry.features.deploys.decide import Smoke
+from gantry.features.deploys.rules import Smoke
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import Release

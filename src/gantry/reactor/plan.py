@@ -4,21 +4,22 @@ from dataclasses import dataclass
 
 from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import Workshop
-from gantry.engines.state.protocol import State
+from gantry.engines.database.protocol import State
+from gantry.features.deploys.bodies import PlanBody, PlanChange
 from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
 from gantry.features.deploys.preparing import Preparer, missing_error
 from gantry.features.instances.launching import wanted_services
-from gantry.features.projects import queries as projects
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import NAMES, Environment
 from gantry.features.projects.naming import Naming
-from gantry.features.releases import queries as releases
+from gantry.features.releases import store as releases
 from gantry.features.releases.model import Commit
 from gantry.features.releases.reading import manifest_of
-from gantry.features.services import queries as services
+from gantry.features.services import store as services
 from gantry.features.variables.service import VariableService
+from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, UserError
-from gantry.wire.shapes import ErrorBody, PlanBody, PlanChange
 
 
 @dataclass(frozen=True, slots=True)

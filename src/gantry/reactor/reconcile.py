@@ -5,10 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from gantry.features.deploys import decide as deploy_rules
+from gantry.features.deploys import rules as deploy_rules
 from gantry.features.deploys.model import Deploy, DeployState
-from gantry.features.deploys.queries import MOVED
-from gantry.features.instances import decide as instance_rules
+from gantry.features.deploys.store import MOVED
+from gantry.features.instances import rules as instance_rules
 from gantry.features.projects.naming import Naming
 from gantry.features.routes.render import Routes
 from gantry.features.routes.served import ServedAssets

@@ -3,11 +3,11 @@
 import logging
 from dataclasses import dataclass
 
-from gantry.engines.state.protocol import State
-from gantry.features.releases import queries
-from gantry.features.releases.decide import to_retire
+from gantry.engines.database.protocol import State
+from gantry.features.releases import store
 from gantry.features.releases.model import ReleaseState
 from gantry.features.releases.reading import patience_of
+from gantry.features.releases.rules import to_retire
 from gantry.kernel.clock import Clock
 from gantry.reactor.memory import Memory
 from gantry.reactor.world import World
@@ -40,7 +40,7 @@ class ReleaseActs:
         )
         for release in done:
             async with self.state.transaction() as session:
-                await queries.set_state(
+                await store.set_state(
                     session, release.id, ReleaseState.RETIRED, at=self.clock.now()
                 )
             _log.info("release %s (%s) is retired", release.number, release.id)

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gantry.engines.builders.protocol import Workshop
+from gantry.engines.database.protocol import State
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
-from gantry.engines.state.protocol import State
-from gantry.features.accounts import queries as accounts
-from gantry.features.builds import queries as builds
-from gantry.features.deploys import queries as deploys
-from gantry.features.instances import queries as instances
-from gantry.features.projects import queries as projects
-from gantry.features.releases import queries as releases
+from gantry.features.accounts import store as accounts
+from gantry.features.builds import store as builds
+from gantry.features.deploys import store as deploys
+from gantry.features.instances import store as instances
+from gantry.features.projects import store as projects
+from gantry.features.releases import store as releases
 from gantry.features.releases.reading import manifest_of
-from gantry.features.retention.decide import Deletions, Stored, decide
+from gantry.features.retention.rules import Deletions, Stored, decide
 from gantry.kernel.clock import Clock
 
 _log = logging.getLogger(__name__)

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import assert_never
 
 from gantry.config.sections import VerdictRules
+from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import BackendNumbers, Edge
-from gantry.engines.state.protocol import State
-from gantry.features.instances import queries as instances
+from gantry.features.instances import store as instances
 from gantry.features.instances.model import Instance
-from gantry.features.releases import queries as releases
+from gantry.features.releases import store as releases
 from gantry.features.releases.reading import manifest_of
-from gantry.features.rollouts import decide, queries
+from gantry.features.rollouts import rules as rollout_rules, store
 from gantry.features.rollouts.model import Rollout, RolloutState
 from gantry.features.rollouts.verdict.histogram import Histogram
 from gantry.features.rollouts.verdict.model import Look, Numbers, Outcome, Pair, Verdict
@@ -81,7 +81,7 @@ class Rollouts:
             self.asking.forget()
             return
         async with self.state.transaction() as session:
-            opened = await queries.list_open(session)
+            opened = await store.list_open(session)
             if not opened:
                 return
             found = await instances.list_all(session)
@@ -107,7 +107,7 @@ class Rollouts:
             visitors = self._visitors(rollout, counted, found)
             few = _grown(watch, visitors) < _ENOUGH_PER_LOOK
             rollout, verdict = await self._judge(rollout, watch, visitors, rules)
-        seen = decide.Seen(
+        seen = rollout_rules.Seen(
             now=self.clock.now(),
             outcome=verdict.outcome.value if verdict is not None else None,
             summary=verdict.summary if verdict is not None else "there are no numbers of it yet",
@@ -116,7 +116,7 @@ class Rollouts:
             waits_s=self.clock.monotonic_s() - watch.since_s,
             obstacle=self._obstacle(),
         )
-        action = decide.decide(rollout, seen)
+        action = rollout_rules.decide(rollout, seen)
         if action is not None:
             await self._act(rollout, action, found)
         elif verdict is not None:
@@ -170,31 +170,31 @@ class Rollouts:
         verdict = judge_both(watch.visitors.seen, watch.own.seen, _policy(rules), look)
         said = _wire(verdict)
         async with self.state.transaction() as session:
-            await queries.record_look(session, rollout, said, _windows(watch.visitors, watch.own))
+            await store.record_look(session, rollout, said, _windows(watch.visitors, watch.own))
         return replace(rollout, verdict=said), verdict
 
     async def _open(self, rollout: Rollout, watch: _Watch, visitors: Pair, own: Pair) -> Rollout:
         opened = _windows(Window.begin(visitors), Window.begin(own))
         async with self.state.transaction() as session:
-            stored = await queries.begin_windows(session, rollout, opened, at=self.clock.now())
-            rollout = await queries.get(session, rollout.id)
+            stored = await store.begin_windows(session, rollout, opened, at=self.clock.now())
+            rollout = await store.get(session, rollout.id)
         watch.visitors, watch.own = Window.parse(stored["visitors"]), Window.parse(stored["own"])
         return rollout
 
     async def _act(
-        self, rollout: Rollout, action: decide.Action, found: tuple[Instance, ...]
+        self, rollout: Rollout, action: rollout_rules.Action, found: tuple[Instance, ...]
     ) -> None:
         now = self.clock.now()
         async with self.state.transaction() as session:
             match action:
-                case decide.BeginStage(number):
-                    done = await queries.begin_stage(session, rollout, number, at=now)
-                case decide.Hold(state):
-                    done = await queries.hold(session, rollout, state, at=now)
-                case decide.Resume():
-                    done = await queries.resume(session, rollout, at=now)
-                case decide.End(state, reason):
-                    done = await queries.end(session, rollout, state, reason, at=now)
+                case rollout_rules.BeginStage(number):
+                    done = await store.begin_stage(session, rollout, number, at=now)
+                case rollout_rules.Hold(state):
+                    done = await store.hold(session, rollout, state, at=now)
+                case rollout_rules.Resume():
+                    done = await store.resume(session, rollout, at=now)
+                case rollout_rules.End(state, reason):
+                    done = await store.end(session, rollout, state, reason, at=now)
                     if done and state is RolloutState.FAILED:
                         await self.evidence.begin(session, rollout, found)
                 case _:

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 from croniter import croniter
 
+from gantry.engines.database.protocol import State
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus, Runtime
-from gantry.engines.state.protocol import State
-from gantry.features.crons import queries
-from gantry.features.crons.decide import Due, Run, Start, Wanted, decide
+from gantry.features.crons import store
+from gantry.features.crons.rules import Due, Run, Start, Wanted, decide
 from gantry.features.instances.launching import Launcher
-from gantry.features.projects import queries as projects
-from gantry.features.releases import queries as releases
+from gantry.features.projects import store as projects
+from gantry.features.releases import store as releases
 from gantry.features.releases.reading import manifest_of
 from gantry.kernel.clock import Clock
 from gantry.kernel.tasks import TaskSet
@@ -47,7 +47,7 @@ class Schedule:
         self._looked_at = now
         statuses = await self.runtime.statuses()
         async with self.state.transaction() as session:
-            runs = await queries.list_running(session)
+            runs = await store.list_running(session)
         running = [run for run in runs if run in self._calls or _still_runs(run, statuses)]
         for run in runs:
             if run not in running:
@@ -97,7 +97,7 @@ class Schedule:
                 timeout_s=wanted.timeout_s,
             )
             async with self.state.transaction() as session:
-                await queries.set_ended(
+                await store.set_ended(
                     session,
                     run,
                     succeeded=200 <= answer.status < 300,
@@ -114,7 +114,7 @@ class Schedule:
         else:
             detail = "timed out" if status.timed_out else f"exited with {code}"
         async with self.state.transaction() as session:
-            await queries.set_ended(
+            await store.set_ended(
                 session, run, succeeded=code == 0, detail=detail, at=self.clock.now()
             )
         _log.log(logging.INFO if code == 0 else logging.WARNING, "cron %s %s", run.cron, detail)
@@ -129,7 +129,7 @@ class Schedule:
             f"cron-{wanted.environment}-{wanted.cron}-{stamp}",
         )
         async with self.state.transaction() as session:
-            claimed = await queries.claim(session, run, skipped=step.skipped, at=self.clock.now())
+            claimed = await store.claim(session, run, skipped=step.skipped, at=self.clock.now())
         if not claimed or step.skipped:
             return
         if wanted.path:

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 from gantry.engines.runtime.protocol import ProcessStatus
-from gantry.features.deploys.decide import Candidate, RolloutSeen, Seen
 from gantry.features.deploys.model import Deploy, Step
+from gantry.features.deploys.rules import Candidate, RolloutSeen, Seen
 from gantry.features.instances.model import Want
 from gantry.features.instances.wants import wants_of
 from gantry.features.projects.naming import Naming

@@ -4,22 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import Edge, EdgeStatus
 from gantry.engines.runtime.protocol import ProcessStatus, Runtime
-from gantry.engines.state.protocol import State
-from gantry.features.builds import queries as builds
+from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build
-from gantry.features.certificates import queries as certificates
+from gantry.features.certificates import store as certificates
 from gantry.features.certificates.model import StoredCertificate
-from gantry.features.deploys import queries as deploys
+from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import Deploy
-from gantry.features.instances import queries as instances
+from gantry.features.instances import store as instances
 from gantry.features.instances.model import Instance
-from gantry.features.projects import queries as projects
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
-from gantry.features.releases import queries as releases
+from gantry.features.releases import store as releases
 from gantry.features.releases.model import Release
-from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts import store as rollouts
 from gantry.features.rollouts.model import Rollout
 from gantry.kernel.clock import Clock
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.errors import (
     AccessError,
     GantryError,
@@ -20,7 +21,6 @@ from gantry.kernel.errors import (
     UserError,
 )
 from gantry.kernel.ids import IdSource
-from gantry.wire.shapes import ErrorBody
 
 _log = logging.getLogger(__name__)
 

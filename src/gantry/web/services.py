@@ -8,21 +8,22 @@ from fastapi import Depends, Request
 
 from gantry.config.settings import Settings
 from gantry.engines.cache.protocol import EdgeCache
-from gantry.engines.databases.protocol import DatabaseServer
+from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import Edge
+from gantry.engines.postgres.protocol import DatabaseServer
 from gantry.engines.probes.protocol import Prober
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
-from gantry.engines.state.protocol import State
 from gantry.features.accounts.service import AccountService
+from gantry.features.deploys.bodies import PlanBody
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
+from gantry.features.platform.bodies import PartBody
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource, SystemIds
-from gantry.wire.shapes import PartBody, PlanBody
 
 Destroy = Callable[[str, str | None, str], Awaitable[None]]
 """`(project, environment, account)`: end everything of an environment, or of the project when it is `None`."""

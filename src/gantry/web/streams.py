@@ -9,11 +9,11 @@ from fastapi import Depends, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
+from gantry.kernel.bodies import Answer
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError
 from gantry.web.errors import TooManyError
 from gantry.web.services import Has
-from gantry.wire.shapes import Shape
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ LOOK_EVERY_S = 0.2
 # Below the idle timeouts of proxies in between, which begin at about 30 s.
 HEARTBEAT_S = 10.0
 
-Event = tuple[str, Shape]
+Event = tuple[str, Answer]
 """Name and body of one server-sent event."""
 
 
@@ -105,7 +105,7 @@ async def _written(events: AsyncIterator[Event | None], clock: Clock) -> AsyncIt
         _log.warning("an event stream broke off: %s (%s)", error.message, error.code)
 
 
-def documented(model: type[Shape], *names: str) -> dict[int | str, dict[str, Any]]:
+def documented(model: type[Answer], *names: str) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's description of an event stream."""
     description = f"Server-sent events ({', '.join(names)}); each one's data is a {model.__name__}."
     return {200: {"description": description, "content": {"text/event-stream": {}}}}

@@ -18,8 +18,8 @@ from gantry.cli.folder import project_name
 from gantry.cli.session import Session
 from gantry.cli.views import documents, tables
 from gantry.config.env_example import parse_dotenv
+from gantry.features.variables.bodies import VariableBody, VariablesRequest
 from gantry.kernel.errors import UserError
-from gantry.wire.shapes import VariableBody, VariablesRequest
 
 
 @click.group("env", cls=Group)

@@ -15,8 +15,8 @@ from gantry.cli.folder import project_name
 from gantry.cli.session import Session
 from gantry.cli.views import documents
 from gantry.cli.views.logs import Labels, Printer
+from gantry.features.instances.bodies import LogBody
 from gantry.kernel.errors import TransientError
-from gantry.wire.shapes import LogBody
 
 _RETRY_S = 1.0
 _PATIENCE_S = 60.0

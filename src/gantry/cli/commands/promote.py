@@ -13,7 +13,7 @@ from gantry.cli.command import (
 from gantry.cli.folder import project_name
 from gantry.cli.following import see_through
 from gantry.cli.session import Session
-from gantry.wire.shapes import PromoteRequest
+from gantry.features.deploys.bodies import PromoteRequest
 
 
 @command(

@@ -11,8 +11,8 @@ from gantry.cli.command import (
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
+from gantry.features.routes.bodies import PurgeRequest
 from gantry.kernel.errors import UserError
-from gantry.wire.shapes import PurgeRequest
 
 
 @command(

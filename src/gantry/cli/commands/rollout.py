@@ -13,7 +13,7 @@ from gantry.cli.command import (
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
 from gantry.cli.views import rollouts
-from gantry.wire.shapes import WishName
+from gantry.features.rollouts.bodies import WishName
 
 
 @click.group("rollout", cls=Group)

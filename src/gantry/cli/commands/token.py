@@ -5,7 +5,7 @@ import rich_click as click
 from gantry.cli.command import Group, command, json_option, pass_session
 from gantry.cli.session import Session
 from gantry.cli.views import documents, tables, words
-from gantry.wire.shapes import TokenRequest
+from gantry.features.accounts.bodies import TokenRequest
 
 
 @click.group("token", cls=Group)

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from gantry.cli.views import words
 from gantry.cli.views.story import Story
+from gantry.features.deploys.bodies import StepBody
 from gantry.kernel.clock import Clock
-from gantry.wire.shapes import StepBody
 
 _LIVE_LINES = 5
 _FRAMES_PER_S = 8

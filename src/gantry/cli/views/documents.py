@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from gantry.wire.shapes import Shape
+from gantry.kernel.bodies import Answer
 
 
-def array(bodies: Iterable[Shape]) -> str:
+def array(bodies: Iterable[Answer]) -> str:
     """Several bodies as one JSON array."""
     return "[" + ",".join(body.model_dump_json() for body in bodies) + "]"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-from gantry.wire.shapes import InstanceBody, LogBody
+from gantry.features.instances.bodies import InstanceBody, LogBody
 
 # Colours of the terminal's own palette, so that they can be read on light and on dark.
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")

@@ -7,7 +7,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.views import words
-from gantry.wire.shapes import EvidenceBody, OutcomeName, ReasonBody, RolloutBody, StageBody
+from gantry.features.rollouts.bodies import (
+    EvidenceBody,
+    OutcomeName,
+    ReasonBody,
+    RolloutBody,
+    StageBody,
+)
 
 _STATES = {
     "running": "cyan",

@@ -9,8 +9,11 @@ from rich.text import Text
 
 from gantry.cli.views import words
 from gantry.cli.views.deploying import queue_sentence
+from gantry.features.deploys.bodies import DeployBody
+from gantry.features.instances.bodies import InstanceBody
+from gantry.features.platform.bodies import EnvironmentBody, StatusBody
+from gantry.features.routes.bodies import CacheBody
 from gantry.kernel.units import format_percent, format_size
-from gantry.wire.shapes import CacheBody, DeployBody, EnvironmentBody, InstanceBody, StatusBody
 
 
 def status(body: StatusBody, now: datetime) -> Group:

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from gantry.wire.shapes import DeployBody, DeployEvent, StepBody, StepName
+from gantry.features.deploys.bodies import DeployBody, DeployEvent, StepBody, StepName
 
 # On failure this many lines are shown; while it runs, the last few of them.
 KEPT_LINES = 20

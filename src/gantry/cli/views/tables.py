@@ -8,8 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.views import words
+from gantry.features.accounts.bodies import TokenBody
+from gantry.features.audit.bodies import AuditBody
+from gantry.features.deploys.bodies import PlanBody, PlanChange
+from gantry.features.releases.bodies import ReleaseBody
+from gantry.features.variables.bodies import VariableBody
 from gantry.kernel.units import format_size
-from gantry.wire.shapes import AuditBody, PlanBody, PlanChange, ReleaseBody, TokenBody, VariableBody
 
 _SIGNS = {"create": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red")}
 

@@ -4,8 +4,10 @@ from datetime import datetime
 
 from rich.text import Text
 
+from gantry.features.deploys.bodies import DeployStateName, StepStateName
+from gantry.features.instances.bodies import InstanceStateName
+from gantry.features.releases.bodies import CommitBody
 from gantry.kernel.units import format_duration
-from gantry.wire.shapes import CommitBody, DeployStateName, InstanceStateName, StepStateName
 
 STEP_MARKS: dict[StepStateName, tuple[str, str]] = {
     "waiting": ("·", "dim"),

@@ -4,10 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gantry.engines.state.protocol import State
-from gantry.features.accounts import queries
+from gantry.engines.database.protocol import State
+from gantry.features.accounts import store
 from gantry.features.accounts.model import Caller, Role, Token, TokenKind
-from gantry.features.audit import log as audit
+from gantry.features.audit import store as audit
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import AccessError, NotFoundError
 from gantry.kernel.ids import IdSource
@@ -40,7 +40,7 @@ class AccountService:
             AccessError: `access.link-used` it was used, has expired, or never was.
         """
         async with self.state.transaction() as session:
-            link = await queries.take(session, token_hash(secret), at=self.clock.now())
+            link = await store.take(session, token_hash(secret), at=self.clock.now())
         if link is None or link.kind is not TokenKind.LOGIN:
             raise AccessError(
                 "access.link-used",
@@ -60,7 +60,7 @@ class AccountService:
     async def caller(self, secret: str, kind: TokenKind) -> Caller | None:
         """Who presents this secret; `None` when nobody known does."""
         async with self.state.transaction() as session:
-            token = await queries.find(session, token_hash(secret), at=self.clock.now())
+            token = await store.find(session, token_hash(secret), at=self.clock.now())
         return Caller(token.account, token.role) if token and token.kind is kind else None
 
     async def revoke(self, hash_prefix: str, *, by: Caller) -> None:
@@ -70,9 +70,9 @@ class AccountService:
             NotFoundError: `token.unknown`.
         """
         async with self.state.transaction() as session:
-            for token in await queries.list_api_tokens(session):
+            for token in await store.list_api_tokens(session):
                 if len(hash_prefix) >= 12 and token.hash.startswith(hash_prefix):
-                    await queries.take(session, token.hash, at=self.clock.now())
+                    await store.take(session, token.hash, at=self.clock.now())
                     await audit.record(
                         session,
                         at=self.clock.now(),
@@ -86,7 +86,7 @@ class AccountService:
     async def log_out(self, secret: str) -> None:
         """End a session."""
         async with self.state.transaction() as session:
-            await queries.take(session, token_hash(secret), at=self.clock.now())
+            await store.take(session, token_hash(secret), at=self.clock.now())
 
     async def _make(
         self, kind: TokenKind, account: str, role: Role, label: str, life: timedelta
@@ -94,7 +94,7 @@ class AccountService:
         secret, now = self.ids.secret(), self.clock.now()
         token = Token(token_hash(secret), kind, account, role, label, now, now + life)
         async with self.state.transaction() as session:
-            await queries.insert(session, token)
+            await store.insert(session, token)
             await audit.record(
                 session,
                 at=now,

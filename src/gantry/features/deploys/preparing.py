@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from gantry.config.load import load_manifest
 from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import BuildRequest, Workshop
+from gantry.engines.database.protocol import Session, State
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import Snapshot, SourceStore
-from gantry.engines.state.protocol import Session, State
-from gantry.features.builds import queries as builds
+from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build, BuildState
 from gantry.features.builds.request import build_request, with_variables
 from gantry.features.deploys.model import Deploy
 from gantry.features.instances.launching import wanted_services
-from gantry.features.projects import queries as projects
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
-from gantry.features.releases import queries as releases
-from gantry.features.variables import queries as variable_queries
+from gantry.features.releases import store as releases
+from gantry.features.variables import store as variable_queries
 from gantry.features.variables.model import RESERVED
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock

@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
+from gantry.engines.database.protocol import Session, State
 from gantry.engines.sources.protocol import SourceStore
-from gantry.engines.state.protocol import Session, State
-from gantry.features.audit import log as audit
-from gantry.features.builds import queries as builds
+from gantry.features.audit import store as audit
+from gantry.features.builds import store as builds
 from gantry.features.builds.model import BuildState
-from gantry.features.deploys import queries
+from gantry.features.deploys import store
 from gantry.features.deploys.model import PIPELINES, Deploy, DeployKind, DeployState
-from gantry.features.projects import queries as projects, service as project_service
+from gantry.features.projects import service as project_service, store as projects
 from gantry.features.projects.model import Environment
-from gantry.features.releases import queries as releases
+from gantry.features.releases import store as releases
 from gantry.features.releases.model import Commit, Release, ReleaseState
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, UserError
@@ -129,18 +129,18 @@ class DeployService:
             ConflictError: `deploy.ended`.
         """
         async with self.state.transaction() as session:
-            deploy = await queries.get(session, deploy_id)
+            deploy = await store.get(session, deploy_id)
             if deploy.state.ended:
                 raise ConflictError(
                     "deploy.ended",
                     f"deploy {deploy_id} has {deploy.state} already",
                     hint="gantry rollback returns to the release before",
                 )
-            await queries.request_cancel(session, deploy_id)
+            await store.request_cancel(session, deploy_id)
             await audit.record(
                 session, at=self.clock.now(), actor=by, action="deploy.cancel", target=deploy_id
             )
-            return await queries.get(session, deploy_id)
+            return await store.get(session, deploy_id)
 
     async def _rollback_target(
         self, session: Session, target: Environment, number: int | None
@@ -193,7 +193,7 @@ class DeployService:
     async def _queue(self, session: Session, deploy: Deploy, target: Environment) -> Deploy:
         waiting = [
             other
-            for other in await queries.list_open(session)
+            for other in await store.list_open(session)
             if other.environment == deploy.environment
         ]
         if len(waiting) >= MOST_QUEUED:
@@ -202,7 +202,7 @@ class DeployService:
                 f"{len(waiting)} deploys wait for {target.name} of {target.project} already",
                 hint="gantry deploy --cancel takes one out of the queue",
             )
-        await queries.insert(session, deploy)
+        await store.insert(session, deploy)
         await audit.record(
             session,
             at=deploy.requested_at,

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from gantry.config.manifest import Manifest
 from gantry.config.sections import RedisService
 from gantry.engines.builders.protocol import Artifact, Workshop
+from gantry.engines.database.protocol import State
 from gantry.engines.runtime.protocol import Limits, ProcessSpec
-from gantry.engines.state.protocol import State
-from gantry.features.builds import queries as builds
+from gantry.features.builds import store as builds
 from gantry.features.instances.model import Instance
 from gantry.features.instances.specs import Identity, process_spec, shell, web_argv
-from gantry.features.projects import queries as projects
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
-from gantry.features.releases import queries
+from gantry.features.releases import store
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
 from gantry.features.services.model import ServiceKind
@@ -50,10 +50,10 @@ class Launcher:
             TransientError: a service does not start now.
         """
         async with self.state.transaction() as session:
-            release = await queries.get(session, release_id)
+            release = await store.get(session, release_id)
             environment = await projects.get_environment_by_id(session, release.environment)
             build = await builds.get(session, release.build)
-            sealed = await queries.variables_sealed(session, release_id)
+            sealed = await store.variables_sealed(session, release_id)
         manifest = manifest_of(release)
         redis = manifest.services.redis or RedisService()
         urls = await self.services.provide(

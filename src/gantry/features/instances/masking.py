@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from gantry.engines.state.protocol import Session
-from gantry.features.releases import queries as releases
-from gantry.features.services import queries as services
+from gantry.engines.database.protocol import Session
+from gantry.features.releases import store as releases
+from gantry.features.services import store as services
 from gantry.features.variables.service import VariableService
 
 

@@ -3,10 +3,10 @@
 import base64
 from dataclasses import dataclass
 
+from gantry.engines.database.protocol import Session
 from gantry.engines.secrets.protocol import SecretBox
-from gantry.engines.state.protocol import Session
-from gantry.features.audit import log as audit
-from gantry.features.projects import queries
+from gantry.features.audit import store as audit
+from gantry.features.projects import store
 from gantry.features.projects.model import NAMES, Environment
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import UserError
@@ -35,14 +35,14 @@ class ProjectService:
                 f"there is no environment {environment!r}",
                 hint=f"use one of {', '.join(NAMES)}",
             )
-        found = await queries.find_environment(session, project, environment)
+        found = await store.find_environment(session, project, environment)
         if found is not None:
             return found
         now = self.clock.now()
-        await queries.insert_project(
+        await store.insert_project(
             session, project, action_key_sealed=self._new_action_key(), at=now
         )
-        await queries.insert_environment(
+        await store.insert_environment(
             session, environment_id=self.ids.new("env"), project=project, name=environment, at=now
         )
         await audit.record(
@@ -52,7 +52,7 @@ class ProjectService:
             action="environment.create",
             target=f"{project}/{environment}",
         )
-        return await queries.get_environment(session, project, environment)
+        return await store.get_environment(session, project, environment)
 
     def _new_action_key(self) -> bytes:
         # Next.js wants an AES key of 16, 24 or 32 bytes, base64.

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gantry.config.manifest import Manifest
-from gantry.features.releases.decide import Patience
 from gantry.features.releases.model import Release
+from gantry.features.releases.rules import Patience
 
 
 def manifest_of(release: Release) -> Manifest:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from gantry.engines.state.protocol import State
-from gantry.features.audit import log as audit
-from gantry.features.projects import queries as projects
-from gantry.features.rollouts import queries
+from gantry.engines.database.protocol import State
+from gantry.features.audit import store as audit
+from gantry.features.projects import store as projects
+from gantry.features.rollouts import store
 from gantry.features.rollouts.model import Rollout, RolloutState, Wish
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, NotFoundError
@@ -28,7 +28,7 @@ class RolloutService:
         """
         async with self.state.transaction() as session:
             target = await projects.get_environment(session, project, environment)
-            found = await queries.latest(session, target.id)
+            found = await store.latest(session, target.id)
         if found is None:
             raise NotFoundError(
                 "rollout.none",
@@ -58,7 +58,7 @@ class RolloutService:
                 hint="gantry rollout resume, or gantry rollout promote",
             )
         async with self.state.transaction() as session:
-            await queries.set_wish(session, rollout, wish)
+            await store.set_wish(session, rollout, wish)
             await audit.record(
                 session,
                 at=self.clock.now(),
@@ -67,4 +67,4 @@ class RolloutService:
                 target=f"{project}/{environment}",
                 details={"rollout": rollout.id, "stage": rollout.stage},
             )
-            return await queries.get(session, rollout.id)
+            return await store.get(session, rollout.id)

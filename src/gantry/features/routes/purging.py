@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from gantry.engines.cache.protocol import EdgeCache, Purge
-from gantry.engines.state.protocol import State
-from gantry.features.audit import log as audit
-from gantry.features.projects import queries as projects
-from gantry.features.releases import queries as releases
+from gantry.engines.database.protocol import State
+from gantry.features.audit import store as audit
+from gantry.features.projects import store as projects
+from gantry.features.releases import store as releases
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import UserError
 

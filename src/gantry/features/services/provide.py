@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from gantry.engines.caches.protocol import CacheGrant, CacheServers
-from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer
+from gantry.engines.database.protocol import State
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer
+from gantry.engines.redis.protocol import CacheGrant, CacheServers
 from gantry.engines.secrets.protocol import SecretBox
-from gantry.engines.state.protocol import State
 from gantry.features.projects.model import Environment
-from gantry.features.services import queries
+from gantry.features.services import store
 from gantry.features.services.model import Service, ServiceKind, service_name
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource
@@ -53,7 +53,7 @@ class ServiceProvider:
         self, environment: Environment, kinds: tuple[ServiceKind, ...]
     ) -> tuple[Service, ...]:
         async with self.state.transaction() as session:
-            have = await queries.list_for_environment(session, environment.id)
+            have = await store.list_for_environment(session, environment.id)
             for kind in kinds:
                 if kind not in {service.kind for service in have}:
                     unique = self.ids.new("s").removeprefix("s-")[:6]
@@ -63,8 +63,8 @@ class ServiceProvider:
                         name=service_name(kind, environment.project, environment.name, unique),
                         secret_sealed=self.box.seal(self.ids.secret()),
                     )
-                    await queries.insert(session, service, at=self.clock.now())
-            have = await queries.list_for_environment(session, environment.id)
+                    await store.insert(session, service, at=self.clock.now())
+            have = await store.list_for_environment(session, environment.id)
         return tuple(service for service in have if service.kind in kinds)
 
     async def _ensure(self, service: Service, cache_bytes: int) -> str:

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gantry.engines.database.protocol import Session, State
 from gantry.engines.secrets.protocol import SecretBox
-from gantry.engines.state.protocol import Session, State
-from gantry.features.audit import log as audit
+from gantry.features.audit import store as audit
 from gantry.features.projects.service import ProjectService
-from gantry.features.variables import queries
+from gantry.features.variables import store
 from gantry.features.variables.model import MOST_VARIABLES, Variable, check
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import UserError
@@ -43,15 +43,15 @@ class VariableService:
             target = await self.projects.ensure(session, project, environment, by=by)
             now = self.clock.now()
             for name, value in put.items():
-                await queries.put(session, target.id, name, self.box.seal(value), at=now, by=by)
+                await store.put(session, target.id, name, self.box.seal(value), at=now, by=by)
             for name in remove:
-                if not await queries.delete(session, target.id, name):
+                if not await store.delete(session, target.id, name):
                     raise UserError(
                         "variable.unknown",
                         f"{environment} of {project} has no variable {name!r}",
                         hint="gantry env list shows them",
                     )
-            left = await queries.list_variables(session, target.id)
+            left = await store.list_variables(session, target.id)
             if len(left) > MOST_VARIABLES:
                 raise UserError(
                     "variable.too-many",
@@ -70,7 +70,7 @@ class VariableService:
 
     async def reveal(self, session: Session, environment_id: str) -> dict[str, str]:
         """Name -> value, decrypted; for an instance's environment only."""
-        sealed = await queries.sealed_values(session, environment_id)
+        sealed = await store.sealed_values(session, environment_id)
         return {name: self.box.open(value) for name, value in sealed.items()}
 
     def seal_all(self, values: Mapping[str, str]) -> bytes:

@@ -5,12 +5,12 @@ from urllib.parse import urlencode
 
 from fastapi import Path
 
-from gantry.features.accounts import queries
+from gantry.features.accounts import store
+from gantry.features.accounts.bodies import LoginLinkBody, TokenBody, TokenRequest
 from gantry.features.accounts.model import Role, Token
 from gantry.web.access import Developer, Owner
 from gantry.web.api.shared import area
 from gantry.web.services import Has
-from gantry.wire.shapes import LoginLinkBody, TokenBody, TokenRequest
 
 router = area("accounts")
 
@@ -29,7 +29,7 @@ async def create_login_link(services: Has, caller: Developer) -> LoginLinkBody:
 async def list_tokens(services: Has, _caller: Owner) -> tuple[TokenBody, ...]:
     """Every API token, newest first. The tokens themselves are not stored and cannot be shown."""
     async with services.state.transaction() as session:
-        return tuple(_body(token) for token in await queries.list_api_tokens(session))
+        return tuple(_body(token) for token in await store.list_api_tokens(session))
 
 
 @router.post("/tokens", status_code=201, summary="Make an API token")

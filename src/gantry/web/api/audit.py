@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import Query
 
-from gantry.features.audit import log
+from gantry.features.audit import store
+from gantry.features.audit.bodies import AuditBody
 from gantry.web.access import Owner
 from gantry.web.api.shared import area
 from gantry.web.services import Has
 from gantry.web.views.audit import audit_body
-from gantry.wire.shapes import AuditBody
 
 router = area("audit")
 
@@ -22,5 +22,5 @@ async def read_audit(
 ) -> tuple[AuditBody, ...]:
     """The newest entries, newest first. Each entry's hash covers the one before it."""
     async with services.state.transaction() as session:
-        entries = await log.latest(session, limit=limit)
+        entries = await store.latest(session, limit=limit)
     return tuple(audit_body(entry) for entry in entries)

@@ -1,9 +1,9 @@
 """What the edge keeps of an environment."""
 
+from gantry.features.routes.bodies import PurgeBody, PurgeRequest
 from gantry.web.access import Developer
 from gantry.web.api.shared import EnvironmentName, ProjectName, area
 from gantry.web.services import Has
-from gantry.wire.shapes import PurgeBody, PurgeRequest
 
 router = area("cache")
 

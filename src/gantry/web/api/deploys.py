@@ -5,9 +5,17 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
-from gantry.features.deploys import queries
+from gantry.features.deploys import store
+from gantry.features.deploys.bodies import (
+    DeployBody,
+    DeployEvent,
+    DeployRequest,
+    PlanBody,
+    PromoteRequest,
+    RollbackRequest,
+)
 from gantry.features.deploys.model import Deploy
-from gantry.features.projects import queries as projects
+from gantry.features.projects import store as projects
 from gantry.features.releases.model import Commit
 from gantry.web.access import Developer, Viewer
 from gantry.web.api.shared import DeployId, EnvironmentName, ProjectName, area
@@ -17,14 +25,6 @@ from gantry.web.views import deploy_events
 from gantry.web.views.deploys import deploy_body
 from gantry.web.views.logs import Masks
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import (
-    DeployBody,
-    DeployEvent,
-    DeployRequest,
-    PlanBody,
-    PromoteRequest,
-    RollbackRequest,
-)
 
 router = area("deploys")
 _ENVIRONMENT = "/projects/{project}/environments/{environment}"
@@ -70,7 +70,7 @@ async def list_deploys(
     async with services.state.transaction() as session:
         found = await projects.get_environment(session, project, environment)
         reader = Reader(services, session)
-        recent = await queries.list_for_environment(session, found.id, limit=limit)
+        recent = await store.list_for_environment(session, found.id, limit=limit)
         return tuple([await deploy_body(reader, deploy) for deploy in recent])
 
 
@@ -122,7 +122,7 @@ async def plan(
 async def get_deploy(services: Has, _caller: Viewer, deploy: DeployId) -> DeployBody:
     """One deploy with its steps and, when it failed, its error."""
     async with services.state.transaction() as session:
-        return await deploy_body(Reader(services, session), await queries.get(session, deploy))
+        return await deploy_body(Reader(services, session), await store.get(session, deploy))
 
 
 @router.post("/deploys/{deploy}/cancel", status_code=202, summary="Cancel a deploy")
@@ -137,7 +137,7 @@ async def cancel_deploy(services: Has, caller: Developer, deploy: DeployId) -> D
 async def _existing(services: Has, _caller: Viewer, deploy: DeployId) -> str:
     # Checked before the stream begins, while the answer can still be a 404.
     async with services.state.transaction() as session:
-        return (await queries.get(session, deploy)).id
+        return (await store.get(session, deploy)).id
 
 
 @router.get(

@@ -5,13 +5,13 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 
+from gantry.features.instances.bodies import LogBody
 from gantry.web.access import Viewer
 from gantry.web.api.shared import EnvironmentName, ProjectName, area
 from gantry.web.services import Has
 from gantry.web.streams import event_stream, place
 from gantry.web.views.environment_logs import EnvironmentLogs
 from gantry.web.views.logs import Masks
-from gantry.wire.shapes import LogBody
 
 router = area("logs")
 

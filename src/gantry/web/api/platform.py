@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import Query
 
 from gantry import __version__
-from gantry.features.audit import log as audit
+from gantry.features.audit import store as audit
+from gantry.features.platform.bodies import HealthBody, StatusBody
 from gantry.web.access import PUBLIC, Owner, Viewer
 from gantry.web.api.shared import area
 from gantry.web.services import Has
 from gantry.web.views.status import status_body
-from gantry.wire.shapes import HealthBody, StatusBody
 
 router = area("platform")
 

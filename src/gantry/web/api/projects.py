@@ -4,14 +4,15 @@ from typing import Annotated
 
 from fastapi import Query
 
-from gantry.features.projects import queries
+from gantry.features.platform.bodies import ProjectBody
+from gantry.features.projects import store
+from gantry.features.releases.bodies import ReleaseBody
 from gantry.kernel.errors import NotFoundError
 from gantry.web.access import Owner, Viewer
 from gantry.web.api.shared import EnvironmentName, ProjectName, area
 from gantry.web.services import Has
 from gantry.web.views import environments
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import ProjectBody, ReleaseBody
 
 router = area("projects")
 
@@ -29,7 +30,7 @@ async def get_project(services: Has, _caller: Viewer, project: ProjectName) -> P
     """One project with its environments."""
     seen = await environments.look(services)
     async with services.state.transaction() as session:
-        found = await queries.find_project(session, project)
+        found = await store.find_project(session, project)
         if found is None:
             raise NotFoundError(
                 "project.unknown",
@@ -69,5 +70,5 @@ async def list_releases(
 ) -> tuple[ReleaseBody, ...]:
     """An environment's releases, newest first, and which of them can be rolled back to."""
     async with services.state.transaction() as session:
-        found = await queries.get_environment(session, project, environment)
+        found = await store.get_environment(session, project, environment)
         return await environments.release_bodies(Reader(services, session), found, limit=limit)

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import Path
 
+from gantry.features.rollouts.bodies import RolloutBody, WishName
 from gantry.features.rollouts.model import Rollout, Wish
 from gantry.web.access import Developer, Viewer
 from gantry.web.api.shared import EnvironmentName, ProjectName, area
 from gantry.web.services import Has, Services
 from gantry.web.views.reader import Reader
 from gantry.web.views.rollouts import rollout_body
-from gantry.wire.shapes import RolloutBody, WishName
 
 router = area("rollouts")
 _ROLLOUT = "/projects/{project}/environments/{environment}/rollout"

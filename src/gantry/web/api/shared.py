@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
-from gantry.wire.shapes import ErrorBody, Shape
+from gantry.kernel.bodies import Answer, ErrorBody
 
 PREFIX = "/api/v1"
 
 
-class ErrorAnswer(Shape):
+class ErrorAnswer(Answer):
     """Every refusal: `{"error": {...}}`."""
 
     error: ErrorBody

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from fastapi import Request
 
 from gantry.engines.sources.protocol import Snapshot
+from gantry.features.builds.bodies import SourceBody
 from gantry.kernel.errors import NotFoundError
 from gantry.web.access import Developer, Viewer
 from gantry.web.api.shared import Digest, area
 from gantry.web.errors import too_large
 from gantry.web.services import Has
-from gantry.wire.shapes import SourceBody
 
 router = area("sources")
 

@@ -1,12 +1,12 @@
 """Variables of environments. Values go in and never come out."""
 
-from gantry.features.projects import queries as projects
-from gantry.features.variables import queries
+from gantry.features.projects import store as projects
+from gantry.features.variables import store
+from gantry.features.variables.bodies import VariableBody, VariablesRequest
 from gantry.web.access import Developer, Viewer
 from gantry.web.api.shared import EnvironmentName, ProjectName, area
 from gantry.web.services import Has
 from gantry.web.views.variables import variable_bodies
-from gantry.wire.shapes import VariableBody, VariablesRequest
 
 router = area("variables")
 _PATH = "/projects/{project}/environments/{environment}/variables"
@@ -19,7 +19,7 @@ async def list_variables(
     """Names, and who set them when. Values are never sent back."""
     async with services.state.transaction() as session:
         found = await projects.get_environment(session, project, environment)
-        return variable_bodies(await queries.list_variables(session, found.id))
+        return variable_bodies(await store.list_variables(session, found.id))
 
 
 @router.patch(_PATH, summary="Set and remove variables")

@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse
 
+from gantry.features.rollouts.bodies import WishName
 from gantry.features.rollouts.model import Wish
 from gantry.features.variables.model import LONGEST_VALUE
 from gantry.web.access import Developer
 from gantry.web.services import Has
-from gantry.wire.shapes import WishName
 
 router = APIRouter(include_in_schema=False, default_response_class=RedirectResponse)
 

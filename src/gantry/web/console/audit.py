@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from gantry.features.audit import log
+from gantry.features.audit import store
 from gantry.kernel.errors import IntegrityError
 from gantry.web.access import Owner
 from gantry.web.console.contexts import AuditPage
@@ -20,9 +20,9 @@ async def audit_page(request: Request, services: Has, caller: Owner) -> HTMLResp
     """The newest entries, and whether the whole log is as it was written."""
     total, fault = 0, ""
     async with services.state.transaction() as session:
-        entries = await log.latest(session, limit=200)
+        entries = await store.latest(session, limit=200)
         try:
-            total = await log.verify(session)
+            total = await store.verify(session)
         except IntegrityError as error:
             fault = error.message
     page = AuditPage(

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from gantry.features.routes.bodies import CacheBody
 from gantry.kernel.units import format_percent, format_size
-from gantry.wire.shapes import CacheBody
 
 
 @dataclass(frozen=True, slots=True)

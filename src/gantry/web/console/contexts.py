@@ -4,20 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gantry.features.accounts.model import Role
+from gantry.features.audit.bodies import AuditBody
+from gantry.features.deploys.bodies import DeployBody
+from gantry.features.instances.bodies import InstanceBody
+from gantry.features.platform.bodies import EnvironmentBody, PartBody, ProjectBody
+from gantry.features.releases.bodies import ReleaseBody
+from gantry.features.variables.bodies import VariableBody
+from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.errors import GantryError
 from gantry.web.console.cache import CachePanel
 from gantry.web.console.rollout import RolloutPanel
-from gantry.wire.shapes import (
-    AuditBody,
-    DeployBody,
-    EnvironmentBody,
-    ErrorBody,
-    InstanceBody,
-    PartBody,
-    ProjectBody,
-    ReleaseBody,
-    VariableBody,
-)
 
 
 @dataclass(frozen=True, slots=True)

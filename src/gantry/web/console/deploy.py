@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from gantry.features.deploys import queries
+from gantry.features.deploys import store
 from gantry.web.access import Viewer
 from gantry.web.console.contexts import DeployPage
 from gantry.web.console.frame import frame_of
@@ -32,7 +32,7 @@ _BEFORE_SWITCH = (
 async def deploy_page(request: Request, services: Has, caller: Viewer, deploy: str) -> HTMLResponse:
     """One deploy, live."""
     async with services.state.transaction() as session:
-        body = await deploy_body(Reader(services, session), await queries.get(session, deploy))
+        body = await deploy_body(Reader(services, session), await store.get(session, deploy))
     frame = frame_of(services, caller, here="overview")
     stoppable = body.state == "queued" or (body.state == "active" and body.step in _BEFORE_SWITCH)
     page = DeployPage(

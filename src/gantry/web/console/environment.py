@@ -6,11 +6,15 @@ from datetime import datetime, timedelta
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from gantry.features.deploys import queries as deploys
-from gantry.features.projects import queries as projects
+from gantry.features.deploys import store as deploys
+from gantry.features.deploys.bodies import DeployBody
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
-from gantry.features.rollouts import queries as rollouts
-from gantry.features.variables import queries as variables
+from gantry.features.releases.bodies import ReleaseBody
+from gantry.features.rollouts import store as rollouts
+from gantry.features.rollouts.bodies import RolloutBody
+from gantry.features.variables import store as variables
+from gantry.features.variables.bodies import VariableBody
 from gantry.kernel.errors import NotFoundError
 from gantry.web.access import Viewer
 from gantry.web.console.cache import CachePanel
@@ -24,7 +28,6 @@ from gantry.web.views.deploys import deploy_body
 from gantry.web.views.reader import Reader
 from gantry.web.views.rollouts import rollout_body
 from gantry.web.views.variables import variable_bodies
-from gantry.wire.shapes import DeployBody, ReleaseBody, RolloutBody, VariableBody
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from gantry import __version__
 from gantry.features.accounts.model import Caller
+from gantry.features.platform.bodies import EnvironmentBody
 from gantry.web.console.contexts import EnvironmentCard, Frame
 from gantry.web.services import Services
-from gantry.wire.shapes import EnvironmentBody
 
 
 def frame_of(services: Services, caller: Caller | None = None, *, here: str = "") -> Frame:

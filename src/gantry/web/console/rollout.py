@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gantry.wire.shapes import ReasonBody, RolloutBody
+from gantry.features.rollouts.bodies import ReasonBody, RolloutBody
 
 _OPEN = ("running", "paused", "waiting")
 _TEXTS = {

@@ -1,7 +1,7 @@
 """Entries of the audit log as bodies."""
 
-from gantry.features.audit.log import Entry
-from gantry.wire.shapes import AuditBody
+from gantry.features.audit.bodies import AuditBody
+from gantry.features.audit.store import Entry
 
 
 def audit_body(entry: Entry) -> AuditBody:

@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 from gantry.engines.cache.protocol import CacheNumbers, CacheStatus
 from gantry.features.releases.model import Release
+from gantry.features.routes.bodies import CacheBody
 from gantry.kernel.units import format_size
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import CacheBody
 
 
 async def cache_body(reader: Reader, status: CacheStatus, live: Release) -> CacheBody | None:

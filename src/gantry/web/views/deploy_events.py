@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from gantry.features.builds.model import Build
-from gantry.features.deploys import queries
+from gantry.features.deploys import store
+from gantry.features.deploys.bodies import DeployBody, DeployEvent, StepName
 from gantry.features.deploys.model import Deploy, Step, StepState
 from gantry.kernel.redact import Redactor
 from gantry.web.services import Services
@@ -12,7 +13,6 @@ from gantry.web.streams import LOOK_EVERY_S, Event
 from gantry.web.views.deploys import deploy_body
 from gantry.web.views.logs import Follower, Masks
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import DeployBody, DeployEvent, StepName
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _event(event: DeployEvent) -> Event:
 async def _look(services: Services, masks: Masks, deploy_id: str) -> Look:
     async with services.state.transaction() as session:
         reader = Reader(services, session)
-        deploy = await queries.get(session, deploy_id)
+        deploy = await store.get(session, deploy_id)
         environment = await reader.environment(deploy.environment)
         release = await reader.release(deploy.release) if deploy.release else None
         return Look(
@@ -82,7 +82,7 @@ async def _look(services: Services, masks: Masks, deploy_id: str) -> Look:
 
 async def _sources(reader: Reader, deploy: Deploy) -> tuple[tuple[StepName, str], ...]:
     """The processes whose output belongs to this deploy, as far as it has come."""
-    records = await queries.list_steps(reader.session, deploy.id)
+    records = await store.list_steps(reader.session, deploy.id)
     ran = {record.name for record in records if record.state is not StepState.SKIPPED}
     found: list[tuple[StepName, str]] = []
     if deploy.build is not None and ran & {Step.BUILD, Step.TEST}:

@@ -3,19 +3,20 @@
 from dataclasses import replace
 from datetime import datetime
 
-from gantry.features.deploys import queries
+from gantry.features.deploys import store
+from gantry.features.deploys.bodies import DeployBody, StepBody
 from gantry.features.deploys.model import PIPELINES, Deploy, StepRecord, StepState
 from gantry.features.projects.model import Environment
+from gantry.kernel.bodies import ErrorBody
 from gantry.web.views import addresses
 from gantry.web.views.reader import Reader, commit_body
-from gantry.wire.shapes import DeployBody, ErrorBody, StepBody
 
 
 async def deploy_body(reader: Reader, deploy: Deploy) -> DeployBody:
     """One deploy with its steps."""
     environment = await reader.environment(deploy.environment)
     release = await reader.release(deploy.release) if deploy.release else None
-    records = await queries.list_steps(reader.session, deploy.id)
+    records = await store.list_steps(reader.session, deploy.id)
     return DeployBody(
         id=deploy.id,
         project=environment.project,
@@ -43,7 +44,7 @@ async def deploy_body(reader: Reader, deploy: Deploy) -> DeployBody:
 
 async def latest_body(reader: Reader, environment: Environment) -> DeployBody | None:
     """The environment's deploy that runs, or else the last one."""
-    recent = await queries.list_for_environment(reader.session, environment.id)
+    recent = await store.list_for_environment(reader.session, environment.id)
     if not recent:
         return None
     running = [deploy for deploy in recent if not deploy.state.ended and deploy.started_at]

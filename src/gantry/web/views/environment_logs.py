@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from gantry.features.projects import queries as projects
+from gantry.features.instances.bodies import LogBody
+from gantry.features.projects import store as projects
 from gantry.kernel.errors import NotFoundError
 from gantry.kernel.redact import Redactor
 from gantry.web.services import Services
 from gantry.web.streams import LOOK_EVERY_S, Event
 from gantry.web.views.logs import Follower, Masks
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import LogBody
 
 MOST_LINES = 5_000
 

@@ -7,24 +7,20 @@ from datetime import datetime
 from gantry.engines.cache.protocol import CacheStatus
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.builds.model import BuildState
+from gantry.features.instances.bodies import InstanceBody, InstanceStateName
 from gantry.features.instances.model import Health, Instance
-from gantry.features.projects import queries as projects
+from gantry.features.platform.bodies import EnvironmentBody, ProjectBody
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment, Project
+from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.releases.model import Release, ReleaseState
-from gantry.features.services import queries as services_of
+from gantry.features.services import store as services_of
 from gantry.web.services import Services
 from gantry.web.views import addresses
 from gantry.web.views.cache import cache_body
 from gantry.web.views.deploys import latest_body
 from gantry.web.views.reader import Reader, commit_body
 from gantry.web.views.rollouts import candidate_body
-from gantry.wire.shapes import (
-    EnvironmentBody,
-    InstanceBody,
-    InstanceStateName,
-    ProjectBody,
-    ReleaseBody,
-)
 
 
 class Seen:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
+from gantry.features.instances.bodies import LogBody
 from gantry.features.instances.masking import secrets_of
 from gantry.features.projects.model import Environment
 from gantry.features.releases.model import Release
-from gantry.features.services import queries as services_of
-from gantry.features.variables import queries as variables
+from gantry.features.services import store as services_of
+from gantry.features.variables import store as variables
 from gantry.kernel.redact import Redactor
 from gantry.web.services import Services
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import LogBody
 
 # What one look may read of one log; more comes with the next look.
 CHUNK_BYTES = 65_536

@@ -3,22 +3,22 @@
 from dataclasses import asdict
 from datetime import datetime
 
-from gantry.engines.state.protocol import Session
-from gantry.features.builds import queries as builds
+from gantry.engines.database.protocol import Session
+from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build
-from gantry.features.deploys import queries as deploys
+from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import Deploy, DeployState
-from gantry.features.instances import queries as instances
+from gantry.features.instances import store as instances
 from gantry.features.instances.model import Instance
-from gantry.features.projects import queries as projects
+from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
-from gantry.features.releases import queries as releases
+from gantry.features.releases import store as releases
+from gantry.features.releases.bodies import CommitBody
 from gantry.features.releases.model import Commit, Release
-from gantry.features.rollouts import queries as rollouts
+from gantry.features.rollouts import store as rollouts
 from gantry.features.rollouts.model import Rollout
 from gantry.kernel.errors import NotFoundError
 from gantry.web.services import Services
-from gantry.wire.shapes import CommitBody
 
 
 class Reader:

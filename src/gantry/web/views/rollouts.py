@@ -4,13 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from gantry.engines.state.protocol import Row
+from gantry.engines.database.protocol import Row
 from gantry.features.projects.model import Environment
-from gantry.features.rollouts import queries
-from gantry.features.rollouts.model import Rollout, Stage
-from gantry.features.rollouts.verdict.model import Check
-from gantry.web.views.reader import Reader
-from gantry.wire.shapes import (
+from gantry.features.rollouts import store
+from gantry.features.rollouts.bodies import (
     CandidateBody,
     EvidenceBody,
     ReasonBody,
@@ -18,6 +15,9 @@ from gantry.wire.shapes import (
     StageBody,
     VerdictBody,
 )
+from gantry.features.rollouts.model import Rollout, Stage
+from gantry.features.rollouts.verdict.model import Check
+from gantry.web.views.reader import Reader
 
 
 async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
@@ -27,9 +27,7 @@ async def rollout_body(reader: Reader, rollout: Rollout) -> RolloutBody:
         await reader.release(rollout.candidate),
         await reader.release(rollout.current),
     )
-    history = {
-        row["number"]: row for row in await queries.stage_history(reader.session, rollout.id)
-    }
+    history = {row["number"]: row for row in await store.stage_history(reader.session, rollout.id)}
     return RolloutBody(
         id=rollout.id,
         project=environment.project,

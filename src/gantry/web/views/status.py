@@ -3,12 +3,18 @@
 import asyncio
 
 from gantry import __version__
-from gantry.features.releases import queries as releases
+from gantry.features.platform.bodies import (
+    EnvironmentBody,
+    PartBody,
+    ProjectBody,
+    ReachedBody,
+    StatusBody,
+)
+from gantry.features.releases import store as releases
 from gantry.kernel.errors import NotFoundError
 from gantry.web.services import Services
 from gantry.web.views import environments
 from gantry.web.views.reader import Reader
-from gantry.wire.shapes import EnvironmentBody, PartBody, ProjectBody, ReachedBody, StatusBody
 
 RELEASE_HEADER = "x-gantry-release"
 

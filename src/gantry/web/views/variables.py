@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from gantry.features.variables.bodies import VariableBody
 from gantry.features.variables.model import Variable
-from gantry.wire.shapes import VariableBody
 
 
 def variable_bodies(variables: Iterable[Variable]) -> tuple[VariableBody, ...]:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import errors, sql
 
-from gantry.engines.databases.protocol import DatabaseGrant, DatabaseStatus
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseStatus
 from gantry.kernel.errors import TransientError, UserError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")

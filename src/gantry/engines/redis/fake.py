@@ -4,7 +4,7 @@ import random
 import re
 from typing import TYPE_CHECKING
 
-from gantry.engines.caches.protocol import CacheGrant, CacheServers
+from gantry.engines.redis.protocol import CacheGrant, CacheServers
 from gantry.kernel.errors import TransientError, UserError
 
 _FIRST_PORT = 20_000

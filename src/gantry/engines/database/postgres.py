@@ -9,7 +9,7 @@ from psycopg import errors
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from gantry.engines.state.protocol import Parameters, Row, Session, State
+from gantry.engines.database.protocol import Parameters, Row, Session, State
 from gantry.kernel.errors import ConflictError, TransientError
 
 _CONFLICTS = (
@@ -106,7 +106,7 @@ class PostgresState:
 
 
 def _constant(sql: str) -> bytes:
-    # psycopg asks for literal strings to keep values out of statements. Ours are constants of `queries.py`, composed
+    # psycopg asks for literal strings to keep values out of statements. Ours are constants of `store.py`, composed
     # of constants, with every value a parameter; bytes are its way to say so.
     return sql.encode()
 

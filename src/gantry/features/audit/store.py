@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gantry.engines.state.protocol import Session
+from gantry.engines.database.protocol import Session
 from gantry.kernel.errors import IntegrityError
 
 _GENESIS = "0" * 64

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from gantry.engines.databases import admin
-from gantry.engines.databases.admin import Address
-from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.postgres import admin
+from gantry.engines.postgres.admin import Address
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
 from gantry.kernel.errors import TransientError, UserError
 
 

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from gantry.engines.state.protocol import Session
-from gantry.features.crons.decide import Run
+from gantry.engines.database.protocol import Session
+from gantry.features.crons.rules import Run
 
 
 async def list_running(session: Session) -> tuple[Run, ...]:

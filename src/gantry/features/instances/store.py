@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from gantry.engines.state.protocol import Session
+from gantry.engines.database.protocol import Session
 from gantry.features.instances.model import Instance
 
 _COLUMNS = """id, release, process, slot, port, created_at, started_at, healthy_at, restarts, failures,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from gantry.engines.state.protocol import Session
+from gantry.engines.database.protocol import Session
 from gantry.features.variables.model import Variable
 
 

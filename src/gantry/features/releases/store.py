@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from gantry.engines.state.protocol import Row, Session
+from gantry.engines.database.protocol import Row, Session
 from gantry.features.releases.model import Commit, Release, ReleaseState
 from gantry.kernel.errors import NotFoundError
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.config.paths import Paths
-from gantry.engines.databases import admin, wheel
-from gantry.engines.databases.admin import Address
-from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
-from gantry.engines.databases.wheel import DATA, SYSTEM, Cluster
+from gantry.engines.postgres import admin, wheel
+from gantry.engines.postgres.admin import Address
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.postgres.wheel import DATA, SYSTEM, Cluster
 from gantry.engines.runtime.protocol import (
     Limits,
     Mount,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.config.paths import Paths
-from gantry.engines.caches import wire
-from gantry.engines.caches.protocol import CacheGrant, CacheServers
+from gantry.engines.redis import wire
+from gantry.engines.redis.protocol import CacheGrant, CacheServers
 from gantry.engines.runtime.protocol import (
     Limits,
     Mount,

@@ -3,7 +3,7 @@
 import random
 from typing import TYPE_CHECKING
 
-from gantry.engines.databases.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
 from gantry.kernel.errors import TransientError, UserError
 
 

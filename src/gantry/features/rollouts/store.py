@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from gantry.engines.state.protocol import Row, Session
+from gantry.engines.database.protocol import Row, Session
 from gantry.features.rollouts.model import Rollout, RolloutState, Stage, StageKind, Wish
 from gantry.kernel.errors import ConflictError, NotFoundError
 

@@ -1,6 +1,6 @@
 """Certificates in the database; keys are sealed."""
 
-from gantry.engines.state.protocol import Session
+from gantry.engines.database.protocol import Session
 from gantry.features.certificates.model import StoredCertificate
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from gantry.engines.state.protocol import Row, Session
+from gantry.engines.database.protocol import Row, Session
 from gantry.features.builds.model import Build, BuildState
 from gantry.kernel.errors import NotFoundError
 

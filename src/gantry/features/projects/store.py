@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from gantry.engines.state.protocol import Row, Session
+from gantry.engines.database.protocol import Row, Session
 from gantry.features.projects.model import Environment, Project
 from gantry.kernel.errors import NotFoundError
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from gantry.engines.state.protocol import Row, Session
+from gantry.engines.database.protocol import Row, Session
 from gantry.features.accounts.model import Role, Token, TokenKind
 
 _COLUMNS = "hash, kind, account, role, label, created_at, expires_at"

@@ -1,4 +1,4 @@
-"""The control plane's memory: a Postgres database, asked in plain SQL from each feature's `queries.py`.
+"""The control plane's memory: a Postgres database, asked in plain SQL from each feature's `store.py`.
 
 Rows come back as dictionaries. Tests and the simulation use a real, throw-away Postgres: one dialect everywhere.
 """

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from gantry.engines.state.protocol import Session
+from gantry.engines.database.protocol import Session
 from gantry.features.services.model import Service, ServiceKind
 
 

@@ -1,1 +1,0 @@
-"""The control plane's memory: a Postgres database, asked in plain SQL from each feature's `queries.py`."""

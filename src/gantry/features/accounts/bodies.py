@@ -1,0 +1,34 @@
+"""What the API takes and says of accounts and their tokens."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from gantry.kernel.bodies import Answer, Request
+
+
+class LoginLinkBody(Answer):
+    """A link that logs one browser in, once."""
+
+    url: str
+    expires_at: datetime
+
+
+class TokenRequest(Request):
+    """A new API token."""
+
+    label: str = Field(min_length=1, max_length=100)
+    role: Literal["viewer", "developer", "owner"] = "developer"
+    days: int = Field(90, ge=1, le=365)
+
+
+class TokenBody(Answer):
+    """A token. `token` is shown once, when it is made."""
+
+    id: str
+    label: str
+    role: Literal["viewer", "developer", "owner"]
+    created_at: datetime
+    expires_at: datetime
+    token: str = ""

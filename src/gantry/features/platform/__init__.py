@@ -1,0 +1,1 @@
+"""The platform as a whole: its parts, and everything at a glance."""
