@@ -13,9 +13,10 @@ npm error A complete log of this run can be found in: /home/gantry/.npm/_logs/x.
 _TYPES = "\x1b[31mFailed to compile.\x1b[0m\n\n./app/page.tsx:3:7\nType error: Type 'string' is not assignable to type 'number'."
 
 
-def _explain(
-    phase: str, output: str, ended: Ended, unseen: Unseen = Unseen()
-) -> tuple[str, str, str]:
+_NONE = Unseen()
+
+
+def _explain(phase: str, output: str, ended: Ended, unseen: Unseen = _NONE) -> tuple[str, str, str]:
     tail = Tail()
     for line in output.splitlines():
         tail.add(line)
@@ -69,6 +70,7 @@ def test_only_the_last_lines_are_told() -> None:
     assert len(message.splitlines()) == 21
 
 
+_LAST = "[build] env in gantry.toml names what it needs"
 _UNSEEN = Unseen(("AUTH_SECRET", "POSTGRES_URL"), ("DATABASE_URL",))
 
 
@@ -82,15 +84,12 @@ _UNSEEN = Unseen(("AUTH_SECRET", "POSTGRES_URL"), ("DATABASE_URL",))
         ("no DATABASE_URL", _UNSEEN,
          "DATABASE_URL is set in a release only: read it when a request comes, not when a module is loaded"),
         ("Error: Invalid URL", _UNSEEN,
-         "run it on your machine without AUTH_SECRET, POSTGRES_URL, which it did not get: next build; "
-         "[build] env in gantry.toml names what it needs"),
+         "run it on your machine without AUTH_SECRET, POSTGRES_URL, which it did not get: next build; " + _LAST),
         ("MY_POSTGRES_URL_2 x", Unseen(("POSTGRES_URL",)),
-         "run it on your machine without POSTGRES_URL, which it did not get: next build; "
-         "[build] env in gantry.toml names what it needs"),
+         "run it on your machine without POSTGRES_URL, which it did not get: next build; " + _LAST),
         ("x", Unseen(of_services=("DATABASE_URL",)), "run it on your machine: next build"),
         ("x", Unseen(tuple(f"V{number}" for number in range(10))),
-         "run it on your machine without V0, V1, V2, V3, V4, V5, V6, V7 and 2 more, which it did not get: next build; "
-         "[build] env in gantry.toml names what it needs"),
+         "run it on your machine without V0, V1, V2, V3, V4, V5, V6, V7 and 2 more, which it did not get: next build; " + _LAST),
     ],
 )  # fmt: skip
 def test_a_failed_build_names_the_variables_that_it_did_not_get(

@@ -158,7 +158,7 @@ def test_the_switch_is_done_when_the_public_port_answers_with_the_release() -> N
 
 def test_pipelines_end_and_begin_where_they_should() -> None:
     assert PIPELINES[DeployKind.DEPLOY][0] is Step.SOURCE
-    assert PIPELINES[DeployKind.PROMOTE][0] is Step.RELEASE
+    assert PIPELINES[DeployKind.PROMOTE] == PIPELINES[DeployKind.DEPLOY]
     assert PIPELINES[DeployKind.ROLLBACK] == (Step.START, Step.HEALTHY, Step.SWITCH, Step.DRAIN)
     for kind, steps in PIPELINES.items():
         assert following(kind, steps[-1]) is None

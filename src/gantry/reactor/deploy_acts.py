@@ -131,7 +131,7 @@ class DeployActs:
                 deploy,
                 Step.BUILD,
                 state=StepState.DONE,
-                detail=f"snapshot {deploy.source_digest[:12]}",
+                detail=prepared.detail,
                 at=self.clock.now(),
             )
 

@@ -38,7 +38,7 @@ from gantry.features.deploys.bodies import PromoteRequest
 def promote(session: Session, source: str, environment: str, project: str, detach: bool) -> None:
     """Bring what is live in one environment to another.
 
-    Nothing is built again: the very artifact that was tried is what goes live; only the configuration is the other environment's own.
+    The very artifact that was tried goes live, with the other environment's configuration. It is built again only where that environment has its own values of variables that are written into pages (NEXT_PUBLIC_... and the like).
     """
     name = project_name(session, project)
     request = PromoteRequest(from_environment=source)

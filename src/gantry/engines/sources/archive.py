@@ -1,16 +1,18 @@
 """Packing a working folder for the upload: its digest, its files, and a gzip tar as a stream of bytes."""
 
+import hashlib
 import io
 import os
 import stat
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gantry.engines.sources.ignoring import Ignores, LeftOut, is_never_source, secret_reason
+from gantry.engines.sources.env_files import EnvFiles
+from gantry.engines.sources.ignoring import Ignores, is_env_file, is_never_source, secret_reason
 from gantry.kernel.errors import UserError
 from gantry.kernel.trees import Entry, TreeHash, content_sha256
 from gantry.kernel.units import format_size
@@ -45,6 +47,7 @@ class Pack:
     Attributes:
         digest: the same that the store computes from what it unpacks.
         left_out: path -> why, of secrets and of links that lead out; not what ignore files name.
+        contents: path -> what is sent instead of the file's own content.
     """
 
     root: Path
@@ -52,6 +55,7 @@ class Pack:
     entries: tuple[Entry, ...]
     size_bytes: int
     left_out: Mapping[str, str]
+    contents: Mapping[str, bytes]
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -71,13 +75,16 @@ class Pack:
         yield sink.finish()
 
     def _add(self, tar: tarfile.TarFile, sink: "_Sink", entry: Entry) -> Iterator[bytes]:
-        path = self.root / entry.path
+        path, content = self.root / entry.path, self.contents.get(entry.path)
         info = tarfile.TarInfo(entry.path)
         info.mode = 0o755 if entry.kind == "x" else 0o644
         try:
             if entry.kind == "l":
                 info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
                 tar.addfile(info)
+            elif content is not None:
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
             else:
                 with path.open("rb") as file:
                     info.size = os.fstat(file.fileno()).st_size
@@ -101,55 +108,91 @@ def pack(folder: Path, bounds: Bounds = USUAL_BOUNDS) -> Pack:
     root = folder.resolve()
     if not root.is_dir():
         raise UserError("source.empty", f"{folder} is not a folder", where=str(folder))
-    left_out = LeftOut()
-    found = sorted(_walk(root, "", Ignores(), left_out), key=lambda entry: os.fsencode(entry.path))
+    walk = _Walk(root)
+    found = sorted(walk.entries("", Ignores()), key=lambda entry: os.fsencode(entry.path))
     _check(found, bounds, root)
     digest = TreeHash()
     for entry in found:
+        content = walk.contents.get(entry.path)
         try:
-            digest.add(entry, content_sha256(root / entry.path, entry))
+            digest.add(
+                entry,
+                hashlib.sha256(content).digest()
+                if content is not None
+                else content_sha256(root / entry.path, entry),
+            )
         except OSError as error:
             raise _unreadable(entry.path, error) from None
     done = digest.finish()
-    return Pack(root, done.digest, tuple(found), done.size_bytes, left_out.reasons)
+    return Pack(
+        root, done.digest, tuple(found), done.size_bytes, walk.left_out, contents=walk.contents
+    )
 
 
-def _walk(root: Path, folder: str, above: Ignores, left_out: LeftOut) -> Iterator[Entry]:
-    ignores = above.enter(root, folder)
-    try:
-        with os.scandir(root / folder) as listing:
-            items = list(listing)
-    except OSError as error:
-        raise _unreadable(folder, error) from None
-    for item in items:
-        path = f"{folder}/{item.name}" if folder else item.name
-        if item.is_dir(follow_symlinks=False):
-            if not is_never_source(item.name) and not ignores.match(f"{path}/"):
-                yield from _walk(root, path, ignores, left_out)
-        elif is_never_source(item.name) or ignores.match(path):
-            continue  # a link named node_modules, the .git file of a worktree
-        elif (entry := _entry(root, path, item, left_out)) is not None:
-            yield entry
+@dataclass(slots=True)
+class _Walk:
+    """One pass over a folder.
 
+    Attributes:
+        left_out: path -> why, of what is left out though no ignore file says so. Only what people must know of.
+        contents: path -> what is sent instead of the file's own content.
+    """
 
-def _entry(root: Path, path: str, item: os.DirEntry[str], left_out: LeftOut) -> Entry | None:
-    if item.is_symlink():
-        if leads_out(path, os.fsdecode(Path(item.path).readlink())):
-            left_out.note(path, "is a link that leads out of the folder")
+    root: Path
+    left_out: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    env_files: EnvFiles = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.env_files = EnvFiles(self.root)
+
+    def entries(self, folder: str, above: Ignores) -> Iterator[Entry]:
+        """What is packed below `folder`."""
+        ignores = above.enter(self.root, folder)
+        try:
+            with os.scandir(self.root / folder) as listing:
+                items = list(listing)
+        except OSError as error:
+            raise _unreadable(folder, error) from None
+        for item in items:
+            path = f"{folder}/{item.name}" if folder else item.name
+            if item.is_dir(follow_symlinks=False):
+                if not is_never_source(item.name) and not ignores.match(f"{path}/"):
+                    yield from self.entries(path, ignores)
+            elif is_never_source(item.name) or ignores.match(path):
+                continue  # a link named node_modules, the .git file of a worktree
+            elif (entry := self._entry(path, item)) is not None:
+                yield entry
+
+    def _entry(self, path: str, item: os.DirEntry[str]) -> Entry | None:
+        if item.is_symlink():
+            if leads_out(path, os.fsdecode(Path(item.path).readlink())):
+                self.left_out[path] = "is a link that leads out of the folder"
+                return None
+            return Entry(path, "l", 0)
+        if not item.is_file():
+            self.left_out[path] = "is neither a file nor a folder"
             return None
-        return Entry(path, "l", 0)
-    if not item.is_file():
-        left_out.note(path, "is neither a file nor a folder")
-        return None
-    try:
-        reason = secret_reason(root / path)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if reason:
-        left_out.note(path, reason)
-        return None
-    status = item.stat()
-    return Entry(path, "x" if status.st_mode & stat.S_IXUSR else "f", status.st_size)
+        try:
+            return self._env_entry(path) if is_env_file(item.name) else self._file(path, item)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+    def _file(self, path: str, item: os.DirEntry[str]) -> Entry | None:
+        if reason := secret_reason(self.root / path):
+            self.left_out[path] = reason
+            return None
+        status = item.stat()
+        return Entry(path, "x" if status.st_mode & stat.S_IXUSR else "f", status.st_size)
+
+    def _env_entry(self, path: str) -> Entry | None:
+        found = self.env_files.read(path)
+        if found.left_out:
+            self.left_out[path] = found.left_out
+        if not found.content:
+            return None
+        self.contents[path] = found.content
+        return Entry(path, "f", len(found.content))
 
 
 def leads_out(path: str, target: str) -> bool:

@@ -44,6 +44,12 @@ def commit_of(folder: Path) -> Commit | None:
     )
 
 
+def committed_files(folder: Path, pattern: str) -> frozenset[str]:
+    """Paths below `folder` that git keeps and that a glob such as `**/.env*` names; none when git does not know."""
+    listed = _git(folder, "ls-files", "-z", "--", f":(glob){pattern}")
+    return frozenset(path for path in (listed or "").split("\0") if path)
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     program = shutil.which("git")
     if program is None:

@@ -1,7 +1,7 @@
 """Which files of a working folder belong to its source: ignore files, and what never leaves a developer's machine."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -49,27 +49,19 @@ class Ignores:
         return False
 
 
-@dataclass(slots=True)
-class LeftOut:
-    """What was left out though no ignore file says so: path -> why. Only what people must know of."""
-
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    def note(self, path: str, reason: str) -> None:
-        """Remember one."""
-        self.reasons[path] = reason
-
-
 def is_never_source(name: str) -> bool:
     """Folders that are never uploaded."""
     return name in _NEVER_FOLDERS
 
 
+def is_env_file(name: str) -> bool:
+    """`.env` and its like, but not examples."""
+    return name == ".env" or (name.startswith(".env.") and name not in _ENV_EXAMPLES)
+
+
 def secret_reason(path: Path) -> str:
     """Why a file must not leave this machine; empty when it may."""
     name = path.name
-    if name == ".env" or (name.startswith(".env.") and name not in _ENV_EXAMPLES):
-        return "holds variables: set them with gantry env set"
     if any(fnmatchcase(name, pattern) for pattern in _PRIVATE_NAMES):
         return "is a private key"
     if any(fnmatchcase(name, pattern) for pattern in _KEY_NAMES) and "PRIVATE KEY-----" in _read(
