@@ -112,12 +112,16 @@ def _run(place: Path, cache: Path, user: str, command: list[str]) -> int:
     step("unpack Debian", ["tar", "-xf", str(_debian(cache)), "-C", str(root)])
     home = root / "root"
     if user != "root":
-        step(f"make the user {user}", ["chroot", str(root), "useradd", "-m", "-s", "/bin/bash", user])
+        step(
+            f"make the user {user}", ["chroot", str(root), "useradd", "-m", "-s", "/bin/bash", user]
+        )
         home = root / "home" / user
     _configure(root, home)
     _clone(home / "gantry")
     if user != "root":
-        step("give the clone away", ["chroot", str(root), "chown", "-R", f"{user}:", f"/home/{user}"])
+        step(
+            "give the clone away", ["chroot", str(root), "chown", "-R", f"{user}:", f"/home/{user}"]
+        )
     environ = {
         **variables(os.environ),
         "HOME": f"/{home.relative_to(root)}",
@@ -127,7 +131,11 @@ def _run(place: Path, cache: Path, user: str, command: list[str]) -> int:
         "LANG": "C.UTF-8",
         "TERM": os.environ.get("TERM", "dumb"),
     }
-    shown = shown_folders(_texts(), os.environ)
+    named = named_paths(_texts(), os.environ)
+    for path in named:
+        if path.is_file():
+            _copy(path, root / path.relative_to("/"))
+    shown = [path for path in named if path.is_dir()]
     for folder in shown:
         say(f"  {folder} of this machine is there, read-only")
     say(f"$ {shlex.join(command)}    ({user} in {environ['HOME']}/gantry)")
@@ -153,7 +161,9 @@ def _debian(cache: Path) -> Path:
         words = ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", suite, str(fresh / "root"), *mirror]  # fmt: skip
         step(f"debootstrap {suite}", words)
         new = fresh / "debian.tar"
-        step("keep it", ["tar", "-cf", str(new), "-C", str(fresh / "root"), "."])
+        step(
+            "keep it", ["tar", "--one-file-system", "-cf", str(new), "-C", str(fresh / "root"), "."]
+        )
         new.replace(kept)
     finally:
         subprocess.call(["rm", "-rf", "--one-file-system", str(fresh)])
@@ -170,7 +180,9 @@ def _apt_sources() -> list[tuple[str, str, str]]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     lines = [line.split() for line in done.stdout.splitlines()]
-    found = [(line[1], line[2], line[3]) for line in lines if len(line) == 4 and line[0] == "Debian"]
+    found = [
+        (line[1], line[2], line[3]) for line in lines if len(line) == 4 and line[0] == "Debian"
+    ]
     # The suite itself before its updates: `bookworm` before `bookworm-security`.
     return sorted(dict.fromkeys(found), key=lambda source: ("-" in source[1], source[2] != "main"))
 
@@ -202,7 +214,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _clone(target: Path) -> None:
-    step("clone the repository", ["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(target)])
+    step(
+        "clone the repository",
+        ["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(target)],
+    )
     changed = subprocess.run(
         ["git", "-C", str(ROOT), "status", "--porcelain"], capture_output=True, text=True, check=True
     )  # fmt: skip
@@ -222,16 +237,17 @@ def variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if _VARIABLES.fullmatch(name)}
 
 
-def shown_folders(texts: Iterable[str], environ: Mapping[str, str]) -> list[Path]:
-    """Folders of this machine that the configuration takes packages from, sorted; none of the system's own."""
-    words = [word for text in (*texts, *variables(environ).values()) for word in re.split(r"[\s=,\"']+", text)]  # fmt: skip
-    places = [Path(word.removeprefix("file://")) for word in words if re.match(r"(file://)?/[^/]", word)]  # fmt: skip
+def named_paths(texts: Iterable[str], environ: Mapping[str, str]) -> list[Path]:
+    """Files and folders of this machine that the configuration names, sorted; none that every Debian has."""
+    settings = (*texts, *variables(environ).values())
+    words = {word for text in settings for word in re.split(r"[\s=,\"']+", text)}
+    paths = {
+        Path(word.removeprefix("file://")) for word in words if re.match(r"(file://)?/[^/]", word)
+    }
     return sorted(
-        {
-            place
-            for place in places
-            if place.is_dir() and place not in _OWN_FOLDERS and "etc" not in place.parts[:2]
-        }
+        path
+        for path in paths
+        if path.exists() and path not in _OWN_FOLDERS and not path.is_relative_to("/etc/ssl/certs")
     )
 
 
