@@ -246,9 +246,14 @@ def named_paths(texts: Iterable[str], environ: Mapping[str, str]) -> list[Path]:
     }
     return sorted(
         path
-        for path in paths
-        if path.exists() and path not in _OWN_FOLDERS and not path.is_relative_to("/etc/ssl/certs")
+        for path in {_index(path) for path in paths if path.exists()}
+        if path not in _OWN_FOLDERS and not path.is_relative_to("/etc/ssl/certs")
     )
+
+
+def _index(path: Path) -> Path:
+    """The folder `simple` of an index of packages lies beside their files."""
+    return path.parent if path.name == "simple" else path
 
 
 if __name__ == "__main__":

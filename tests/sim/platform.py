@@ -1,42 +1,24 @@
 """The control plane on a machine of glass: made, crashed, and made again over the same database."""
 
-import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from gantry.app.platform import Engines, Platform as ControlPlane
+from gantry.config.settings import Settings
 from gantry.engines.cache.fake import FakeCache
 from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.database.protocol import Session, State
-from gantry.features.deploys import store as deploy_queries
+from gantry.features.deploys import store as deploy_store
 from gantry.features.deploys.model import Deploy, StepRecord
-from gantry.features.deploys.preparing import Preparer
-from gantry.features.deploys.service import DeployService
-from gantry.features.instances.launching import Launcher
-from gantry.features.projects.naming import Naming
-from gantry.features.projects.service import ProjectService
-from gantry.features.releases import store as release_queries
+from gantry.features.deploys.pipeline import PIPELINE
+from gantry.features.releases import store as release_store
 from gantry.features.releases.model import Commit, Release
-from gantry.features.services.provide import ServiceProvider
-from gantry.features.variables.service import VariableService
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.asking import Asking
-from gantry.reactor.assets import AssetKeeping
-from gantry.reactor.deploy_acts import DeployActs
-from gantry.reactor.edge_acts import EdgeActs
-from gantry.reactor.evidence import EvidenceKeeper
-from gantry.reactor.health import HealthCheck
-from gantry.reactor.instance_acts import InstanceActs
 from gantry.reactor.loops import health_targets
-from gantry.reactor.memory import Memory
-from gantry.reactor.outside import Outside
-from gantry.reactor.reconcile import Acts, Reconciler
-from gantry.reactor.release_acts import ReleaseActs
-from gantry.reactor.rollouts import Rollouts
-from gantry.reactor.seeing import Sockets
-from gantry.reactor.world import observe
 from tests.sim.machine import (
     Machine,
     SimAuthority,
@@ -50,7 +32,7 @@ from tests.sim.machine import (
     SimWorkshop,
 )
 
-NAMING = Naming("localhost", 8443)
+SETTINGS = Settings(home=Path("/sim"))
 
 
 class CrashError(BaseException):
@@ -120,94 +102,48 @@ class Platform:
     machine: Machine
     ids: SeededIds = field(default_factory=SeededIds)
     cache: EdgeCache = field(default_factory=FakeCache)
-    _assets_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.boot(self.state)
 
     def boot(self, state: State) -> None:
         """Start a control plane: all that it knew is what the database knows."""
-        machine, clock = self.machine, self.machine.clock
-        self.memory = Memory()
+        machine = self.machine
         self.runtime, self.edge = SimRuntime(machine), SimEdge(machine)
         self.sources, self.workshop = SimSources(machine), SimWorkshop(machine)
-        box = SimBox()
-        projects = ProjectService(box, clock, self.ids)
-        self.variables = VariableService(state, projects, box, clock)
-        provider = ServiceProvider(state, SimDatabases(machine), SimCaches(), box, clock, self.ids)
-        launcher = Launcher(state, self.workshop, provider, self.variables, NAMING)
-        self.launcher = launcher
-        preparer = Preparer(
-            state, self.sources, self.workshop, self.variables, box, NAMING, clock, self.ids
-        )
-        prober = SimProber(machine)
-        ports = Ports(machine.chance)
-        acts = Acts(
-            instances=InstanceActs(
-                state, self.runtime, launcher, ports, self.memory, clock, self.ids
-            ),
-            releases=ReleaseActs(state, self.memory, clock),
-            edge=EdgeActs(
-                state,
-                self.edge,
-                {"local": SimAuthority(machine)},
-                box,
-                TaskSet(),
-                self.cache,
-                self.memory,
-                clock,
-            ),
-            deploys=DeployActs(
-                state,
-                self.runtime,
-                self.workshop,
-                preparer,
-                launcher,
-                self.variables,
-                Outside(prober, NAMING),
-                self.memory,
-                clock,
-                self.ids,
-                "plane",
-                tidy=lambda: None,
-                released=self._assets_due.set,
-            ),
+        databases = SimDatabases(machine)
+        engines = Engines(
+            runtime=self.runtime,
+            edge=self.edge,
+            system=databases,
+            databases=databases,
+            caches=SimCaches(),
+            assets=machine.assets,
+            cache=self.cache,
+            workshop=self.workshop,
+            sources=self.sources,
+            authorities={"local": SimAuthority(machine)},
+            prober=SimProber(machine),
+            box=SimBox(),
+            ports=Ports(machine.chance),
+            clock=machine.clock,
+            ids=self.ids,
+            is_engine=lambda process_id: process_id.startswith("engine-"),
+            keep_clock=lambda: None,
         )
         self.tasks = TaskSet()
-        self.rollouts = Rollouts(
-            state,
-            self.edge,
-            Asking(state, Outside(prober, NAMING), self.tasks, clock),
-            self.memory,
-            EvidenceKeeper(state, self.edge, self.runtime, self.variables, clock),
-            clock,
-            lambda: None,
-        )
-        self.health = HealthCheck(prober, self.memory, clock)
-        self.deploys = DeployService(state, self.sources, projects, clock, self.ids)
-        self.reconciler = Reconciler(
-            lambda: observe(state, self.runtime, self.edge, clock),
-            acts,
-            self.memory,
-            clock,
-            lambda: None,
-            NAMING,
-            Sockets("/run/api.sock", str(machine.assets.socket), "/run/cache.sock"),
-        )
-        self.assets = AssetKeeping(
-            state, machine.assets, self.workshop, self.memory, clock, lambda: None
-        )
+        self.plane = ControlPlane(SETTINGS, engines, state, self.tasks)
 
     async def tick(self, seconds: float = 0.1) -> None:
         """One look, its steps, its probes; then time passes."""
-        if self.memory.assets is None or self._assets_due.is_set():
-            self._assets_due.clear()
-            await self.assets.once()
-        world = await self.reconciler.once()
-        await self.reconciler.settle()
-        await self.rollouts.once()
+        plane = self.plane
+        if plane.asset_publisher.served is None or await plane.assets_due.wait(0):
+            await plane.asset_publisher.once()
+        world = await plane.reconciler.once()
+        await plane.reconciler.settle()
+        await plane.rollout_loop.once()
         await self.tasks.join()
-        await self.health.probe_due(health_targets(world, NAMING))
+        await plane.health_check.probe_due(health_targets(world, plane.naming))
         self.machine.pass_time(seconds)
 
     async def finish(self, deploy_id: str, *, ticks: int = 2_000) -> Deploy:
@@ -222,20 +158,22 @@ class Platform:
     async def get(self, deploy_id: str) -> Deploy:
         """A deploy as the database has it."""
         async with self.state.transaction() as session:
-            return await deploy_queries.get(session, deploy_id)
+            return await deploy_store.get(session, deploy_id)
 
     async def release(self, release_id: str) -> Release:
         """A release as the database has it."""
         async with self.state.transaction() as session:
-            return await release_queries.get(session, release_id)
+            return await release_store.get(session, release_id)
 
     async def steps(self, deploy_id: str) -> tuple[StepRecord, ...]:
         """Its steps as the database has them."""
         async with self.state.transaction() as session:
-            return await deploy_queries.list_steps(session, deploy_id)
+            records = await deploy_store.list_steps(session, deploy_id)
+        order = [row.step for row in PIPELINE]
+        return tuple(sorted(records, key=lambda record: order.index(record.name)))
 
     async def request(self, source: str, environment: str = "production") -> Deploy:
         """Ask for a deploy."""
-        return await self.deploys.deploy(
+        return await self.plane.deploys.deploy(
             "shop", environment, source_digest=source, commit=Commit(), by="ada"
         )

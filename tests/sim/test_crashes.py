@@ -69,6 +69,28 @@ async def test_every_commit_of_a_deploy_is_covered(state: PostgresState) -> None
     assert 15 <= await _commits(state) <= 30, "widen the range of test_a_crash_at_a_commit"
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(1, 7))
+async def test_a_crash_at_a_commit_of_a_promotion_that_builds_anew(
+    state: PostgresState, at: int, after: bool
+) -> None:
+    platform, _ = await _live_platform(state, at)
+    staging = {"NEXT_PUBLIC_API": "https://api.staging"}
+    await platform.plane.variables.change("shop", "staging", put=staging, remove=(), by="ada")
+    source = platform.sources.put(program("2"))
+    staged = await platform.finish((await platform.request(source, "staging")).id)
+    promoted = await platform.plane.deploys.promote(
+        "shop", "production", from_environment="staging", by="ada"
+    )
+    builds = platform.machine.builds_run
+    assert await _crash_at(platform, Crasher(state, at=at, after=after), promoted.id)
+    platform.boot(state)
+    ended = await platform.finish(promoted.id)
+    assert ended.state is DeployState.SUCCEEDED, ended.error
+    assert ended.build != staged.build
+    assert platform.machine.builds_run == builds + 1, "production's own values are built once"
+
+
 CANARY = """
 [deploy]
 strategy = "canary"

@@ -72,7 +72,7 @@ async def test_visitors_are_taken_back_while_an_instance_takes_long_to_start(
     ]
     assert machine.visit(HOST) == (200, second.release)
     machine.kill(machine.running_instances()[-1])
-    await platform.reconciler.once()  # sees that it ended
+    await platform.plane.reconciler.once()  # sees that it ended
     async with state.transaction() as session:  # as a rollback's step does it
         await session.execute(
             "UPDATE environments SET live_release = %(id)s", {"id": first.release}
@@ -84,7 +84,7 @@ async def test_visitors_are_taken_back_while_an_instance_takes_long_to_start(
         return await start(runtime, spec)
 
     monkeypatch.setattr(SimRuntime, "start", slowly)
-    looking = asyncio.create_task(platform.reconciler.once())
+    looking = asyncio.create_task(platform.plane.reconciler.once())
     async with asyncio.timeout(5):
         while machine.visit(HOST) != (200, first.release):
             await asyncio.sleep(0.01)

@@ -7,13 +7,13 @@ import pytest
 
 from gantry.engines.database.postgres import PostgresState
 from gantry.engines.database.protocol import Row
+from gantry.features.crons.act import CronScheduler, last_due
+from gantry.features.probes.public import PublicProbe
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.outside import Outside
-from gantry.reactor.schedule import Schedule, last_due
 from tests.sim.machine import Machine, Program, SimProber
-from tests.sim.platform import NAMING, Platform
+from tests.sim.platform import Platform
 from tests.support.stories import at
 
 MANIFEST = """
@@ -40,14 +40,16 @@ def test_a_moment_is_due_once() -> None:
 
 
 @pytest.fixture
-async def scheduled(state: PostgresState) -> tuple[Platform, Schedule]:
+async def scheduled(state: PostgresState) -> tuple[Platform, CronScheduler]:
     machine = Machine(ManualClock(), random.Random(3))
     platform = Platform(state, machine, SeededIds(3))
     source = platform.sources.put(Program(manifest=MANIFEST))
     await platform.finish((await platform.request(source)).id)
-    launcher = platform.launcher
-    outside = Outside(SimProber(machine), NAMING)
-    return platform, Schedule(state, platform.runtime, launcher, outside, TaskSet(), machine.clock)
+    launcher = platform.plane.launcher
+    probe = PublicProbe(SimProber(machine), platform.plane.naming)
+    return platform, CronScheduler(
+        state, platform.runtime, launcher, probe, TaskSet(), machine.clock
+    )
 
 
 async def _runs(platform: Platform) -> list[Row]:
@@ -58,7 +60,7 @@ async def _runs(platform: Platform) -> list[Row]:
 
 
 async def test_commands_and_calls_run_when_they_are_due(
-    scheduled: tuple[Platform, Schedule],
+    scheduled: tuple[Platform, CronScheduler],
 ) -> None:
     platform, schedule = scheduled
     await schedule.once()
@@ -74,7 +76,7 @@ async def test_commands_and_calls_run_when_they_are_due(
 
 
 async def test_a_run_that_lasts_keeps_the_next_one_away(
-    scheduled: tuple[Platform, Schedule],
+    scheduled: tuple[Platform, CronScheduler],
 ) -> None:
     platform, schedule = scheduled
     await schedule.once()

@@ -62,7 +62,7 @@ async def test_the_next_deploy_replaces_it_and_a_rollback_brings_it_back(
     second = await platform.finish((await platform.request(platform.sources.put(program("2")))).id)
     assert second.state is DeployState.SUCCEEDED
     assert platform.machine.visit(HOST) == (200, second.release)
-    back = await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
+    back = await platform.plane.deploys.roll_back("shop", "production", to_release=None, by="ada")
     done = await platform.finish(back.id, ticks=20)
     assert done.state is DeployState.SUCCEEDED
     assert platform.machine.visit(HOST) == (200, first.release)
@@ -81,7 +81,7 @@ async def test_promotion_builds_nothing(platform: Platform) -> None:
     staged = await platform.finish(
         (await platform.request(platform.sources.put(program()), "staging")).id
     )
-    promoted = await platform.deploys.promote(
+    promoted = await platform.plane.deploys.promote(
         "shop", "production", from_environment="staging", by="ada"
     )
     done = await platform.finish(promoted.id)
@@ -95,14 +95,14 @@ async def test_promotion_builds_nothing(platform: Platform) -> None:
 
 async def _promoted(platform: Platform, *, to: dict[str, str]) -> tuple[Deploy, Deploy]:
     """What was built for staging, which has one value, and what went live in production, which has `to`."""
-    change = platform.variables.change
+    change = platform.plane.variables.change
     staging = {"NEXT_PUBLIC_API": "https://api.staging", "PASSWORD": "s"}
     await change("shop", "staging", put=staging, remove=(), by="ada")
     await change("shop", "production", put={"PASSWORD": "p"} | to, remove=(), by="ada")
     staged = await platform.finish(
         (await platform.request(platform.sources.put(program()), "staging")).id
     )
-    promoted = await platform.deploys.promote(
+    promoted = await platform.plane.deploys.promote(
         "shop", "production", from_environment="staging", by="ada"
     )
     return staged, await platform.finish(promoted.id)
@@ -130,7 +130,7 @@ async def test_public_values_of_the_environment_s_own_are_built_into_its_pages(
         "built anew: production has its own value of NEXT_PUBLIC_API"
     )
     assert steps[Step.BUILD].state is StepState.DONE
-    again = await platform.deploys.promote(
+    again = await platform.plane.deploys.promote(
         "shop", "production", from_environment="staging", by="ada"
     )
     assert (await platform.finish(again.id)).build == done.build
@@ -151,10 +151,12 @@ async def test_promotion_is_refused_where_a_required_variable_is_missing(
         "[environments.production]",
         '[variables]\nrequired = ["PASSWORD"]\n[environments.production]',
     )
-    await platform.variables.change("shop", "staging", put={"PASSWORD": "s"}, remove=(), by="ada")
+    await platform.plane.variables.change(
+        "shop", "staging", put={"PASSWORD": "s"}, remove=(), by="ada"
+    )
     source = platform.sources.put(Program(manifest=manifest))
     await platform.finish((await platform.request(source, "staging")).id)
-    promoted = await platform.deploys.promote(
+    promoted = await platform.plane.deploys.promote(
         "shop", "production", from_environment="staging", by="ada"
     )
     done = await platform.finish(promoted.id)
@@ -223,7 +225,7 @@ async def test_a_first_release_whose_switch_fails_leaves_nothing_live(platform: 
     site = next(one for one in platform.machine.edge_config.sites if HOST in one.hosts)
     assert site.backend is None, "visitors get the page that nothing is live yet"
     with pytest.raises(UserError, match="no earlier release"):
-        await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
+        await platform.plane.deploys.roll_back("shop", "production", to_release=None, by="ada")
     next_one = platform.sources.put(program("2"))
     ended = await platform.finish((await platform.request(next_one)).id)
     assert (ended.state, ended.previous_release) == (DeployState.SUCCEEDED, None)
@@ -237,7 +239,7 @@ async def test_a_release_whose_switch_failed_is_not_what_a_rollback_returns_to(
     await fail_at_the_switch(platform, platform.sources.put(program("2")))
     assert platform.machine.visit(HOST) == (200, good.release)
     with pytest.raises(UserError, match="no earlier release"):
-        await platform.deploys.roll_back("shop", "production", to_release=None, by="ada")
+        await platform.plane.deploys.roll_back("shop", "production", to_release=None, by="ada")
 
 
 async def test_a_rollback_to_what_is_live_takes_nothing_away_when_it_fails(
@@ -247,7 +249,7 @@ async def test_a_rollback_to_what_is_live_takes_nothing_away_when_it_fails(
     first = await platform.finish((await platform.request(source)).id)
     await platform.finish((await platform.request(platform.sources.put(program("2")))).id)
     both = [
-        await platform.deploys.roll_back("shop", "production", to_release=1, by="ada")
+        await platform.plane.deploys.roll_back("shop", "production", to_release=1, by="ada")
         for _ in range(2)
     ]
     assert (await platform.finish(both[0].id)).state is DeployState.SUCCEEDED
@@ -269,7 +271,7 @@ async def test_missing_variables_stop_a_deploy_before_the_build(platform: Platfo
     assert "SESSION_SECRET" in ended.error["message"]
     assert "DATABASE_URL" not in ended.error["message"], "the service provides it"
     assert platform.machine.builds_run == 0
-    await platform.variables.change(
+    await platform.plane.variables.change(
         "shop", "production", put={"SESSION_SECRET": "s3cret!"}, remove=(), by="ada"
     )
     assert (await platform.finish((await platform.request(source)).id)).error is None
@@ -282,7 +284,7 @@ async def test_cancel_works_at_any_moment(platform: Platform, ticks: int) -> Non
     for _ in range(ticks):
         await platform.tick()
     if not (await platform.get(deploy.id)).state.ended:
-        await platform.deploys.cancel(deploy.id, by="ada")
+        await platform.plane.deploys.cancel(deploy.id, by="ada")
     ended = await platform.finish(deploy.id, ticks=100)
     expected = good.release if ended.state is DeployState.CANCELLED else ended.release
     assert ended.state in (DeployState.CANCELLED, DeployState.SUCCEEDED)
@@ -298,13 +300,13 @@ async def test_a_fault_that_does_not_pass_ends_the_deploy_with_its_words(
         await platform.tick(0.1)
     waiting = await platform.get(deploy.id)
     assert waiting.state is DeployState.ACTIVE, "a fault may pass"
-    words = platform.memory.waits[deploy.id].words
+    words = platform.plane.backoff.waits[deploy.id].message
     assert words.startswith("waits: build_task was refused; next try in")
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.FAILED
     assert ended.error is not None
     assert ended.error["code"] == "sim.refused"
-    assert deploy.id not in platform.memory.waits
+    assert deploy.id not in platform.plane.backoff.waits
 
 
 async def test_time_without_a_control_plane_is_not_held_against_a_candidate(
@@ -417,7 +419,7 @@ async def test_the_asset_store_has_what_visitors_may_still_ask_for(platform: Pla
     # A control plane that has just begun does not take the files away until it has looked.
     before = platform.machine.edge_config
     platform.boot(platform.state)
-    await platform.reconciler.once()
+    await platform.plane.reconciler.once()
     assert platform.machine.edge_config == before
     await platform.tick()
     assert platform.machine.edge_config == before

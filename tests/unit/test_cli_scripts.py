@@ -138,4 +138,4 @@ def test_a_clean_debian_sees_what_the_configuration_of_pip_and_npm_names(
         f"nodedir=/usr\ncafile={authority}\nregistry=https://npm.test/\n",
     ]
     environ = {"PIP_CERT": "/etc/ssl/certs/ca-certificates.crt", "HOME": str(tmp_path)}
-    assert clean_debian.named_paths(texts, environ) == sorted([wheels, index, authority])
+    assert clean_debian.named_paths(texts, environ) == sorted([wheels, index.parent, authority])

@@ -7,7 +7,7 @@ from gantry.engines.runtime.fake import FakeRuntime
 from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
-from gantry.reactor.keep import Keeper
+from gantry.reactor.supervisor import EngineSupervisor
 
 
 def spec(name: str) -> ProcessSpec:
@@ -22,7 +22,7 @@ class Kept:
         self.runtime = FakeRuntime(self.clock)
         self.database = FakeServer()
         self.asked: list[str] = []
-        self.keeper = Keeper(
+        self.keeper = EngineSupervisor(
             self.runtime,
             lambda name: name in ("edge", "postgres"),
             {"edge": self.edge, "database": self.revive},

@@ -8,15 +8,17 @@ import signal
 import socket
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import uvicorn
 
 from gantry.app.cleanup import Cleanups
-from gantry.app.engines import Engines, make_engines, npm_argv, npm_environment
+from gantry.app.engines import LocalEngines, make_engines, npm_argv, npm_environment
 from gantry.app.lock import HomeLock
 from gantry.app.operator import OperatorToken
-from gantry.app.wiring import Wired, wire
+from gantry.app.platform import Platform
 from gantry.config.settings import Settings
+from gantry.engines.database.leadership import hold_leadership
 from gantry.engines.database.migrate import migrate
 from gantry.engines.database.postgres import PostgresState
 from gantry.engines.runtime.protocol import ProcessState
@@ -67,7 +69,7 @@ class ControlPlane:
             # Last: who waits for the lock waits for everything.
             lock.release()
 
-    async def _run(self, engines: Engines) -> None:
+    async def _run(self, engines: LocalEngines) -> None:
         adopted = await _any_engine_runs(engines)
         try:
             await self._start(engines)
@@ -88,24 +90,26 @@ class ControlPlane:
         self._end_platform = True
         self._stop.set()
 
-    async def _start(self, engines: Engines) -> None:
+    async def _start(self, engines: LocalEngines) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        state = await self._open_state(engines)
+        url = await self._start_database(engines)
+        state = await self._open_state(url)
         tasks = TaskSet()
         self._cleanups.push("background tasks", tasks.aclose)
-        wired = wire(
+        platform = Platform(
             self._settings,
             engines,
             state,
             tasks,
+            hold_leadership=partial(hold_leadership, url, engines.clock),
             shutdown=self.shut_down,
             closing=self._stop.is_set,
         )
         self._progress("starting the edge")
         await engines.edge.start()
-        await self._serve(wired, tasks)
+        await self._serve(platform)
         # From npm, so it may take a while; until then the console is plainer.
         tasks.spawn(_fetch_assets(), name="console assets")
 
@@ -123,9 +127,11 @@ class ControlPlane:
                 where="GANTRY_HOME",
             )
 
-    async def _open_state(self, engines: Engines) -> PostgresState:
+    async def _start_database(self, engines: LocalEngines) -> str:
         self._progress("starting the system database")
-        url = self._settings.database_url or await engines.start_system_database()
+        return self._settings.database_url or await engines.start_system_database()
+
+    async def _open_state(self, url: str) -> PostgresState:
         self._progress("migrating the system database")
         await migrate(url)
         state = PostgresState(url)
@@ -133,18 +139,19 @@ class ControlPlane:
         self._cleanups.push("the database pool", state.aclose)
         return state
 
-    async def _serve(self, wired: Wired, tasks: TaskSet) -> None:
-        operator = OperatorToken(self._settings.paths, wired.accounts, wired.services.clock)
+    async def _serve(self, platform: Platform) -> None:
+        operator = OperatorToken(self._settings.paths, platform.accounts, platform.clock)
         await operator.renew()
-        tasks.spawn(operator.keep_fresh(), name="operator token")
-        wired.loops.start()
-        self._cleanups.push("the loops", wired.loops.aclose)
+        platform.tasks.spawn(operator.keep_fresh(), name="operator token")
+        platform.loops.start()
+        self._cleanups.push("the loops", platform.loops.aclose)
+        platform.tasks.spawn(platform.leader.run(), name="leadership")
         path = self._settings.paths.api_socket
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         server = _Server(
             uvicorn.Config(
-                create_app(wired.services),
+                create_app(platform.services),
                 uds=str(path),
                 log_config=None,
                 access_log=False,
@@ -157,12 +164,12 @@ class ControlPlane:
                 forwarded_allow_ips="*",
             )
         )
-        tasks.spawn(server.run_until_ended(), name="api")
+        platform.tasks.spawn(server.run_until_ended(), name="api")
         self._cleanups.push("the API", server.end)
         await server.answering()
         path.chmod(0o600)
 
-    async def _end(self, engines: Engines) -> None:
+    async def _end(self, engines: LocalEngines) -> None:
         """Stop instances, then the edge, then services, then the database."""
         statuses = await engines.runtime.statuses()
         products = [
@@ -234,7 +241,7 @@ async def _fetch_assets() -> None:
         assets_changed()
 
 
-async def _any_engine_runs(engines: Engines) -> bool:
+async def _any_engine_runs(engines: LocalEngines) -> bool:
     statuses = await engines.runtime.statuses()
     return any(
         engines.is_engine(key) and status.state is ProcessState.RUNNING
@@ -242,6 +249,6 @@ async def _any_engine_runs(engines: Engines) -> bool:
     )
 
 
-async def _any_runs(engines: Engines, ids: list[str]) -> bool:
+async def _any_runs(engines: LocalEngines, ids: list[str]) -> bool:
     statuses = await engines.runtime.statuses()
     return any(key in statuses and statuses[key].state is ProcessState.RUNNING for key in ids)

@@ -4,84 +4,55 @@ import importlib.metadata
 import importlib.util
 import random
 import subprocess  # noqa: TID251 -- asks the engines' programs for their versions
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import envoy as envoy_wheel
 
-from gantry.app.clock import make_clock
+from gantry.app.clock import clock_file, make_clock
+from gantry.app.platform import Engines
 from gantry.config.paths import Paths
 from gantry.config.settings import Settings, whole_environment
-from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.assets.server import CaddyAssets, find_program as find_caddy
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.cache.process import CacheProcess
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions
 from gantry.engines.certificates.local import LocalAuthority
-from gantry.engines.certificates.protocol import Authority
 from gantry.engines.edge.envoy import EnvoyEdge
-from gantry.engines.edge.protocol import Edge
-from gantry.engines.postgres.protocol import DatabaseServer
 from gantry.engines.postgres.server import DATA, SYSTEM, PostgresServer
 from gantry.engines.probes.http import HttpProber
-from gantry.engines.probes.protocol import Prober
-from gantry.engines.redis.protocol import CacheServers
 from gantry.engines.redis.server import RedisServers
-from gantry.engines.reserve.file import ReserveFile
-from gantry.engines.reserve.protocol import Reserve
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.engines.secrets.age import AgeBox
-from gantry.engines.secrets.protocol import SecretBox
-from gantry.engines.sources.protocol import SourceStore
 from gantry.engines.sources.store import FolderSourceStore
-from gantry.features.instances.ports import PortPicker, RandomPorts
+from gantry.features.instances.ports import RandomPorts
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import PermanentError
-from gantry.kernel.ids import IdSource, SystemIds
-from gantry.kernel.steady import SteadyClock
+from gantry.kernel.ids import SystemIds
 
 # Processes of the platform itself; everything else that the runtime knows belongs to a project.
 _ENGINE_PREFIXES = ("edge-", "postgres-", "redis-")
 _ENGINES = frozenset({"assets", "cache"})
 
 
-@dataclass(frozen=True, slots=True)
-class Engines:
-    """Everything that touches the world.
+def is_engine(process_id: str) -> bool:
+    """Whether a process is part of the platform itself."""
+    return process_id in _ENGINES or process_id.startswith(_ENGINE_PREFIXES)
 
-    Attributes:
-        system: the cluster of the control plane's own database.
-        databases: the cluster of the projects' databases.
-    """
+
+@dataclass(frozen=True, slots=True)
+class LocalEngines(Engines):
+    """The engines on this machine, with what only the control plane's process asks of them."""
 
     runtime: ProcessRuntime
-    edge: Edge
     system: PostgresServer
-    databases: DatabaseServer
-    caches: CacheServers
-    assets: AssetServer
-    cache: EdgeCache
-    workshop: Workshop
-    sources: SourceStore
-    reserve: Reserve
-    authorities: Mapping[str, Authority]
-    prober: Prober
-    box: SecretBox
-    ports: PortPicker
-    clock: SteadyClock
-    ids: IdSource
 
     async def start_system_database(self) -> str:
         """Make sure that the control plane's database runs; its connection string."""
         await self.system.start()
         return self.system.admin_address().url()
-
-    def is_engine(self, process_id: str) -> bool:
-        """Whether a process is part of the platform itself."""
-        return process_id in _ENGINES or process_id.startswith(_ENGINE_PREFIXES)
 
     async def stop(self) -> None:
         """End the engines: what visitors reach first, what everything stands on last."""
@@ -93,14 +64,14 @@ class Engines:
         await self.system.stop()
 
 
-def make_engines(settings: Settings) -> Engines:
+def make_engines(settings: Settings) -> LocalEngines:
     """Every engine; none is started."""
     clock, ids, paths = make_clock(settings), SystemIds(), settings.paths
     runtime = ProcessRuntime(paths, clock)
     local = LocalAuthority(paths.keys / "ca", settings.domain, clock)
     options = AcmeOptions(settings.acme_directory, settings.acme_email, settings.acme_ca)
     acme = AcmeAuthority(options, paths.keys / "acme-account.key")
-    return Engines(
+    return LocalEngines(
         runtime=runtime,
         edge=EnvoyEdge(settings, runtime, clock),
         system=PostgresServer(SYSTEM, paths=paths, runtime=runtime, clock=clock, ids=ids),
@@ -116,13 +87,14 @@ def make_engines(settings: Settings) -> Engines:
         ),
         workshop=make_workshop(settings),
         sources=FolderSourceStore(paths.sources),
-        reserve=ReserveFile(paths.reserve),
         authorities={"local": local, "acme": acme},
         prober=HttpProber(lambda: local.root_file, clock),
         box=AgeBox(paths.keys / "age.key"),
         ports=RandomPorts(random.SystemRandom()),
         clock=clock,
         ids=ids,
+        is_engine=is_engine,
+        keep_clock=lambda: clock_file(settings).write(clock.anchor()),
     )
 
 

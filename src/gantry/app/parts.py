@@ -1,12 +1,12 @@
 """What runs of the platform itself, for `gantry status`."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
 
-from gantry.app.engines import Engines
-from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
+from gantry.engines.runtime.protocol import ProcessState, ProcessStatus, Runtime
 from gantry.features.platform.bodies import PartBody
 
 
@@ -14,7 +14,9 @@ from gantry.features.platform.bodies import PartBody
 class PartsView:
     """Looks at the control plane and at the engines' processes."""
 
-    engines: Engines
+    runtime: Runtime
+    is_engine: Callable[[str], bool]
+    leads: Callable[[], bool]
 
     async def parts(self) -> tuple[PartBody, ...]:
         """The control plane first, then every engine that was started."""
@@ -23,12 +25,12 @@ class PartsView:
             name="control plane",
             running=True,
             memory_bytes=own.memory_info().rss,
-            detail=f"pid {own.pid}",
+            detail=f"pid {own.pid}" if self.leads() else f"pid {own.pid}, another one leads",
         )
-        statuses = await self.engines.runtime.statuses()
+        statuses = await self.runtime.statuses()
         found = [control]
         for key in sorted(statuses):
-            if not self.engines.is_engine(key):
+            if not self.is_engine(key):
                 continue
             status = statuses[key]
             running = status.state is ProcessState.RUNNING
