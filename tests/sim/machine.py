@@ -22,6 +22,7 @@ from gantry.engines.builders.protocol import (
     Workshop,
 )
 from gantry.engines.certificates.protocol import Authority, Issued, PublishChallenges
+from gantry.engines.edge.checks import check
 from gantry.engines.edge.protocol import (
     BackendNumbers,
     BackendStatus,
@@ -46,6 +47,7 @@ from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import IntegrityError, PermanentError, TransientError
 
 SIGKILL, SIGTERM = 137, 143
+SLOW_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Program:
 
     Attributes:
         build, test, migrate: `ok`, `fail`, `hang`, or for the build `oom`.
-        web: `ok`, `never-healthy`, `crash`, `wrong` (answers, but smoke paths fail), `sours` (wrong after half a minute).
+        web: `ok`, `never-healthy`, `crash`, `wrong` (answers, but smoke paths fail), `sours` (wrong after half a minute),
+            `slow-home` (its home page takes `SLOW_S`).
     """
 
     build: str = "ok"
@@ -62,6 +65,7 @@ class Program:
     migrate: str = "ok"
     web: str = "ok"
     manifest: str = ""
+    env_example: str = ""
 
 
 @dataclass(slots=True)
@@ -77,11 +81,17 @@ class Running:
 
 @dataclass(slots=True)
 class Faults:
-    """How often things go wrong, per call."""
+    """How often things go wrong, per call.
+
+    Attributes:
+        refuse_edge: the edge takes no configuration.
+        unreached: the host at which the public port answers visitors, but not Gantry.
+    """
 
     lose_reply: float = 0.0
     refuse: float = 0.0
     refuse_edge: bool = False
+    unreached: str = ""
 
 
 @dataclass(slots=True)
@@ -168,6 +178,18 @@ class Machine:
             wrong = web == "wrong" or (web == "sours" and up_s > 30)
             return 500 if wrong and path != "/health" else 200
         return 0
+
+    def takes_s(self, backend: str, path: str) -> float:
+        """How long an answer of a backend takes."""
+        slow = any(
+            self._program(process.spec).web == "slow-home"
+            for found in self.edge_config.backends
+            if found.name == backend
+            for endpoint in found.endpoints
+            for process in self.processes.values()
+            if process.spec.env.get("PORT") == str(endpoint.port)
+        )
+        return SLOW_S if slow and path == "/" else 0.001
 
     def maybe_refuse(self, what: str) -> None:
         """Raise before the effect, as the seed has it."""
@@ -299,10 +321,7 @@ class SimEdge:
         self.machine.maybe_refuse("apply")
         if self.machine.faults.refuse_edge:
             raise PermanentError("edge.rejected", "it does not like them")
-        names = {backend.name for backend in config.backends}
-        for site in config.sites:
-            if site.backend is not None and site.backend not in names:
-                raise PermanentError("edge.rejected", f"no backend {site.backend}")
+        check(config)
         self.machine.edge_config = config
         self.machine.edge_configs.append(config)
         self.machine.maybe_lose("apply")
@@ -359,7 +378,11 @@ class SimProber:
             port = int(url.removeprefix("http://127.0.0.1:").partition("/")[0])
             status = self.machine.answer(port, path)
             return ProbeResult(status, 0.001, "" if status else "connection refused")
+        if host == self.machine.faults.unreached:
+            return ProbeResult(0, timeout_s, "refused")
         status, release = self.machine.visit(host)
+        if self.machine.takes_s(release, path) > timeout_s:
+            return ProbeResult(0, timeout_s, f"no answer within {timeout_s:g} s")
         if status == 200:
             backend = next(b for b in self.machine.edge_config.backends if b.name == release)
             answers = [self.machine.answer(one.port, path) for one in backend.endpoints]
@@ -440,7 +463,10 @@ class SimSources:
         self, digest: str, path: str, *, limit_bytes: int = 1_000_000
     ) -> bytes | None:
         program = self.machine.programs.get(digest)
-        return program.manifest.encode() if program and path == "gantry.toml" else None
+        if program is None:
+            return None
+        files = {"gantry.toml": program.manifest, ".env.example": program.env_example}
+        return files[path].encode() if files.get(path) else None
 
     async def list(self) -> Mapping[str, int]:
         return dict.fromkeys(self.machine.programs, 1)

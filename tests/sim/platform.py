@@ -8,9 +8,8 @@ from pathlib import Path
 
 from gantry.app.platform import Engines, Platform as ControlPlane
 from gantry.config.settings import Settings
-from gantry.engines.cache.fake import FakeCache
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.database.protocol import Session, State
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.features.deploys import store as deploy_store
 from gantry.features.deploys.model import Deploy, StepRecord
 from gantry.features.deploys.pipeline import PIPELINE
@@ -19,6 +18,7 @@ from gantry.features.releases.model import Commit, Release
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.loops import health_targets
+from tests.fakes.edge_cache import FakeEdgeCache
 from tests.sim.machine import (
     Machine,
     SimAuthority,
@@ -101,7 +101,7 @@ class Platform:
     state: State
     machine: Machine
     ids: SeededIds = field(default_factory=SeededIds)
-    cache: EdgeCache = field(default_factory=FakeCache)
+    edge_cache: EdgeCache = field(default_factory=FakeEdgeCache)
 
     def __post_init__(self) -> None:
         self.boot(self.state)
@@ -119,7 +119,7 @@ class Platform:
             databases=databases,
             caches=SimCaches(),
             assets=machine.assets,
-            cache=self.cache,
+            edge_cache=self.edge_cache,
             workshop=self.workshop,
             sources=self.sources,
             authorities={"local": SimAuthority(machine)},

@@ -9,7 +9,6 @@ import pytest
 from gantry.engines.database.postgres import PostgresState
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.rollouts.model import RolloutState
-from gantry.features.rollouts.service import RolloutService
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
 from tests.sim.machine import Faults, Machine
@@ -117,7 +116,7 @@ async def test_a_crash_at_a_commit_of_a_canary(state: PostgresState, at: int, af
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert platform.machine.visit(HOST) == (200, ended.release)
-    service = RolloutService(state, platform.machine.clock)
+    service = platform.plane.rollouts
     assert (await service.latest("shop", "production")).state is RolloutState.PASSED
 
 

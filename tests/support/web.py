@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from gantry.config.settings import Settings
-from gantry.engines.cache.fake import FakeCache
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus, FailedRequest
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
@@ -29,9 +28,11 @@ from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.features.accounts.model import Caller, Role
 from gantry.features.accounts.service import AccountService
 from gantry.features.deploys.bodies import PlanBody, PlanChange
+from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
+from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
 from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
@@ -41,6 +42,7 @@ from gantry.kernel.clock import Clock, ManualClock
 from gantry.kernel.errors import UserError
 from gantry.kernel.ids import SeededIds
 from gantry.web.services import Services
+from tests.fakes.edge_cache import FakeEdgeCache
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CONSOLE = "https://gantry.localhost:8443"
@@ -155,10 +157,11 @@ class MemoryProber:
 
 
 class MemorySources:
-    """Keeps archives as they come."""
+    """Keeps archives as they come; every snapshot has the same files."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
+        self.files = {"gantry.toml": b'[project]\nname = "smart-sign"\n'}
 
     async def receive(self, archive: AsyncIterator[bytes], *, digest: str) -> Snapshot:
         content = b"".join([chunk async for chunk in archive])
@@ -176,7 +179,7 @@ class MemorySources:
     async def read_file(
         self, digest: str, path: str, *, limit_bytes: int = 1_000_000
     ) -> bytes | None:
-        return None
+        return self.files.get(path) if digest in self.kept else None
 
     async def list(self) -> Mapping[str, int]:
         return {digest: len(content) for digest, content in self.kept.items()}
@@ -218,7 +221,7 @@ class House:
     box: MemoryBox = field(default_factory=MemoryBox)
     runtime: MemoryRuntime = field(default_factory=MemoryRuntime)
     edge: MemoryEdge = field(default_factory=MemoryEdge)
-    cache: FakeCache = field(default_factory=FakeCache)
+    edge_cache: FakeEdgeCache = field(default_factory=FakeEdgeCache)
     prober: MemoryProber = field(default_factory=MemoryProber)
     sources: MemorySources = field(default_factory=MemorySources)
     health: dict[str, Health] = field(default_factory=dict)
@@ -235,19 +238,23 @@ class House:
         self.projects = ProjectService(self.box, self.clock, self.ids)
         self.accounts = AccountService(self.state, self.clock, self.ids)
         self.variables = VariableService(self.state, self.projects, self.box, self.clock)
-        self.deploys = DeployService(self.state, self.sources, self.projects, self.clock, self.ids)
         self.settings = Settings(home=self.home)
+        naming = Naming(self.settings.domain, self.settings.https_port)
+        checks = DeployChecks(self.state, self.sources, naming)
+        self.deploys = DeployService(
+            self.state, self.sources, checks, self.projects, self.clock, self.ids
+        )
         self.services = Services(
             state=self.state,
-            rollouts=RolloutService(self.state, self.clock),
-            purging=PurgeService(self.state, self.cache, self.clock),
+            rollouts=RolloutService(self.state, self.clock, self._wake),
+            purging=PurgeService(self.state, self.edge_cache, self.clock),
             deploys=self.deploys,
             variables=self.variables,
             accounts=self.accounts,
             sources=self.sources,
             runtime=self.runtime,
             edge=self.edge,
-            cache=self.cache,
+            edge_cache=self.edge_cache,
             prober=self.prober,
             settings=self.settings,
             clock=self.clock,

@@ -413,6 +413,18 @@ def test_a_defect_is_one_sentence_and_a_log_file(bench: Bench) -> None:
     assert "ZeroDivisionError" in (bench.platform.home / "cli.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("My Shop", "my-shop"), ("www", "www-site"), ("gantry", "gantry-site"), ("--", "site")],
+)
+def test_init_makes_a_name_that_a_project_may_have(
+    bench: Bench, tmp_path: Path, folder: str, name: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    printed = bench.run("init", str(tmp_path / folder), "--print")
+    assert f'name = "{name}"' in printed.out
+
+
 def test_init_writes_a_manifest_and_says_why(bench: Bench, tmp_path: Path) -> None:
     folder = tmp_path / "My Shop!"
     folder.mkdir()

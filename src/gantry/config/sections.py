@@ -8,6 +8,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
 from gantry.config.fields import (
+    MAX_HOST_LENGTH,
+    MAX_LABEL_LENGTH,
+    MAX_NAME_LENGTH,
     Command,
     Count,
     DurationOf,
@@ -22,6 +25,7 @@ from gantry.config.fields import (
     bad_value,
     kind_of,
     label_fault,
+    project_name_fault,
     shown,
     wrong_type,
 )
@@ -30,31 +34,19 @@ from gantry.config.processes import Cores
 Framework = Literal["nextjs", "node", "static", "python", "command"]
 ENVIRONMENTS = ("development", "staging", "production", "preview")
 
-LONGEST_NAME = 40
-_LONGEST_HOST = 253
-_LONGEST_LABEL = 63
-
 
 def _project_name(value: str) -> str:
-    fault = label_fault(value)
-    if fault is not None:
-        raise bad_value(f"is {shown(value)}; {fault}", suggestion=_as_label(value))
-    if len(value) > LONGEST_NAME:
-        raise bad_value(f"has {len(value)} characters; at most {LONGEST_NAME} are possible")
-    if "--" in value:
-        raise bad_value(
-            f"is {shown(value)}; -- separates the parts of Gantry's own host names",
-            suggestion=_as_label(value),
-        )
-    if value == "gantry":
-        raise bad_value("is 'gantry', which is the console's own address; choose another name")
-    return value
+    fault = project_name_fault(value)
+    if fault is None:
+        return value
+    well_formed = label_fault(value) is None and "--" not in value
+    raise bad_value(fault, suggestion="" if well_formed else _as_label(value))
 
 
 def _as_label(text: str) -> str:
     """`My Shop_2` as a name that would do: `my-shop-2`; empty when nothing is left."""
     kept = "".join(char if char.isascii() and char.isalnum() else "-" for char in text.lower())
-    return "-".join(part for part in kept.split("-") if part)[:LONGEST_NAME].strip("-")
+    return "-".join(part for part in kept.split("-") if part)[:MAX_NAME_LENGTH].strip("-")
 
 
 def _domain(value: str) -> str:
@@ -67,7 +59,7 @@ def _domain(value: str) -> str:
     if host == "localhost" or host.endswith(".localhost"):
         raise bad_value(f"is {shown(value)}; names below .localhost are given by Gantry itself")
     labels = host.split(".")
-    too_long = len(host) > _LONGEST_HOST or any(len(label) > _LONGEST_LABEL for label in labels)
+    too_long = len(host) > MAX_HOST_LENGTH or any(len(label) > MAX_LABEL_LENGTH for label in labels)
     if too_long or len(labels) < 2 or any(label_fault(label) for label in labels):
         raise bad_value(f"is {shown(value)}, which is not a host name like 'example.org'")
     if _is_address(host):
@@ -201,16 +193,16 @@ class Services(Section):
 Share = Annotated[float, Gt(0.0), Lt(1.0)]
 
 
-class RolloutStep(Section):
-    """One step of a canary."""
+class RolloutStage(Section):
+    """Stage of a canary."""
 
     percent: Annotated[Count, Ge(1), Le(99)] = Field(
-        description="Visitors that get the new release in this step. Each keeps the release that he got."
+        description="Visitors that get the new release in this stage. Each keeps the release that they got."
     )
     time_s: Annotated[float, DurationOf("1s", "7d")] = Field(
         60.0,
         alias="time",
-        description="How long the two releases are compared before the step ends.",
+        description="How long the two releases are compared before the stage ends.",
         json_schema_extra=as_duration,
     )
 
@@ -235,7 +227,7 @@ class VerdictRules(Section):
     )
     when_inconclusive: Literal["promote", "abort"] = Field(
         "promote",
-        description="What to do at the end of a step with too few requests to know.",
+        description="What to do at the end of a stage with too few requests to know.",
     )
 
 
@@ -245,7 +237,7 @@ class Deploy(Section):
     strategy: Literal["blue-green", "canary"] = Field(
         "blue-green",
         description="`blue-green`: all traffic moves at once, when every instance of the new release is healthy. "
-        "`canary`: in steps, with a verdict in each.",
+        "`canary`: in stages, with a verdict in each.",
     )
     mirror_s: Annotated[float, DurationOf("0s", "1h")] = Field(
         0.0,
@@ -254,15 +246,15 @@ class Deploy(Section):
         "visitor does. Their answers are thrown away.",
         json_schema_extra=as_duration,
     )
-    steps: tuple[RolloutStep, ...] = Field(
-        default_factory=lambda: tuple(RolloutStep(percent=percent) for percent in (5, 25, 50)),
-        description="With `canary`: the shares of visitors, rising; after the last all traffic moves. Left out: 5, 25 "
+    steps: tuple[RolloutStage, ...] = Field(
+        default_factory=lambda: tuple(RolloutStage(percent=percent) for percent in (5, 25, 50)),
+        description="With `canary`: the stages, with rising shares of visitors; after the last all traffic moves. Left out: 5, 25 "
         "and 50 %, a minute each.",
         max_length=20,
     )
     approval: Flag = Field(
         False,  # noqa: FBT003 -- a default
-        description="With `canary`: after each step wait for `gantry rollout promote`.",
+        description="With `canary`: after each stage wait for `gantry rollout promote`.",
     )
     verdict: VerdictRules = Field(
         default_factory=VerdictRules, description="With `canary`: when the new release is bad."

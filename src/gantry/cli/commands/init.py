@@ -11,6 +11,7 @@ from gantry.cli.command import command, folder_argument, json_option, pass_sessi
 from gantry.cli.folder import MANIFEST
 from gantry.cli.session import Session
 from gantry.config.env_example import read_env_example
+from gantry.config.fields import MAX_NAME_LENGTH, project_name_fault
 from gantry.config.init import render_manifest
 from gantry.config.load import VERCEL, examine
 from gantry.config.manifest import Manifest
@@ -62,7 +63,8 @@ def init(session: Session, path: Path | None, name: str, force: bool, only_print
 def project_name_of(folder: Path) -> str:
     """A name that fits into a host name, from the folder's."""
     words = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
-    return words[:40].strip("-") or "site"
+    name = words[:MAX_NAME_LENGTH].strip("-") or "site"
+    return name if project_name_fault(name) is None else f"{name}-site"
 
 
 def _required(folder: Path) -> tuple[str, ...]:

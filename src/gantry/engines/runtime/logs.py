@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gantry.engines.runtime.protocol import LogChunk
+from gantry.kernel.files import replace_file
 
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
 _BLOCK_BYTES = 4096
@@ -55,7 +56,7 @@ class Log:
             start = self._next_line(start, base)
         data = self._bytes(start, max(1, limit_bytes), base)
         whole = _whole_lines(data, at_end=start + len(data) >= end and ended, full=limit_bytes)
-        return LogChunk(whole.decode("utf-8", "replace"), start + len(whole))
+        return LogChunk(text_of(whole), start + len(whole))
 
     def free(self, keep_bytes: int) -> None:
         """Give the oldest part back to the file system, if there is more than `keep_bytes`."""
@@ -113,9 +114,12 @@ class Log:
         kept = os.pread(handle, min(size, keep_bytes), max(0, size - keep_bytes))
         self._kept.write_bytes(kept)
         os.ftruncate(handle, 0)
-        new = self._base_file.with_suffix(".new")
-        new.write_text(str(base + size))
-        new.replace(self._base_file)
+        replace_file(self._base_file, str(base + size), mode=0o644, fsync=False)
+
+
+def text_of(printed: bytes) -> str:
+    """What a program printed, as text. No NUL is in it: no database takes one in a text."""
+    return printed.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 def _whole_lines(data: bytes, *, at_end: bool, full: int) -> bytes:

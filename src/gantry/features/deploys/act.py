@@ -24,7 +24,8 @@ from gantry.features.releases import store as releases
 from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.rollouts import store as rollouts
-from gantry.features.rollouts.model import Rollout, RolloutState, stages_of
+from gantry.features.rollouts.model import Rollout, RolloutState
+from gantry.features.rollouts.rules import stages_of
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import PermanentError
@@ -168,9 +169,11 @@ async def make_release(context: Context, work: Work) -> Next:
     manifest = (
         parse_manifest(deploy.manifest)
         if deploy.manifest is not None  # not of a promotion that an older Gantry has queued
-        else await context.preparer.manifest(deploy.source_digest, work.environment)
+        else await context.preparer.checks.manifest(deploy.source_digest, work.environment)
     )
     async with context.state.transaction() as session:
+        # Asked anew: one may have been taken away since the deploy was queued.
+        await context.preparer.checks.check_variables(session, manifest, work.environment)
         values = await context.variables.reveal(session, deploy.environment)
         number = await projects.next_release_number(session, deploy.environment)
         release = Release(
@@ -280,14 +283,17 @@ async def switch(context: Context, work: Work) -> None:
         if previous == release:
             return
         await store.set_previous_release(session, work.deploy.id, previous)
-        await projects.set_live_release(session, environment.id, release)
-        await releases.set_live(session, release, previous=previous, at=context.clock.now())
+        await releases.set_live(
+            session, environment.id, release, previous=previous, at=context.clock.now()
+        )
     context.released()
 
 
 async def ask_public_port(context: Context, work: Work) -> None:
     """Ask from outside which release answers."""
-    context.answers.served_by[work.deploy.id] = await context.probe.served_by(work.environment)
+    context.answers.served_by[work.deploy.id] = await context.probe.served_by(
+        work.environment, work.made_release
+    )
 
 
 async def _start_task(context: Context, work: Work, task: Literal["build", "test"]) -> None:

@@ -97,6 +97,15 @@ class Deploy:
     error: Mapping[str, str] | None = None
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """The releases that must be able to run until it has ended: the one that it makes live, and the one that is live
+        again when it fails.
+        """
+        return tuple(
+            release for release in (self.release, self.previous_release) if release is not None
+        )
+
+    @property
     def migrate_task(self) -> str:
         """Id of the process that runs the release command."""
         return f"migrate-{self.id}"

@@ -247,6 +247,8 @@ def switch(deploy: Deploy, observed: Observed) -> Decision:
         return Do.SWITCH
     if not observed.edge_current:
         return WAIT
+    if observed.candidate is not None and not observed.candidate.wanted:
+        return Next(detail="no process of it answers visitors")
     if observed.served_by != deploy.release:
         return Do.ASK_PUBLIC_PORT
     return Next(detail=f"the public port answers with {deploy.release}")

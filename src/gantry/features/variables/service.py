@@ -35,7 +35,8 @@ class VariableService:
         """Set and remove variables, all or none; the variables afterwards.
 
         Raises:
-            UserError: `variable.*` for what cannot be set, `variable.unknown`, `variable.too-many`.
+            UserError: `variable.*` for what cannot be set, `variable.unknown`, `variable.too-many`; `project.bad-name`,
+                `environment.bad-name`.
         """
         for name, value in put.items():
             check(name, value)
