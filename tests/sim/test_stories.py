@@ -170,7 +170,7 @@ async def test_a_bad_release_never_reaches_visitors(
     while not (ended := await platform.get(bad.id)).state.ended:
         await platform.tick(1.0)
         visits.add(platform.machine.visit(HOST))
-    assert (ended.state, ended.step) == (DeployState.FAILED, Step.SOURCE)
+    assert (ended.state, ended.step) == (DeployState.FAILED, step)
     assert ended.error is not None and ended.error["code"] == code
     assert ended.error["message"] and ended.error["hint"] is not None
     assert visits == {(200, good.release)}
@@ -373,7 +373,7 @@ async def test_a_variable_that_is_taken_away_while_a_deploy_waits_stops_it(
         "shop", "production", put={}, remove=("SESSION_SECRET",), by="ada"
     )
     ended = await platform.finish(queued.id)
-    assert (ended.state, ended.step) == (DeployState.FAILED, step)
+    assert (ended.state, ended.step) == (DeployState.FAILED, Step.SOURCE)
     assert ended.error is not None and ended.error["code"] == "variable.missing"
     assert "SESSION_SECRET" in ended.error["message"]
     assert platform.machine.visit(HOST)[0] == 503
