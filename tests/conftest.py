@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-pytest_plugins = ["tests.support.postgres", "tests.support.browser"]
+from tests.support.suite import slow_teardown
+
+pytest_plugins = ["tests.support.suite", "tests.support.postgres", "tests.support.browser"]
+
+# How long one example may take says more of what else the machine does; pytest bounds the whole test.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture
@@ -18,6 +25,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
+@slow_teardown("deletes what all tests of the process left")
 def temporary_folder() -> Iterator[Path]:
     """A temporary folder for this run and for the programs that it starts, with a name short enough for sockets.
 

