@@ -1,6 +1,7 @@
 """The suite's demands on its own tests."""
 
 import itertools
+import os
 
 import pytest
 
@@ -81,6 +82,6 @@ def test_more_of_the_same_runs_when_it_is_asked_for(
 def test_the_limit_grows_with_what_wants_to_run(
     monkeypatch: pytest.MonkeyPatch, load: tuple[float, float, float], limit_s: float
 ) -> None:
-    monkeypatch.setattr(suite.os, "getloadavg", lambda: load)
-    monkeypatch.setattr(suite.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: load)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     assert suite.limit_s() == limit_s
