@@ -1,6 +1,7 @@
 """Sizes, shares and durations as people write them: `512 MB`, `1.5 GB`, `30s`, `10m`, `2h`."""
 
 import re
+from decimal import Decimal
 
 _SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
           "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3, "TIB": 1024**4}  # fmt: skip
@@ -18,7 +19,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a size; write it like '512 MB' or '1.5 GB'")
-    return int(float(match[1]) * _SIZES[match[2].upper()])
+    return int(Decimal(match[1]) * _SIZES[match[2].upper()])
 
 
 def parse_duration(text: str) -> float:
