@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.sources.archive import Bounds, pack
 from gantry.engines.sources.fake import FakeSourceStore
 from gantry.engines.sources.protocol import SourceStore
 from gantry.engines.sources.store import FolderSourceStore
 from gantry.kernel.errors import UserError
+from gantry.source.pack import Bounds, pack
 from tests.support.builders import stream, write_tree
 
 _BOUNDS = Bounds(size_bytes=1_000_000, files=100)

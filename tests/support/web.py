@@ -242,7 +242,7 @@ class House:
         naming = Naming(self.settings.domain, self.settings.https_port)
         checks = DeployChecks(self.state, self.sources, naming)
         self.deploys = DeployService(
-            self.state, self.sources, checks, self.projects, self.clock, self.ids
+            self.state, self.sources, checks, self.projects, self.clock, self.ids, self._wake
         )
         self.services = Services(
             state=self.state,
@@ -258,7 +258,6 @@ class House:
             prober=self.prober,
             settings=self.settings,
             clock=self.clock,
-            wake=self._wake,
             shutdown=self._shutdown,
             parts=self._parts,
             removals=RemovalService(self.state, self.clock, self._wake),

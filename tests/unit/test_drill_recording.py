@@ -38,7 +38,7 @@ from gantry.features.platform.bodies import EnvironmentBody, StatusBody
 from gantry.features.rollouts.bodies import RolloutBody
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
-from tests.support.fake_api import NOW, deploy, failed, instance, release, status, succeeded
+from tests.support.bodies import NOW, deploy, failed, instance, release, status, succeeded
 
 DEPLOY = deploy().id
 

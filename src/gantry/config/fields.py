@@ -213,7 +213,7 @@ def project_name_fault(name: str) -> str | None:
     if fault is not None:
         return f"is {shown(name)}; {fault}"
     if len(name) > MAX_NAME_LENGTH:
-        return f"has {len(name)} characters; at most {MAX_NAME_LENGTH} are possible"
+        return f"has {len(name)} characters; the limit is {MAX_NAME_LENGTH}"
     if "--" in name:
         return f"is {shown(name)}; -- separates the parts of Gantry's own host names"
     if name == "gantry":
@@ -234,7 +234,7 @@ def variable_fault(name: str) -> str | None:
 
 def _text(value: str) -> str:
     if len(value) > LONGEST_TEXT:
-        raise bad_value(f"has {len(value)} characters; at most {LONGEST_TEXT} are possible")
+        raise bad_value(f"has {len(value)} characters; the limit is {LONGEST_TEXT}")
     if "\0" in value:
         raise bad_value("contains a NUL character")
     return value

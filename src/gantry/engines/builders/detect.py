@@ -55,7 +55,7 @@ def choose(request: BuildRequest, product: Tree) -> Detection:
         raise UserError(
             "build.unknown-framework",
             f"there is no framework {request.framework!r}; there are {names}",
-            hint="mend [build] framework in gantry.toml, or leave it out",
+            hint="fix [build] framework in gantry.toml, or leave it out",
         )
     try:
         detection = detect(product)

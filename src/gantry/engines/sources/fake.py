@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gantry.engines.sources.archive import USUAL_BOUNDS, Bounds
 from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.engines.sources.unpack import too_large, unpack
 from gantry.kernel.errors import UserError
 from gantry.kernel.trees import remove_tree, tree_digest
+from gantry.source.pack import USUAL_BOUNDS, Bounds
 
 
 class FakeSourceStore:

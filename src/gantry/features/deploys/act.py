@@ -222,7 +222,7 @@ async def take_migration(context: Context, work: Work) -> Next:
     raise PermanentError(
         "migrate.failed",
         f"the release command exited with {process.exit_code}: {last[:300]}",
-        hint="fix the migration and deploy again; the release before still serves",
+        hint="fix the migration and deploy again; the live release still serves",
     )
 
 

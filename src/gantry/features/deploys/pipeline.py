@@ -88,6 +88,7 @@ PIPELINE: tuple[Row, ...] = (
         Step.TEST, "Test", rules.test, {Do.START_TASK: act.start_test, Do.TAKE_OUTCOME: act.take_test},
         deadline=_for_test, deadline_key="test.timeout", kinds=_NEW_RELEASE, task=lambda deploy: f"test-{deploy.build}",
     ),
+    Row(Step.SCAN, "Scan", rules.scan, kinds=_NEW_RELEASE),
     Row(Step.RELEASE, "Make release", rules.release, {Do.MAKE_RELEASE: act.make_release}, kinds=_NEW_RELEASE),
     Row(
         Step.MIGRATE, "Migrate", rules.migrate,
@@ -171,8 +172,7 @@ def _too_long(deploy: Deploy, observed: Observed) -> Mapping[str, str]:
             "health.never-passed",
             f"the new release was not healthy within {observed.deadline_s:.0f} s"
             + (f": {why}" if why else ""),
-            "check processes.web.health in gantry.toml and the log below; "
-            "the release before still serves",
+            "check processes.web.health in gantry.toml and the log; the live release still serves",
         )
     if deploy.step is Step.SWITCH:
         return _not_confirmed(observed)

@@ -163,6 +163,11 @@ def test(deploy: Deploy, observed: Observed) -> Decision:
             return Fail(found.error or _gone(found))
 
 
+def scan(deploy: Deploy, observed: Observed) -> Decision:
+    """Nothing scans artifacts yet, and the deploy says so."""
+    return Next(StepState.SKIPPED, "no scanner is set up")
+
+
 def release(deploy: Deploy, observed: Observed) -> Decision:
     """One release for each deploy."""
     if deploy.release is None:
@@ -190,7 +195,7 @@ def healthy(deploy: Deploy, observed: Observed) -> Decision:
             error_of(
                 "start.crash-loop",
                 f"an instance of the new release ended {candidate.crashes} times: {candidate.message}",
-                "read its log below; the release before still serves",
+                "read its log; the live release still serves",
             )
         )
     if candidate.healthy < candidate.wanted:
@@ -215,7 +220,7 @@ def smoke(deploy: Deploy, observed: Observed) -> Decision:
         error_of(
             "smoke.failed",
             f"the new release does not answer as it should: {'; '.join(observed.smoke.failures)}",
-            "open its own address to see for yourself; the release before still serves",
+            "open its own address to see for yourself; the live release still serves",
         )
     )
 
@@ -234,7 +239,7 @@ def rollout(deploy: Deploy, observed: Observed) -> Decision:
                 error_of(
                     f"rollout.{state}",
                     f"the new release was taken back: {observed.rollout.reason}",
-                    "gantry rollout status shows the numbers; the release before has all traffic",
+                    "gantry rollout status shows the numbers; the previous release has all traffic",
                 )
             )
         case _:
