@@ -58,6 +58,7 @@ ROLES = {
     "POST /api/v1/tokens": Role.OWNER,
     "DELETE /api/v1/tokens/{token}": Role.OWNER,
     "GET /api/v1/audit": Role.OWNER,
+    "GET /api/v1/capabilities": Role.VIEWER,
 }
 
 

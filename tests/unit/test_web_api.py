@@ -1,5 +1,6 @@
 """The API's endpoints on a real database."""
 
+import html
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -22,12 +23,14 @@ from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import DeployBody, PlanBody
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import (
+    CapabilityBody,
     EnvironmentBody,
     HealthBody,
     PartBody,
     ProjectBody,
     StatusBody,
 )
+from gantry.features.platform.capabilities import CAPABILITIES
 from gantry.features.projects import store as projects
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.releases.model import Release
@@ -219,6 +222,14 @@ async def test_destroying_is_an_intent(house: House, http: httpx.AsyncClient) ->
     assert targets == [("destroy", "smart-sign/*"), ("destroy", "smart-sign/production")]
     refused = await http.post(f"{_ENV}/deploys", json={"source_digest": _DIGEST})
     assert refused.status_code in (400, 409)
+
+
+async def test_capabilities_are_those_of_the_list(http: httpx.AsyncClient) -> None:
+    answered = (await http.get("/api/v1/capabilities")).json()
+    bodies = [CapabilityBody.model_validate(item) for item in answered]
+    assert bodies == [CapabilityBody.of(item) for item in CAPABILITIES]
+    page = html.unescape((await http.get("/capabilities")).text)
+    assert [item.name for item in CAPABILITIES if item.sentence not in page] == []
 
 
 async def test_shutting_down_is_in_the_audit_log(house: House, http: httpx.AsyncClient) -> None:

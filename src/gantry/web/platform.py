@@ -14,6 +14,7 @@ from gantry.config.fields import project_name_fault
 from gantry.features.audit import store as audit
 from gantry.features.platform import store
 from gantry.features.platform.bodies import (
+    CapabilityBody,
     EnvironmentBody,
     HealthBody,
     PartBody,
@@ -21,15 +22,25 @@ from gantry.features.platform.bodies import (
     ReachedBody,
     StatusBody,
 )
+from gantry.features.platform.capabilities import CAPABILITIES, Capability, Maturity, by_maturity
 from gantry.features.releases import store as releases
 from gantry.kernel.names import RELEASE_HEADER
 from gantry.web.access import PUBLIC, Owner, Viewer
 from gantry.web.frame import EnvironmentCard, Page, frame_of, in_order
-from gantry.web.noun import Noun
+from gantry.web.noun import Mark, Noun
 from gantry.web.render import render
 from gantry.web.services import Has, Services
 
-noun = Noun("platform", "The platform itself: whether and how it runs.")
+noun = Noun(
+    "platform",
+    "The platform itself: whether and how it runs.",
+    marks={
+        Maturity.STABLE: Mark("Stable", "good", "circle-check"),
+        Maturity.BETA: Mark("Beta", "busy", "circle-dot"),
+        Maturity.EXPERIMENTAL: Mark("Experimental", "warn", "triangle-alert"),
+        Maturity.PLANNED: Mark("Planned", "quiet", "clock"),
+    },
+)
 
 
 @noun.api.get("/health", dependencies=[PUBLIC], summary="Whether the control plane answers")
@@ -54,6 +65,12 @@ async def status(
     visitor would, and reports the release that answered in `reached`.
     """
     return await read_status(services, probe=probe)
+
+
+@noun.api.get("/capabilities", summary="What this version can do")
+async def capabilities(_caller: Viewer) -> tuple[CapabilityBody, ...]:
+    """Every capability with one label: `stable`, `beta`, `experimental`, or `planned` (nothing of it can be used yet)."""
+    return tuple(CapabilityBody.of(capability) for capability in CAPABILITIES)
 
 
 @noun.api.post("/shutdown", status_code=202, summary="End the platform")
@@ -91,6 +108,23 @@ async def overview(request: Request, services: Has, caller: Viewer) -> HTMLRespo
         warnings=status.warnings,
     )
     return render(request, page, frame_of(services, caller, here="overview"))
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilitiesPage(Page):
+    """What this version can do, by how far it may be relied on."""
+
+    template: ClassVar[str] = "platform/capabilities"
+    refreshes: ClassVar[bool] = False
+
+    groups: tuple[tuple[Maturity, tuple[Capability, ...]], ...]
+
+
+@noun.console.get("/capabilities")
+async def capabilities_page(request: Request, services: Has, caller: Viewer) -> HTMLResponse:
+    """The list behind docs/roadmap.md, for the version that runs."""
+    page = CapabilitiesPage(by_maturity())
+    return render(request, page, frame_of(services, caller))
 
 
 async def read_status(services: Services, *, probe: bool) -> StatusBody:

@@ -38,6 +38,7 @@ class Step(StrEnum):
     SOURCE = "source"
     BUILD = "build"
     TEST = "test"
+    SCAN = "scan"
     RELEASE = "release"
     MIGRATE = "migrate"
     START = "start"

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from gantry.features.deploys.bodies import DeployBody
 from gantry.features.instances.bodies import InstanceBody
+from gantry.features.platform.capabilities import Capability, Maturity
 from gantry.features.platform.model import Context, EnvironmentRecord, ProjectRecord
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.rollouts.bodies import CandidateBody
@@ -142,3 +143,22 @@ class HealthBody(Answer):
     status: Open[Literal["ok"]]
     version: str
     pid: int
+
+
+class CapabilityBody(Answer):
+    """Something that this version of Gantry can do, and how far it may be relied on."""
+
+    name: str
+    maturity: Open[Maturity]
+    since: str = Field(description="First version that has it; empty while it is planned.")
+    sentence: str
+
+    @classmethod
+    def of(cls, capability: Capability) -> Self:
+        """A capability as it is listed."""
+        return cls(
+            name=capability.name,
+            maturity=capability.maturity,
+            since=capability.since,
+            sentence=capability.sentence,
+        )
