@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gantry.engines.edge.fake import FakeEdge
 from gantry.engines.edge.protocol import Backend, Certificate, Edge, EdgeConfig, EdgeStatus, Site
+from gantry.engines.runtime.protocol import ProcessSpec
+from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import PermanentError, TransientError
+from tests.fakes.edge import FakeEdge
+from tests.fakes.machine import Machine
 from tests.support.edge import DEADLINE_S, Instance, backend, config, lab
 from tests.support.upstream import serve
 
@@ -40,7 +43,11 @@ class Stage:
 async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     if request.param == "fake":
         certificate = Certificate("local", ("a.localhost",), "chain", "key")
-        yield Stage(FakeEdge(), certificate, Instance("one", 1), Instance("two", 2))
+        machine = Machine(ManualClock())
+        for name, port in (("one", 1), ("two", 2)):
+            machine.spawn(ProcessSpec(name, ("serve",), {"PORT": str(port)}, "/"))
+        machine.pass_time(1.0)
+        yield Stage(FakeEdge(machine), certificate, Instance("one", 1), Instance("two", 2))
         return
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(lab())

@@ -1,17 +1,15 @@
 """The control plane on a machine of glass: made, crashed, and made again over the same database."""
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gantry.app.platform import Engines, Platform as ControlPlane
+from gantry.app.platform import Platform as ControlPlane
 from gantry.config.settings import Settings
 from gantry.engines.cache.fake import FakeCache
 from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.database.protocol import Session, State
-from gantry.engines.reserve.fake import FakeReserve
 from gantry.features.deploys import store as deploy_store
 from gantry.features.deploys.model import Deploy, StepRecord
 from gantry.features.releases import store as release_store
@@ -19,18 +17,13 @@ from gantry.features.releases.model import Commit, Release
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.loops import health_targets
-from tests.sim.machine import (
-    Machine,
-    SimAuthority,
-    SimBox,
-    SimCaches,
-    SimDatabases,
-    SimEdge,
-    SimProber,
-    SimRuntime,
-    SimSources,
-    SimWorkshop,
-)
+from gantry.reactor.world import World
+from tests.fakes.assets import FakeAssets
+from tests.fakes.edge import FakeEdge
+from tests.fakes.engines import fake_engines
+from tests.fakes.machine import Machine
+from tests.fakes.runtime import FakeRuntime
+from tests.fakes.sources import FakeSources
 
 SETTINGS = Settings(home=Path("/sim"))
 
@@ -84,16 +77,6 @@ class _Counting:
         return await self.session.execute(sql, parameters)  # type: ignore[arg-type]
 
 
-class Ports:
-    """Ports of the machine of glass."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-
-    def pick(self) -> int:
-        return self._chance.randrange(20_000, 32_000)
-
-
 @dataclass
 class Platform:
     """A control plane and the machine that it runs."""
@@ -104,41 +87,20 @@ class Platform:
     cache: EdgeCache = field(default_factory=FakeCache)
 
     def __post_init__(self) -> None:
+        self.runtime, self.edge = FakeRuntime(self.machine), FakeEdge(self.machine)
+        self.sources, self.assets = FakeSources(self.machine), FakeAssets(self.machine)
         self.boot(self.state)
 
     def boot(self, state: State) -> None:
         """Start a control plane: all that it knew is what the database knows."""
-        machine = self.machine
-        self.runtime, self.edge = SimRuntime(machine), SimEdge(machine)
-        self.sources, self.workshop = SimSources(machine), SimWorkshop(machine)
-        databases = SimDatabases(machine)
-        engines = Engines(
-            runtime=self.runtime,
-            edge=self.edge,
-            system=databases,
-            databases=databases,
-            caches=SimCaches(),
-            assets=machine.assets,
-            cache=self.cache,
-            workshop=self.workshop,
-            sources=self.sources,
-            reserve=FakeReserve(10_000_000_000),
-            authorities={"local": SimAuthority(machine)},
-            prober=SimProber(machine),
-            box=SimBox(),
-            ports=Ports(machine.chance),
-            clock=machine.clock,
-            ids=self.ids,
-            is_engine=lambda process_id: process_id.startswith("engine-"),
-            keep_clock=lambda: None,
-        )
+        engines = replace(fake_engines(self.machine, self.ids), cache=self.cache)
         self.tasks = TaskSet()
         self.plane = ControlPlane(SETTINGS, engines, state, self.tasks)
 
-    async def tick(self, seconds: float = 0.1) -> None:
-        """One look, its steps, its probes; then time passes."""
+    async def tick(self, seconds: float = 0.1) -> World:
+        """One look, its steps, its probes; then time passes. What was seen before the steps."""
         plane = self.plane
-        if plane.memory.assets is None or await plane.assets_due.wait(0):
+        if plane.memory.assets is None or await plane.assets_due.wait(0, plane.clock):
             await plane.asset_keeping.once()
         world = await plane.reconciler.once()
         await plane.reconciler.settle()
@@ -146,13 +108,13 @@ class Platform:
         await self.tasks.join()
         await plane.health.probe_due(health_targets(world, plane.naming))
         self.machine.pass_time(seconds)
+        return world
 
     async def finish(self, deploy_id: str, *, ticks: int = 2_000) -> Deploy:
         """Go on until the deploy has ended."""
         for _ in range(ticks):
-            await self.tick()
-            if (found := await self.get(deploy_id)).state.ended:
-                return found
+            if deploy_id not in {deploy.id for deploy in (await self.tick()).deploys}:
+                return await self.get(deploy_id)
         found = await self.get(deploy_id)
         raise AssertionError(f"{deploy_id} is stuck at {found.step}")
 

@@ -12,7 +12,7 @@ from gantry.features.rollouts.model import RolloutState
 from gantry.features.rollouts.service import RolloutService
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
-from tests.sim.machine import Faults, Machine
+from tests.fakes.machine import Faults, Machine
 from tests.sim.platform import Crasher, CrashError, Platform
 from tests.sim.test_stories import HOST, program
 
@@ -51,7 +51,7 @@ async def _commits(state: PostgresState) -> int:
 async def test_a_crash_at_a_commit(state: PostgresState, at: int, after: bool) -> None:
     platform, _ = await _live_platform(state, at)
     deploy = await platform.request(platform.sources.put(program("2")))
-    builds = platform.machine.builds_run
+    builds = platform.machine.builds_run()
     crasher = Crasher(state, at=at, after=after)
     died = await _crash_at(platform, crasher, deploy.id)
     assert died == (crasher.commits >= at)
@@ -60,7 +60,7 @@ async def test_a_crash_at_a_commit(state: PostgresState, at: int, after: bool) -
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert platform.machine.visit(HOST) == (200, ended.release)
-    assert platform.machine.builds_run == builds + 1, "the build is not repeated"
+    assert platform.machine.builds_run() == builds + 1, "the build is not repeated"
     migrations = [one for one in platform.machine.spawned if one == deploy.migrate_task]
     assert len(migrations) == 1, "what ran to its end is not run again"
 

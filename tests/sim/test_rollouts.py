@@ -19,7 +19,10 @@ from gantry.features.rollouts.service import RolloutService
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import ConflictError, TransientError
 from gantry.kernel.ids import SeededIds
-from tests.sim.machine import Machine, Program, SimEdge, SimRuntime
+from tests.fakes.edge import FakeEdge
+from tests.fakes.machine import Machine
+from tests.fakes.programs import Program
+from tests.fakes.runtime import FakeRuntime
 from tests.sim.platform import Platform
 
 HOST = "shop.localhost"
@@ -328,7 +331,7 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
     count = type(platform.edge).numbers
     asked = False
 
-    async def ask_meanwhile(edge: SimEdge) -> Mapping[str, BackendNumbers]:
+    async def ask_meanwhile(edge: FakeEdge) -> Mapping[str, BackendNumbers]:
         nonlocal asked
         age = (await service.latest("shop", "production")).stage_age(platform.machine.clock.now())
         if not asked and age.total_seconds() >= 30:
@@ -428,7 +431,7 @@ async def test_a_candidate_is_taken_back_before_anything_is_read_of_it(
     states: list[RolloutState] = []
     service = RolloutService(platform.state, platform.machine.clock)
 
-    async def look_first(runtime: SimRuntime, *arguments: Any, **named: Any) -> LogChunk:
+    async def look_first(runtime: FakeRuntime, *arguments: Any, **named: Any) -> LogChunk:
         states.append((await service.latest("shop", "production")).state)
         return await read(runtime, *arguments, **named)
 

@@ -3,10 +3,10 @@
 import pytest
 
 from gantry.config.load import load_manifest
-from gantry.engines.probes.fake import FakeProber
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.features.projects.naming import Naming
 from gantry.reactor.outside import Outside
+from tests.fakes.probes import FakeProber
 from tests.support.stories import release
 
 NAMING = Naming("localhost", 8443)
