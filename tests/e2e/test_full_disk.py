@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.drill.disk import Disk, mounted_disk
+from gantry.drill.scratch import Disk, mounted_disk
 from tests.e2e.test_bad_input import live, refused, with_build
 from tests.e2e.test_node_product import write_project
 from tests.support.platform import Platform, free_ports, wait_until

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from gantry.app.platform import Engines
 from gantry.engines.cache.fake import FakeCache
-from gantry.engines.reserve.fake import FakeReserve
 from gantry.features.instances.ports import FIRST_PORT, LAST_PORT
 from gantry.kernel.ids import IdSource
 from tests.fakes.assets import FakeAssets
@@ -44,7 +43,6 @@ def fake_engines(machine: Machine, ids: IdSource) -> Engines:
         cache=FakeCache(),
         workshop=FakeWorkshop(machine),
         sources=FakeSources(machine),
-        reserve=FakeReserve(10_000_000_000),
         authorities={"local": FakeAuthority(machine)},
         prober=FakeProber(machine.probe),
         box=FakeBox(),

@@ -12,6 +12,7 @@ from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.database.protocol import Session, State
 from gantry.features.deploys import store as deploy_store
 from gantry.features.deploys.model import Deploy, StepRecord
+from gantry.features.deploys.pipeline import PIPELINE
 from gantry.features.releases import store as release_store
 from gantry.features.releases.model import Commit, Release
 from gantry.kernel.ids import SeededIds
@@ -100,13 +101,13 @@ class Platform:
     async def tick(self, seconds: float = 0.1) -> World:
         """One look, its steps, its probes; then time passes. What was seen before the steps."""
         plane = self.plane
-        if plane.memory.assets is None or await plane.assets_due.wait(0, plane.clock):
-            await plane.asset_keeping.once()
+        if plane.asset_publisher.served is None or await plane.assets_due.wait(0, plane.clock):
+            await plane.asset_publisher.once()
         world = await plane.reconciler.once()
         await plane.reconciler.settle()
-        await plane.rollout_acts.once()
+        await plane.rollout_loop.once()
         await self.tasks.join()
-        await plane.health.probe_due(health_targets(world, plane.naming))
+        await plane.health_check.probe_due(health_targets(world, plane.naming))
         self.machine.pass_time(seconds)
         return world
 
@@ -131,7 +132,9 @@ class Platform:
     async def steps(self, deploy_id: str) -> tuple[StepRecord, ...]:
         """Its steps as the database has them."""
         async with self.state.transaction() as session:
-            return await deploy_store.list_steps(session, deploy_id)
+            records = await deploy_store.list_steps(session, deploy_id)
+        order = [row.step for row in PIPELINE]
+        return tuple(sorted(records, key=lambda record: order.index(record.name)))
 
     async def request(self, source: str, environment: str = "production") -> Deploy:
         """Ask for a deploy."""

@@ -47,11 +47,11 @@ async def test_a_full_disk_costs_the_new_build_s_files_until_there_is_room(
     with caplog.at_level(logging.WARNING, "gantry.reactor.assets"):
         second = await deployed(platform, "2")
         for _ in range(5):
-            await platform.plane.asset_keeping.once()
+            await platform.plane.asset_publisher.once()
     assert len(caplog.records) == 1, "said once, however often it is tried"
     assert await scope(platform, first) == (first.build,)
     platform.machine.faults.assets_full = False
-    await platform.plane.asset_keeping.once()
+    await platform.plane.asset_publisher.once()
     assert await scope(platform, second) == (second.build, first.build)
 
 
@@ -63,12 +63,12 @@ async def test_a_build_that_cannot_be_read_keeps_its_files(platform: Platform) -
     # A new control plane reads all of them anew, and cannot.
     platform.machine.artifacts.clear()
     platform.boot(platform.state)
-    await platform.plane.asset_keeping.once()
+    await platform.plane.asset_publisher.once()
     assert (await platform.assets.status()).builds == set(both)
     assert await scope(platform, first) == both
     platform.machine.artifacts.update(lost)
     await platform.tick()
-    await platform.plane.asset_keeping.once()
+    await platform.plane.asset_publisher.once()
     await platform.tick()
     assert await scope(platform, first) == both
     assert served(platform) == Assets(of_scope(first.environment), ("/_next/static",))
@@ -79,10 +79,10 @@ async def test_the_edge_keeps_its_paths_while_a_build_cannot_be_read(platform: P
     before = served(platform)
     assert before is not None
     platform.machine.artifacts.clear()
-    platform.plane.asset_keeping = replace(
-        platform.plane.asset_keeping, _artifacts={}, _settled=None
+    platform.plane.asset_publisher = replace(
+        platform.plane.asset_publisher, _artifacts={}, _settled=None
     )
-    await platform.plane.asset_keeping.once()
+    await platform.plane.asset_publisher.once()
     await platform.tick()
     assert served(platform) == before
     assert await scope(platform, first) == (first.build,)

@@ -257,7 +257,7 @@ async def test_a_new_control_plane_goes_on_with_the_numbers_of_the_stage(
     for failing in (1.0, 0.0):
         traffic(platform, await platform.get(second.id), failing=failing * 0.1)
         await platform.tick(1.0)
-        platform.plane.rollout_acts = replace(platform.plane.rollout_acts, _watches={})
+        platform.plane.rollout_loop = replace(platform.plane.rollout_loop, _watches={})
     service = RolloutService(platform.state, platform.machine.clock)
     verdict = (await service.latest("shop", "production")).verdict
     assert verdict is not None
@@ -371,7 +371,7 @@ async def test_a_stage_lasts_from_when_it_is_in_effect(platform: Platform) -> No
     platform.machine.faults.refuse_edge = True
     await run(platform, second, 4)
     platform.machine.pass_time(300.0)
-    platform.plane.memory.retry_at_s.clear()
+    platform.plane.backoff.succeeded("edge")
     platform.machine.faults.refuse_edge = False
     shares = await run(platform, second, 25)
     assert shares[-1] == "5 %"

@@ -6,11 +6,11 @@ import pytest
 
 from gantry.engines.database.postgres import PostgresState
 from gantry.engines.database.protocol import Row
+from gantry.features.crons.act import CronScheduler, last_due
+from gantry.features.probes.public import PublicProbe
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.outside import Outside
-from gantry.reactor.schedule import Schedule, last_due
 from tests.fakes.machine import Machine
 from tests.fakes.probes import FakeProber
 from tests.fakes.programs import Program
@@ -42,14 +42,16 @@ def test_a_moment_is_due_once() -> None:
 
 
 @pytest.fixture
-async def scheduled(state: PostgresState) -> tuple[Platform, Schedule]:
+async def scheduled(state: PostgresState) -> tuple[Platform, CronScheduler]:
     machine = Machine(ManualClock(), random.Random(3))
     platform = Platform(state, machine, SeededIds(3))
     source = platform.sources.put(Program(manifest=MANIFEST))
     await platform.finish((await platform.request(source)).id)
     launcher = platform.plane.launcher
-    outside = Outside(FakeProber(machine.probe), platform.plane.naming)
-    return platform, Schedule(state, platform.runtime, launcher, outside, TaskSet(), machine.clock)
+    probe = PublicProbe(FakeProber(machine.probe), platform.plane.naming)
+    return platform, CronScheduler(
+        state, platform.runtime, launcher, probe, TaskSet(), machine.clock
+    )
 
 
 async def _runs(platform: Platform) -> list[Row]:
@@ -60,7 +62,7 @@ async def _runs(platform: Platform) -> list[Row]:
 
 
 async def test_commands_and_calls_run_when_they_are_due(
-    scheduled: tuple[Platform, Schedule],
+    scheduled: tuple[Platform, CronScheduler],
 ) -> None:
     platform, schedule = scheduled
     await schedule.once()
@@ -76,7 +78,7 @@ async def test_commands_and_calls_run_when_they_are_due(
 
 
 async def test_a_run_that_lasts_keeps_the_next_one_away(
-    scheduled: tuple[Platform, Schedule],
+    scheduled: tuple[Platform, CronScheduler],
 ) -> None:
     platform, schedule = scheduled
     await schedule.once()

@@ -229,13 +229,13 @@ async def test_a_fault_that_does_not_pass_ends_the_deploy_with_its_words(
         await platform.tick(0.1)
     waiting = await platform.get(deploy.id)
     assert waiting.state is DeployState.ACTIVE, "a fault may pass"
-    words = platform.plane.memory.waits[deploy.id].words
+    words = platform.plane.backoff.waits[deploy.id].message
     assert words.startswith("waits: build_task was refused; next try in")
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.FAILED
     assert ended.error is not None
     assert ended.error["code"] == "build.low-memory"
-    assert deploy.id not in platform.plane.memory.waits
+    assert deploy.id not in platform.plane.backoff.waits
 
 
 async def test_time_without_a_control_plane_is_not_held_against_a_candidate(

@@ -13,13 +13,13 @@ from gantry.features.audit import store as audit
 from gantry.features.builds import store as builds
 from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import (
-    PIPELINES,
     Deploy,
     DeployKind,
     DeployState,
     Step,
     StepState,
 )
+from gantry.features.deploys.pipeline import steps_of
 from gantry.features.instances import store as instances
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
@@ -204,7 +204,7 @@ class Seeder:
         running_s: float = 0.0,
     ) -> Deploy:
         """A deploy that ended at `at`, or stands at `until` since `running_s`, or failed there with `error`."""
-        steps = PIPELINES[kind]
+        steps = steps_of(kind)
         spent = sum(seconds for step, seconds in zip(Step, _SECONDS, strict=True) if step in steps)
         begun = at - timedelta(seconds=spent if until is None else running_s + 1)
         deploy = Deploy(
@@ -226,14 +226,14 @@ class Seeder:
             session, at=begun, actor=deploy.requested_by, action=f"deploy.{kind}", target=target,
             details={"deploy": deploy.id, "commit": deploy.commit.sha},
         )  # fmt: skip
-        await deploys.activate(session, deploy, owner="console-seed", at=begun)
+        await deploys.activate(session, deploy, at=begun)
         for step, following in zip(steps, (*steps[1:], None), strict=True):
             deploy = await deploys.get(session, deploy.id)
             if step is until and error is None:
                 return deploy
             begun += timedelta(seconds=_SECONDS[list(Step).index(step)] if until is None else 0.2)
             if step is until and error is not None:
-                await deploys.end_badly(session, deploy, DeployState.FAILED, error, at=at)
+                await deploys.finish_failed(session, deploy, DeployState.FAILED, error, at=at)
                 return deploy
             await deploys.advance(
                 session, deploy, following, state=StepState.DONE, detail=_DETAILS[step], at=begun

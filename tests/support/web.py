@@ -33,6 +33,7 @@ from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
 from gantry.features.projects.service import ProjectService
+from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
 from gantry.features.variables.service import VariableService
@@ -221,7 +222,6 @@ class House:
     prober: MemoryProber = field(default_factory=MemoryProber)
     sources: MemorySources = field(default_factory=MemorySources)
     health: dict[str, Health] = field(default_factory=dict)
-    destroyed: list[tuple[str, str | None, str]] = field(default_factory=list)
     planned: list[tuple[str, str, str]] = field(default_factory=list)
     woken: int = 0
     shut_down: bool = False
@@ -254,7 +254,7 @@ class House:
             wake=self._wake,
             shutdown=self._shutdown,
             parts=self._parts,
-            destroy=self._destroy,
+            removals=RemovalService(self.state, self.clock, self._wake),
             plan=self._plan,
             closing=lambda: self.closing,
             health=lambda: self.health,
@@ -269,9 +269,6 @@ class House:
 
     async def _parts(self) -> tuple[PartBody, ...]:
         return self.parts
-
-    async def _destroy(self, project: str, environment: str | None, by: str) -> None:
-        self.destroyed.append((project, environment, by))
 
     async def _plan(self, project: str, environment: str, digest: str) -> PlanBody:
         self.planned.append((project, environment, digest))

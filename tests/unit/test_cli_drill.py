@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gantry.features.drills.judge import judge
-from gantry.features.drills.model import Candidate, Fault
-from gantry.features.drills.result import Result
-from gantry.features.drills.visitors import Failure
+from gantry.drill.judge import DrillResult, judge
+from gantry.drill.observed import Failure
+from gantry.drill.schedule import CandidateKind, Fault
 from tests.support.cli import Bench
-from tests.unit.test_drill_rules import GOOD, WRONG, done, gone_live, taken_back
+from tests.unit.test_drill_rules import GOOD, WRONG, gone_live, injected, taken_back
 
 
 @pytest.fixture
@@ -21,12 +20,12 @@ def bench(tmp_path: Path) -> Bench:
     return bench
 
 
-def broken() -> Result:
+def broken() -> DrillResult:
     """A good candidate that went live, and a visitor who was not served meanwhile."""
-    seen = gone_live(
-        failures=(Failure(4.0, "status 503"),), done=done(Fault.CONTROL_KILLED, 2.0, 1.0)
+    observed = gone_live(
+        failures=(Failure(4.0, "status 503"),), injected=injected(Fault.CONTROL_KILLED, 2.0, 1.0)
     )
-    return judge(replace(GOOD, seed=7), seen)
+    return judge(replace(GOOD, seed=7), observed)
 
 
 def test_a_line_for_each_and_a_table_of_all(bench: Bench) -> None:
@@ -45,7 +44,7 @@ def test_what_did_not_hold_is_told_with_what_plays_it_again(bench: Bench) -> Non
     done = bench.run("drill", "deploy", "--seed", "7", "--seed", "1")
     assert done.code == 1
     assert "✗ seed 7" in done.err
-    assert "1 requests failed with a healthy instance there" in done.err
+    assert "1 requests failed although a healthy instance was there" in done.err
     assert "2.0 s: control plane killed: pid 7" in done.err
     assert "gantry drill deploy --seed 7" in done.err
     assert "Something did not hold in 1 of 2 drills: seeds 7" in done.out
@@ -55,10 +54,10 @@ def test_programs_get_everything(bench: Bench) -> None:
     bench.platform.drills[7] = broken()
     done = bench.run("drill", "deploy", "--seed", "7", "--json")
     assert done.code == 1
-    (one,) = json.loads(done.out)
-    assert one["schedule"]["candidate"] == Candidate.GOOD
-    assert one["violations"]
-    assert one["seen"]["failures"][0]["reason"] == "status 503"
+    (drill,) = json.loads(done.out)
+    assert drill["schedule"]["candidate"] == CandidateKind.GOOD
+    assert drill["violations"]
+    assert drill["observed"]["failures"][0]["reason"] == "status 503"
 
 
 @pytest.mark.parametrize("count", ["0", "100000", "many"])

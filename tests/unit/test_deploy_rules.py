@@ -1,24 +1,23 @@
 """The pipeline's rules: one story for each way that a step can go."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gantry.config.load import load_manifest
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.builds.model import BuildState
-from gantry.features.deploys import rules
-from gantry.features.deploys.model import (
-    PIPELINES,
-    DeployKind,
-    DeployState,
-    Step,
-    StepState,
-    following,
-)
+from gantry.features.deploys import pipeline, rules
+from gantry.features.deploys.model import DeployKind, DeployState, Step, StepState
+from gantry.features.deploys.pipeline import PIPELINE, Intent, following, steps_of
+from gantry.features.deploys.rules import WAIT, Do, Fail, Next, Observed
+from gantry.features.probes.public import SmokeResult
+from gantry.features.releases.reading import parse_manifest
 from tests.support.stories import at, build, deploy, exited, running
 
-SEEN = rules.Seen(now=at(1))
+OBSERVED = Observed(now=at(1))
 READY = build(state=BuildState.READY, phases={"install": 9.0, "build": 5.25})
 ERROR = {
     "kind": "permanent",
@@ -29,30 +28,32 @@ ERROR = {
 }
 
 
-def seen(**changes: Any) -> rules.Seen:
-    return replace(SEEN, **changes)
+def observed(**changes: Any) -> Observed:
+    return replace(OBSERVED, **changes)
 
 
 def test_the_queue() -> None:
     queued = deploy(state=DeployState.QUEUED, started_at=None, step_started_at=None)
-    assert rules.decide(queued, SEEN) == rules.Begin()
-    assert rules.decide(replace(queued, cancel_requested=True), SEEN) == rules.Cancel()
+    assert pipeline.decide(queued, OBSERVED) == Intent.BEGIN
+    assert pipeline.decide(replace(queued, cancel_requested=True), OBSERVED) == Intent.CANCEL
 
 
 @pytest.mark.parametrize("step", list(Step))
 def test_cancel_works_at_every_step_until_visitors_have_the_release(step: Step) -> None:
     story = deploy(step, cancel_requested=True, build="b-1", release="r-2")
-    assert rules.decide(story, seen(build=READY, live_release="r-1")) == rules.Cancel()
+    assert pipeline.decide(story, observed(build=READY, live_release="r-1")) == Intent.CANCEL
     if step in (Step.SWITCH, Step.DRAIN):
-        live = rules.decide(story, seen(live_release="r-2", edge_current=True, reached="r-2"))
-        assert isinstance(live, rules.Advance)
+        live = pipeline.decide(
+            story, observed(live_release="r-2", edge_current=True, served_by="r-2")
+        )
+        assert isinstance(live, Next)
 
 
 @pytest.mark.parametrize("step", list(Step))
 def test_no_step_lasts_for_ever(step: Step) -> None:
     story = deploy(step, build="b-1", release="r-2")
-    action = rules.decide(story, seen(now=at(601), build=build(), deadline_s=600))
-    assert isinstance(action, rules.Fail)
+    action = pipeline.decide(story, observed(now=at(601), build=build(), deadline_s=600))
+    assert isinstance(action, Fail)
     expected = "health.never-passed" if step is Step.HEALTHY else f"{step}.timeout"
     assert action.error["code"] == expected
 
@@ -60,106 +61,159 @@ def test_no_step_lasts_for_ever(step: Step) -> None:
 @pytest.mark.parametrize(
     ("changes", "action"),
     [
-        ({"build": build()}, rules.RunTask("build")),
-        ({"build": build(), "task": running("build-b-1")}, None),
-        ({"build": build(), "task": exited("build-b-1", 0)}, rules.TakeOutcome("build")),
+        ({"build": build()}, Do.START_TASK),
+        ({"build": build(), "task": running("build-b-1")}, WAIT),
+        ({"build": build(), "task": exited("build-b-1", 0)}, Do.TAKE_OUTCOME),
         (
             {"build": build(), "task": ProcessStatus("build-b-1", ProcessState.LOST, None, at(0))},
-            rules.RunTask("build"),
+            Do.START_TASK,
         ),
-        ({"build": READY}, rules.Advance(detail="install 9.0 s, build 5.2 s")),
+        ({"build": READY}, Next(detail="install 9.0 s, build 5.2 s")),
         (
             {"build": replace(READY, created_at=at(-1))},
-            rules.Advance(StepState.SKIPPED, "this tree was built before, as b-1"),
+            Next(StepState.SKIPPED, "this tree was built before, as b-1"),
         ),
-        ({"build": build(state=BuildState.FAILED, error=ERROR)}, rules.Fail(ERROR)),
+        ({"build": build(state=BuildState.FAILED, error=ERROR)}, Fail(ERROR)),
     ],
 )
-def test_build(changes: dict[str, Any], action: rules.Action | None) -> None:
-    assert rules.decide(deploy(Step.BUILD, build="b-1"), seen(**changes)) == action
+def test_build(changes: dict[str, Any], action: rules.Decision) -> None:
+    assert pipeline.decide(deploy(Step.BUILD, build="b-1"), observed(**changes)) == action
 
 
 @pytest.mark.parametrize(
     ("changes", "action"),
     [
-        ({"build": build(state=BuildState.BUILT)}, rules.RunTask("test")),
+        ({"build": build(state=BuildState.BUILT)}, Do.START_TASK),
         (
             {"build": build(state=BuildState.BUILT), "task": exited("test-b-1", 1)},
-            rules.TakeOutcome("test"),
+            Do.TAKE_OUTCOME,
         ),
         (
             {"build": READY, "task": exited("test-b-1", 0)},
-            rules.Advance(detail="the project's tests passed"),
+            Next(detail="the project's tests passed"),
         ),
-        ({"build": READY}, rules.Advance(StepState.SKIPPED, "nothing to test, or tested before")),
+        ({"build": READY}, Next(StepState.SKIPPED, "nothing to test, or tested before")),
         (
             {"build": replace(READY, created_at=at(-9)), "task": exited("test-b-1", 0)},
-            rules.Advance(StepState.SKIPPED, "nothing to test, or tested before"),
+            Next(StepState.SKIPPED, "nothing to test, or tested before"),
         ),
-        ({"build": build(state=BuildState.FAILED, error=ERROR)}, rules.Fail(ERROR)),
+        ({"build": build(state=BuildState.FAILED, error=ERROR)}, Fail(ERROR)),
     ],
 )
-def test_test(changes: dict[str, Any], action: rules.Action) -> None:
-    assert rules.decide(deploy(Step.TEST, build="b-1"), seen(**changes)) == action
+def test_test(changes: dict[str, Any], action: rules.Decision) -> None:
+    assert pipeline.decide(deploy(Step.TEST, build="b-1"), observed(**changes)) == action
 
 
 def test_release_and_migrate() -> None:
-    assert rules.decide(deploy(Step.RELEASE), SEEN) == rules.MakeRelease()
-    assert rules.decide(deploy(Step.RELEASE, release="r-2"), SEEN) == rules.Advance()
+    assert pipeline.decide(deploy(Step.RELEASE), OBSERVED) == Do.MAKE_RELEASE
+    assert pipeline.decide(deploy(Step.RELEASE, release="r-2"), observed(release_number=2)) == Next(
+        detail="release 2"
+    )
     migrate = deploy(Step.MIGRATE, release="r-2")
-    assert rules.decide(migrate, SEEN) == rules.ProvideServices()
-    assert rules.decide(migrate, seen(has_release_command=True)) == rules.RunTask("migrate")
-    ended = seen(has_release_command=True, task=exited("migrate-dep-1", 1))
-    assert rules.decide(migrate, ended) == rules.TakeOutcome("migrate")
+    assert pipeline.decide(migrate, OBSERVED) == Do.PROVIDE_SERVICES
+    assert pipeline.decide(migrate, observed(has_release_command=True)) == Do.START_TASK
+    ended = observed(has_release_command=True, task=exited("migrate-dep-1", 1))
+    assert pipeline.decide(migrate, ended) == Do.TAKE_OUTCOME
 
 
 def test_healthy_waits_for_the_instances_and_for_the_edge() -> None:
     story = deploy(Step.HEALTHY, release="r-2")
     both = rules.Candidate(wanted=2, healthy=2)
-    assert rules.decide(story, SEEN) is None
-    assert rules.decide(story, seen(candidate=rules.Candidate(2, 1))) is None
-    assert rules.decide(story, seen(candidate=both, edge_healthy=2)) is None
-    assert rules.decide(story, seen(candidate=both, edge_healthy=1, edge_current=True)) is None
-    well = rules.decide(story, seen(candidate=both, edge_healthy=2, edge_current=True))
-    assert well == rules.Advance(detail="2 of 2 instances are healthy")
+    assert pipeline.decide(story, OBSERVED) is WAIT
+    assert pipeline.decide(story, observed(candidate=rules.Candidate(2, 1))) is WAIT
+    assert pipeline.decide(story, observed(candidate=both, edge_healthy=2)) is WAIT
+    assert (
+        pipeline.decide(story, observed(candidate=both, edge_healthy=1, edge_current=True)) is WAIT
+    )
+    well = pipeline.decide(story, observed(candidate=both, edge_healthy=2, edge_current=True))
+    assert well == Next(detail="2 of 2 instances are healthy")
 
 
 def test_a_crash_loop_fails_the_deploy_long_before_its_deadline() -> None:
     story = deploy(Step.HEALTHY, release="r-2")
-    action = rules.decide(story, seen(candidate=rules.Candidate(2, 1, 3, "exited with 1")))
-    assert isinstance(action, rules.Fail)
+    action = pipeline.decide(story, observed(candidate=rules.Candidate(2, 1, 3, "exited with 1")))
+    assert isinstance(action, Fail)
     assert action.error["code"] == "start.crash-loop"
     assert "exited with 1" in action.error["message"]
 
 
 def test_smoke_is_tried_three_times() -> None:
     story = deploy(Step.SMOKE, release="r-2")
-    assert isinstance(rules.decide(story, SEEN), rules.Advance)
-    assert rules.decide(story, seen(has_smoke=True)) == rules.RunSmoke()
-    bad = rules.Smoke(failures=("/: status 500",), checked=2)
-    assert rules.decide(story, seen(has_smoke=True, smoke=bad)) == rules.RunSmoke()
-    action = rules.decide(story, seen(has_smoke=True, smoke=replace(bad, attempts=3)))
-    assert isinstance(action, rules.Fail)
+    assert isinstance(pipeline.decide(story, OBSERVED), Next)
+    assert pipeline.decide(story, observed(has_smoke=True)) == Do.ASK_SMOKE
+    bad = SmokeResult(failures=("/: status 500",), checked=2)
+    assert pipeline.decide(story, observed(has_smoke=True, smoke=bad)) == Do.ASK_SMOKE
+    action = pipeline.decide(story, observed(has_smoke=True, smoke=replace(bad, attempts=3)))
+    assert isinstance(action, Fail)
     assert action.error["code"] == "smoke.failed"
-    good = rules.decide(story, seen(has_smoke=True, smoke=rules.Smoke((), 2)))
-    assert good == rules.Advance(detail="2 paths answered well")
+    good = pipeline.decide(story, observed(has_smoke=True, smoke=SmokeResult((), 2)))
+    assert good == Next(detail="2 paths answered well")
 
 
 def test_the_switch_is_done_when_the_public_port_answers_with_the_release() -> None:
     story = deploy(Step.SWITCH, release="r-2", previous_release="r-1")
-    assert rules.decide(story, seen(live_release="r-1")) == rules.Switch()
-    assert rules.decide(story, seen(live_release="r-2")) is None
-    ask = seen(live_release="r-2", edge_current=True)
-    assert rules.decide(story, ask) == rules.AskPublicPort()
-    assert rules.decide(story, replace(ask, reached="r-1")) == rules.AskPublicPort()
-    done = rules.decide(story, replace(ask, reached="r-2"))
-    assert done == rules.Advance(detail="the public port answers with r-2")
+    assert pipeline.decide(story, observed(live_release="r-1")) == Do.SWITCH
+    assert pipeline.decide(story, observed(live_release="r-2")) is WAIT
+    ask = observed(live_release="r-2", edge_current=True)
+    assert pipeline.decide(story, ask) == Do.ASK_PUBLIC_PORT
+    assert pipeline.decide(story, replace(ask, served_by="r-1")) == Do.ASK_PUBLIC_PORT
+    done = pipeline.decide(story, replace(ask, served_by="r-2"))
+    assert done == Next(detail="the public port answers with r-2")
 
 
 def test_pipelines_end_and_begin_where_they_should() -> None:
-    assert PIPELINES[DeployKind.DEPLOY][0] is Step.SOURCE
-    assert PIPELINES[DeployKind.PROMOTE][0] is Step.RELEASE
-    assert PIPELINES[DeployKind.ROLLBACK] == (Step.START, Step.HEALTHY, Step.SWITCH, Step.DRAIN)
-    for kind, steps in PIPELINES.items():
+    assert steps_of(DeployKind.DEPLOY) == tuple(row.step for row in PIPELINE)
+    assert set(steps_of(DeployKind.DEPLOY)) == set(Step), "each step has a row"
+    assert steps_of(DeployKind.DEPLOY)[0] is Step.SOURCE
+    assert steps_of(DeployKind.PROMOTE)[0] is Step.RELEASE
+    assert steps_of(DeployKind.ROLLBACK) == (Step.START, Step.HEALTHY, Step.SWITCH, Step.DRAIN)
+    for kind in DeployKind:
+        steps = steps_of(kind)
         assert following(kind, steps[-1]) is None
         assert [following(kind, step) for step in steps[:-1]] == list(steps[1:])
+
+
+def test_the_table_is_complete() -> None:
+    assert len({row.label for row in PIPELINE}) == len(PIPELINE)
+    needed = {
+        Step.SOURCE: {Do.READ_SOURCE},
+        Step.BUILD: {Do.START_TASK, Do.TAKE_OUTCOME},
+        Step.TEST: {Do.START_TASK, Do.TAKE_OUTCOME},
+        Step.RELEASE: {Do.MAKE_RELEASE},
+        Step.MIGRATE: {Do.START_TASK, Do.TAKE_OUTCOME, Do.PROVIDE_SERVICES},
+        Step.START: {Do.START_RELEASE},
+        Step.SMOKE: {Do.ASK_SMOKE},
+        Step.ROLLOUT: {Do.BEGIN_ROLLOUT},
+        Step.SWITCH: {Do.SWITCH, Do.ASK_PUBLIC_PORT},
+    }
+    assert {row.step: set(row.acts) for row in PIPELINE if row.acts} == needed
+    assert {row.step for row in PIPELINE if row.task} == {Step.BUILD, Step.TEST, Step.MIGRATE}
+
+
+def test_a_deploy_can_be_cancelled_until_its_switch() -> None:
+    may = [step for step in steps_of(DeployKind.DEPLOY) if pipeline.may_cancel(deploy(step))]
+    assert may == list(steps_of(DeployKind.DEPLOY))[: list(Step).index(Step.SWITCH)]
+    assert not pipeline.may_cancel(deploy(Step.BUILD, state=DeployState.FAILED))
+
+
+def test_deadlines_are_those_of_the_manifest() -> None:
+    manifest = parse_manifest(
+        load_manifest(
+            "[project]\nname = 'shop'\n[build]\ntimeout = '5m'\n[test]\ncommand = 'x'\ntimeout = '3m'\n"
+            "[release]\ncommand = 'y'\ntimeout = '2m'\n[processes.web]\n"
+            "health = { path = '/h', start_deadline = '45s' }\n[environments.production]\n",
+            where="gantry.toml",
+        )
+        .for_environment("production")
+        .model_dump(mode="json")
+    )
+    wanted = {
+        Step.BUILD: 360.0,
+        Step.TEST: 240.0,
+        Step.MIGRATE: 180.0,
+        Step.HEALTHY: 45.0,
+        Step.ROLLOUT: math.inf,
+        Step.SOURCE: 120.0,
+    }
+    assert {step: pipeline.deadline_s(step, manifest) for step in wanted} == wanted
+    assert pipeline.deadline_s(Step.BUILD, None) == 120.0

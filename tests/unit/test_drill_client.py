@@ -10,7 +10,7 @@ import certifi
 import pytest
 
 from gantry.drill import client
-from gantry.drill.exchange import Connection, Target, answers, request
+from gantry.drill.exchange import Connection, Target, is_answered, request
 
 WHOLE = b"HTTP/1.1 200 OK\r\nx-gantry-release: r-1\r\ncontent-length: 2\r\n\r\nok"
 IN_CHUNKS = (
@@ -43,7 +43,7 @@ async def server(*replies: bytes) -> AsyncIterator[Target]:
         yield Target("a.localhost", listening.sockets[0].getsockname()[1])
     finally:
         listening.close()
-        await asyncio.gather(*(one for one in serving if one is not None))
+        await asyncio.gather(*(task for task in serving if task is not None))
 
 
 def after(times: int) -> Callable[[], bool]:
@@ -59,7 +59,7 @@ async def test_a_whole_answer_is_read_with_its_headers_and_cookies() -> None:
         second = await connection.exchange(request(target, "POST", [("x-order", "7")], b"body"))
         connection.close()
     assert (first.status, first.release, first.body) == (200, "r-1", b"ok")
-    assert first.goes_on
+    assert first.keeps_alive
     assert (second.body, second.cookies) == (b"whole", ("a=1", "b=2"))
 
 
@@ -94,12 +94,12 @@ async def test_the_server_may_say_that_a_connection_ends() -> None:
 
 
 @pytest.mark.parametrize("root_file", ["", certifi.where()])
-async def test_silence_ends_with_patience_also_while_it_connects(root_file: str) -> None:
+async def test_silence_ends_with_the_timeout_also_while_it_connects(root_file: str) -> None:
     """Without TLS the connection is there and the answer is not; with TLS nobody shakes hands."""
     async with server() as target:
         silent = replace(target, root_file=root_file)
-        tally = await client.load(silent, 1, after(2), patience_s=0.05)
-        assert not await answers(silent, silent.context(), within_s=0.05)
+        tally = await client.load(silent, 1, after(2), timeout_s=0.05)
+        assert not await is_answered(silent, silent.context(), within_s=0.05)
     assert set(tally.reasons) == {("connect: " if root_file else "") + "TimeoutError"}
 
 
@@ -108,9 +108,9 @@ async def test_nobody_there_is_a_failure_for_each_try() -> None:
         pass
     tally = await client.load(target, 1, after(2))
     assert tally.reasons == {"connect: ConnectionRefusedError": 2}
-    assert not await answers(target, None)
+    assert not await is_answered(target, None)
 
 
 async def test_whoever_answers_is_there() -> None:
     async with server(WHOLE.replace(b"200", b"503")) as target:
-        assert await answers(target, None)
+        assert await is_answered(target, None)

@@ -5,7 +5,7 @@ import pytest
 from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
-from gantry.reactor.keep import Keeper
+from gantry.reactor.supervisor import EngineSupervisor
 from tests.fakes.machine import Machine
 from tests.fakes.postgres import FakeDatabaseServer
 from tests.fakes.runtime import FakeRuntime
@@ -23,7 +23,7 @@ class Kept:
         self.runtime = FakeRuntime(self.machine)
         self.database = FakeDatabaseServer(self.machine)
         self.asked: list[str] = []
-        self.keeper = Keeper(
+        self.keeper = EngineSupervisor(
             self.runtime,
             lambda name: name in ("edge", "postgres"),
             {"edge": self.edge, "database": self.revive},

@@ -5,12 +5,12 @@ from dataclasses import replace
 from gantry.config.load import load_manifest
 from gantry.engines.assets.protocol import of_build, of_scope
 from gantry.engines.edge.protocol import ASSETS, Assets, Redirect, Rules, Site
+from gantry.features.assets.model import ServedAssets
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import ReleaseState
 from gantry.features.rollouts.model import Rollout, RolloutState, Stage, StageKind
 from gantry.features.routes.render import Routed, Routes, domains, hosts, render
-from gantry.features.routes.served import ServedAssets
 from tests.support.stories import at, instance, release
 
 NAMING = Naming("apps.example.net", 443)

@@ -15,6 +15,7 @@ from gantry.engines.edge.protocol import EdgeStatus
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.features.accounts.bodies import TokenBody
 from gantry.features.accounts.model import Role
+from gantry.features.audit import store as audit
 from gantry.features.audit.bodies import AuditBody
 from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import DeployBody, PlanBody
@@ -26,6 +27,7 @@ from gantry.features.platform.bodies import (
     ProjectBody,
     StatusBody,
 )
+from gantry.features.projects import store as projects
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.releases.model import Release
 from gantry.features.rollouts import store as rollouts
@@ -173,13 +175,26 @@ async def test_variables_go_in_and_never_come_out(http: httpx.AsyncClient) -> No
     assert len((await http.get(f"{_ENV}/variables")).json()) == 1
 
 
-async def test_plan_and_destroy_are_passed_on(house: House, http: httpx.AsyncClient) -> None:
+async def test_a_plan_is_passed_on(house: House, http: httpx.AsyncClient) -> None:
     plan = await http.post(f"{_ENV}/plan", json={"source_digest": _DIGEST})
     assert PlanBody.model_validate(plan.json()).changes[0].action == "create"
     assert house.planned == [("smart-sign", "production", _DIGEST)]
-    assert (await http.delete(_ENV)).status_code == 204
-    assert (await http.delete("/api/v1/projects/smart-sign")).status_code == 204
-    assert house.destroyed == [("smart-sign", "production", "ada"), ("smart-sign", None, "ada")]
+
+
+async def test_destroying_is_an_intent(house: House, http: httpx.AsyncClient) -> None:
+    await http.patch(f"{_ENV}/variables", json={"set": {"A": "b"}})
+    assert (await http.delete(_ENV)).status_code == 202
+    assert (await http.delete("/api/v1/projects/smart-sign")).status_code == 202
+    assert _error(await http.delete("/api/v1/projects/nothing"), 404)["code"] == "project.unknown"
+    assert house.woken >= 2
+    async with house.state.transaction() as session:
+        (environment,) = await projects.list_environments(session, "smart-sign")
+        entries = await audit.latest(session, limit=2)
+    assert (environment.removing, environment.removal_requested_by) == (True, "ada")
+    targets = [(entry.action, entry.target) for entry in entries]
+    assert targets == [("destroy", "smart-sign/*"), ("destroy", "smart-sign/production")]
+    refused = await http.post(f"{_ENV}/deploys", json={"source_digest": _DIGEST})
+    assert refused.status_code in (400, 409)
 
 
 async def test_shutting_down_is_in_the_audit_log(house: House, http: httpx.AsyncClient) -> None:

@@ -104,7 +104,7 @@ async def test_a_running_deploy_is_followed_step_by_step(house: House) -> None:
     deploy = await _get(house, ids["running"])
     async with house.state.transaction() as session:
         error = {"kind": "cancelled", "code": "deploy.cancelled", "message": "cancelled by ada"}
-        await store.end_badly(session, deploy, DeployState.CANCELLED, error, at=START)
+        await store.finish_failed(session, deploy, DeployState.CANCELLED, error, at=START)
     end = await _until_quiet(stream)
     assert [event.event for event in end] == ["deploy", "end"]
     assert [event async for event in stream] == []

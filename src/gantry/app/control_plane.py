@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import uvicorn
 
@@ -17,6 +18,7 @@ from gantry.app.lock import HomeLock
 from gantry.app.operator import OperatorToken
 from gantry.app.platform import Platform
 from gantry.config.settings import Settings
+from gantry.engines.database.leadership import hold_leadership
 from gantry.engines.database.migrate import migrate
 from gantry.engines.database.postgres import PostgresState
 from gantry.engines.runtime.protocol import ProcessState
@@ -92,7 +94,8 @@ class ControlPlane:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        state = await self._open_state(engines)
+        url = await self._start_database(engines)
+        state = await self._open_state(url)
         tasks = TaskSet()
         self._cleanups.push("background tasks", tasks.aclose)
         platform = Platform(
@@ -100,6 +103,7 @@ class ControlPlane:
             engines,
             state,
             tasks,
+            hold_leadership=partial(hold_leadership, url, engines.clock),
             shutdown=self.shut_down,
             closing=self._stop.is_set,
         )
@@ -123,9 +127,11 @@ class ControlPlane:
                 where="GANTRY_HOME",
             )
 
-    async def _open_state(self, engines: LocalEngines) -> PostgresState:
+    async def _start_database(self, engines: LocalEngines) -> str:
         self._progress("starting the system database")
-        url = self._settings.database_url or await engines.start_system_database()
+        return self._settings.database_url or await engines.start_system_database()
+
+    async def _open_state(self, url: str) -> PostgresState:
         self._progress("migrating the system database")
         await migrate(url)
         state = PostgresState(url)
@@ -139,6 +145,7 @@ class ControlPlane:
         platform.tasks.spawn(operator.keep_fresh(), name="operator token")
         platform.loops.start()
         self._cleanups.push("the loops", platform.loops.aclose)
+        platform.tasks.spawn(platform.leader.run(), name="leadership")
         path = self._settings.paths.api_socket
         with contextlib.suppress(FileNotFoundError):
             path.unlink()

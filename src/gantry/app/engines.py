@@ -24,7 +24,6 @@ from gantry.engines.edge.envoy import EnvoyEdge
 from gantry.engines.postgres.server import DATA, SYSTEM, PostgresServer
 from gantry.engines.probes.http import HttpProber
 from gantry.engines.redis.server import RedisServers
-from gantry.engines.reserve.file import ReserveFile
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.engines.secrets.age import AgeBox
 from gantry.engines.sources.store import FolderSourceStore
@@ -88,7 +87,6 @@ def make_engines(settings: Settings) -> LocalEngines:
         ),
         workshop=make_workshop(settings),
         sources=FolderSourceStore(paths.sources),
-        reserve=ReserveFile(paths.reserve),
         authorities={"local": local, "acme": acme},
         prober=HttpProber(lambda: local.root_file, clock),
         box=AgeBox(paths.keys / "age.key"),

@@ -15,8 +15,8 @@ from gantry.config.settings import Settings, from_environment
 from gantry.kernel.errors import ConflictError, GantryError, PermanentError, TransientError
 
 if TYPE_CHECKING:
+    from gantry.drill.judge import DrillResult
     from gantry.engines.builders.protocol import Detection
-    from gantry.features.drills.result import Result
 
 _START_PATIENCE_S = 120.0
 _STOP_PATIENCE_S = 90.0
@@ -111,7 +111,7 @@ class LocalPlatform:
 
         return make_workshop(self.settings()).detect(folder)
 
-    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator["Result"]:
+    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator["DrillResult"]:
         """See `Platform.drill`."""
         from gantry.app.engines import make_runtime  # noqa: PLC0415
         from gantry.drill.rehearsal import rehearse  # noqa: PLC0415

@@ -16,6 +16,7 @@ class PartsView:
 
     runtime: Runtime
     is_engine: Callable[[str], bool]
+    leads: Callable[[], bool]
 
     async def parts(self) -> tuple[PartBody, ...]:
         """The control plane first, then every engine that was started."""
@@ -24,7 +25,7 @@ class PartsView:
             name="control plane",
             running=True,
             memory_bytes=own.memory_info().rss,
-            detail=f"pid {own.pid}",
+            detail=f"pid {own.pid}" if self.leads() else f"pid {own.pid}, another one leads",
         )
         statuses = await self.runtime.statuses()
         found = [control]

@@ -4,7 +4,6 @@ The process, the simulation and the tests of the web room are this platform with
 """
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,51 +20,56 @@ from gantry.engines.edge.protocol import Edge
 from gantry.engines.postgres.protocol import DatabaseServer
 from gantry.engines.probes.protocol import Prober
 from gantry.engines.redis.protocol import CacheServers
-from gantry.engines.reserve.protocol import Reserve
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.accounts.service import AccountService
+from gantry.features.assets.act import INTERVAL_S as ASSETS_INTERVAL_S, AssetPublisher
+from gantry.features.certificates.act import CertificateIssuer
+from gantry.features.crons.act import CronScheduler
+from gantry.features.deploys.act import Answers, Context
+from gantry.features.deploys.executor import DeployExecutor
+from gantry.features.deploys.plan import Planner
 from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.service import DeployService
+from gantry.features.instances.act import InstanceExecutor
+from gantry.features.instances.health import HealthCheck
 from gantry.features.instances.launching import Launcher
+from gantry.features.instances.model import Health
 from gantry.features.instances.ports import PortPicker
+from gantry.features.probes.public import PublicProbe
 from gantry.features.projects.naming import Naming
 from gantry.features.projects.service import ProjectService
+from gantry.features.releases.act import ReleaseRetirer
+from gantry.features.removals.act import RemovalExecutor
+from gantry.features.removals.service import RemovalService
+from gantry.features.retention.act import Retention
 from gantry.features.rollouts.service import RolloutService
+from gantry.features.routes.act import EdgeExecutor
 from gantry.features.routes.purging import PurgeService
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
+from gantry.kernel.backoff import Backoff
 from gantry.kernel.clock import Clock, SystemClock
 from gantry.kernel.ids import IdSource
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.asking import Asking
-from gantry.reactor.assets import EVERY_S as ASSETS_EVERY_S, AssetKeeping
-from gantry.reactor.deploy_acts import DeployActs
-from gantry.reactor.destroy import Destroyer
-from gantry.reactor.edge_acts import EdgeActs
+from gantry.reactor.derive import Sockets
 from gantry.reactor.evidence import EvidenceKeeper
-from gantry.reactor.health import HealthCheck
-from gantry.reactor.instance_acts import InstanceActs
-from gantry.reactor.keep import EVERY_S as KEEP_EVERY_S, Keeper
+from gantry.reactor.leader import HoldLeadership, Leader, alone
 from gantry.reactor.loops import Loops, Periodic
-from gantry.reactor.memory import Memory
-from gantry.reactor.outside import Outside
-from gantry.reactor.plan import Planner
-from gantry.reactor.reconcile import Acts, Reconciler
-from gantry.reactor.release_acts import ReleaseActs
-from gantry.reactor.reserve import EVERY_S as RESERVE_EVERY_S, ReserveKeeper
-from gantry.reactor.retain import Retention
-from gantry.reactor.rollouts import EVERY_S as ROLLOUTS_EVERY_S, Rollouts
-from gantry.reactor.schedule import Schedule
-from gantry.reactor.seeing import Sockets
+from gantry.reactor.progress import EdgeProgress
+from gantry.reactor.reconcile import Executors, Reconciler
+from gantry.reactor.reserve import INTERVAL_S as RESERVE_INTERVAL_S, DiskReserve
+from gantry.reactor.rollouts import EVERY_S as ROLLOUTS_INTERVAL_S, Rollouts
+from gantry.reactor.supervisor import INTERVAL_S as SUPERVISOR_INTERVAL_S, EngineSupervisor
 from gantry.reactor.waker import Waker
 from gantry.reactor.world import observe
 from gantry.web.services import Services
 
-_RETAIN_EVERY_S = 60.0
-_SCHEDULE_EVERY_S = 5.0
-_KEEP_CLOCK_EVERY_S = 60.0
+_RETENTION_INTERVAL_S = 60.0
+_CRONS_INTERVAL_S = 5.0
+_CLOCK_INTERVAL_S = 60.0
 
 
 class Revivable(Protocol):
@@ -96,7 +100,6 @@ class Engines:
     cache: EdgeCache
     workshop: Workshop
     sources: SourceStore
-    reserve: Reserve
     authorities: Mapping[str, Authority]
     prober: Prober
     box: SecretBox
@@ -113,6 +116,7 @@ class Platform:
     Parameters:
         database: the control plane's own.
         tasks: where work goes that nothing waits for; the caller ends it.
+        hold_leadership: how this control plane comes to act for the platform, where several share a database.
         shutdown: ends the platform; returns at once.
         closing: whether the platform is ending.
     """
@@ -124,6 +128,7 @@ class Platform:
         database: State,
         tasks: TaskSet,
         *,
+        hold_leadership: HoldLeadership = alone,
         shutdown: Callable[[], None] = lambda: None,
         closing: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -131,11 +136,13 @@ class Platform:
         self.engines = engines
         self.database = database
         self.tasks = tasks
+        self.hold_leadership = hold_leadership
         self.shutdown = shutdown
         self.closing = closing
         self.clock, self.ids = engines.clock, engines.ids
-        self.owner = f"{os.uname().nodename}:{os.getpid()}"
-        self.memory = Memory()
+        self.backoff = Backoff()
+        self.health: dict[str, Health] = {}
+        self.edge_progress = EdgeProgress(self.backoff)
         self.waker, self.tidy, self.assets_due = Waker(), Waker(), Waker()
         self.naming = Naming(settings.domain, settings.https_port)
 
@@ -168,10 +175,8 @@ class Platform:
         return PurgeService(self.database, self.engines.cache, self.clock)
 
     @cached_property
-    def destroyer(self) -> Destroyer:
-        return Destroyer(
-            self.database, self.engines.runtime, self.provider, self.clock, self.waker.wake
-        )
+    def removals(self) -> RemovalService:
+        return RemovalService(self.database, self.clock, self.waker.wake)
 
     @cached_property
     def planner(self) -> Planner:
@@ -204,12 +209,12 @@ class Platform:
             clock=self.clock,
             wake=self.waker.wake,
             shutdown=self.shutdown,
-            parts=PartsView(engines.runtime, engines.is_engine).parts,
-            destroy=self.destroyer.destroy,
+            parts=PartsView(engines.runtime, engines.is_engine, lambda: self.leader.leads).parts,
+            removals=self.removals,
             plan=self.planner.plan,
             closing=self.closing,
-            health=lambda: self.memory.health,
-            waits=lambda: {key: wait.words for key, wait in self.memory.waits.items()},
+            health=lambda: self.health,
+            waits=lambda: {key: wait.message for key, wait in self.backoff.waits.items()},
             ids=self.ids,
         )
 
@@ -243,8 +248,8 @@ class Platform:
         )
 
     @cached_property
-    def outside(self) -> Outside:
-        return Outside(self.engines.prober, self.naming)
+    def probe(self) -> PublicProbe:
+        return PublicProbe(self.engines.prober, self.naming)
 
     @cached_property
     def sockets(self) -> Sockets:
@@ -258,52 +263,63 @@ class Platform:
     # -- what decides and acts
 
     @cached_property
-    def acts(self) -> Acts:
+    def instance_executor(self) -> InstanceExecutor:
         engines = self.engines
-        return Acts(
-            instances=InstanceActs(
-                self.database,
-                engines.runtime,
-                self.launcher,
-                engines.ports,
-                self.memory,
-                self.clock,
-                self.ids,
-            ),
-            releases=ReleaseActs(self.database, self.memory, self.clock),
-            edge=EdgeActs(
-                self.database,
-                engines.edge,
-                engines.authorities,
-                engines.box,
-                self.tasks,
-                engines.cache,
-                self.memory,
-                self.clock,
-            ),
-            deploys=DeployActs(
-                state=self.database,
-                runtime=engines.runtime,
-                workshop=engines.workshop,
-                preparer=self.preparer,
-                launcher=self.launcher,
-                variables=self.variables,
-                outside=self.outside,
-                memory=self.memory,
-                clock=self.clock,
-                ids=self.ids,
-                owner=self.owner,
-                tidy=self.tidy.wake,
-                released=self.assets_due.wake,
-            ),
+        return InstanceExecutor(
+            self.database,
+            engines.runtime,
+            self.launcher,
+            engines.ports,
+            self.health,
+            self.clock,
+            self.ids,
         )
+
+    @cached_property
+    def edge_executor(self) -> EdgeExecutor:
+        engines = self.engines
+        issuer = CertificateIssuer(self.database, engines.authorities, engines.box, self.tasks)
+        return EdgeExecutor(
+            engines.edge, engines.cache, issuer, self.tasks, self.backoff, self.clock
+        )
+
+    @cached_property
+    def asset_publisher(self) -> AssetPublisher:
+        engines = self.engines
+        return AssetPublisher(
+            self.database, engines.assets, engines.workshop, self.clock, self.waker.wake
+        )
+
+    @cached_property
+    def deploy_executor(self) -> DeployExecutor:
+        context = Context(
+            state=self.database,
+            runtime=self.engines.runtime,
+            workshop=self.engines.workshop,
+            preparer=self.preparer,
+            launcher=self.launcher,
+            variables=self.variables,
+            probe=self.probe,
+            answers=Answers(),
+            clock=self.clock,
+            ids=self.ids,
+            released=self.assets_due.wake,
+        )
+        return DeployExecutor(context, self.tidy.wake)
 
     @cached_property
     def reconciler(self) -> Reconciler:
         return Reconciler(
             lambda: observe(self.database, self.engines.runtime, self.engines.edge, self.clock),
-            self.acts,
-            self.memory,
+            Executors(
+                instances=self.instance_executor,
+                releases=ReleaseRetirer(self.database, self.clock),
+                edge=self.edge_executor,
+                assets=self.asset_publisher,
+                deploys=self.deploy_executor,
+                removals=RemovalExecutor(self.database, self.engines.runtime, self.provider),
+            ),
+            self.edge_progress,
             self.clock,
             self.waker.wake,
             self.naming,
@@ -311,20 +327,8 @@ class Platform:
         )
 
     @cached_property
-    def health(self) -> HealthCheck:
-        return HealthCheck(self.engines.prober, self.memory, self.clock)
-
-    @cached_property
-    def asset_keeping(self) -> AssetKeeping:
-        engines = self.engines
-        return AssetKeeping(
-            self.database,
-            engines.assets,
-            engines.workshop,
-            self.memory,
-            self.clock,
-            self.waker.wake,
-        )
+    def health_check(self) -> HealthCheck:
+        return HealthCheck(self.engines.prober, self.health, self.clock)
 
     @cached_property
     def retention(self) -> Retention:
@@ -339,36 +343,36 @@ class Platform:
         )
 
     @cached_property
-    def rollout_acts(self) -> Rollouts:
+    def rollout_loop(self) -> Rollouts:
         engines = self.engines
         evidence = EvidenceKeeper(
             self.database, engines.edge, engines.runtime, self.variables, self.clock
         )
-        asking = Asking(self.database, self.outside, self.tasks, self.clock)
+        asking = Asking(self.database, self.probe, self.tasks, self.clock)
         return Rollouts(
             self.database,
             engines.edge,
             asking,
-            self.memory,
+            self.edge_progress,
             evidence,
             self.clock,
             self.waker.wake,
         )
 
     @cached_property
-    def schedule(self) -> Schedule:
+    def cron_scheduler(self) -> CronScheduler:
         # Crons go by the clock that people see.
-        return Schedule(
+        return CronScheduler(
             self.database,
             self.engines.runtime,
             self.launcher,
-            self.outside,
+            self.probe,
             self.tasks,
             SystemClock(),
         )
 
     @cached_property
-    def keeper(self) -> Keeper:
+    def supervisor(self) -> EngineSupervisor:
         engines = self.engines
         revivals: dict[str, Callable[[], Awaitable[None]]] = {
             "edge": engines.edge.start,
@@ -378,38 +382,46 @@ class Platform:
             "assets": engines.assets.revive,
             "cache": engines.cache.revive,
         }
-        return Keeper(engines.runtime, engines.is_engine, revivals)
+        return EngineSupervisor(engines.runtime, engines.is_engine, revivals)
 
     @cached_property
-    def reserve_keeper(self) -> ReserveKeeper:
-        return ReserveKeeper(self.engines.reserve)
+    def disk_reserve(self) -> DiskReserve:
+        return DiskReserve(self.settings.paths.reserve)
 
     @cached_property
     def periodic(self) -> tuple[Periodic, ...]:
         """What is done again and again, each at its own pace."""
         return (
-            Periodic("retention", _RETAIN_EVERY_S, self.retention.once, self.tidy),
-            Periodic("schedule", _SCHEDULE_EVERY_S, self.schedule.once),
-            Periodic("assets", ASSETS_EVERY_S, self.asset_keeping.once, self.assets_due),
-            Periodic("rollouts", ROLLOUTS_EVERY_S, self.rollout_acts.once),
-            Periodic("clock", _KEEP_CLOCK_EVERY_S, self._keep_clock),
-            Periodic("engines", KEEP_EVERY_S, self.keeper.once, on_exits=True),
-            Periodic("reserve", RESERVE_EVERY_S, self.reserve_keeper.once),
+            Periodic("retention", _RETENTION_INTERVAL_S, self.retention.once, self.tidy),
+            Periodic("crons", _CRONS_INTERVAL_S, self.cron_scheduler.once),
+            Periodic("assets", ASSETS_INTERVAL_S, self.asset_publisher.once, self.assets_due),
+            Periodic("rollouts", ROLLOUTS_INTERVAL_S, self.rollout_loop.once),
+            Periodic("clock", _CLOCK_INTERVAL_S, self._keep_clock, everywhere=True),
+            Periodic(
+                "engines",
+                SUPERVISOR_INTERVAL_S,
+                self.supervisor.once,
+                on_exits=True,
+                everywhere=True,
+            ),
+            Periodic("reserve", RESERVE_INTERVAL_S, self.disk_reserve.once, everywhere=True),
         )
 
     @cached_property
     def loops(self) -> Loops:
         return Loops(
             reconciler=self.reconciler,
-            health=self.health,
+            health=self.health_check,
             runtime=self.engines.runtime,
-            state=self.database,
             waker=self.waker,
             naming=self.naming,
             clock=self.clock,
-            owner=self.owner,
             periodic=self.periodic,
         )
+
+    @cached_property
+    def leader(self) -> Leader:
+        return Leader(self.hold_leadership, self.loops)
 
     async def _keep_clock(self) -> None:
         await asyncio.to_thread(self.engines.keep_clock)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from gantry.cli.platform import Finding, PackedSource, Platform, Progress
 from gantry.config.settings import Settings
+from gantry.drill.judge import DrillResult
 from gantry.engines.builders.protocol import Detection
-from gantry.features.drills.result import Result
 from gantry.kernel.errors import ConflictError, GantryError
 
 
@@ -37,7 +37,7 @@ class FakePlatform:
         )
     )
     left_out: tuple[str, ...] = (".env",)
-    drills: dict[int, Result] = field(default_factory=dict)
+    drills: dict[int, DrillResult] = field(default_factory=dict)
     failures: dict[str, GantryError] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
 
@@ -67,7 +67,7 @@ class FakePlatform:
         self._begin("doctor")
         return self.findings
 
-    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[Result]:
+    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[DrillResult]:
         self._begin("drill")
         for seed in seeds:
             progress(f"seed {seed}")

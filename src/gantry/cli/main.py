@@ -35,7 +35,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "releases": ("releases", "List an environment's releases, newest first."),
     },
     "Rehearse": {
-        "drill": ("drill", "Do faults on purpose, and see what holds."),
+        "drill": ("drill", "Inject faults and check what still works."),
     },
     "Look": {
         "status": ("status", "Show every project, and what a real request reaches."),

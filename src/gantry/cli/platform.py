@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from gantry.config.settings import Settings
+from gantry.drill.judge import DrillResult
 from gantry.engines.builders.protocol import Detection
-from gantry.features.drills.result import Result
 
 Progress = Callable[[str], None]
 """Told in one short sentence what happens now, such as `starting the system database`."""
@@ -100,7 +100,7 @@ class Platform(Protocol):
         """
         ...
 
-    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[Result]:
+    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[DrillResult]:
         """Rehearse deploys under faults, one drill for each seed, on a platform that is made for it and deleted.
 
         Raises:

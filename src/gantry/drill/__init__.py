@@ -1,1 +1,1 @@
-"""Rehearsals on a platform of their own: real processes, real faults, and a client that forgives nothing."""
+"""Drills: faults injected on purpose into a platform of its own, strict visitors meanwhile, and a judge of what held."""

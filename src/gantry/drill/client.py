@@ -1,8 +1,8 @@
-"""A client that forgives nothing: keep-alive connections that ask one request after another.
+"""A strict client: keep-alive connections that ask one request after another, and forgive nothing.
 
 Any reset, short read, refused connection, or status other than 200 is a failure. The server may close a connection
 only between two responses and only by saying so (`Connection: close`); the client then connects anew. A connection or an
-answer that is not there after `PATIENCE_S` is a failure too.
+answer that is not there after `TIMEOUT_S` is a failure too.
 """
 
 import asyncio
@@ -11,30 +11,32 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from gantry.drill.exchange import Answer, Connection, Target, request
-from gantry.drill.tally import Tally
+from gantry.drill.exchange import Connection, Response, Target, request
 
-PATIENCE_S = 15.0
-_BETWEEN_TRIES_S = 0.05
+TIMEOUT_S = 15.0
+_INTERVAL_CONNECT_S = 0.05
+_INTERVAL_STOP_FILE_S = 0.05
+_SLOTS_PER_S = 10_000
+_MAX_FAILURES = 2_000
 
 
-class Visitor(Protocol):
-    """Who asks over one connection after another."""
+class Requester(Protocol):
+    """Asks one request after another over one connection after another, and is told what came of each."""
 
-    def ask(self) -> bytes:
-        """The next request."""
+    def next_request(self) -> bytes:
+        """The next request as it is sent."""
         ...
 
-    def got(self, answer: Answer, began_s: float) -> None:
-        """Its whole answer."""
+    def received(self, response: Response, began_s: float) -> None:
+        """The whole response arrived; `began_s` (monotonic) is when the request was sent."""
         ...
 
     def lost(self, reason: str) -> None:
-        """It was not answered, or there was no connection to ask over."""
+        """The request was not answered, or there was no connection to send it over."""
         ...
 
     def reconnects(self) -> None:
@@ -42,20 +44,80 @@ class Visitor(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class ClientTally:
+    """Counts of what came back.
+
+    Attributes:
+        releases: release -> responses that it gave.
+        first_seen_s, last_seen_s: release -> monotonic time of the begin of its first request and of the end of its
+            last response.
+        durations: tenths of a millisecond -> requests that took so long.
+        failed: when (monotonic seconds), why, and by which release; the first 2,000.
+    """
+
+    requests: int = 0
+    failures: int = 0
+    reconnects: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    releases: dict[str, int] = field(default_factory=dict)
+    first_seen_s: dict[str, float] = field(default_factory=dict)
+    last_seen_s: dict[str, float] = field(default_factory=dict)
+    durations: dict[int, int] = field(default_factory=dict)
+    slowest_s: float = 0.0
+    failed: list[tuple[float, str, str]] = field(default_factory=list)
+
+    def answered(self, release: str, began_s: float, took_s: float) -> None:
+        """Count a whole response."""
+        self.requests += 1
+        self.slowest_s = max(self.slowest_s, took_s)
+        slot = int(took_s * _SLOTS_PER_S)
+        self.durations[slot] = self.durations.get(slot, 0) + 1
+        self.releases[release] = self.releases.get(release, 0) + 1
+        self.first_seen_s.setdefault(release, began_s)
+        self.last_seen_s[release] = began_s + took_s
+
+    def fail(self, reason: str, release: str = "") -> None:
+        """Count a failure."""
+        self.failures += 1
+        if len(self.failed) < _MAX_FAILURES:
+            self.failed.append((time.monotonic(), reason, release))
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+    def percentile_s(self, share: float) -> float:
+        """The duration that `share` (0 to 1) of the requests did not exceed, to a tenth of a millisecond."""
+        left = share * self.requests
+        for slot in sorted(self.durations):
+            left -= self.durations[slot]
+            if left <= 0:
+                return (slot + 1) / _SLOTS_PER_S
+        return 0.0
+
+    def summary(self) -> dict[str, object]:
+        """Everything, with percentiles in the place of durations."""
+        values = asdict(self)
+        del values["durations"]
+        percentiles = {
+            f"p{name}_s": self.percentile_s(share)
+            for name, share in (("50", 0.5), ("95", 0.95), ("99", 0.99), ("999", 0.999))
+        }
+        return values | percentiles
+
+
 @dataclass(frozen=True, slots=True)
-class _Passer:
-    """Always asks for the same, and counts."""
+class _Repeater:
+    """Sends the same request again and again, and counts."""
 
     request: bytes
-    tally: Tally
+    tally: ClientTally
 
-    def ask(self) -> bytes:
+    def next_request(self) -> bytes:
         return self.request
 
-    def got(self, answer: Answer, began_s: float) -> None:
-        self.tally.answered(answer.release, began_s, answer.took_s)
-        if answer.status != 200:
-            self.tally.fail(f"status {answer.status}", answer.release)
+    def received(self, response: Response, began_s: float) -> None:
+        self.tally.answered(response.release, began_s, response.took_s)
+        if response.status != 200:
+            self.tally.fail(f"status {response.status}", response.release)
 
     def lost(self, reason: str) -> None:
         self.tally.fail(reason)
@@ -70,79 +132,79 @@ async def load(
     until: Callable[[], bool],
     *,
     pause_s: float = 0.0,
-    patience_s: float = PATIENCE_S,
-) -> Tally:
-    """Keep `connections` busy until `until()` says so."""
-    tally = Tally()
-    passers = [_Passer(request(target), tally) for _ in range(connections)]
-    await visit(target, passers, until, pause=lambda: pause_s, patience_s=patience_s)
+    timeout_s: float = TIMEOUT_S,
+) -> ClientTally:
+    """Keep `connections` busy with the same request until `until()` says so."""
+    tally = ClientTally()
+    repeaters = [_Repeater(request(target), tally) for _ in range(connections)]
+    await visit(target, repeaters, until, pause=lambda: pause_s, timeout_s=timeout_s)
     return tally
 
 
 async def visit(
     target: Target,
-    visitors: Sequence[Visitor],
+    requesters: Sequence[Requester],
     until: Callable[[], bool],
     *,
     pause: Callable[[], float],
-    patience_s: float = PATIENCE_S,
+    timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Let every visitor ask, one request after another, until `until()` says so.
+    """Let every requester ask, one request after another, until `until()` says so.
 
     Parameters:
-        pause: seconds from an answer to the next request of the same visitor.
+        pause: seconds from an answer to the next request of the same requester.
     """
-    pace = _Pace(until, pause, patience_s)
+    pace = _Pace(until, pause, timeout_s)
     context = target.context()
     async with asyncio.TaskGroup() as group:
-        for visitor in visitors:
-            group.create_task(_visit(target, context, visitor, pace))
+        for requester in requesters:
+            group.create_task(_visit(target, context, requester, pace))
 
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
     until: Callable[[], bool]
     pause: Callable[[], float]
-    patience_s: float
+    timeout_s: float
 
 
 async def _visit(
-    target: Target, context: ssl.SSLContext | None, visitor: Visitor, pace: _Pace
+    target: Target, context: ssl.SSLContext | None, requester: Requester, pace: _Pace
 ) -> None:
     while not pace.until():
         try:
-            async with asyncio.timeout(pace.patience_s):
+            async with asyncio.timeout(pace.timeout_s):
                 connection = await Connection.open(target, context)
         except OSError as error:
-            visitor.lost(f"connect: {type(error).__name__}")
-            await asyncio.sleep(_BETWEEN_TRIES_S)
+            requester.lost(f"connect: {type(error).__name__}")
+            await asyncio.sleep(_INTERVAL_CONNECT_S)
             continue
         try:
             while not pace.until():
                 began_s = time.monotonic()
-                async with asyncio.timeout(pace.patience_s):
-                    answer = await connection.exchange(visitor.ask())
-                visitor.got(answer, began_s)
-                if not answer.goes_on:
-                    visitor.reconnects()
+                async with asyncio.timeout(pace.timeout_s):
+                    response = await connection.exchange(requester.next_request())
+                requester.received(response, began_s)
+                if not response.keeps_alive:
+                    requester.reconnects()
                     break
                 if pause_s := pace.pause():
                     await asyncio.sleep(pause_s)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
             # A reset, a short read, something that is not HTTP, silence.
-            visitor.lost(type(error).__name__)
+            requester.lost(type(error).__name__)
         finally:
             connection.close()
 
 
-def stopped_by(stop: Path) -> Callable[[], bool]:
-    """Whether that file is there; looked at twenty times a second at most."""
+def stopped_by(stop_file: Path) -> Callable[[], bool]:
+    """Whether that file exists; looked up twenty times a second at most."""
     checked = {"at": 0.0, "stop": False}
 
     def until() -> bool:
         now = time.monotonic()
-        if now - checked["at"] > 0.05:
-            checked["at"], checked["stop"] = now, stop.exists()
+        if now - checked["at"] > _INTERVAL_STOP_FILE_S:
+            checked["at"], checked["stop"] = now, stop_file.exists()
         return bool(checked["stop"])
 
     return until

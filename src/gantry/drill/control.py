@@ -1,7 +1,10 @@
-"""The control plane of a drill's platform, asked often and briefly: it may be dead, or hang, at any time."""
+"""The control plane of a drill's platform, asked often and briefly: it may be dead, or hang, at any time.
 
-from dataclasses import dataclass, field
-from pathlib import Path
+The command line's own client waits up to minutes and raises what went wrong, for a person; this one answers `None` after two
+seconds and never blocks the loop in which faults are injected on time.
+"""
+
+from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx
@@ -15,23 +18,18 @@ from gantry.features.rollouts.bodies import RolloutBody
 
 _T = TypeVar("_T")
 
-_PATIENCE_S = 2.0
+# Final states of a deploy.
+ENDED = ("succeeded", "failed", "cancelled")
+_TIMEOUT_S = 2.0
 _NOT_FOUND = 404
 _AT = f"/api/v1/projects/{NAME}/environments/production"
 
 
-@dataclass
-class Control:
-    """Its API over its socket.
+@dataclass(frozen=True, slots=True)
+class ControlClient:
+    """Questions to the API about the product's only environment."""
 
-    Attributes:
-        paths: where the platform lies.
-        token_file: where the operator's token is.
-    """
-
-    paths: Paths
-    token_file: Path
-    _http: httpx.AsyncClient | None = field(default=None, repr=False)
+    http: httpx.AsyncClient
 
     async def rollout_of(self, deploy: str) -> tuple[RolloutBody, ...] | None:
         """The deploy's rollout, if it has one; `None` when nobody answers."""
@@ -52,35 +50,49 @@ class Control:
         return await self._get(tuple[DeployBody, ...], f"{_AT}/deploys")
 
     async def environment(self, *, probe: bool = False) -> EnvironmentBody | None:
-        """The product's only environment; `None` when nobody answers."""
+        """The environment; `None` when nobody answers.
+
+        Parameters:
+            probe: send a real request to the public port as well.
+        """
         path = f"/api/v1/status?probe={str(probe).lower()}"
         status = await self._get(StatusBody, path)
         return status.projects[0].environments[0] if status and status.projects else None
 
     async def aclose(self) -> None:
         """Close the connection."""
-        if self._http is not None:
-            await self._http.aclose()
+        await self.http.aclose()
 
     async def _get(self, shape: type[_T], path: str) -> _T | None:
         return _read(shape, await self._ask(path))
 
     async def _ask(self, path: str) -> httpx.Response | None:
         try:
-            return await self._client().get(path)
+            return await self.http.get(path)
         except httpx.HTTPError:
             return None  # it is dead or hangs: a drill expects that
 
-    def _client(self) -> httpx.AsyncClient:
-        if self._http is None:
-            socket = httpx.AsyncHTTPTransport(uds=str(self.paths.api_socket), verify=False)
-            self._http = httpx.AsyncClient(
-                transport=socket,
-                base_url="http://gantry",
-                timeout=_PATIENCE_S,
-                headers={"Authorization": f"Bearer {self.token_file.read_text().strip()}"},
-            )
-        return self._http
+
+def connect(paths: Paths) -> ControlClient:
+    """A client over the socket of a platform that was started, as its operator."""
+    token = (paths.keys / "operator.token").read_text().strip()
+    http = httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(uds=str(paths.api_socket), verify=False),
+        base_url="http://gantry",
+        timeout=_TIMEOUT_S,
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    return ControlClient(http)
+
+
+def live(environment: EnvironmentBody) -> str:
+    """Identity of the release that is live; empty for none."""
+    return environment.live.id if environment.live is not None else ""
+
+
+def served_by(environment: EnvironmentBody) -> str:
+    """Identity of the release that answered a real request; empty for none."""
+    return environment.reached.release if environment.reached is not None else ""
 
 
 def _read(shape: type[_T], answer: httpx.Response | None) -> _T | None:

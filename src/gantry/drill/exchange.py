@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to ask.
+    """Where to send requests, and the path to ask for.
 
     Attributes:
         host: Host header and TLS server name.
@@ -23,17 +23,17 @@ class Target:
     root_file: str = ""
 
     def context(self) -> ssl.SSLContext | None:
-        """For any number of connections."""
+        """The TLS settings for any number of connections; `None` without TLS."""
         return ssl.create_default_context(cafile=self.root_file) if self.root_file else None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A whole response.
 
     Attributes:
         headers: names in lower case; of several lines of one name the last.
-        cookies: what the visitor is told to keep, `name=value`.
+        cookies: those to keep, `name=value`.
         took_s: from the first byte that was sent to the last that came.
     """
 
@@ -45,18 +45,18 @@ class Answer:
 
     @property
     def release(self) -> str:
-        """Who answered, as the edge says it; `edge` for itself, empty where it says nothing."""
+        """Identity of the release that answered, as the edge says it; `edge` for itself, empty where it says nothing."""
         return self.headers.get("x-gantry-release", "")
 
     @property
-    def goes_on(self) -> bool:
+    def keeps_alive(self) -> bool:
         """Whether the connection may be used again."""
         return self.headers.get("connection", "").lower() != "close"
 
 
 @dataclass(slots=True)
 class Connection:
-    """Keep-alive, until somebody says that it ends."""
+    """An HTTP/1.1 connection that is kept alive until the server says that it ends."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -68,15 +68,15 @@ class Connection:
         Raises:
             OSError: nobody is there.
         """
-        made = await asyncio.open_connection(
+        streams = await asyncio.open_connection(
             "127.0.0.1",
             target.port,
             ssl=context,
             server_hostname=target.host if context else None,
         )
-        return cls(*made)
+        return cls(*streams)
 
-    async def exchange(self, request: bytes) -> Answer:
+    async def exchange(self, request: bytes) -> Response:
         """Send a request and read its whole answer.
 
         Raises:
@@ -95,7 +95,7 @@ class Connection:
         else:
             body = await self.reader.readexactly(int(headers.get("content-length", "0")))
         cookies = tuple(value.partition(";")[0] for name, value in lines if name == "set-cookie")
-        return Answer(int(status), headers, cookies, body, time.monotonic() - began_s)
+        return Response(int(status), headers, cookies, body, time.monotonic() - began_s)
 
     async def _chunks(self) -> bytes:
         body = b""
@@ -127,7 +127,9 @@ def request(
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def answers(target: Target, context: ssl.SSLContext | None, *, within_s: float = 1.0) -> bool:
+async def is_answered(
+    target: Target, context: ssl.SSLContext | None, *, within_s: float = 1.0
+) -> bool:
     """Whether one request is answered, by whomever and with whatever status."""
     try:
         async with asyncio.timeout(within_s):

@@ -1,4 +1,4 @@
-"""One drill after another on one platform: load, deploy, faults, and what was seen."""
+"""One drill after another on one platform: load, deploy, faults, judgement."""
 
 import asyncio
 import json
@@ -13,31 +13,43 @@ from pathlib import Path
 from typing import Any
 
 from gantry.config.paths import Paths
-from gantry.drill import crowd
-from gantry.drill.control import Control
-from gantry.drill.disk import Disk, mounted_disk
-from gantry.drill.exchange import Target, answers
-from gantry.drill.hands import Hands
-from gantry.drill.product import NAME, PATH, Product
-from gantry.drill.scratch import Platform, free_ports, stopped_platform
-from gantry.drill.sight import Happened, seen
-from gantry.drill.standing import Standing, live
-from gantry.drill.watching import Watch
-from gantry.drill.witness import witness_socket
+from gantry.drill import visitors, wait
+from gantry.drill.control import ControlClient, connect, live
+from gantry.drill.exchange import Target, is_answered
+from gantry.drill.injector import FaultInjector
+from gantry.drill.judge import DrillResult, judge
+from gantry.drill.product import NAME, PATH, Product, events_socket
+from gantry.drill.recording import Recording, Watch
+from gantry.drill.schedule import (
+    NEEDS_ROOT,
+    CandidateKind,
+    Fault,
+    Schedule,
+    ScheduledFault,
+    draw,
+)
+from gantry.drill.scratch import Disk, Platform, mounted_disk, stopped_platform_on
 from gantry.engines.runtime.protocol import Runtime
-from gantry.features.drills.draw import draw
-from gantry.features.drills.judge import judge
-from gantry.features.drills.model import NEEDS_ROOT, Candidate, Fault, Moment, Schedule
-from gantry.features.drills.result import Result
 from gantry.kernel.tasks import TaskSet
 
+# How long visitors still ask once everything has come to rest.
 _AFTER_S = 1.5
 
 
 def rehearse(
     seeds: tuple[int, ...], make_runtime: Callable[[Paths], Runtime], tell: Callable[[str], None]
-) -> Iterator[Result]:
-    """Drill after drill on a platform of their own, which is deleted in the end.
+) -> Iterator[DrillResult]:
+    """Drill after drill on one platform; see `rehearsing`."""
+    with rehearsing(make_runtime, tell) as run:
+        for seed in seeds:
+            yield run(seed)
+
+
+@contextmanager
+def rehearsing(
+    make_runtime: Callable[[Paths], Runtime], tell: Callable[[str], None]
+) -> Iterator[Callable[[int], DrillResult]]:
+    """Runs the drill of a seed, as often as wanted, on a platform of its own, which is deleted in the end.
 
     Parameters:
         make_runtime: looks at the processes of that platform.
@@ -49,35 +61,19 @@ def rehearse(
     """
     with (
         mounted_disk() as disk,
-        tempfile.TemporaryDirectory(prefix="gantry-drill-") as folder,
-        _platform(disk) as platform,
-        witness_socket() as witness,
+        tempfile.TemporaryDirectory(prefix="gantry-drill-") as directory,
+        stopped_platform_on(disk) as platform,
+        events_socket() as events,
         asyncio.Runner() as runner,
     ):
         runtime = make_runtime(Paths(platform.home))
-        one = Rehearsal(platform, disk, Path(folder), witness, runtime, tell)
+        rehearsal = Rehearsal(platform, disk, Path(directory), events, runtime, tell)
         tell("starting a platform of the drill's own")
-        one.begin()
+        rehearsal.begin()
         try:
-            for seed in seeds:
-                yield runner.run(one.run(draw(seed, one.faults)))
+            yield lambda seed: runner.run(rehearsal.run(seed))
         finally:
-            runner.run(one.control.aclose())
-
-
-@contextmanager
-def _platform(disk: Disk | None) -> Iterator[Platform]:
-    if disk is None:
-        with stopped_platform() as platform:
-            yield platform
-        return
-    http_port, https_port = free_ports(2)
-    platform = Platform(disk.folder / "home", http_port, https_port)
-    try:
-        yield platform
-    finally:
-        disk.make_room()
-        platform.run("down", check=False)
+            runner.run(rehearsal.control.aclose())
 
 
 @dataclass
@@ -85,35 +81,26 @@ class Rehearsal:
     """A platform, and one drill at a time on it.
 
     Attributes:
-        folder: for what must not share the platform's disk, which may be full.
-        witness: where the product's instances say what happens to them.
+        directory: for what must not share the platform's disk, which may be full.
+        events: where the product's instances report.
+        control: of the platform, once it has begun.
     """
 
     platform: Platform
     disk: Disk | None
-    folder: Path
-    witness: socket.socket
+    directory: Path
+    events: socket.socket
     runtime: Runtime
     tell: Callable[[str], None]
-    control: Control = field(init=False)
-
-    def __post_init__(self) -> None:
-        paths = Paths(self.platform.home)
-        self.control = Control(paths, paths.keys / "operator.token")
-        self.platform.extra["GANTRY_CLOCK_FILE"] = str(self._clock_file)
+    control: ControlClient = field(init=False)
 
     @property
-    def faults(self) -> frozenset[Fault]:
-        """Those that can be done here."""
+    def _possible_faults(self) -> frozenset[Fault]:
         return frozenset(Fault) - (NEEDS_ROOT if self.disk is None else frozenset())
 
     @property
     def _clock_file(self) -> Path:
-        return self.folder / "clock"
-
-    @property
-    def _standing(self) -> Standing:
-        return Standing(self.control)
+        return self.directory / "clock"
 
     @property
     def _target(self) -> Target:
@@ -122,87 +109,106 @@ class Rehearsal:
 
     @property
     def _product(self) -> Product:
-        return Product(self.folder / "product", self.witness.getsockname()[1])
+        return Product(self.directory / "product", self.events.getsockname()[1])
 
     def begin(self) -> None:
         """Start the platform and deploy the first release."""
         self._clock_file.write_text("0")
+        self.platform.extra["GANTRY_CLOCK_FILE"] = str(self._clock_file)
         self.platform.run("up")
+        self.control = connect(Paths(self.platform.home))
         self.tell("deploying the first release")
-        self._product.write(Schedule(0, Candidate.GOOD, ()), "first")
-        self.platform.run("deploy", str(self._product.folder))
+        self._product.write(Schedule(0, CandidateKind.GOOD, ()), "first")
+        self.platform.run("deploy", str(self._product.directory))
 
-    async def run(self, schedule: Schedule) -> Result:
-        """One drill, and its judgement."""
+    async def run(self, seed: int) -> DrillResult:
+        """The drill of a seed, and its judgement."""
+        schedule = draw(seed, self._possible_faults)
         began_s = time.monotonic()
-        self.tell(f"seed {schedule.seed}: waiting until the platform is at rest")
-        before = await self._standing.at_rest()
-        self._product.write(schedule, f"{schedule.seed} {began_s}")
-        async with self._load() as tally:
-            happened = await self._happen(schedule, live(before))
+        self.tell(f"seed {seed}: waiting until the platform is at rest")
+        previous = live(await wait.at_rest(self.control))
+        self._product.write(schedule, f"{seed} {began_s}")
+        async with self._load() as load:
+            recording = await self._deploy_under_faults(schedule, previous)
         took_s = time.monotonic() - began_s
-        return judge(schedule, seen(live(before), happened, tally, took_s))
+        return judge(schedule, recording.observed(load, took_s))
 
-    async def _happen(self, schedule: Schedule, before: str) -> Happened:
-        """Deploy, and do the faults meanwhile."""
-        deploy = await self._ask()
+    async def _deploy_under_faults(self, schedule: Schedule, previous: str) -> Recording:
+        """Deploy, and inject the faults meanwhile."""
+        deploy = await self._request_deploy()
         t0_s = time.monotonic()
         watch = Watch(self.control, deploy, now_s=lambda: time.monotonic() - t0_s)
-        hands = self._hands(watch, before)
-        self.tell(f"seed {schedule.seed}: {schedule.words}")
+        injector = self._injector(watch, previous)
+        self.tell(f"seed {schedule.seed}: {schedule.summary}")
         watching = TaskSet()
         watching.spawn(watch.run(), name="watch")
         try:
-            await asyncio.gather(*(self._later(hands, one, t0_s) for one in schedule.moments))
-            ended = await self._standing.ended(deploy)
-            rollout = await self._standing.rollout_of(deploy)
-            after = await self._standing.settled()
+            await asyncio.gather(
+                *(self._inject_later(injector, scheduled, t0_s) for scheduled in schedule.faults)
+            )
+            ended = await wait.ended(self.control, deploy)
+            rollouts = await wait.answer(lambda: self.control.rollout_of(deploy))
+            after = await wait.settled(self.control)
             await asyncio.sleep(_AFTER_S)
         finally:
             await watching.aclose()
-        return Happened(t0_s, ended, rollout, after, watch, hands)
+        return Recording(
+            t0_s=t0_s,
+            # Nobody saw it end: it has by now.
+            ended_s=watch.ended_s if watch.ended_s is not None else watch.now_s(),
+            previous=previous,
+            deploy=ended,
+            rollout=rollouts[0] if rollouts else None,
+            after=after,
+            shares=tuple(watch.shares),
+            outages=tuple(injector.outages),
+            injected=tuple(injector.injected),
+        )
 
-    def _hands(self, watch: Watch, before: str) -> Hands:
+    def _injector(self, watch: Watch, previous: str) -> FaultInjector:
         target = self._target
         context = target.context()
-        return Hands(
+        return FaultInjector(
             self.platform,
             self.runtime,
             self.disk,
             self._clock_file,
-            now_s=watch.now_s,
             watch=watch,
-            answers=lambda: answers(target, context),
-            live=before,
+            edge_answers=lambda: is_answered(target, context),
+            live=previous,
         )
 
-    async def _later(self, hands: Hands, moment: Moment, t0_s: float) -> None:
-        await asyncio.sleep(max(0.0, t0_s + moment.at_s - time.monotonic()))
-        await hands.do(moment)
+    async def _inject_later(
+        self, injector: FaultInjector, scheduled: ScheduledFault, t0_s: float
+    ) -> None:
+        await asyncio.sleep(max(0.0, t0_s + scheduled.at_s - time.monotonic()))
+        await injector.inject(scheduled)
 
-    async def _ask(self) -> str:
-        """Ask for the deploy; its identity."""
-        known = {one.id for one in await self._standing.deploys()}
-        await asyncio.to_thread(self.platform.run, "deploy", str(self._product.folder), "--detach")
-        (new,) = (one.id for one in await self._standing.deploys() if one.id not in known)
+    async def _request_deploy(self) -> str:
+        """Request a deploy of the product; its identity."""
+        known = {deploy.id for deploy in await wait.answer(self.control.deploys)}
+        command = ("deploy", str(self._product.directory), "--detach")
+        await asyncio.to_thread(self.platform.run, *command)
+        deploys = await wait.answer(self.control.deploys)
+        (new,) = (deploy.id for deploy in deploys if deploy.id not in known)
         return new
 
     @asynccontextmanager
     async def _load(self) -> AsyncIterator[dict[str, Any]]:
-        """Visitors while the block runs; the dictionary is what they and the witness saw, afterwards."""
-        stop = self.folder / "stop-load"
-        stop.unlink(missing_ok=True)
-        heard = self.witness.fileno()
+        """Visitors while the block runs; the dictionary is what they and the instances observed, afterwards."""
+        stop_file = self.directory / "stop-load"
+        stop_file.unlink(missing_ok=True)
+        events_fd = self.events.fileno()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", crowd.__name__, json.dumps(asdict(self._target))),
-            *(str(stop), str(heard)),
+            *(sys.executable, "-m", visitors.__name__, json.dumps(asdict(self._target))),
+            *(str(stop_file), str(events_fd)),
             stdout=asyncio.subprocess.PIPE,
-            pass_fds=(heard,),
+            pass_fds=(events_fd,),
         )
-        tally: dict[str, Any] = {}
+        load: dict[str, Any] = {}
         try:
-            yield tally
+            yield load
         finally:
-            stop.touch()
+            stop_file.touch()
             out, _ = await process.communicate()
-            tally.update(json.loads(out))
+            load.update(json.loads(out))

@@ -1,6 +1,10 @@
-"""A platform of one's own in a folder that is deleted afterwards, driven as a user would: by the command line."""
+"""A platform of one's own in a directory that is deleted afterwards, driven as a user would: by the command line.
+
+And a small disk of one's own, for those that are to be filled without harm to anybody. Tests and benchmarks use both.
+"""
 
 import json
+import os
 import random
 import shutil
 import socket
@@ -8,7 +12,7 @@ import subprocess  # noqa: TID251 -- from outside: what is driven here is the pr
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +21,20 @@ from gantry.config.settings import whole_environment
 from gantry.drill import client
 from gantry.kernel.errors import PermanentError
 
+_DISK_SIZE_MB = 3000
+_BLOCK_BYTES = 4096
+_TIMEOUT_COMMAND_S = 600.0
+_TIMEOUT_TALLY_S = 60.0
+_MAX_LOG_CHARACTERS = 4_000
+
 
 @dataclass
 class Platform:
-    """Where it lives and how it is asked."""
+    """A platform with a home and ports of its own, and how to command it.
+
+    Attributes:
+        extra: environment variables of every command, besides those that name home and ports.
+    """
 
     home: Path
     http_port: int
@@ -32,7 +46,11 @@ class Platform:
         """The environment of every command."""
         return {
             # Nothing that a user has set for a platform of theirs may lead a rehearsal there.
-            **{n: v for n, v in whole_environment().items() if not n.startswith("GANTRY_")},
+            **{
+                name: value
+                for name, value in whole_environment().items()
+                if not name.startswith("GANTRY_")
+            },
             "GANTRY_HOME": str(self.home),
             "GANTRY_HTTP_PORT": str(self.http_port),
             "GANTRY_HTTPS_PORT": str(self.https_port),
@@ -47,7 +65,11 @@ class Platform:
         return self.home / "keys" / "ca" / "root.pem"
 
     def run(
-        self, *arguments: str, cwd: Path | None = None, check: bool = True, timeout_s: float = 600
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        check: bool = True,
+        timeout_s: float = _TIMEOUT_COMMAND_S,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command.
 
@@ -66,7 +88,7 @@ class Platform:
         )
         if check and done.returncode != 0:
             log = self.home / "control.log"
-            tail = log.read_text()[-4_000:] if log.exists() else ""
+            tail = log.read_text()[-_MAX_LOG_CHARACTERS:] if log.exists() else ""
             raise PermanentError(
                 "drill.command-failed",
                 f"gantry {' '.join(arguments)} ended with {done.returncode}\n"
@@ -93,10 +115,9 @@ class Platform:
         """Load while the block runs; the dictionary is filled with the tally afterwards."""
         stop = self.home.parent / f"stop-{random.randrange(10**9)}"
         tally: dict[str, Any] = {}
-        visitors = subprocess.Popen(
+        process = subprocess.Popen(
             [
-                sys.executable,
-                client.__file__,
+                *(sys.executable, "-m", client.__name__),
                 *(host, str(self.https_port), path, str(self.root_file)),
                 *(str(connections), str(stop), str(pause_s)),
             ],
@@ -107,14 +128,14 @@ class Platform:
             yield tally
         finally:
             stop.touch()
-            out, _ = visitors.communicate(timeout=60)
+            out, _ = process.communicate(timeout=_TIMEOUT_TALLY_S)
             stop.unlink()
         tally.update(json.loads(out))
 
 
 @contextmanager
 def fresh_platform(**extra: str) -> Iterator[Platform]:
-    """A platform that is up, in a folder of its own, on free ports; ended and deleted afterwards."""
+    """A platform that is up, in a directory of its own, on free ports; stopped and deleted afterwards."""
     with stopped_platform(**extra) as platform:
         platform.run("up")
         yield platform
@@ -123,23 +144,96 @@ def fresh_platform(**extra: str) -> Iterator[Platform]:
 @contextmanager
 def stopped_platform(**extra: str) -> Iterator[Platform]:
     """A platform that was never started."""
-    folder = Path(tempfile.mkdtemp(prefix="gantry-scratch-"))
+    directory = Path(tempfile.mkdtemp(prefix="gantry-scratch-"))
     http_port, https_port = free_ports(2)
-    platform = Platform(folder / "home", http_port, https_port, extra)
+    platform = Platform(directory / "home", http_port, https_port, extra)
     try:
         yield platform
     finally:
         platform.run("down", check=False)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for bound in sockets:
+            bound.bind(("127.0.0.1", 0))
+        return [bound.getsockname()[1] for bound in sockets]
     finally:
-        for one in sockets:
-            one.close()
+        for bound in sockets:
+            bound.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A small file system that is mounted for one purpose.
+
+    Attributes:
+        folder: where it is mounted.
+    """
+
+    folder: Path
+
+    @property
+    def _ballast(self) -> Path:
+        return self.folder / "ballast"
+
+    def free_bytes(self) -> int:
+        """What an ordinary user could still write."""
+        usage = os.statvfs(self.folder)
+        return usage.f_bavail * usage.f_frsize
+
+    def fill(self, *, leave_bytes: int = 0) -> None:
+        """Leave only so much. What others write meanwhile may still find space."""
+        with self._ballast.open("ab", 0) as file:
+            step = self.free_bytes() - leave_bytes
+            while step >= _BLOCK_BYTES:
+                try:
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, step)
+                except OSError:
+                    step //= 2  # somebody else was faster, and nothing of it was allocated
+                else:
+                    step = self.free_bytes() - leave_bytes
+            with suppress(OSError):  # not one byte more: full
+                while leave_bytes == 0:
+                    file.write(b"\0" * _BLOCK_BYTES)
+
+    def make_room(self) -> None:
+        """Give it all back."""
+        self._ballast.unlink(missing_ok=True)
+
+
+@contextmanager
+def mounted_disk() -> Iterator[Disk | None]:
+    """A disk while the block runs; `None` where this user or this machine mounts nothing."""
+    directory = Path(tempfile.mkdtemp(prefix="gantry-disk-"))
+    options = f"size={_DISK_SIZE_MB}m,mode=755"
+    done = subprocess.run(
+        ("/bin/mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)),
+        capture_output=True,
+        check=False,
+    )
+    try:
+        yield None if done.returncode else Disk(directory)
+    finally:
+        if done.returncode == 0:
+            subprocess.run(("/bin/umount", "--lazy", str(directory)), check=True)
+        directory.rmdir()
+
+
+@contextmanager
+def stopped_platform_on(disk: Disk | None) -> Iterator[Platform]:
+    """A platform that was never started, whose home is on `disk`; on the machine's own where there is none."""
+    if disk is None:
+        with stopped_platform() as platform:
+            yield platform
+        return
+    http_port, https_port = free_ports(2)
+    platform = Platform(disk.folder / "home", http_port, https_port)
+    try:
+        yield platform
+    finally:
+        disk.make_room()
+        platform.run("down", check=False)

@@ -8,6 +8,7 @@ from itertools import cycle, islice
 
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import TIMES_MS
+from gantry.features.probes.public import PublicProbe
 from gantry.features.projects import store as projects
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
@@ -16,7 +17,6 @@ from gantry.features.rollouts.verdict.histogram import Histogram
 from gantry.features.rollouts.verdict.model import Numbers, Pair
 from gantry.kernel.clock import Clock
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.outside import Outside
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Asking:
     """
 
     state: State
-    outside: Outside
+    outside: PublicProbe
     tasks: TaskSet
     clock: Clock
     failed: dict[str, int] = field(default_factory=dict)

@@ -5,16 +5,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from gantry.engines.database.protocol import State
 from gantry.engines.runtime.protocol import ProcessState, Runtime
-from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import DeployState
+from gantry.features.instances.health import HealthCheck, Target
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of
 from gantry.kernel.clock import Clock, wait_for
 from gantry.kernel.errors import GantryError
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.health import HealthCheck, Target
 from gantry.reactor.reconcile import Reconciler
 from gantry.reactor.waker import Waker
 from gantry.reactor.world import World
@@ -27,7 +25,6 @@ BUSY_EVERY_S = 0.05
 BUSY_AT_LEAST_EVERY_S = 0.5
 # Processes that end wake the loop; this is only for what nobody announces.
 IDLE_EVERY_S = 3.0
-_HEARTBEAT_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,7 @@ class Periodic:
 
     Attributes:
         on_exits: it is woken when a process ends.
+        everywhere: also a control plane that does not lead does it: it concerns this machine alone.
     """
 
     name: str
@@ -43,43 +41,54 @@ class Periodic:
     work: Callable[[], Awaitable[None]]
     waker: Waker = field(default_factory=Waker)
     on_exits: bool = False
+    everywhere: bool = False
 
 
 @dataclass
 class Loops:
-    """Runs the reconciler, the health checks and the periodic work until closed.
-
-    Attributes:
-        owner: name of this control plane in the leases of deploys.
-    """
+    """Runs the periodic work until closed, and the reconciler and the health checks while this control plane leads."""
 
     reconciler: Reconciler
     health: HealthCheck
     runtime: Runtime
-    state: State
     waker: Waker
     naming: Naming
     clock: Clock
-    owner: str
     periodic: tuple[Periodic, ...] = ()
     _tasks: TaskSet = field(default_factory=TaskSet, init=False)
+    _leading: TaskSet = field(default_factory=TaskSet, init=False)
     _world: World | None = field(default=None, init=False)
     _world_changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _next_heartbeat_s: float = field(default=0.0, init=False)
     _pause_s: float = field(default=BUSY_EVERY_S, init=False)
 
     def start(self) -> None:
-        """Start every loop."""
-        self._tasks.spawn(self._forever("reconcile", self._reconcile), name="reconcile")
-        self._tasks.spawn(self._forever("health", self._check_health), name="health")
-        self._tasks.spawn(self._forever("exits", self._watch_exits), name="exits")
+        """Start what concerns this machine alone."""
+        self._spawn(self._tasks, "exits", self._watch_exits)
         for item in self.periodic:
-            self._tasks.spawn(self._forever(item.name, self._paced(item)), name=item.name)
+            if item.everywhere:
+                self._spawn(self._tasks, item.name, self._paced(item))
+
+    def lead(self) -> None:
+        """Start to act for the platform."""
+        self._spawn(self._leading, "reconcile", self._reconcile)
+        self._spawn(self._leading, "health", self._check_health)
+        for item in self.periodic:
+            if not item.everywhere:
+                self._spawn(self._leading, item.name, self._paced(item))
+
+    async def follow(self) -> None:
+        """Stop acting for the platform; what was under way is decided again by the one that leads."""
+        await self._leading.aclose()
+        await self.reconciler.aclose()
+        self._world = None
 
     async def aclose(self) -> None:
-        """Stop every loop; what they were doing is decided again next time."""
+        """Stop every loop."""
+        await self.follow()
         await self._tasks.aclose()
-        await self.reconciler.aclose()
+
+    def _spawn(self, tasks: TaskSet, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        tasks.spawn(self._forever(name, work), name=name)
 
     async def _forever(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Repeat `work`; a fault delays it, and is logged once for a row of equal ones."""
@@ -107,7 +116,6 @@ class Loops:
     async def _reconcile(self) -> None:
         self._world = await self.reconciler.once()
         self._world_changed.set()
-        await self._heartbeat(self._world)
         moving = any(deploy.state is DeployState.ACTIVE for deploy in self._world.deploys)
         if not moving and not _unsettled(self._world):
             self._pause_s = BUSY_EVERY_S
@@ -116,17 +124,6 @@ class Loops:
             self._pause_s = BUSY_EVERY_S
         else:
             self._pause_s = min(2 * self._pause_s, BUSY_AT_LEAST_EVERY_S)
-
-    async def _heartbeat(self, world: World) -> None:
-        if self.clock.monotonic_s() < self._next_heartbeat_s:
-            return
-        self._next_heartbeat_s = self.clock.monotonic_s() + _HEARTBEAT_EVERY_S
-        active = [deploy for deploy in world.deploys if deploy.state is DeployState.ACTIVE]
-        if not active:
-            return
-        async with self.state.transaction() as session:
-            for deploy in active:
-                await deploys.heartbeat(session, deploy.id, owner=self.owner, at=self.clock.now())
 
     async def _check_health(self) -> None:
         targets = health_targets(self._world, self.naming) if self._world is not None else ()

@@ -1,129 +1,161 @@
-"""One look and one round of steps: the heart of the platform."""
+"""One observation and one round of steps: the heart of the platform."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
-from gantry.features.deploys import rules as deploy_rules
+from gantry.features.assets.act import AssetPublisher
+from gantry.features.assets.model import ServedAssets
+from gantry.features.deploys import pipeline
+from gantry.features.deploys.act import Work
+from gantry.features.deploys.executor import Action, DeployExecutor
 from gantry.features.deploys.model import Deploy, DeployState
+from gantry.features.deploys.rules import WAIT, Fail
 from gantry.features.deploys.store import MOVED
 from gantry.features.instances import rules as instance_rules
+from gantry.features.instances.act import InstanceExecutor
+from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
-from gantry.features.routes.render import Routes
-from gantry.features.routes.served import ServedAssets
+from gantry.features.releases.act import ReleaseRetirer
+from gantry.features.removals import rules as removals
+from gantry.features.removals.act import RemovalExecutor
+from gantry.features.routes.act import EdgeExecutor, WantedEdge
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, PermanentError, TransientError
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.deploy_acts import DeployActs
-from gantry.reactor.edge_acts import EdgeActs
-from gantry.reactor.instance_acts import InstanceActs
-from gantry.reactor.memory import Memory
-from gantry.reactor.release_acts import ReleaseActs
-from gantry.reactor.seeing import Sockets, instance_wants, routes_of, see_deploy
+from gantry.reactor.derive import (
+    Sockets,
+    instance_wants,
+    observe_deploy,
+    observe_removal,
+    routes_of,
+    work_of,
+)
+from gantry.reactor.progress import EdgeProgress
 from gantry.reactor.world import World
 
 _log = logging.getLogger(__name__)
 
-# A fault that may pass has this long to do so before it ends the deploy that met it.
-PATIENCE_S = 60.0
+# A transient fault has this long to go away before it ends the deploy that met it.
+TIMEOUT_TRANSIENT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Acts:
-    """The hands: each carries out what one feature decided."""
+class Executors:
+    """Who carries out what each feature decided."""
 
-    instances: InstanceActs
-    releases: ReleaseActs
-    edge: EdgeActs
-    deploys: DeployActs
+    instances: InstanceExecutor
+    releases: ReleaseRetirer
+    edge: EdgeExecutor
+    assets: AssetPublisher
+    deploys: DeployExecutor
+    removals: RemovalExecutor
 
 
 class Reconciler:
     """Compares what is wanted with what is, and takes the next steps.
 
     Steps of one deploy follow each other; different deploys, and the instances, move side by side. A step that
-    meets a passing fault is tried again for a minute; any other fault ends its deploy, and never the loop.
+    meets a transient fault is tried again for a minute; any other fault ends its deploy, and never the loop.
     """
 
     def __init__(
         self,
         observe: Callable[[], Awaitable[World]],
-        acts: Acts,
-        memory: Memory,
+        executors: Executors,
+        progress: EdgeProgress,
         clock: Clock,
         wake: Callable[[], None],
         naming: Naming,
         sockets: Sockets,
     ) -> None:
         self._observe = observe
-        self._acts = acts
-        self._memory = memory
+        self._executors = executors
+        self._backoff = progress.backoff
+        self._progress = progress
         self._clock = clock
         self._wake = wake
         self._naming = naming
         self._sockets = sockets
         self._tasks = TaskSet()
         self._busy: set[str] = set()
-        self._look = 0
-        self._ended_in_look: dict[str, int] = {}
+        self._round = 0
+        self._ended_in_round: dict[str, int] = {}
+        self._began_at: datetime | None = None
 
     async def once(self) -> World:
-        """Look once and start every step that is due; instances' and the edge's steps are done on return.
+        """Observe once and start every step that is due; instances' and the edge's steps are done on return.
 
         Raises:
             TransientError: the database cannot be asked now.
         """
-        self._look += 1
+        self._round += 1
         world = await self._observe()
-        self._memory.began_at = self._memory.began_at or world.now
-        wants = instance_wants(world)
+        self._began_at = self._began_at or world.now
         steps = instance_rules.decide(
-            wants, world.instances, world.processes, self._memory.health, world.now
+            instance_wants(world),
+            world.instances,
+            world.processes,
+            self._executors.instances.health,
+            world.now,
         )
-        routes = routes_of(
-            world, self._naming, self._sockets, self._memory.assets or ServedAssets()
-        )
+        wanted = self._wanted_edge(world)
         # The edge does what this look implies: a rollback need not wait until some instance has been started.
         await asyncio.gather(
             self._move_instances(step for step in steps if not _takes_visitors(step)),
-            self._guard("releases", self._acts.releases.retire(world)),
-            self._settle_edge(world, routes),
+            self._guard("releases", self._retire(world)),
+            self._settle_edge(world, wanted),
         )
         # Nobody is told to end while the edge still sends visitors there.
         await self._move_instances(step for step in steps if _takes_visitors(step))
-        self._memory.has_rollouts = any(not one.state.ended for one in world.rollouts.values())
-        if self._memory.has_rollouts and self._acts.edge.is_current(world, routes):
-            self._memory.stage_in_effect = {
-                rollout.id: rollout.stage for rollout in world.rollouts.values()
-            }
-        moving = _next_deploys(world)
-        for deploy in moving:
-            self._begin_step(deploy, world, routes)
+        self._progress.note(world.rollouts.values(), edge_current=wanted.current)
+        for deploy in _next_deploys(world):
+            self._begin_step(deploy, world, edge_current=wanted.current)
+        for environment in world.environments.values():
+            if environment.removing:
+                self._begin_removal(environment, world)
         known = {deploy.id for deploy in world.deploys} | self._busy
-        self._ended_in_look = {k: v for k, v in self._ended_in_look.items() if k in known}
+        self._ended_in_round = {k: v for k, v in self._ended_in_round.items() if k in known}
         if steps:
             self._wake()
         return world
+
+    def _wanted_edge(self, world: World) -> WantedEdge:
+        served = self._executors.assets.served or ServedAssets()
+        routes = routes_of(world, self._naming, self._sockets, served)
+        return self._executors.edge.wanted(routes, world.certificates, world.edge)
+
+    async def _retire(self, world: World) -> None:
+        await self._executors.releases.retire(
+            world.releases.values(),
+            live={key: environment.live_release for key, environment in world.environments.items()},
+            held=frozenset(
+                deploy.release for deploy in world.deploys if deploy.release is not None
+            ),
+            backends=world.edge.backends,
+            now=world.now,
+        )
 
     async def _move_instances(self, steps: Iterable[instance_rules.Action]) -> None:
         now_s = self._clock.monotonic_s()
         await asyncio.gather(
             *(
-                self._guard(f"instance {_key(step)}", self._acts.instances.act(step))
+                self._guard(f"instance {_key(step)}", self._executors.instances.act(step))
                 for step in steps
-                if self._memory.may_try(f"instance {_key(step)}", now_s)
+                if self._backoff.may_try(f"instance {_key(step)}", now_s)
             )
         )
 
-    async def _settle_edge(self, world: World, routes: Routes) -> None:
+    async def _settle_edge(self, world: World, wanted: WantedEdge) -> None:
         # Until the assets are known, an edge that runs goes on with what it has: a moment without them would be seen.
-        due = self._memory.may_try("edge", self._clock.monotonic_s())
-        if self._memory.assets is not None and due:
-            await self._guard("edge", self._apply_to_edge(world, routes))
+        due = self._backoff.may_try("edge", self._clock.monotonic_s())
+        if self._executors.assets.served is not None and due:
+            await self._guard("edge", self._apply_to_edge(world, wanted))
 
-    async def _apply_to_edge(self, world: World, routes: Routes) -> None:
-        if await self._acts.edge.settle(world, routes):
+    async def _apply_to_edge(self, world: World, wanted: WantedEdge) -> None:
+        if await self._executors.edge.settle(wanted, world.now, running=world.edge.running):
             self._wake()
 
     async def settle(self) -> None:
@@ -134,28 +166,61 @@ class Reconciler:
         """Drop the steps that are under way; they are decided again by the next control plane."""
         await self._tasks.aclose()
 
-    def _begin_step(self, deploy: Deploy, world: World, routes: Routes) -> None:
-        if deploy.id in self._busy or self._ended_in_look.get(deploy.id) == self._look:
+    def _begin_step(self, deploy: Deploy, world: World, *, edge_current: bool) -> None:
+        if deploy.id in self._busy or self._ended_in_round.get(deploy.id) == self._round:
             return  # under way, or ended while this look was made, which therefore saw the past
-        if not self._memory.may_try(deploy.id, self._clock.monotonic_s()):
+        if not self._backoff.may_try(deploy.id, self._clock.monotonic_s()):
             return
-        current = self._acts.edge.is_current(world, routes)
-        seen = see_deploy(deploy, world, self._memory, edge_current=current)
-        action = deploy_rules.decide(deploy, seen)
-        if action is None:
+        work = work_of(deploy, world)
+        observed = observe_deploy(
+            work,
+            world,
+            self._executors.deploys.context.answers,
+            self._executors.instances.health,
+            edge_current=edge_current,
+            unseen_s=self._unseen_s(deploy),
+        )
+        decision = pipeline.decide(deploy, observed)
+        if decision is WAIT:
             return
         self._busy.add(deploy.id)
-        self._tasks.spawn(self._step(deploy, action, world), name=f"{deploy.id} {action}")
+        self._tasks.spawn(self._step(work, decision), name=f"{deploy.id} {decision}")
 
-    async def _step(self, deploy: Deploy, action: deploy_rules.Action, world: World) -> None:
+    def _begin_removal(self, environment: Environment, world: World) -> None:
+        key = environment.id
+        if key in self._busy or not self._backoff.may_try(key, self._clock.monotonic_s()):
+            return
+        observed = observe_removal(environment, world)
+        removal = removals.decide(observed)
+        if removal is None:
+            return
+        self._busy.add(key)
+        work = self._executors.removals.carry_out(environment, observed, removal)
+        self._tasks.spawn(self._removal_step(key, work), name=f"{key} {removal}")
+
+    async def _removal_step(self, key: str, work: Awaitable[None]) -> None:
         try:
-            await self._acts.deploys.act(deploy, action, world)
-            self._memory.succeeded(deploy.id)
+            await self._guard(key, work)
+        finally:
+            self._busy.discard(key)
+            self._wake()
+
+    def _unseen_s(self, deploy: Deploy) -> float:
+        """How much of the present step went by while no control plane ran: nobody started or probed anything then."""
+        if self._began_at is None or deploy.step_started_at is None:
+            return 0.0
+        return max(0.0, (self._began_at - deploy.step_started_at).total_seconds())
+
+    async def _step(self, work: Work, action: Action) -> None:
+        deploy = work.deploy
+        try:
+            await self._executors.deploys.carry_out(work, action)
+            self._backoff.succeeded(deploy.id)
         except TransientError as error:
-            await self._wait_or_fail(deploy, error, world)
+            await self._wait_or_fail(work, error)
         except GantryError as error:
             if error.code != MOVED:
-                await self._fail(deploy, error, world)
+                await self._fail(work, error)
         except Exception:  # noqa: BLE001 -- a defect ends this deploy, not the loop
             _log.exception("%s: a defect of Gantry", deploy.id)
             defect = PermanentError(
@@ -163,34 +228,34 @@ class Reconciler:
                 f"Gantry itself failed in the step {deploy.step}",
                 hint="control.log in GANTRY_HOME has the details; please report it",
             )
-            await self._fail(deploy, defect, world)
+            await self._fail(work, defect)
         finally:
             self._busy.discard(deploy.id)
-            self._ended_in_look[deploy.id] = self._look
+            self._ended_in_round[deploy.id] = self._round
             self._wake()
 
-    async def _wait_or_fail(self, deploy: Deploy, error: TransientError, world: World) -> None:
-        now_s = self._clock.monotonic_s()
-        delay_s = self._memory.set_back(deploy.id, now_s, error.message)
-        _log.warning("%s: %s; next try in %.1f s", deploy.id, error, delay_s)
-        if self._memory.waiting_s(deploy.id, now_s) > PATIENCE_S:
-            await self._fail(deploy, error, world)
+    async def _wait_or_fail(self, work: Work, error: TransientError) -> None:
+        key, now_s = work.deploy.id, self._clock.monotonic_s()
+        delay_s = self._backoff.set_back(key, now_s, error.message)
+        _log.warning("%s: %s; next try in %.1f s", key, error, delay_s)
+        if self._backoff.waiting_s(key, now_s) > TIMEOUT_TRANSIENT_S:
+            await self._fail(work, error)
 
-    async def _fail(self, deploy: Deploy, error: GantryError, world: World) -> None:
+    async def _fail(self, work: Work, error: GantryError) -> None:
         """End the deploy. Where even that cannot be recorded, its step is decided again later."""
-        action = deploy_rules.Fail(error.as_dict())
-        await self._guard(deploy.id, self._acts.deploys.act(deploy, action, world))
+        failing = self._executors.deploys.carry_out(work, Fail(error.as_dict()))
+        await self._guard(work.deploy.id, failing)
 
     async def _guard(self, key: str, work: Awaitable[None]) -> None:
         """Do `work`; a fault of it delays its next try and nothing else."""
         try:
             await work
-            self._memory.succeeded(key)
+            self._backoff.succeeded(key)
         except GantryError as error:
-            delay_s = self._memory.set_back(key, self._clock.monotonic_s(), error.message)
+            delay_s = self._backoff.set_back(key, self._clock.monotonic_s(), error.message)
             _log.warning("%s: [%s] %s; next try in %.1f s", key, error.code, error, delay_s)
         except Exception:  # noqa: BLE001 -- a defect delays this step, and is heard
-            self._memory.set_back(key, self._clock.monotonic_s(), "a defect of Gantry")
+            self._backoff.set_back(key, self._clock.monotonic_s(), "a defect of Gantry")
             _log.exception("%s: a defect of Gantry", key)
 
 

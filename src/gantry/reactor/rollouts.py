@@ -22,7 +22,7 @@ from gantry.features.rollouts.window import Window
 from gantry.kernel.clock import Clock
 from gantry.reactor.asking import Asking
 from gantry.reactor.evidence import EvidenceKeeper
-from gantry.reactor.memory import Memory
+from gantry.reactor.progress import EdgeProgress
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Rollouts:
     state: State
     edge: Edge
     asking: Asking
-    memory: Memory
+    memory: EdgeProgress
     evidence: EvidenceKeeper
     clock: Clock
     wake: Callable[[], None]
@@ -124,8 +124,7 @@ class Rollouts:
             self.asking.look(rollout, (candidate, current), more=more)
 
     def _obstacle(self) -> str:
-        wait = self.memory.waits.get("edge")
-        return wait.why if wait is not None else ""
+        return self.memory.obstacle("edge")
 
     def _watch(self, rollout: Rollout) -> _Watch:
         watch = self._watches.get(rollout.id)

@@ -18,14 +18,12 @@ from gantry.features.deploys.bodies import PlanBody
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
+from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource, SystemIds
-
-Destroy = Callable[[str, str | None, str], Awaitable[None]]
-"""`(project, environment, account)`: end everything of an environment, or of the project when it is `None`."""
 
 Plan = Callable[[str, str, str], Awaitable[PlanBody]]
 """`(project, environment, source_digest)`: what a deploy of that snapshot would do."""
@@ -51,7 +49,6 @@ class Services:
         wake: tells the reactor that an intent was recorded; returns at once.
         shutdown: ends the platform; returns at once.
         parts: what runs of the platform itself.
-        destroy: see `Destroy`.
         plan: see `Plan`.
         closing: whether the platform is ending; open event streams then end within 0.2 s.
         health: instance -> what its last probes said, as the reactor remembers it.
@@ -74,7 +71,7 @@ class Services:
     wake: Callable[[], None]
     shutdown: Callable[[], None]
     parts: Callable[[], Awaitable[tuple[PartBody, ...]]]
-    destroy: Destroy
+    removals: RemovalService
     plan: Plan
     closing: Callable[[], bool] = _never
     health: Callable[[], Mapping[str, Health]] = _nothing_known

@@ -8,14 +8,14 @@ import rich_click as click
 from gantry.cli.command import Group, command, json_option, pass_session
 from gantry.cli.session import Session
 from gantry.cli.views import drills
-from gantry.features.drills.result import Result
+from gantry.drill.judge import DrillResult
 
 _MOST = 1_000
 
 
 @click.group("drill", cls=Group)
 def drill() -> None:
-    """Do faults on purpose, and see what holds."""
+    """Inject faults and check what still works."""
 
 
 @command(
@@ -45,7 +45,7 @@ def deploy(session: Session, schedules: int, seeds: tuple[int, ...]) -> None:
     touched. Each seed draws a candidate (good, wrong, slow, leaking or never healthy) and up to three faults; a
     client that forgives nothing asks 200 times a second. Ends with exit code 1 when something did not hold.
     """
-    results: list[Result] = []
+    results: list[DrillResult] = []
     chosen = seeds or tuple(range(1, schedules + 1))
     with session.err.status("Starting") as status:
 

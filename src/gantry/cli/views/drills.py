@@ -5,56 +5,56 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from gantry.features.drills.model import Candidate
-from gantry.features.drills.result import Result
+from gantry.drill.judge import DrillResult
+from gantry.drill.schedule import CandidateKind
 from gantry.kernel.units import format_duration
 
 
-def story(result: Result) -> Iterator[Text]:
+def story(result: DrillResult) -> Iterator[Text]:
     """What was done in one drill and what became of it; everything when something did not hold."""
     held = not result.violations
-    seen, schedule = result.seen, result.schedule
+    observed, schedule = result.observed, result.schedule
     mark = ("✓ ", "bold green") if held else ("✗ ", "bold red")
     yield Text.assemble(
         mark,
         (f"seed {schedule.seed:<4}", "bold"),
-        f" {schedule.words}: ",
-        (f"{_ending(result)}, {result.failed} of {seen.requests:,} requests failed", ""),
-        (f"  {format_duration(seen.took_s)}", "dim"),
+        f" {schedule.summary}: ",
+        (f"{_ending(result)}, {result.failed} of {observed.requests:,} requests failed", ""),
+        (f"  {format_duration(observed.took_s)}", "dim"),
     )
     if held:
         return
     for violation in result.violations:
         yield Text(f"    {violation}", style="red")
-    for deed in seen.done:
-        yield Text(f"    {deed.at_s:.1f} s: {deed.fault}: {deed.detail}", style="dim")
-    if seen.reason:
-        yield Text(f"    {seen.reason}", style="dim")
+    for injected in observed.injected:
+        yield Text(f"    {injected.at_s:.1f} s: {injected.fault}: {injected.detail}", style="dim")
+    if observed.reason:
+        yield Text(f"    {observed.reason}", style="dim")
     yield Text.assemble(
         ("    again  ", "dim"), (f"gantry drill deploy --seed {schedule.seed}", "bold")
     )
 
 
-def table(results: Sequence[Result]) -> Table:
+def table(results: Sequence[DrillResult]) -> Table:
     """A row for each kind of candidate."""
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    made.add_column("candidate")
+    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    rows.add_column("candidate")
     for name in ("drills", "live", "taken back", "stopped", "stuck", "wrong verdicts"):
-        made.add_column(name, justify="right")
-    for name in ("requests", "failed", "most share at a step", "edge away", "slowest"):
-        made.add_column(name, justify="right")
-    for candidate in Candidate:
-        chosen = [one for one in results if one.schedule.candidate is candidate]
+        rows.add_column(name, justify="right")
+    for name in ("requests", "failed", "most share at a stage", "edge outage", "slowest"):
+        rows.add_column(name, justify="right")
+    for candidate in CandidateKind:
+        chosen = [result for result in results if result.schedule.candidate is candidate]
         if chosen:
-            made.add_row(str(candidate), *_row(chosen))
+            rows.add_row(str(candidate), *_row(chosen))
     if results:
-        made.add_row("all", *_row(results), style="bold")
-    return made
+        rows.add_row("all", *_row(results), style="bold")
+    return rows
 
 
-def summary(results: Sequence[Result]) -> Text:
+def summary(results: Sequence[DrillResult]) -> Text:
     """One sentence."""
-    bad = [str(one.schedule.seed) for one in results if one.violations]
+    bad = [str(result.schedule.seed) for result in results if result.violations]
     if not bad:
         return Text(f"Everything held in {len(results)} drills.", style="green")
     return Text(
@@ -63,26 +63,29 @@ def summary(results: Sequence[Result]) -> Text:
     )
 
 
-def _row(results: Sequence[Result]) -> tuple[str, ...]:
-    away = [one.to_s - one.from_s for result in results for one in result.seen.away]
+def _row(results: Sequence[DrillResult]) -> tuple[str, ...]:
+    outages_s = [
+        outage.to_s - outage.from_s for result in results for outage in result.observed.outages
+    ]
+    endings = [_ending(result) for result in results]
     return (
         str(len(results)),
-        str(sum(_ending(one) == "live" for one in results)),
-        str(sum(_ending(one) == "taken back" for one in results)),
-        str(sum(_ending(one) == "stopped" for one in results)),
-        str(sum(not one.seen.deploy_ended for one in results)),
-        str(sum(one.wrong_verdict for one in results)),
-        f"{sum(one.seen.requests for one in results):,}",
-        str(sum(one.failed for one in results)),
-        f"{max(one.share for one in results):.1f} %",
-        format_duration(max(away)) if away else "–",
-        format_duration(max(one.seen.slowest_s for one in results)),
+        str(endings.count("live")),
+        str(endings.count("taken back")),
+        str(endings.count("stopped")),
+        str(endings.count("stuck")),
+        str(sum(result.wrong_verdict for result in results)),
+        f"{sum(result.observed.requests for result in results):,}",
+        str(sum(result.failed for result in results)),
+        f"{max(result.share for result in results):.1f} %",
+        format_duration(max(outages_s)) if outages_s else "–",
+        format_duration(max(result.observed.slowest_s for result in results)),
     )
 
 
-def _ending(result: Result) -> str:
-    if not result.seen.deploy_ended:
+def _ending(result: DrillResult) -> str:
+    if not result.observed.deploy_ended:
         return "stuck"
-    if result.seen.deploy == "succeeded":
+    if result.observed.deploy == "succeeded":
         return "live"
-    return "taken back" if result.seen.rollout == "failed" else "stopped"
+    return "taken back" if result.observed.rollout == "failed" else "stopped"

@@ -16,7 +16,7 @@ _CONNECT_TIMEOUT_S = 5
 
 @asynccontextmanager
 async def hold_leadership(
-    url: str, clock: Clock, *, every_s: float = 2.0
+    url: str, clock: Clock, *, every_s: float = 1.0
 ) -> AsyncIterator[asyncio.Event]:
     """Wait until this control plane leads, and lead for the length of the block.
 

@@ -32,7 +32,7 @@ class DeployState(StrEnum):
 
 
 class Step(StrEnum):
-    """The pipeline, in order."""
+    """Name of a step. Their order is in `pipeline.py`."""
 
     SOURCE = "source"
     BUILD = "build"
@@ -45,14 +45,6 @@ class Step(StrEnum):
     ROLLOUT = "rollout"
     SWITCH = "switch"
     DRAIN = "drain"
-
-
-PIPELINES: Mapping[DeployKind, tuple[Step, ...]] = {
-    DeployKind.DEPLOY: tuple(Step),
-    DeployKind.PROMOTE: tuple(Step)[list(Step).index(Step.RELEASE) :],
-    # A release that was live before has passed its smoke checks; the database is never migrated backwards.
-    DeployKind.ROLLBACK: (Step.START, Step.HEALTHY, Step.SWITCH, Step.DRAIN),
-}
 
 
 class StepState(StrEnum):
@@ -82,8 +74,6 @@ class Deploy:
     Attributes:
         manifest: as read from the source and resolved for the environment; `None` before the source step.
         previous_release: what was live when this deploy began to switch.
-        lease_owner: the control plane that advances it.
-        heartbeat_at: when that control plane last said so.
         error: wire form of the error that ended it.
     """
 
@@ -104,18 +94,9 @@ class Deploy:
     step_started_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested: bool = False
-    lease_owner: str = ""
-    heartbeat_at: datetime | None = None
     error: Mapping[str, str] | None = None
 
     @property
     def migrate_task(self) -> str:
         """Id of the process that runs the release command."""
         return f"migrate-{self.id}"
-
-
-def following(kind: DeployKind, step: Step) -> Step | None:
-    """The step after `step`, or `None` after the last."""
-    pipeline = PIPELINES[kind]
-    position = pipeline.index(step) + 1
-    return pipeline[position] if position < len(pipeline) else None

@@ -8,7 +8,8 @@ from gantry.features.audit import store as audit
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import BuildState
 from gantry.features.deploys import store
-from gantry.features.deploys.model import PIPELINES, Deploy, DeployKind, DeployState
+from gantry.features.deploys.model import Deploy, DeployKind, DeployState
+from gantry.features.deploys.pipeline import steps_of
 from gantry.features.projects import service as project_service, store as projects
 from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
@@ -181,7 +182,7 @@ class DeployService:
             environment=target.id,
             kind=kind,
             state=DeployState.QUEUED,
-            step=PIPELINES[kind][0],
+            step=steps_of(kind)[0],
             source_digest=source_digest,
             commit=commit,
             requested_by=by,
@@ -191,6 +192,13 @@ class DeployService:
         )
 
     async def _queue(self, session: Session, deploy: Deploy, target: Environment) -> Deploy:
+        # Locked, so that its end is not asked for meanwhile.
+        if (await projects.lock_environment(session, target.id)).removing:
+            raise ConflictError(
+                "environment.removing",
+                f"{target.name} of {target.project} is being destroyed",
+                hint="deploy again when gantry status does not show it any more",
+            )
         waiting = [
             other
             for other in await store.list_open(session)

@@ -20,7 +20,7 @@ from gantry.kernel.errors import ConflictError, NotFoundError
 
 _COLUMNS = """id, environment, kind, state, step, source_digest, commit, manifest, build, release,
               previous_release, requested_by, requested_at, started_at, step_started_at, finished_at,
-              cancel_requested, lease_owner, heartbeat_at, error"""
+              cancel_requested, error"""
 
 MOVED = "deploy.moved"
 
@@ -73,14 +73,13 @@ async def list_for_environment(
 
 
 async def list_steps(session: Session, deploy_id: str) -> tuple[StepRecord, ...]:
-    """The steps of a deploy so far, in order."""
+    """The steps of a deploy so far, in no order: that is the pipeline's."""
     rows = await session.rows(
         """SELECT name, state, started_at, finished_at, detail FROM deploy_steps
            WHERE deploy = %(deploy)s""",
         {"deploy": deploy_id},
     )
-    order = list(Step)
-    records = (
+    return tuple(
         StepRecord(
             name=Step(row["name"]),
             state=StepState(row["state"]),
@@ -90,7 +89,6 @@ async def list_steps(session: Session, deploy_id: str) -> tuple[StepRecord, ...]
         )
         for row in rows
     )
-    return tuple(sorted(records, key=lambda record: order.index(record.name)))
 
 
 async def insert(session: Session, deploy: Deploy) -> None:
@@ -116,24 +114,14 @@ async def insert(session: Session, deploy: Deploy) -> None:
     )
 
 
-async def activate(session: Session, deploy: Deploy, *, owner: str, at: datetime) -> None:
+async def activate(session: Session, deploy: Deploy, *, at: datetime) -> None:
     """Take a queued deploy from the queue and begin its first step."""
     await session.execute(
-        """UPDATE deploys SET state = 'active', started_at = %(at)s, step_started_at = %(at)s,
-               lease_owner = %(owner)s, heartbeat_at = %(at)s
+        """UPDATE deploys SET state = 'active', started_at = %(at)s, step_started_at = %(at)s
            WHERE id = %(id)s AND state = 'queued'""",
-        {"id": deploy.id, "at": at, "owner": owner},
+        {"id": deploy.id, "at": at},
     )
     await _begin_step(session, deploy.id, deploy.step, at=at)
-
-
-async def heartbeat(session: Session, deploy_id: str, *, owner: str, at: datetime) -> None:
-    """Say that `owner` advances this deploy."""
-    await session.execute(
-        """UPDATE deploys SET lease_owner = %(owner)s, heartbeat_at = %(at)s
-           WHERE id = %(id)s AND state = 'active'""",
-        {"id": deploy_id, "owner": owner, "at": at},
-    )
 
 
 async def set_source(
@@ -190,7 +178,7 @@ async def advance(
         await _begin_step(session, deploy.id, to, at=at)
 
 
-async def end_badly(
+async def finish_failed(
     session: Session, deploy: Deploy, state: DeployState, error: Mapping[str, str], *, at: datetime
 ) -> None:
     """End a deploy as failed or cancelled, at the step where it is."""

@@ -36,6 +36,9 @@ class EnvironmentBody(Answer):
     live: ReleaseBody | None
     candidate: CandidateBody | None = Field(None, description="While a rollout goes on.")
     reached: ReachedBody | None = None
+    removing: bool = Field(
+        default=False, description="Somebody asked for its end, which is under way."
+    )
     instances: tuple[InstanceBody, ...]
     services: tuple[str, ...]
     cache: CacheBody | None = Field(

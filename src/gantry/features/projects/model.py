@@ -22,6 +22,7 @@ class Environment:
     Attributes:
         live_release: the release that visitors should get; `None` where there is none.
         releases_made: how many releases were ever made, so that numbers are not given twice.
+        removal_requested_at, removal_requested_by: when and by whom its end was asked for.
     """
 
     id: str
@@ -30,6 +31,13 @@ class Environment:
     live_release: str | None
     releases_made: int
     created_at: datetime
+    removal_requested_at: datetime | None = None
+    removal_requested_by: str | None = None
+
+    @property
+    def removing(self) -> bool:
+        """It is to end: nothing is live in it, and it takes no deploys."""
+        return self.removal_requested_at is not None
 
     @property
     def label(self) -> str:

@@ -6,7 +6,8 @@ from gantry.engines.database.protocol import Row, Session
 from gantry.features.projects.model import Environment, Project
 from gantry.kernel.errors import NotFoundError
 
-_ENVIRONMENT = "id, project, name, live_release, releases_made, created_at"
+_ENVIRONMENT = """id, project, name, live_release, releases_made, created_at, removal_requested_at,
+                  removal_requested_by"""
 
 
 def _environment(row: Row) -> Environment:
@@ -150,6 +151,15 @@ async def next_release_number(session: Session, environment_id: str) -> int:
     )
     assert row is not None, "the caller holds the environment's lock"
     return int(row["releases_made"])
+
+
+async def request_removal(session: Session, environment_id: str, *, at: datetime, by: str) -> None:
+    """Say that the environment is to end. A second request changes nothing."""
+    await session.execute(
+        """UPDATE environments SET removal_requested_at = %(at)s, removal_requested_by = %(by)s
+           WHERE id = %(id)s AND removal_requested_at IS NULL""",
+        {"id": environment_id, "at": at, "by": by},
+    )
 
 
 async def delete_environment(session: Session, environment_id: str) -> None:

@@ -22,12 +22,12 @@ from gantry.engines.edge.protocol import (
     Rules,
     Site,
 )
+from gantry.features.assets.model import ServedAssets
 from gantry.features.instances.model import Instance
 from gantry.features.projects.model import PRODUCTION, Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.rollouts.model import Rollout, StageKind, buckets_of
-from gantry.features.routes.served import ServedAssets
 
 CONSOLE_BACKEND = "console"
 

@@ -40,24 +40,28 @@ async def get_project(services: Has, _caller: Viewer, project: ProjectName) -> P
         return await environments.project_body(Reader(services, session), seen, found)
 
 
-@router.delete("/projects/{project}", status_code=204, summary="Destroy a project")
+@router.delete("/projects/{project}", status_code=202, summary="Destroy a project")
 async def delete_project(services: Has, caller: Owner, project: ProjectName) -> None:
-    """Ends every environment of the project and deletes its releases, variables, databases and caches."""
-    await services.destroy(project, None, caller.account)
-    services.wake()
+    """Asks for the end of every environment of the project, with its releases, variables, databases and caches.
+
+    Visitors lose it at once; the rest takes seconds. It is done when the project is not found any more.
+    """
+    await services.removals.request(project, None, by=caller.account)
 
 
 @router.delete(
     "/projects/{project}/environments/{environment}",
-    status_code=204,
+    status_code=202,
     summary="Destroy an environment",
 )
 async def delete_environment(
     services: Has, caller: Owner, project: ProjectName, environment: EnvironmentName
 ) -> None:
-    """Ends one environment and deletes its releases, variables, database and cache."""
-    await services.destroy(project, environment, caller.account)
-    services.wake()
+    """Asks for the end of one environment, with its releases, variables, database and cache.
+
+    Visitors lose it at once; the rest takes seconds. It is done when the environment is not found any more.
+    """
+    await services.removals.request(project, environment, by=caller.account)
 
 
 @router.get("/projects/{project}/environments/{environment}/releases", summary="List releases")

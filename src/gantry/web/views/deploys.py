@@ -5,7 +5,8 @@ from datetime import datetime
 
 from gantry.features.deploys import store
 from gantry.features.deploys.bodies import DeployBody, StepBody
-from gantry.features.deploys.model import PIPELINES, Deploy, StepRecord, StepState
+from gantry.features.deploys.model import Deploy, StepRecord, StepState
+from gantry.features.deploys.pipeline import steps_of
 from gantry.features.projects.model import Environment
 from gantry.kernel.bodies import ErrorBody
 from gantry.web.views import addresses
@@ -60,7 +61,7 @@ def _steps(
         known[deploy.step] = replace(present, detail=waits)
     return tuple(
         _step(known[name], now) if name in known else StepBody(name=name.value, state="waiting")
-        for name in PIPELINES[deploy.kind]
+        for name in steps_of(deploy.kind)
     )
 
 

@@ -1,1 +1,0 @@
-"""Room on the disk that is held for the control plane."""

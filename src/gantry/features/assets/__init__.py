@@ -1,0 +1,1 @@
+"""Hashed files of kept builds, served by the edge's asset store."""

@@ -1,0 +1,338 @@
+"""The effects of the pipeline's steps. Each comes before its record, and may be repeated.
+
+An effect that ends its step returns `Next`; otherwise the step is decided again after the next look.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from gantry.engines.builders.protocol import BuildOutcome, Workshop
+from gantry.engines.database.protocol import State
+from gantry.engines.runtime.protocol import ProcessStatus, Runtime
+from gantry.features.builds import store as builds
+from gantry.features.builds.model import Build
+from gantry.features.deploys import store
+from gantry.features.deploys.model import Deploy, StepState
+from gantry.features.deploys.preparing import Preparer
+from gantry.features.deploys.rules import Next
+from gantry.features.instances.launching import Launcher, wanted_services
+from gantry.features.probes.public import PublicProbe, SmokeResult
+from gantry.features.projects import store as projects
+from gantry.features.projects.model import Environment
+from gantry.features.releases import store as releases
+from gantry.features.releases.model import Release, ReleaseState
+from gantry.features.releases.reading import manifest_of, parse_manifest
+from gantry.features.rollouts import store as rollouts
+from gantry.features.rollouts.model import Rollout, RolloutState, stages_of
+from gantry.features.variables.service import VariableService
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import PermanentError
+from gantry.kernel.ids import IdSource
+
+TaskName = Literal["build", "test", "migrate"]
+_TAIL_BYTES = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A deploy with what belongs to it, as one look showed it.
+
+    Attributes:
+        release: the one that it made or returns to.
+        rollout: its own, also when it has ended.
+        processes: those of its tasks, by id.
+        shares_build: another open deploy works with the same build.
+    """
+
+    deploy: Deploy
+    environment: Environment
+    release: Release | None
+    build: Build | None
+    rollout: Rollout | None
+    processes: Mapping[str, ProcessStatus]
+    shares_build: bool = False
+
+    @property
+    def made_release(self) -> Release:
+        """The release; there is one from the release step on."""
+        assert self.release is not None, "the release step made one"
+        return self.release
+
+    @property
+    def claimed_build(self) -> Build:
+        """The build; there is one from the source step on."""
+        assert self.build is not None, "the source step claimed one"
+        return self.build
+
+
+@dataclass(slots=True)
+class Answers:
+    """What was asked from outside for open deploys. May be forgotten at any time, at the price of asking again.
+
+    Attributes:
+        smoke: deploy -> result of its smoke checks.
+        served_by: deploy -> release that the public port answered with.
+    """
+
+    smoke: dict[str, SmokeResult] = field(default_factory=dict)
+    served_by: dict[str, str] = field(default_factory=dict)
+
+    def forget(self, deploy_id: str) -> None:
+        """The deploy has ended."""
+        self.smoke.pop(deploy_id, None)
+        self.served_by.pop(deploy_id, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What effects work with.
+
+    Attributes:
+        released: called when a release was made or went live: its files may be served without it now.
+    """
+
+    state: State
+    runtime: Runtime
+    workshop: Workshop
+    preparer: Preparer
+    launcher: Launcher
+    variables: VariableService
+    probe: PublicProbe
+    answers: Answers
+    clock: Clock
+    ids: IdSource
+    released: Callable[[], None]
+
+
+Act = Callable[[Context, Work], Awaitable[Next | None]]
+
+
+async def read_source(context: Context, work: Work) -> Next:
+    """Read the manifest from the snapshot, check the variables, and find or claim the build."""
+    deploy = work.deploy
+    prepared = await context.preparer.prepare(deploy, work.environment)
+    manifest = prepared.manifest.model_dump(mode="json")
+    async with context.state.transaction() as session:
+        await store.set_source(session, deploy.id, manifest=manifest, build=prepared.build.id)
+    return Next(detail=f"snapshot {deploy.source_digest[:12]}")
+
+
+async def start_build(context: Context, work: Work) -> None:
+    """Start the process that builds."""
+    await _start_task(context, work, "build")
+
+
+async def start_test(context: Context, work: Work) -> None:
+    """Start the process that runs the project's tests."""
+    await _start_task(context, work, "test")
+
+
+async def take_build(context: Context, work: Work) -> None:
+    """Record what the build made.
+
+    Raises:
+        PermanentError: why it made nothing.
+    """
+    build, manifest = work.claimed_build, parse_manifest(work.deploy.manifest or {})
+    outcome = await _outcome(context, work, "build", build.build_task)
+    assert outcome.artifact is not None, "a build without an error has an artifact"
+    artifact = outcome.artifact
+    async with context.state.transaction() as session:
+        await builds.set_built(
+            session,
+            build.id,
+            artifact=(artifact.digest, artifact.framework, artifact.size_bytes),
+            reasons=artifact.reasons,
+            phases=outcome.phases,
+            ready=not manifest.test.command,
+            at=context.clock.now(),
+        )
+
+
+async def take_test(context: Context, work: Work) -> None:
+    """Record that the project's tests passed.
+
+    Raises:
+        PermanentError: they did not.
+    """
+    build = work.claimed_build
+    await _outcome(context, work, "test", build.test_task)
+    async with context.state.transaction() as session:
+        await builds.set_ready(session, build.id)
+
+
+async def make_release(context: Context, work: Work) -> Next:
+    """Freeze build and configuration into a release."""
+    deploy, build = work.deploy, work.claimed_build
+    manifest = (
+        parse_manifest(deploy.manifest)
+        if deploy.manifest is not None
+        else await context.preparer.manifest(deploy.source_digest, work.environment)
+    )
+    async with context.state.transaction() as session:
+        values = await context.variables.reveal(session, deploy.environment)
+        number = await projects.next_release_number(session, deploy.environment)
+        release = Release(
+            id=context.ids.new("r"),
+            environment=deploy.environment,
+            number=number,
+            build=build.id,
+            manifest=manifest.model_dump(mode="json"),
+            commit=deploy.commit,
+            state=ReleaseState.PENDING,
+            created_at=context.clock.now(),
+        )
+        sealed = context.variables.seal_all({**manifest.variables.plain, **values})
+        await releases.insert(session, release, variables_sealed=sealed)
+        await store.set_release(session, deploy.id, release.id)
+    context.released()
+    return Next(detail=f"release {number}")
+
+
+async def start_migration(context: Context, work: Work) -> None:
+    """Start the release command."""
+    manifest = manifest_of(work.made_release)
+    spec = await context.launcher.for_command(
+        work.made_release.id,
+        work.deploy.migrate_task,
+        manifest.release.command or "",
+        timeout_s=manifest.release.timeout_s,
+    )
+    await context.runtime.start(spec)
+
+
+async def take_migration(context: Context, work: Work) -> Next:
+    """The release command ended well.
+
+    Raises:
+        PermanentError: it did not.
+    """
+    task = work.deploy.migrate_task
+    process = work.processes[task]
+    if process.exit_code == 0:
+        return Next(detail="the release command succeeded")
+    if process.timed_out or process.out_of_memory:
+        raise _interrupted("migrate", process)
+    tail = await context.runtime.read_log(task, offset=-_TAIL_BYTES)
+    last = next((line for line in reversed(tail.text.splitlines()) if line.strip()), "")
+    raise PermanentError(
+        "migrate.failed",
+        f"the release command exited with {process.exit_code}: {last[:300]}",
+        hint="fix the migration and deploy again; the release before still serves",
+    )
+
+
+async def provide_services(context: Context, work: Work) -> Next:
+    """Make sure that the environment's databases and caches exist."""
+    launch = await context.launcher.prepare(work.made_release.id)
+    names = ", ".join(wanted_services(launch.manifest)) or "no services"
+    return Next(StepState.SKIPPED, f"no release command; {names}")
+
+
+async def start_release(context: Context, work: Work) -> Next:
+    """Want the release's instances to run."""
+    async with context.state.transaction() as session:
+        await releases.set_state(
+            session, work.made_release.id, ReleaseState.RUNNING, at=context.clock.now()
+        )
+    return Next()
+
+
+async def ask_smoke(context: Context, work: Work) -> None:
+    """Ask the release's own address for each smoke path, through the edge."""
+    before = context.answers.smoke.get(work.deploy.id)
+    result = await context.probe.smoke(work.environment.project, work.made_release)
+    attempts = before.attempts + 1 if before is not None else 1
+    context.answers.smoke[work.deploy.id] = replace(result, attempts=attempts)
+
+
+async def begin_rollout(context: Context, work: Work) -> None:
+    """Give the candidate its first share."""
+    section = manifest_of(work.made_release).deploy
+    current = work.environment.live_release
+    assert current is not None, "without one all traffic moves at once"
+    now = context.clock.now()
+    rollout = Rollout(
+        id=context.ids.new("ro"),
+        deploy=work.deploy.id,
+        environment=work.deploy.environment,
+        candidate=work.made_release.id,
+        current=current,
+        stages=stages_of(section),
+        stage=0,
+        state=RolloutState.RUNNING,
+        approval=section.approval,
+        cookie_key=context.ids.secret(),
+        started_at=now,
+        stage_started_at=now,
+    )
+    async with context.state.transaction() as session:
+        await rollouts.insert(session, rollout)
+
+
+async def switch(context: Context, work: Work) -> None:
+    """Route visitors to the release."""
+    release = work.made_release.id
+    async with context.state.transaction() as session:
+        environment = await projects.lock_environment(session, work.deploy.environment)
+        previous = environment.live_release
+        if previous == release:
+            return
+        await store.set_previous_release(session, work.deploy.id, previous)
+        await projects.set_live_release(session, environment.id, release)
+        await releases.set_live(session, release, previous=previous, at=context.clock.now())
+    context.released()
+
+
+async def ask_public_port(context: Context, work: Work) -> None:
+    """Ask from outside which release answers."""
+    context.answers.served_by[work.deploy.id] = await context.probe.served_by(work.environment)
+
+
+async def _start_task(context: Context, work: Work, task: Literal["build", "test"]) -> None:
+    deploy, build = work.deploy, work.claimed_build
+    request = await context.preparer.request(
+        deploy, parse_manifest(deploy.manifest or {}), build.id
+    )
+    make = context.workshop.build_task if task == "build" else context.workshop.test_task
+    await context.runtime.start(replace(await make(request), id=f"{task}-{build.id}"))
+
+
+async def _outcome(context: Context, work: Work, task: TaskName, task_id: str) -> BuildOutcome:
+    """What the task left behind; why it failed is recorded on the build, and raised."""
+    outcome = await context.workshop.outcome(task_id)
+    if outcome is not None and not outcome.code:
+        return outcome
+    error = (
+        PermanentError(outcome.code, outcome.message, hint=outcome.hint)
+        if outcome is not None
+        else _interrupted(task, work.processes.get(task_id))
+    )
+    async with context.state.transaction() as session:
+        await builds.set_failed(
+            session, work.claimed_build.id, error.as_dict(), at=context.clock.now()
+        )
+    raise error
+
+
+def _interrupted(task: TaskName, process: ProcessStatus | None) -> PermanentError:
+    """Why a task ended before it could say so itself."""
+    if process is not None and process.out_of_memory:
+        return PermanentError(
+            f"{task}.out-of-memory",
+            f"the {task} used more memory than it may",
+            hint=f"raise [{task}] memory in gantry.toml",
+        )
+    if process is not None and process.timed_out:
+        return PermanentError(
+            f"{task}.timeout",
+            f"the {task} did not end within its time",
+            hint=f"raise [{task}] timeout in gantry.toml, or look at the log for what hangs",
+        )
+    code = "?" if process is None else process.exit_code
+    return PermanentError(
+        f"{task}.interrupted",
+        f"the {task} ended with {code} before it could say why",
+        hint="deploy again; the log says how far it came",
+    )

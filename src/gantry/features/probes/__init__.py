@@ -1,0 +1,1 @@
+"""Asking the platform from outside, as a visitor would."""

@@ -1,0 +1,117 @@
+"""The platform's own public port, asked as a visitor would: addresses of environments and of releases."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+from gantry.engines.probes.protocol import Prober, ProbeResult
+from gantry.features.projects.model import Environment
+from gantry.features.projects.naming import Naming
+from gantry.features.releases.model import Release
+from gantry.features.releases.reading import manifest_of
+
+RELEASE_HEADER = "x-gantry-release"
+_TIMEOUT_SMOKE_S = 15.0
+_TIMEOUT_SERVED_BY_S = 5.0
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_REDIRECTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeResult:
+    """Result of the smoke checks of a release.
+
+    Attributes:
+        failures: one sentence per path that did not answer well, beginning with the path.
+        checked: how many paths were asked.
+        attempts: how often all of them were asked.
+    """
+
+    failures: tuple[str, ...]
+    checked: int
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PublicProbe:
+    """Requests to the platform's own public port."""
+
+    prober: Prober
+    naming: Naming
+
+    async def served_by(self, environment: Environment) -> str:
+        """Identity of the release that the environment's address answers with; empty when none does."""
+        result = await self.prober.get(
+            f"https://127.0.0.1:{self.naming.https_port}/",
+            host=self.naming.environment_host(environment),
+            timeout_s=_TIMEOUT_SERVED_BY_S,
+        )
+        return result.headers.get(RELEASE_HEADER, "")
+
+    async def call(
+        self, environment: Environment, path: str, *, headers: Mapping[str, str], timeout_s: float
+    ) -> ProbeResult:
+        """GET a path of the environment's address."""
+        return await self.prober.get(
+            f"https://127.0.0.1:{self.naming.https_port}{path}",
+            host=self.naming.environment_host(environment),
+            timeout_s=timeout_s,
+            headers=headers,
+        )
+
+    async def ask(
+        self, project: str, release_id: str, path: str, *, timeout_s: float = _TIMEOUT_SMOKE_S
+    ) -> ProbeResult:
+        """GET a path of a release's own address."""
+        return await self.prober.get(
+            f"https://127.0.0.1:{self.naming.https_port}{path}",
+            host=self.naming.release_host(project, release_id),
+            timeout_s=timeout_s,
+        )
+
+    async def smoke(self, project: str, release: Release) -> SmokeResult:
+        """Ask every smoke path of the release at its own address."""
+        web = manifest_of(release).web
+        paths = web.smoke if web is not None else ()
+        answers = await asyncio.gather(*(self._failure(project, release, path) for path in paths))
+        return SmokeResult(failures=tuple(filter(None, answers)), checked=len(paths))
+
+    async def _failure(self, project: str, release: Release, path: str) -> str:
+        """Why a smoke path did not answer well; empty when it did."""
+        result = await self._followed(project, release, path)
+        if result.status == 0:
+            return f"{path}: {result.error}"
+        if result.status >= 400:
+            return f"{path}: status {result.status}"
+        served_by = result.headers.get(RELEASE_HEADER, "")
+        return "" if served_by == release.id else f"{path}: answered by {served_by or 'no release'}"
+
+    async def _followed(self, project: str, release: Release, path: str) -> ProbeResult:
+        """As a browser does: what the edge redirects by itself says nothing of the product.
+
+        A redirect to another host, or in a circle (to set a cookie first), is an answer of the product's.
+        """
+        host = self.naming.release_host(project, release.id)
+        asked = {path}
+        while True:
+            result = await self.ask(project, release.id, path)
+            leads_to = _place(result, host, path)
+            if leads_to is None or leads_to in asked or len(asked) > _MAX_REDIRECTS:
+                return result
+            path = leads_to
+            asked.add(path)
+
+
+def _place(result: ProbeResult, host: str, path: str) -> str | None:
+    """Where an answer leads, as far as it is on the same host: path and query."""
+    location = result.headers.get("location", "")
+    if result.status not in _REDIRECTS or not location:
+        return None
+    try:
+        found = urlsplit(urljoin(f"https://{host}{path}", location))
+        if found.hostname != host:
+            return None
+    except ValueError:
+        return None
+    return f"{found.path or '/'}?{found.query}" if found.query else found.path or "/"

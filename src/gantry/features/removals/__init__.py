@@ -1,0 +1,1 @@
+"""Environments and projects that somebody asked to end."""

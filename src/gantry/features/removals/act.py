@@ -1,0 +1,52 @@
+"""Carries removals out: processes, services with their data, and records. What is shared is left to retention."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from gantry.engines.database.protocol import State
+from gantry.engines.runtime.protocol import Runtime
+from gantry.features.projects import store as projects
+from gantry.features.projects.model import Environment
+from gantry.features.removals.rules import ObservedRemoval, Removal
+from gantry.features.services import store as services
+from gantry.features.services.provide import ServiceProvider
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalExecutor:
+    """Ends environments. Each effect may be repeated, and the record goes last."""
+
+    state: State
+    runtime: Runtime
+    provider: ServiceProvider
+
+    async def carry_out(
+        self, environment: Environment, observed: ObservedRemoval, removal: Removal
+    ) -> None:
+        """Carry out one effect.
+
+        Raises:
+            TransientError: to be tried again.
+        """
+        match removal:
+            case Removal.STOP_COMMANDS:
+                await self._stop(observed.commands)
+            case Removal.DELETE:
+                await self._delete(environment)
+
+    async def _stop(self, process_ids: Collection[str]) -> None:
+        for process_id in process_ids:
+            await self.runtime.signal(process_id, kill=True)
+
+    async def _delete(self, environment: Environment) -> None:
+        async with self.state.transaction() as session:
+            provided = await services.list_for_environment(session, environment.id)
+        await self.provider.drop(provided)
+        async with self.state.transaction() as session:
+            await projects.delete_environment(session, environment.id)
+            if not await projects.list_environments(session, environment.project):
+                await projects.delete_project(session, environment.project)
+        _log.info("%s of %s is destroyed", environment.name, environment.project)

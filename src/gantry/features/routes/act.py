@@ -1,0 +1,109 @@
+"""Makes the edge do what the database implies."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from gantry.engines.cache.protocol import EdgeCache
+from gantry.engines.edge.protocol import CACHE, Edge, EdgeConfig, EdgeStatus
+from gantry.features.certificates import rules as certificates
+from gantry.features.certificates.act import CertificateIssuer
+from gantry.features.certificates.model import StoredCertificate
+from gantry.features.routes.render import Routes, domains, hosts, render
+from gantry.kernel.backoff import Backoff
+from gantry.kernel.clock import Clock
+from gantry.kernel.errors import GantryError
+from gantry.kernel.tasks import TaskSet
+
+_log = logging.getLogger(__name__)
+
+# The edge's first requests should find the cache, which starts in a moment; one that hangs holds nothing up.
+_TIMEOUT_CACHE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class WantedEdge:
+    """What one look wants of the edge, derived once.
+
+    Attributes:
+        digest: of `config`, as the edge reports it when it has acknowledged it.
+        current: the edge acknowledged it before this look.
+    """
+
+    routes: Routes
+    certificates: tuple[StoredCertificate, ...]
+    config: EdgeConfig
+    digest: str
+    current: bool
+
+
+@dataclass(slots=True)
+class EdgeExecutor:
+    """Renders, applies, and lets the cache run where a site has use for it."""
+
+    edge: Edge
+    cache: EdgeCache
+    issuer: CertificateIssuer
+    tasks: TaskSet
+    backoff: Backoff
+    clock: Clock
+    # Not known at first: an earlier control plane may have left one that runs.
+    _cache_runs: bool | None = None
+    _cache_moves: bool = False
+
+    def wanted(
+        self, routes: Routes, stored: tuple[StoredCertificate, ...], status: EdgeStatus
+    ) -> WantedEdge:
+        """What the edge should have now, and whether it has it."""
+        config = self._config(routes, stored)
+        digest = self.edge.digest(config)
+        return WantedEdge(routes, stored, config, digest, current=status.applied == digest)
+
+    async def settle(self, wanted: WantedEdge, now: datetime, *, running: bool) -> bool:
+        """Issue certificates that are missing, then apply what differs; whether anything was done.
+
+        Raises:
+            TransientError, PermanentError: the edge does not take it.
+        """
+
+        async def publish() -> None:
+            await self.edge.apply(self._config(wanted.routes, wanted.certificates))
+
+        issues = certificates.decide(
+            hosts(wanted.routes), domains(wanted.routes), wanted.certificates, now
+        )
+        if await self.issuer.issue(issues, publish):
+            return True  # the next look sees the new certificate
+        if not running:
+            await self.edge.start()
+        await self._settle_cache(wanted.config)
+        if wanted.current:
+            return False
+        await self.edge.apply(wanted.config)
+        return True
+
+    def _config(self, routes: Routes, stored: Iterable[StoredCertificate]) -> EdgeConfig:
+        return render(routes, self.issuer.opened(stored), dict(self.issuer.challenges))
+
+    async def _settle_cache(self, config: EdgeConfig) -> None:
+        """It runs where a site has use for it. One that does not start costs speed only: the edge asks the instances."""
+        used = any(backend.name == CACHE for backend in config.backends)
+        due = self.backoff.may_try(CACHE, self.clock.monotonic_s())
+        if used == self._cache_runs or self._cache_moves or not due:
+            return
+        self._cache_moves = True
+        moving = self.tasks.spawn(self._move_cache(used=used), name=CACHE)
+        await asyncio.wait({moving}, timeout=_TIMEOUT_CACHE_S)
+
+    async def _move_cache(self, *, used: bool) -> None:
+        try:
+            await (self.cache.start() if used else self.cache.stop())
+            self.backoff.succeeded(CACHE)
+            self._cache_runs = used
+        except GantryError as error:
+            delay_s = self.backoff.set_back(CACHE, self.clock.monotonic_s(), error.message)
+            _log.warning("cache: [%s] %s; next try in %.1f s", error.code, error, delay_s)
+        finally:
+            self._cache_moves = False

@@ -1,0 +1,176 @@
+"""From the world to what each feature's rules and executors want to know."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gantry.engines.runtime.protocol import ProcessState
+from gantry.features.assets.model import ServedAssets
+from gantry.features.deploys import pipeline
+from gantry.features.deploys.act import Answers, Work
+from gantry.features.deploys.model import Deploy
+from gantry.features.deploys.rules import Candidate, Observed, RolloutProgress
+from gantry.features.instances.model import Health, Want
+from gantry.features.instances.rules import wants_of
+from gantry.features.projects.model import Environment
+from gantry.features.projects.naming import Naming
+from gantry.features.releases.reading import manifest_of, parse_manifest
+from gantry.features.removals.rules import ObservedRemoval
+from gantry.features.rollouts.model import stages_of
+from gantry.features.routes.render import Routed, Routes
+from gantry.reactor.world import World
+
+
+def instance_wants(world: World) -> tuple[Want, ...]:
+    """The instances that should run now."""
+    return tuple(
+        want
+        for release in world.releases.values()
+        for want in wants_of(
+            release,
+            live=world.environments[release.environment].live_release == release.id,
+            now=world.now,
+            busy=release.id in world.edge.backends
+            and world.edge.backends[release.id].active_requests > 0,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Where parts of the platform listen that the edge asks."""
+
+    console: str
+    assets: str
+    cache: str
+
+
+def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAssets) -> Routes:
+    """What the edge's configuration is derived from."""
+    return Routes(
+        naming=naming,
+        console_socket=sockets.console,
+        assets_socket=sockets.assets,
+        cache_socket=sockets.cache,
+        assets=assets,
+        environments=tuple(world.environments.values()),
+        routed=tuple(
+            Routed(
+                release=release,
+                environment=world.environments[release.environment],
+                manifest=manifest_of(release),
+                instances=world.release_instances(release.id),
+            )
+            for release in world.releases.values()
+        ),
+        rollouts={
+            rollout.environment: rollout
+            for rollout in world.rollouts.values()
+            # One that has passed lasts until all traffic has moved.
+            if world.environments[rollout.environment].live_release == rollout.current
+        },
+        deployments={build.id: build.deployment for build in world.builds.values()},
+    )
+
+
+def observe_removal(environment: Environment, world: World) -> ObservedRemoval:
+    """What is left of an environment that is to end."""
+    releases = {
+        release.id for release in world.releases.values() if release.environment == environment.id
+    }
+    commands = f"cron-{environment.id}-"
+    return ObservedRemoval(
+        instances=tuple(
+            instance.id for instance in world.instances if instance.release in releases
+        ),
+        commands=tuple(
+            key
+            for key, process in world.processes.items()
+            if key.startswith(commands) and process.state is ProcessState.RUNNING
+        ),
+    )
+
+
+def work_of(deploy: Deploy, world: World) -> Work:
+    """A deploy with what belongs to it."""
+    build = world.builds.get(deploy.build or "")
+    tasks = {deploy.migrate_task}
+    if build is not None:
+        tasks |= {build.build_task, build.test_task}
+    return Work(
+        deploy=deploy,
+        environment=world.environments[deploy.environment],
+        release=world.releases.get(deploy.release or ""),
+        build=build,
+        rollout=world.rollouts.get(deploy.id),
+        processes={key: world.processes[key] for key in tasks if key in world.processes},
+        shares_build=build is not None
+        and any(other.build == build.id and other.id != deploy.id for other in world.deploys),
+    )
+
+
+def observe_deploy(
+    work: Work,
+    world: World,
+    answers: Answers,
+    health: Mapping[str, Health],
+    *,
+    edge_current: bool,
+    unseen_s: float,
+) -> Observed:
+    """What the pipeline's rules want to know of one deploy.
+
+    Parameters:
+        edge_current: the edge acknowledged the configuration that the database implies.
+        unseen_s: how much of the present step went by while nobody started or probed anything.
+    """
+    deploy, release = work.deploy, work.release
+    manifest = manifest_of(release) if release is not None else None
+    backend = world.edge.backends.get(deploy.release or "")
+    planned = parse_manifest(deploy.manifest) if deploy.manifest is not None else manifest
+    return Observed(
+        now=world.now,
+        build=work.build,
+        task=work.processes.get(pipeline.task_of(deploy) or ""),
+        has_release_command=manifest is not None and bool(manifest.release.command),
+        release_number=release.number if release is not None else None,
+        live_release=work.environment.live_release,
+        candidate=_candidate(work, world, health),
+        edge_current=edge_current,
+        edge_healthy=backend.healthy if backend is not None else 0,
+        smoke=answers.smoke.get(deploy.id),
+        has_smoke=manifest is not None and manifest.web is not None and bool(manifest.web.smoke),
+        rollout=_rollout(work),
+        served_by=answers.served_by.get(deploy.id, ""),
+        deadline_s=pipeline.deadline_s(deploy.step, planned) + unseen_s,
+    )
+
+
+def _rollout(work: Work) -> RolloutProgress | None:
+    if work.rollout is not None:
+        return RolloutProgress(work.rollout.state, work.rollout.reason)
+    live = work.environment.live_release
+    if work.release is None or live is None or live == work.release.id:
+        return None
+    return RolloutProgress() if stages_of(manifest_of(work.release).deploy) else None
+
+
+def _candidate(work: Work, world: World, health: Mapping[str, Health]) -> Candidate | None:
+    release = work.release
+    if release is None:
+        return None
+    wanted = sum(want.count for want in wants_of(release, live=False))
+    found = world.release_instances(release.id)
+    worst = max(found, key=lambda instance: instance.failures, default=None)
+    crashes = worst.failures if worst is not None else 0
+    messages = [
+        health[instance.id].message
+        for instance in found
+        if instance.id in health and health[instance.id].message
+    ]
+    exits = [instance.last_exit for instance in found if instance.last_exit]
+    return Candidate(
+        wanted=wanted,
+        healthy=sum(instance.healthy_at is not None for instance in found),
+        crashes=crashes,
+        message="; ".join((exits if crashes else messages)[:1]),
+    )

@@ -1,0 +1,36 @@
+"""How far the edge is with what rollouts want of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gantry.features.rollouts.model import Rollout
+from gantry.kernel.backoff import Backoff
+
+
+@dataclass(slots=True)
+class EdgeProgress:
+    """What the last look showed of open rollouts.
+
+    Attributes:
+        has_rollouts: some rollout is open; true until the first look has said so.
+        stage_in_effect: rollout -> the stage that the edge has acknowledged.
+    """
+
+    backoff: Backoff
+    has_rollouts: bool = True
+    stage_in_effect: dict[str, int] = field(default_factory=dict)
+
+    def note(self, rollouts: Iterable[Rollout], *, edge_current: bool) -> None:
+        """Remember one look.
+
+        Parameters:
+            edge_current: the edge acknowledged what that look implies.
+        """
+        known = tuple(rollouts)
+        self.has_rollouts = any(not rollout.state.ended for rollout in known)
+        if self.has_rollouts and edge_current:
+            self.stage_in_effect = {rollout.id: rollout.stage for rollout in known}
+
+    def obstacle(self, key: str) -> str:
+        """Why a piece of work waits, such as that of the `edge`; empty when it does not."""
+        return self.backoff.obstacle(key)

@@ -1,0 +1,58 @@
+"""What smoke checks make of redirects: those of the edge say nothing of the product."""
+
+import pytest
+
+from gantry.config.load import load_manifest
+from gantry.engines.probes.protocol import ProbeResult
+from gantry.features.probes.public import PublicProbe
+from gantry.features.projects.naming import Naming
+from tests.fakes.probes import FakeProber
+from tests.support.stories import release
+
+NAMING = Naming("localhost", 8443)
+MANIFEST = load_manifest('[project]\nname = "shop"\n[processes.web]\nsmoke = ["/old"]\n')
+RELEASE = release(manifest=MANIFEST.model_dump(mode="json"))
+HOST = NAMING.release_host("shop", RELEASE.id)
+
+
+def _site(pages: dict[str, tuple[int, str]]) -> FakeProber:
+    """Pages by path: status, and where it leads."""
+
+    def answer(url: str, host: str) -> ProbeResult:
+        assert host == HOST
+        path = url.removeprefix("https://127.0.0.1:8443")
+        status, location = pages.get(path, (404, ""))
+        headers = {"x-gantry-release": RELEASE.id}
+        return ProbeResult(
+            status, 0.01, headers=headers | ({"location": location} if location else {})
+        )
+
+    return FakeProber(answer)
+
+
+@pytest.mark.parametrize(
+    ("pages", "fails"),
+    [
+        ({"/old": (308, "/new"), "/new": (200, "")}, ""),
+        ({"/old": (308, "/new?a=1"), "/new?a=1": (200, "")}, ""),
+        ({"/old": (308, f"https://{HOST}:8443/new"), "/new": (503, "")}, "/old: status 503"),
+        ({"/old": (307, "new"), "/new": (500, "")}, "/old: status 500"),
+        ({"/old": (302, "https://elsewhere.example/login")}, ""),
+        ({"/old": (302, "/old")}, ""),
+        ({"/old": (302, "/a"), "/a": (302, "/old")}, ""),
+        ({"/old": (302, "https://[broken")}, ""),
+        ({"/old": (302, "")}, ""),
+        ({"/old": (200, "/new")}, ""),
+    ],
+)
+async def test_a_smoke_check_follows_redirects_on_its_own_host(
+    pages: dict[str, tuple[int, str]], fails: str
+) -> None:
+    smoke = await PublicProbe(_site(pages), NAMING).smoke("shop", RELEASE)
+    assert smoke.failures == ((fails,) if fails else ())
+
+
+async def test_it_follows_so_far_and_no_further() -> None:
+    prober = _site({f"/{n}": (302, f"/{n + 1}") for n in range(100)} | {"/old": (302, "/0")})
+    await PublicProbe(prober, NAMING).smoke("shop", RELEASE)
+    assert len(prober.asked) == 6
