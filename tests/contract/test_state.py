@@ -16,6 +16,12 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
+def postgres_url(own_postgres_url: str) -> str:
+    """These tests make tables, and end sessions."""
+    return own_postgres_url
+
+
+@pytest.fixture
 async def table(state: PostgresState) -> str:
     async with state.transaction() as session:
         await session.execute("CREATE TABLE things (id int PRIMARY KEY, name text)")

@@ -13,7 +13,7 @@ from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.engines.sources.unpack import too_large, unpack
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import UserError
-from gantry.kernel.trees import remove_tree, tree_digest
+from gantry.kernel.trees import tree_digest
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Program
 
@@ -40,7 +40,7 @@ class FakeSources:
 
     def add(self, files: Mapping[str, str]) -> Snapshot:
         """Keep a tree of texts, path -> content."""
-        new = self._directory / f"tree-{len(self.machine.snapshots)}"
+        new = self._new_tree()
         for path, text in files.items():
             file = new / path
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -66,14 +66,12 @@ class FakeSources:
             if len(content) > self._bounds.size_bytes * 1.1 + 1_000_000:
                 raise too_large(self._bounds)
         self.machine.may_refuse(_LOST, "receive")
-        new = self._directory / ".new"
-        self._directory.mkdir(parents=True, exist_ok=True)
-        remove_tree(new)
+        new = self._new_tree()
         unpack(io.BytesIO(content), new, self._bounds)
         if (found := tree_digest(new).digest) != digest:
             message = f"the archive has the digest {found[:12]}, not {digest[:12]}"
             raise UserError("source.digest-mismatch", message, where=digest)
-        snapshot = self._adopt(new.rename(self._directory / f"tree-{len(snapshots)}"))
+        snapshot = self._adopt(new)
         self.machine.may_lose_reply(_LOST, "receive")
         return snapshot
 
@@ -101,9 +99,12 @@ class FakeSources:
 
     async def remove(self, digest: str) -> None:
         """See `SourceStore.remove`."""
-        snapshot = self.machine.snapshots.pop(digest, None)
-        if snapshot is not None:
-            remove_tree(snapshot.root)
+        # The files stay as long as the directory: copies of a machine share them.
+        self.machine.snapshots.pop(digest, None)
+
+    def _new_tree(self) -> Path:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="tree-", dir=self._directory)) / "tree"
 
     def _adopt(self, tree: Path) -> Snapshot:
         found = tree_digest(tree)

@@ -18,15 +18,38 @@ from gantry.features.releases.model import Commit, Release
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.loops import health_targets
-from gantry.reactor.world import World
 from tests.fakes.assets import FakeAssets
 from tests.fakes.edge import FakeEdge
 from tests.fakes.engines import fake_engines
 from tests.fakes.machine import Machine
+from tests.fakes.programs import Program
 from tests.fakes.runtime import FakeRuntime
 from tests.fakes.sources import FakeSources
 
 SETTINGS = Settings(home=Path("/sim"))
+HOST = "shop.localhost"
+MANIFEST = """
+[project]
+name = "shop"
+[test]
+command = "npm test"
+[release]
+command = "npm run migrate"
+[processes.web]
+instances = 2
+health = { path = "/health", start_deadline = "10s" }
+smoke = ["/"]
+[services]
+postgres = true
+[environments.production]
+[environments.staging]
+processes.web.instances = 1
+"""
+
+
+def program(note: str = "", **how: str) -> Program:
+    """A source of the shop; `note` makes it different from others."""
+    return Program(manifest=f"{MANIFEST}# {note}\n", **how)
 
 
 class CrashError(BaseException):
@@ -35,7 +58,7 @@ class CrashError(BaseException):
 
 @dataclass(slots=True)
 class Crasher:
-    """A state whose control plane dies before or after its n-th commit, and counts commits."""
+    """A database that counts commits, and whose control plane dies before or after its n-th, when `at` says so."""
 
     state: State
     at: int | None = None
@@ -95,11 +118,12 @@ class Platform:
     def boot(self, state: State) -> None:
         """Start a control plane: all that it knew is what the database knows."""
         engines = replace(fake_engines(self.machine, self.ids), cache=self.cache)
+        self.database = state if isinstance(state, Crasher) else Crasher(state)
         self.tasks = TaskSet()
-        self.plane = ControlPlane(SETTINGS, engines, state, self.tasks)
+        self.plane = ControlPlane(SETTINGS, engines, self.database, self.tasks)
 
-    async def tick(self, seconds: float = 0.1) -> World:
-        """One look, its steps, its probes; then time passes. What was seen before the steps."""
+    async def tick(self, seconds: float = 0.1) -> None:
+        """One look, its steps, its probes; then time passes."""
         plane = self.plane
         if plane.asset_publisher.served is None or await plane.assets_due.wait(0, plane.clock):
             await plane.asset_publisher.once()
@@ -109,14 +133,18 @@ class Platform:
         await self.tasks.join()
         await plane.health_check.probe_due(health_targets(world, plane.naming))
         self.machine.pass_time(seconds)
-        return world
 
     async def finish(self, deploy_id: str, *, ticks: int = 2_000) -> Deploy:
         """Go on until the deploy has ended."""
-        for _ in range(ticks):
-            if deploy_id not in {deploy.id for deploy in (await self.tick()).deploys}:
-                return await self.get(deploy_id)
         found = await self.get(deploy_id)
+        for _ in range(ticks):
+            if found.state.ended:
+                return found
+            before = self.database.commits
+            await self.tick()
+            # Nothing ends without a commit, and most ticks have none.
+            if self.database.commits > before:
+                found = await self.get(deploy_id)
         raise AssertionError(f"{deploy_id} is stuck at {found.step}")
 
     async def get(self, deploy_id: str) -> Deploy:

@@ -13,8 +13,7 @@ from gantry.features.deploys.model import Deploy
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
 from tests.fakes.machine import Machine
-from tests.sim.platform import Platform
-from tests.sim.test_stories import HOST, program
+from tests.sim.platform import HOST, Platform, program
 
 
 @pytest.fixture

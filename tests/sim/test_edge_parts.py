@@ -15,8 +15,7 @@ from gantry.kernel.ids import SeededIds
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Program
 from tests.fakes.runtime import FakeRuntime
-from tests.sim.platform import Platform
-from tests.sim.test_stories import HOST, MANIFEST
+from tests.sim.platform import HOST, MANIFEST, Platform
 
 CACHED = Program(manifest=f'{MANIFEST}[routes]\ncache = ["/news/:slug*"]\n')
 

@@ -21,8 +21,7 @@ from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
 from tests.fakes.clock import HeldClock
 from tests.fakes.machine import Machine
-from tests.sim.platform import Platform
-from tests.sim.test_stories import program
+from tests.sim.platform import Platform, program
 
 TIMEOUT_TAKEOVER_S = 10.0
 TIMEOUT_DEPLOY_S = 60.0

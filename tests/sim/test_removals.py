@@ -13,8 +13,7 @@ from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import ConflictError, NotFoundError
 from gantry.kernel.ids import SeededIds
 from tests.fakes.machine import Machine
-from tests.sim.platform import Crasher, CrashError, Platform
-from tests.sim.test_stories import HOST, program
+from tests.sim.platform import HOST, Crasher, CrashError, Platform, program
 
 
 @pytest.fixture

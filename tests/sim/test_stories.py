@@ -16,31 +16,7 @@ from gantry.kernel.errors import UserError
 from gantry.kernel.ids import SeededIds
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Program
-from tests.sim.platform import Platform
-
-HOST = "shop.localhost"
-MANIFEST = """
-[project]
-name = "shop"
-[test]
-command = "npm test"
-[release]
-command = "npm run migrate"
-[processes.web]
-instances = 2
-health = { path = "/health", start_deadline = "10s" }
-smoke = ["/"]
-[services]
-postgres = true
-[environments.production]
-[environments.staging]
-processes.web.instances = 1
-"""
-
-
-def program(note: str = "", **how: str) -> Program:
-    """A source; `note` makes it different from others."""
-    return Program(manifest=f"{MANIFEST}# {note}\n", **how)
+from tests.sim.platform import HOST, MANIFEST, Platform, program
 
 
 @pytest.fixture
