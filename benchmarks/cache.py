@@ -26,8 +26,8 @@ from tests.support.edge import Lab, lab
 
 from benchmarks.cache_product import MADE, READY, Product, product
 from benchmarks.edge_load import Contestant, Run, cpu_s, load, median, missing, share
-from gantry.engines.cache.process import PROCESS, CacheProcess
 from gantry.engines.edge.protocol import CACHE, Backend, EdgeConfig, Endpoint, Site
+from gantry.engines.edge_cache.process import PROCESS, EdgeCacheProcess
 from gantry.kernel.clock import SystemClock
 
 _HOST = "shop.localhost"
@@ -49,18 +49,19 @@ class Way:
 
     Attributes:
         page: which page of the product.
+        source: what it is answered from.
         path: of these, those below /kept and /marked are declared.
         cold: no two requests ask for the same.
     """
 
     page: str
-    words: str
+    source: str
     path: str
     cold: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.page}: {self.words}"
+        return f"{self.page}: {self.source}"
 
 
 _WAYS = tuple(
@@ -104,20 +105,20 @@ async def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of load for each, in each round")
     options = parser.parse_args()
-    if words := missing():
-        print(words, file=sys.stderr)
+    if message := missing():
+        print(message, file=sys.stderr)
         return 2
-    folder = Path(tempfile.mkdtemp(prefix="gantry-bench-"))
+    directory = Path(tempfile.mkdtemp(prefix="gantry-bench-"))
     try:
-        with product(folder) as instance:
+        with product(directory) as instance:
             async with lab() as edge:
-                return await _all(edge, instance, folder, options)
+                return await _all(edge, instance, directory, options)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _all(edge: Lab, instance: Product, folder: Path, options: argparse.Namespace) -> int:
-    cache = CacheProcess(
+async def _all(edge: Lab, instance: Product, directory: Path, options: argparse.Namespace) -> int:
+    cache = EdgeCacheProcess(
         paths=edge.settings.paths,
         runtime=edge.runtime,
         clock=SystemClock(),
@@ -128,17 +129,17 @@ async def _all(edge: Lab, instance: Product, folder: Path, options: argparse.Nam
     await cache.start()
     try:
         await _route(edge, cache, instance)
-        measured = await _rounds(edge, instance, folder, options)
+        measured = await _rounds(edge, instance, directory, options)
         crowds = {
-            words: [await _crowd(edge, instance, way, n) for n in range(_CROWDS)]
-            for words, way in (("instance", "plain"), ("cache", "kept"))
+            source: [await _crowd(edge, instance, way, n) for n in range(_CROWDS)]
+            for source, way in (("instance", "plain"), ("cache", "kept"))
         }
     finally:
         await cache.stop()
     return _print(measured, crowds)
 
 
-async def _route(edge: Lab, cache: CacheProcess, instance: Product) -> None:
+async def _route(edge: Lab, cache: EdgeCacheProcess, instance: Product) -> None:
     site = Site((_HOST,), "r-1", release="r-1", cached=("/kept/:page", "/private/:page"))
     backends = (
         Backend("r-1", (Endpoint(port=instance.port),), "/health", _HOST),
@@ -149,12 +150,14 @@ async def _route(edge: Lab, cache: CacheProcess, instance: Product) -> None:
 
 
 async def _rounds(
-    edge: Lab, instance: Product, folder: Path, options: argparse.Namespace
+    edge: Lab, instance: Product, directory: Path, options: argparse.Namespace
 ) -> list[Measured]:
-    script = folder / "another.lua"
+    script = directory / "another.lua"
     script.write_text(_ANOTHER_EACH_TIME)
     statuses = await edge.runtime.statuses()
-    pids = {("cache" if key == PROCESS else "edge"): one.pid or 0 for key, one in statuses.items()}
+    pids = {
+        ("cache" if key == PROCESS else "edge"): status.pid or 0 for key, status in statuses.items()
+    }
     pids["instance"] = instance.pid
     url = f"https://127.0.0.1:{edge.settings.https_port}"
     order = [
@@ -165,8 +168,8 @@ async def _rounds(
 
     def measure(way: Way, seconds: int) -> Measured:
         before_s = {name: cpu_s(pid) for name, pid in pids.items()}
-        one = Contestant(way.name, url + way.path, pids["edge"])
-        run = load(one, seconds, _ASKED, script if way.cold else None)
+        contestant = Contestant(way.name, url + way.path, pids["edge"])
+        run = load(contestant, seconds, _ASKED, script if way.cold else None)
         spent = {
             f"{name}_ms": (cpu_s(pid) - before_s[name]) * 1e6 / run.requests
             for name, pid in pids.items()
@@ -200,7 +203,7 @@ async def _crowd(edge: Lab, instance: Product, way: str, number: int) -> Crowd:
         await reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))
 
     began_s = time.monotonic()
-    await asyncio.gather(*(visit(*one) for one in visitors))
+    await asyncio.gather(*(visit(*visitor) for visitor in visitors))
     elapsed_s = time.monotonic() - began_s
     for _, writer in visitors:
         writer.close()
@@ -208,8 +211,8 @@ async def _crowd(edge: Lab, instance: Product, way: str, number: int) -> Crowd:
 
 
 def _print(measured: list[Measured], crowds: dict[str, list[Crowd]]) -> int:
-    of = {way.name: [one for one in measured if one.run.name == way.name] for way in _WAYS}
-    runs = {name: [one.run for one in found] for name, found in of.items()}
+    of = {way.name: [result for result in measured if result.run.name == way.name] for way in _WAYS}
+    runs = {name: [result.run for result in found] for name, found in of.items()}
     shares = {name: share(found, runs[_BASE[name]]) for name, found in runs.items()}
     rounds = len(of[_WAYS[0].name])
     table = Table(
@@ -227,7 +230,7 @@ def _print(measured: list[Measured], crowds: dict[str, list[Crowd]]) -> int:
     )
     for name, found in of.items():
         cpu_ms = [
-            sum(getattr(one, f"{part}_ms") for one in found) / len(found)
+            sum(getattr(result, f"{part}_ms") for result in found) / len(found)
             for part in ("edge", "cache", "instance")
         ]
         table.add_row(
@@ -240,20 +243,20 @@ def _print(measured: list[Measured], crowds: dict[str, list[Crowd]]) -> int:
             str(sum(run.failed for run in runs[name])),
         )
     Console(width=120).print(table)
-    for words, seen in crowds.items():
-        reached = ", ".join(str(one.asked) for one in seen)
-        slowest_s = max(one.elapsed_s for one in seen)
+    for source, seen in crowds.items():
+        reached = ", ".join(str(crowd.asked) for crowd in seen)
+        slowest_s = max(crowd.elapsed_s for crowd in seen)
         print(
-            f"{_VISITORS} visitors at once for one new page, by way of the {words}: {reached} of their requests "
+            f"{_VISITORS} visitors at once for one new page, by way of the {source}: {reached} of their requests "
             f"reached the instance; the last had it after {slowest_s:.2f} s"
         )
     aims = {
         "a hit is faster than a page that is made": shares[f"{MADE}: hit"] > 1,
-        "a crowd is one question": all(one.asked == 1 for one in crowds["cache"]),
-        "no request failed": not any(one.run.failed for one in measured),
+        "a crowd is one question": all(crowd.asked == 1 for crowd in crowds["cache"]),
+        "no request failed": not any(result.run.failed for result in measured),
     }
-    for words, met in aims.items():
-        print(f"{'✓' if met else '✗'} {words}")
+    for aim, met in aims.items():
+        print(f"{'✓' if met else '✗'} {aim}")
     return 0 if all(aims.values()) else 1
 
 

@@ -38,7 +38,7 @@ from benchmarks.edge_rivals import (
     upstream,
 )
 from gantry.engines.edge import render
-from gantry.engines.edge.files import ConfigFolder
+from gantry.engines.edge.apply import ConfigDirectory
 from gantry.engines.edge.protocol import Backend, Certificate, EdgeConfig, Endpoint
 
 Json = dict[str, Any]
@@ -194,8 +194,8 @@ def _count_edge(
 ) -> Cost:
     http, https = free_ports(2)
     own = Path(tempfile.mkdtemp(dir=folder))
-    place = render.Place(
-        folder=str(own),
+    place = render.EdgePaths(
+        directory=str(own),
         admin_socket=str(own / "admin.sock"),
         inner_socket=str(own / "inner.sock"),
         address="127.0.0.1",
@@ -212,7 +212,7 @@ def _count_edge(
     }
     if leave_out is not None:
         leave_out(Https.of(files[render.LDS], files[render.RDS_HTTPS]))
-    read = ConfigFolder(own)
+    read = ConfigDirectory(own)
     for name, content in files.items():
         read.write(name, content)
     return _count(own, envoy_command(own, "bootstrap", render.bootstrap(place)), https, requests)

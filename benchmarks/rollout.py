@@ -44,7 +44,7 @@ def main() -> None:
         "share of all requests that it served",
         f"median {statistics.median([one['share'] for one in bad]):.1%}, most {max(one['share'] for one in bad):.1%}",
         f"{rate:.0f} requests a second",
-        "at most its step: 5 %",
+        "at most its stage: 5 %",
     )
     table.add_row(
         "verdicts that were wrong",

@@ -1,7 +1,7 @@
 """How often the verdict errs, and how soon it speaks: `python -m benchmarks.verdict [--rollouts N] [--seed N] [--write]`.
 
-Synthetic rollouts of four steps of 60 s (5, 10, 25 and 50 % of the traffic), each judged every second as the platform
-does it, until one fails. A step that ends inconclusively is followed by the next, so that nothing hides behind
+Synthetic rollouts of four stages of 60 s (5, 10, 25 and 50 % of the traffic), each judged every second as the platform
+does it, until one fails. A stage that ends inconclusively is followed by the next, so that nothing hides behind
 waiting. `--write` puts the tables into docs/verdict.md.
 """
 
@@ -17,14 +17,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.verdict_rivals import rivals
-from benchmarks.verdict_traffic import SHARES, STEP_S, Pools, Scenario, Traffic
-from gantry.features.rollouts.verdict.decide import fails, judge
-from gantry.features.rollouts.verdict.model import Look, Numbers, Outcome
-from gantry.features.rollouts.verdict.policy import Policy
-from gantry.features.rollouts.verdict.tails import lower_limit, upper_limit
+from benchmarks.verdict_traffic import SHARES, STAGE_S, Pools, Scenario, Traffic
+from gantry.config.sections import VerdictRules
+from gantry.features.rollouts.rules import policy_of
+from gantry.features.rollouts.verdict.judge import fails, judge
+from gantry.features.rollouts.verdict.model import Analysis, Numbers, Outcome
+from gantry.features.rollouts.verdict.statistics import upper_limit
 
 PAGE = Path(__file__).parents[1] / "docs" / "verdict.md"
 _BEGIN, _END = "<!-- measured -->\n", "<!-- /measured -->\n"
+POLICY = policy_of(VerdictRules())
 _SOON_S = (12, 13, 15)
 
 
@@ -75,9 +77,9 @@ class Course:
 
     Parameters:
         failed_after_s: seconds from the start; `None` when it never failed.
-        candidate_requests: until it failed, of the step in which it did.
-        first: what was said at the end of the first step.
-        passed: every step ended in a pass.
+        candidate_requests: until it failed, of the stage in which it did.
+        first: what was said at the end of the first stage.
+        passed: every stage ended in a pass.
     """
 
     failed_after_s: int | None
@@ -97,7 +99,7 @@ def main() -> None:
     rollouts, seed, pools = options.rollouts, options.seed, Pools()
     tables = [
         _table("No worse: failing is a false alarm", SAME, rollouts, seed, pools),
-        _table("Worse, within the policy", TOLERATED, rollouts, seed, pools),
+        _table("Worse, within the tolerances", TOLERATED, rollouts, seed, pools),
         _table("Worse: not failing is a miss", WORSE, rollouts, seed, pools),
         rivals(rollouts, seed),
     ]
@@ -120,8 +122,8 @@ def _table(
         *(f"in {limit_s} s" for limit_s in _SOON_S),
         "median time",
         "median requests",
-        "step 1: passed / open",
-        "passed every step",
+        "stage 1: passed / open",
+        "passed every stage",
     )
     table = Table(*columns, title=title)
     for scenario in scenarios:
@@ -139,7 +141,8 @@ def _row(courses: Sequence[Course]) -> tuple[str, ...]:
     requests = [course.candidate_requests for course in failed]
     passes = sum(course.first is Outcome.PASS for course in courses)
     open_ = sum(course.first is Outcome.INCONCLUSIVE for course in courses)
-    least, most = (limit(len(failed), number, 0.025) for limit in (lower_limit, upper_limit))
+    least = 1.0 - upper_limit(number - len(failed), number, 0.025)
+    most = upper_limit(len(failed), number, 0.025)
     return (
         _percent(len(failed) / number),
         f"{100 * least:.2f} – {100 * most:.2f}",
@@ -152,17 +155,16 @@ def _row(courses: Sequence[Course]) -> tuple[str, ...]:
 
 
 def _roll_out(traffic: Traffic) -> Course:
-    policy = Policy()
     ends: list[Outcome] = []
-    for step in range(len(SHARES)):
+    for stage in range(len(SHARES)):
         candidate = current = Numbers()
-        for number, (candidate, current) in enumerate(traffic.step(step), start=1):
-            look = Look(step + 1, number, at_end=number == STEP_S)
-            if fails(candidate, current, policy, look):
+        for number, (candidate, current) in enumerate(traffic.stage(stage), start=1):
+            analysis = Analysis(stage + 1, number, at_end=number == STAGE_S)
+            if fails(candidate, current, POLICY, analysis):
                 first = ends[0] if ends else Outcome.FAIL
                 seen = candidate.requests + candidate.waiting
-                return Course(step * STEP_S + number, seen, first, passed=False)
-        ends.append(judge(candidate, current, policy, Look(step + 1, STEP_S)).outcome)
+                return Course(stage * STAGE_S + number, seen, first, passed=False)
+        ends.append(judge(candidate, current, POLICY, Analysis(stage + 1, STAGE_S)).outcome)
     return Course(None, 0, ends[0], passed=set(ends) == {Outcome.PASS})
 
 

@@ -1,6 +1,6 @@
 """Other rules for the same question, on the same traffic; for `benchmarks.verdict`.
 
-Errors only, one step of 60 s at 5 % of 200 requests a second, each rule with the risk that Gantry gives that step, and
+Errors only, one stage of 60 s at 5 % of 200 requests a second, each rule with the risk that Gantry gives that stage, and
 all of them only where the errors are beyond the tolerance.
 """
 
@@ -13,14 +13,19 @@ from statistics import NormalDist
 from rich.table import Table
 
 from benchmarks.verdict_traffic import poisson
-from gantry.features.rollouts.verdict import risk
-from gantry.features.rollouts.verdict.evidence import FEWEST, is_beyond, is_worse
-from gantry.features.rollouts.verdict.tails import at_least
+from gantry.features.rollouts.verdict.statistics import (
+    MIN_BAD_REQUESTS,
+    RISK_PART_ERRORS,
+    at_least,
+    exceeds_tolerance,
+    is_worse,
+    stage_risk,
+)
 
 _SECONDS = 60
 _POOL = 2000
 _RATES = (10.0, 190.0)
-_ALPHA = risk.of_step(0.01, 1) * risk.ERRORS
+_ALPHA = stage_risk(0.01, 1) * RISK_PART_ERRORS
 _MARGIN = 0.01
 _CASES = ((0.001, 0.001), (0.005, 0.005), (0.02, 0.02), (0.05, 0.001))
 
@@ -60,8 +65,8 @@ def _fisher_each_second(errors: int, requests: int, others: int, other_requests:
     return _fisher(errors, requests, others, other_requests) <= _ALPHA
 
 
-def _fisher_by_looks(errors: int, requests: int, others: int, other_requests: int) -> bool:
-    """The same with its risk divided by the number of looks."""
+def _fisher_by_analyses(errors: int, requests: int, others: int, other_requests: int) -> bool:
+    """The same with its risk divided by the number of analyses."""
     return _fisher(errors, requests, others, other_requests) <= _ALPHA / _SECONDS
 
 
@@ -85,9 +90,9 @@ RULES: dict[str, Rule] = {
     "Gantry": _gantry,
     "exact tails, Boole's inequality only": _boole_only,
     "mixture likelihood ratio (e-process)": _mixture,
-    "Fisher's exact test, risk divided by looks": _fisher_by_looks,
-    "Fisher's exact test at every look": _fisher_each_second,
-    "z-test at every look": _normal_each_second,
+    "Fisher's exact test, risk divided by analyses": _fisher_by_analyses,
+    "Fisher's exact test at every analysis": _fisher_each_second,
+    "z-test at every analysis": _normal_each_second,
     "threshold from 50 requests on": _threshold,
 }
 
@@ -101,7 +106,7 @@ def rivals(rollouts: int, seed: int) -> Table:
         "5 % against 0.1 %: within 12 s",
         "within 13 s",
         "within 20 s",
-        title=f"The same question by other rules: errors only, one step of 60 s, risk {100 * _ALPHA:.2g} %",
+        title=f"The same question by other rules: errors only, one stage of 60 s, risk {100 * _ALPHA:.2g} %",
     )
     results = [_after(case, rollouts, seed) for case in _CASES]
     for name in RULES:
@@ -112,7 +117,7 @@ def rivals(rollouts: int, seed: int) -> Table:
 
 
 def _after(case: tuple[float, float], rollouts: int, seed: int) -> dict[str, list[int]]:
-    """For each rule, the second in which it failed each rollout; beyond the step when it did not."""
+    """For each rule, the second in which it failed each rollout; beyond the stage when it did not."""
     source = random.Random(f"{seed} rivals {case}")
     answered = [[poisson(source, rate) for _ in range(_POOL)] for rate in _RATES]
     after: dict[str, list[int]] = {name: [] for name in RULES}
@@ -136,7 +141,7 @@ def _rollout(
             counts[2 * side + 1] += bad + source.choice(answered[side])
         errors, requests, others, other_requests = counts
         tolerated = (others / other_requests if other_requests else 0.0) + _MARGIN
-        if errors >= FEWEST and is_beyond(errors, requests, tolerated):
+        if errors >= MIN_BAD_REQUESTS and exceeds_tolerance(errors, requests, tolerated):
             telling.append((second, (errors, requests, others, other_requests)))
     return telling
 

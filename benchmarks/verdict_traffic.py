@@ -17,7 +17,7 @@ from gantry.features.rollouts.verdict.model import Numbers
 
 # 30 bounds from 1 ms to 60 s, as the edge is configured.
 BOUNDS_MS = tuple(round(60_000 ** (place / 29), 2) for place in range(30))
-STEP_S = 60
+STAGE_S = 60
 SHARES = (0.05, 0.10, 0.25, 0.50)
 _MEDIAN_MS = 50.0
 _SPREAD = 0.6
@@ -74,18 +74,18 @@ class Traffic:
     random: random.Random
     pools: Pools = field(default_factory=dict)
 
-    def step(self, step: int) -> Iterator[tuple[Numbers, Numbers]]:
-        """The candidate's and the current release's numbers after each second of step `step`, counted from 0."""
-        share, scenario = SHARES[step], self.scenario
+    def stage(self, stage: int) -> Iterator[tuple[Numbers, Numbers]]:
+        """The candidate's and the current release's numbers after each second of stage `stage`, counted from 0."""
+        share, scenario = SHARES[stage], self.scenario
         candidate = _Running(scenario.candidate_errors, self.random)
         current = _Running(scenario.current_errors, self.random)
         then: list[_Second] = []
         draw = self.random.random
-        hung, every = 0, scenario.slowness_every_s or STEP_S
+        hung, every = 0, scenario.slowness_every_s or STAGE_S
         now = self._pool((1.0 - share) * scenario.requests_s, unchanged, 0)
-        for second in range(STEP_S):
+        for second in range(STAGE_S):
             if second % every == 0:
-                at = (step * STEP_S + second) if scenario.slowness_every_s else 0
+                at = (stage * STAGE_S + second) if scenario.slowness_every_s else 0
                 then = self._pool(share * scenario.requests_s, scenario.slowness, at)
             burst = scenario.bursts and second in _BURST_S
             seen = then[int(draw() * len(then))]

@@ -39,15 +39,16 @@ class Stage:
                 await asyncio.sleep(0.01)
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.real)])
-async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", params=["fake", pytest.param("real", marks=pytest.mark.real)])
+async def envoy(request: pytest.FixtureRequest) -> AsyncIterator[Stage | None]:
+    """The real edge, for all tests; each has a fake of its own."""
     if request.param == "fake":
-        certificate = Certificate("local", ("a.localhost",), "chain", "key")
-        machine = Machine(ManualClock())
-        for name, port in (("one", 1), ("two", 2)):
-            machine.spawn(ProcessSpec(name, ("serve",), {"PORT": str(port)}, "/"))
-        machine.pass_time(1.0)
-        yield Stage(FakeEdge(machine), certificate, Instance("one", 1), Instance("two", 2))
+        yield None
         return
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(lab())
@@ -57,7 +58,20 @@ async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
         yield Stage(made.edge, certificate, Instance("one", ports[0]), Instance("two", ports[1]))
 
 
+@pytest.fixture
+def stage(envoy: Stage | None) -> Stage:
+    if envoy is not None:
+        return envoy
+    machine = Machine(ManualClock())
+    for name, port in (("one", 1), ("two", 2)):
+        machine.spawn(ProcessSpec(name, ("serve",), {"PORT": str(port)}, "/"))
+    machine.pass_time(1.0)
+    certificate = Certificate("local", ("a.localhost",), "chain", "key")
+    return Stage(FakeEdge(machine), certificate, Instance("one", 1), Instance("two", 2))
+
+
 async def test_it_runs_between_start_and_stop(stage: Stage) -> None:
+    await stage.edge.stop()
     assert await stage.edge.status() == EdgeStatus(running=False)
     with pytest.raises(TransientError) as caught:
         await stage.edge.apply(EdgeConfig())

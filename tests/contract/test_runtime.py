@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from gantry.config.paths import Paths
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.engines.runtime.protocol import ProcessSpec, ProcessState, ProcessStatus, Runtime
-from gantry.kernel.clock import SystemClock
+from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import UserError
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Script
@@ -42,10 +43,23 @@ def _script(spec: ProcessSpec) -> Script:
     return PROGRAMS[spec.argv[2]]
 
 
+class PassingClock(ManualClock):
+    """A clock whose time passes by itself, as it does for real processes."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        return SystemClock().monotonic_s()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
 @pytest.fixture(params=["fake", pytest.param("process", marks=pytest.mark.real)])
 async def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runtime]:
     if request.param == "fake":
-        yield FakeRuntime(Machine(SystemClock(), scripts=_script))
+        yield FakeRuntime(Machine(PassingClock(), scripts=_script))
         return
     real = ProcessRuntime(Paths(tmp_path), SystemClock())
     yield real

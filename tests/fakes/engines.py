@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from gantry.app.platform import Engines
-from gantry.engines.cache.fake import FakeCache
 from gantry.features.instances.ports import FIRST_PORT, LAST_PORT
 from gantry.kernel.ids import IdSource
 from tests.fakes.assets import FakeAssets
 from tests.fakes.builders import FakeWorkshop
 from tests.fakes.certificates import FakeAuthority
 from tests.fakes.edge import FakeEdge
+from tests.fakes.edge_cache import FakeEdgeCache
 from tests.fakes.machine import Machine
 from tests.fakes.postgres import FakeDatabaseServer
 from tests.fakes.probes import FakeProber
@@ -40,7 +40,7 @@ def fake_engines(machine: Machine, ids: IdSource) -> Engines:
         databases=databases,
         caches=FakeRedis(machine),
         assets=FakeAssets(machine),
-        cache=FakeCache(),
+        edge_cache=FakeEdgeCache(),
         workshop=FakeWorkshop(machine),
         sources=FakeSources(machine),
         authorities={"local": FakeAuthority(machine)},

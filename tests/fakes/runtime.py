@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gantry.engines.runtime.protocol import LogChunk, ProcessSpec, ProcessStatus, Runtime
-from gantry.kernel.clock import SystemClock, wait_for
+from gantry.kernel.clock import ManualClock, wait_for
 from gantry.kernel.errors import UserError
 from tests.fakes.machine import Machine
 from tests.fakes.programs import SIGKILL
@@ -113,4 +113,4 @@ class FakeRuntime:
 
 
 if TYPE_CHECKING:
-    _guard: Runtime = FakeRuntime(Machine(SystemClock()))
+    _guard: Runtime = FakeRuntime(Machine(ManualClock()))

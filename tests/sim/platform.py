@@ -7,9 +7,8 @@ from pathlib import Path
 
 from gantry.app.platform import Platform as ControlPlane
 from gantry.config.settings import Settings
-from gantry.engines.cache.fake import FakeCache
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.database.protocol import Session, State
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.features.deploys import store as deploy_store
 from gantry.features.deploys.model import Deploy, StepRecord
 from gantry.features.deploys.pipeline import PIPELINE
@@ -20,6 +19,7 @@ from gantry.kernel.tasks import TaskSet
 from gantry.reactor.loops import health_targets
 from tests.fakes.assets import FakeAssets
 from tests.fakes.edge import FakeEdge
+from tests.fakes.edge_cache import FakeEdgeCache
 from tests.fakes.engines import fake_engines
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Program
@@ -108,7 +108,7 @@ class Platform:
     state: State
     machine: Machine
     ids: SeededIds = field(default_factory=SeededIds)
-    cache: EdgeCache = field(default_factory=FakeCache)
+    edge_cache: EdgeCache = field(default_factory=FakeEdgeCache)
 
     def __post_init__(self) -> None:
         self.runtime, self.edge = FakeRuntime(self.machine), FakeEdge(self.machine)
@@ -117,7 +117,7 @@ class Platform:
 
     def boot(self, state: State) -> None:
         """Start a control plane: all that it knew is what the database knows."""
-        engines = replace(fake_engines(self.machine, self.ids), cache=self.cache)
+        engines = replace(fake_engines(self.machine, self.ids), edge_cache=self.edge_cache)
         self.database = state if isinstance(state, Crasher) else Crasher(state)
         self.tasks = TaskSet()
         self.plane = ControlPlane(SETTINGS, engines, self.database, self.tasks)

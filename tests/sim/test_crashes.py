@@ -7,7 +7,6 @@ import pytest
 
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.rollouts.model import RolloutState
-from gantry.features.rollouts.service import RolloutService
 from tests.fakes.machine import Faults
 from tests.sim.platform import HOST, Crasher, CrashError, Platform, program
 
@@ -31,7 +30,7 @@ async def test_a_crash_at_a_commit(live: Platform, at: int, after: bool) -> None
     platform = live
     platform.machine.chance.seed(at)
     deploy = await platform.request(platform.sources.put(program("2")))
-    builds = platform.machine.builds_run()
+    builds = platform.machine.builds_run
     crasher = Crasher(platform.state, at=at, after=after)
     died = await _crash_at(platform, crasher, deploy.id)
     assert died == (crasher.commits >= at)
@@ -40,7 +39,7 @@ async def test_a_crash_at_a_commit(live: Platform, at: int, after: bool) -> None
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert platform.machine.visit(HOST) == (200, ended.release)
-    assert platform.machine.builds_run() == builds + 1, "the build is not repeated"
+    assert platform.machine.builds_run == builds + 1, "the build is not repeated"
     migrations = [one for one in platform.machine.spawned if one == deploy.migrate_task]
     assert len(migrations) == 1, "what ran to its end is not run again"
 
@@ -79,7 +78,7 @@ async def test_a_crash_at_a_commit_of_a_canary(live: Platform, at: int, after: b
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert platform.machine.visit(HOST) == (200, ended.release)
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     assert (await service.latest("shop", "production")).state is RolloutState.PASSED
 
 

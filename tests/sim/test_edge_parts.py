@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import pytest
 
-from gantry.engines.cache.fake import FakeCache
 from gantry.engines.database.postgres import PostgresState
 from gantry.engines.runtime.protocol import ProcessSpec, ProcessStatus
-from gantry.kernel.clock import Clock, ManualClock
+from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
 from gantry.kernel.ids import SeededIds
+from tests.fakes.edge_cache import FakeEdgeCache
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Program
 from tests.fakes.runtime import FakeRuntime
@@ -20,10 +20,10 @@ from tests.sim.platform import HOST, MANIFEST, Platform
 CACHED = Program(manifest=f'{MANIFEST}[routes]\ncache = ["/news/:slug*"]\n')
 
 
-class Reluctant(FakeCache):
+class Reluctant(FakeEdgeCache):
     """Refuses its first starts, and notes when it was asked."""
 
-    def __init__(self, clock: Clock, refusals: int) -> None:
+    def __init__(self, clock: ManualClock, refusals: int) -> None:
         super().__init__()
         self.clock = clock
         self.refusals = refusals
@@ -55,7 +55,7 @@ async def test_a_cache_that_does_not_start_is_tried_again_ever_less_often(
 
 async def test_a_cache_that_an_earlier_control_plane_left_is_ended(state: PostgresState) -> None:
     machine = Machine(ManualClock(), random.Random(1))
-    cache = FakeCache()
+    cache = FakeEdgeCache()
     await cache.start()
     platform = Platform(state, machine, SeededIds(1), cache)
     await platform.finish((await platform.request(platform.sources.put(Program()))).id)

@@ -109,7 +109,7 @@ async def test_the_other_takes_over_and_nothing_is_done_twice(pair: Pair, step: 
     ended = await pair.until(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     machine = pair.sim.machine
-    assert machine.builds_run() == 1
+    assert machine.builds_run == 1
     assert [key for key, count in Counter(machine.spawned).items() if count > 1] == []
     assert len(machine.running_instances()) == 2
     assert machine.visit("shop.localhost") == (200, ended.release)

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from gantry.engines.database.postgres import PostgresState
-from gantry.engines.database.protocol import Row
 from gantry.engines.edge.protocol import TIMES_MS, BackendNumbers, FailedRequest, Site
 from gantry.engines.runtime.protocol import LogChunk
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.releases.model import ReleaseState
 from gantry.features.rollouts import store
-from gantry.features.rollouts.model import RolloutState, Wish
+from gantry.features.rollouts.model import RolloutCommand, RolloutState, StageRecord
 from gantry.features.rollouts.service import RolloutService
+from gantry.features.rollouts.verdict.model import CheckName, Outcome
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import ConflictError, TransientError
 from gantry.kernel.ids import SeededIds
@@ -86,12 +86,12 @@ def traffic(platform: Platform, deploy: Deploy, *, failing: float = 0.0) -> None
         )
 
 
-async def stages(platform: Platform) -> tuple[Row, ...]:
+async def stages(platform: Platform) -> tuple[StageRecord, ...]:
     """The stages so far, as the database has them."""
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     rollout = await service.latest("shop", "production")
     async with platform.state.transaction() as session:
-        return await store.stage_history(session, rollout.id)
+        return await store.list_stages(session, rollout.id)
 
 
 async def live(platform: Platform, more: str = "") -> Deploy:
@@ -164,11 +164,11 @@ async def test_a_bad_candidate_is_taken_back_before_a_visitor_sees_it(platform: 
     assert ended.error["code"] == "rollout.failed"
     assert "requests failed on the candidate" in ended.error["message"]
     assert "5 %" not in shares, "the mirror was enough"
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     await platform.tick(2.0)
     evidence = (await service.latest("shop", "production")).evidence
     assert evidence is not None
-    assert [one["path"] for one in evidence["requests"]] == ["/shop"]
+    assert [one.path for one in evidence.requests or ()] == ["/shop"]
     assert share(platform) == "nothing"
     assert platform.machine.visit(HOST) == (200, first.release)
     assert ended.release is not None
@@ -195,12 +195,13 @@ async def test_what_both_releases_fail_is_no_fault_of_the_candidate(platform: Pl
     second = await platform.request(platform.sources.put(replace(program("2"), web="sours")))
     await run(platform, second, 60)
     assert (await platform.get(second.id)).state is DeployState.ACTIVE
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     verdict = (await service.latest("shop", "production")).verdict
     assert verdict is not None
-    (smoke,) = [reason for reason in verdict["reasons"] if reason["check"] == "smoke checks"]
-    assert smoke["outcome"] == "inconclusive"
-    assert smoke["current"] >= smoke["candidate"] > 0
+    smoke = verdict.reason(CheckName.SMOKE)
+    assert smoke is not None
+    assert smoke.outcome is Outcome.INCONCLUSIVE
+    assert smoke.current >= smoke.candidate > 0
     assert first.release is not None
 
 
@@ -218,32 +219,61 @@ async def test_a_log_that_cannot_be_read_costs_the_requests_and_nothing_else(
     assert platform.machine.visit(HOST) == (200, first.release)
     await platform.tick(60.0)
     await platform.tick()
-    evidence = (
-        await RolloutService(platform.state, platform.machine.clock).latest("shop", "production")
-    ).evidence
+    evidence = (await platform.plane.rollouts.latest("shop", "production")).evidence
     assert evidence is not None
-    assert evidence["requests"] == []
+    assert evidence.requests == ()
+
+
+async def test_evidence_may_hold_what_a_database_refuses(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def binary(_runtime: object, _id: str, **_named: int) -> LogChunk:
+        return LogChunk("a \0 byte\n", 9)
+
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    monkeypatch.setattr(type(platform.runtime), "read_log", binary)
+    await run(platform, second, 200, failing=0.05)
+    await platform.tick(2.0)
+    service = platform.plane.rollouts
+    evidence = (await service.latest("shop", "production")).evidence
+    assert evidence is not None and evidence.complete
+    assert [line.text for line in evidence.lines or ()] == ["a \N{REPLACEMENT CHARACTER} byte"]
 
 
 async def test_people_pause_resume_and_promote(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     await run(platform, second, 20)
     assert share(platform) == "mirror"
     with pytest.raises(ConflictError, match="running"):
-        await service.ask("shop", "production", Wish.RESUME, by="ada")
-    await service.ask("shop", "production", Wish.PAUSE, by="ada")
+        await service.request("shop", "production", RolloutCommand.RESUME, by="ada")
+    await service.request("shop", "production", RolloutCommand.PAUSE, by="ada")
     await run(platform, second, 300)
     assert share(platform) == "mirror"
     assert (await service.latest("shop", "production")).state is RolloutState.PAUSED
-    await service.ask("shop", "production", Wish.PROMOTE, by="ada")
+    await service.request("shop", "production", RolloutCommand.PROMOTE, by="ada")
     await run(platform, second, 5)
     assert share(platform) == "5 %"
     await run(platform, second, 200)
     assert (await platform.get(second.id)).state is DeployState.SUCCEEDED
     with pytest.raises(ConflictError, match="ended"):
-        await service.ask("shop", "production", Wish.ABORT, by="ada")
+        await service.request("shop", "production", RolloutCommand.ABORT, by="ada")
+
+
+async def test_a_command_wakes_the_reactor_when_it_is_recorded(platform: Platform) -> None:
+    await live(platform)
+    second = await platform.request(platform.sources.put(program("2")))
+    await run(platform, second, 20)
+    states: list[str] = []
+    service = RolloutService(platform.state, platform.machine.clock, lambda: states.append("woken"))
+    with pytest.raises(ConflictError):
+        await service.request("shop", "production", RolloutCommand.RESUME, by="ada")
+    assert states == [], "nothing was recorded"
+    rollout = await service.request("shop", "production", RolloutCommand.PAUSE, by="ada")
+    assert rollout.requested is RolloutCommand.PAUSE
+    assert states == ["woken"]
 
 
 async def test_a_new_control_plane_goes_on_with_the_numbers_of_the_stage(
@@ -258,12 +288,13 @@ async def test_a_new_control_plane_goes_on_with_the_numbers_of_the_stage(
         traffic(platform, await platform.get(second.id), failing=failing * 0.1)
         await platform.tick(1.0)
         platform.plane.rollout_loop = replace(platform.plane.rollout_loop, _watches={})
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     verdict = (await service.latest("shop", "production")).verdict
     assert verdict is not None
-    (errors,) = [reason for reason in verdict["reasons"] if reason["check"] == "errors"]
-    assert errors["numbers"]["candidate"] == 2
-    assert errors["numbers"]["candidate_of"] > 40, "counted since the stage began"
+    errors = verdict.reason(CheckName.ERRORS)
+    assert errors is not None
+    assert errors.numbers.candidate == 2
+    assert errors.numbers.candidate_of > 40, "counted since the stage began"
     assert platform.machine.visit(HOST) == (200, first.release)
 
 
@@ -272,8 +303,8 @@ async def test_an_abort_gives_all_traffic_back(platform: Platform) -> None:
     second = await platform.request(platform.sources.put(program("2")))
     await run(platform, second, 40)
     assert share(platform) == "5 %"
-    service = RolloutService(platform.state, platform.machine.clock)
-    await service.ask("shop", "production", Wish.ABORT, by="ada")
+    service = platform.plane.rollouts
+    await service.request("shop", "production", RolloutCommand.ABORT, by="ada")
     await run(platform, second, 20)
     ended = await platform.get(second.id)
     assert ended.error is not None
@@ -288,7 +319,7 @@ async def test_a_cancel_ends_the_rollout_too(platform: Platform) -> None:
     await platform.plane.deploys.cancel(second.id, by="ada")
     await run(platform, second, 20)
     assert (await platform.get(second.id)).state is DeployState.CANCELLED
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     assert (await service.latest("shop", "production")).state is RolloutState.ABORTED
     assert share(platform) == "nothing"
 
@@ -296,12 +327,12 @@ async def test_a_cancel_ends_the_rollout_too(platform: Platform) -> None:
 async def test_each_stage_waits_for_an_approval(platform: Platform) -> None:
     await live(platform, "approval = true")
     second = await platform.request(platform.sources.put(program("2", "approval = true")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     for expected in ("mirror", "5 %", "50 %"):
         await run(platform, second, 100)
         assert share(platform) == expected
         assert (await service.latest("shop", "production")).state is RolloutState.WAITING
-        await service.ask("shop", "production", Wish.PROMOTE, by="ada")
+        await service.request("shop", "production", RolloutCommand.PROMOTE, by="ada")
     await run(platform, second, 20)
     assert (await platform.get(second.id)).state is DeployState.SUCCEEDED
 
@@ -318,14 +349,14 @@ async def test_a_stage_without_traffic_follows_the_policy(platform: Platform) ->
     assert "too little is known of it" in ended.error["message"]
 
 
-@pytest.mark.parametrize("meanwhile", [Wish.ABORT, Wish.PAUSE])
+@pytest.mark.parametrize("meanwhile", [RolloutCommand.ABORT, RolloutCommand.PAUSE])
 async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch, meanwhile: Wish
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, meanwhile: RolloutCommand
 ) -> None:
     """Somebody asks just when the stage has passed: after the rollout was read, before the next stage is recorded."""
     first = await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     await run(platform, second, 40)
     assert share(platform) == "5 %"
     count = type(platform.edge).numbers
@@ -336,14 +367,14 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
         age = (await service.latest("shop", "production")).stage_age(platform.machine.clock.now())
         if not asked and age.total_seconds() >= 30:
             asked = True
-            await service.ask("shop", "production", meanwhile, by="ada")
+            await service.request("shop", "production", meanwhile, by="ada")
         return await count(edge)
 
     monkeypatch.setattr(type(platform.edge), "numbers", ask_meanwhile)
     shares = await run(platform, second, 60)
     assert asked
     assert "50 %" not in shares
-    if meanwhile is Wish.ABORT:
+    if meanwhile is RolloutCommand.ABORT:
         assert (await platform.get(second.id)).state is DeployState.FAILED
         assert platform.machine.visit(HOST) == (200, first.release)
     else:
@@ -353,12 +384,12 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
 async def test_an_abort_is_not_taken_back(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
     await run(platform, second, 20)
     for _ in range(2):
-        await service.ask("shop", "production", Wish.ABORT, by="ada")
+        await service.request("shop", "production", RolloutCommand.ABORT, by="ada")
     with pytest.raises(ConflictError) as refused:
-        await service.ask("shop", "production", Wish.PROMOTE, by="bob")
+        await service.request("shop", "production", RolloutCommand.PROMOTE, by="bob")
     assert refused.value.code == "rollout.aborting"
 
 
@@ -415,11 +446,12 @@ async def test_visitors_of_the_candidate_keep_it_until_all_traffic_has_moved(
     assert {5, 50, 100} <= set(shares)
 
 
-async def test_each_stage_keeps_what_was_said_at_its_end(platform: Platform) -> None:
+async def test_each_stage_keeps_the_verdict_at_its_end(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))
     await run(platform, second, 200)
-    assert [row["verdict"]["outcome"] for row in await stages(platform)] == ["pass"] * 3
+    verdicts = [record.verdict for record in await stages(platform)]
+    assert [verdict and verdict.outcome for verdict in verdicts] == [Outcome.PASS] * 3
 
 
 async def test_a_candidate_is_taken_back_before_anything_is_read_of_it(
@@ -429,7 +461,7 @@ async def test_a_candidate_is_taken_back_before_anything_is_read_of_it(
     second = await platform.request(platform.sources.put(program("2")))
     read = type(platform.runtime).read_log
     states: list[RolloutState] = []
-    service = RolloutService(platform.state, platform.machine.clock)
+    service = platform.plane.rollouts
 
     async def look_first(runtime: FakeRuntime, *arguments: Any, **named: Any) -> LogChunk:
         states.append((await service.latest("shop", "production")).state)

@@ -49,7 +49,7 @@ async def test_the_same_tree_is_built_once(platform: Platform) -> None:
     source = platform.sources.put(program())
     first = await platform.finish((await platform.request(source)).id)
     second = await platform.finish((await platform.request(source)).id)
-    assert platform.machine.builds_run() == 1
+    assert platform.machine.builds_run == 1
     assert first.build == second.build
     assert first.release != second.release
 
@@ -64,7 +64,7 @@ async def test_promotion_builds_nothing(platform: Platform) -> None:
     done = await platform.finish(promoted.id)
     assert done.state is DeployState.SUCCEEDED
     assert done.build == staged.build
-    assert platform.machine.builds_run() == 1
+    assert platform.machine.builds_run == 1
     assert len(platform.machine.databases) == 2, "each environment has a database of its own"
     # staging runs one instance, production two
     assert len(platform.machine.running_instances()) == 3
@@ -175,7 +175,7 @@ async def test_missing_variables_stop_a_deploy_before_the_build(platform: Platfo
     assert ended.error is not None and ended.error["code"] == "variable.missing"
     assert "SESSION_SECRET" in ended.error["message"]
     assert "DATABASE_URL" not in ended.error["message"], "the service provides it"
-    assert platform.machine.builds_run() == 0
+    assert platform.machine.builds_run == 0
     await platform.plane.variables.change(
         "shop", "production", put={"SESSION_SECRET": "s3cret!"}, remove=(), by="ada"
     )

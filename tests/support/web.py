@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from gantry.config.settings import Settings
-from gantry.engines.cache.fake import FakeCache
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import BackendNumbers, Edge, EdgeConfig, EdgeStatus, FailedRequest
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
@@ -41,6 +40,7 @@ from gantry.kernel.clock import Clock, ManualClock
 from gantry.kernel.errors import UserError
 from gantry.kernel.ids import SeededIds
 from gantry.web.services import Services
+from tests.fakes.edge_cache import FakeEdgeCache
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CONSOLE = "https://gantry.localhost:8443"
@@ -218,7 +218,7 @@ class House:
     box: MemoryBox = field(default_factory=MemoryBox)
     runtime: MemoryRuntime = field(default_factory=MemoryRuntime)
     edge: MemoryEdge = field(default_factory=MemoryEdge)
-    cache: FakeCache = field(default_factory=FakeCache)
+    edge_cache: FakeEdgeCache = field(default_factory=FakeEdgeCache)
     prober: MemoryProber = field(default_factory=MemoryProber)
     sources: MemorySources = field(default_factory=MemorySources)
     health: dict[str, Health] = field(default_factory=dict)
@@ -239,15 +239,15 @@ class House:
         self.settings = Settings(home=self.home)
         self.services = Services(
             state=self.state,
-            rollouts=RolloutService(self.state, self.clock),
-            purging=PurgeService(self.state, self.cache, self.clock),
+            rollouts=RolloutService(self.state, self.clock, self._wake),
+            purging=PurgeService(self.state, self.edge_cache, self.clock),
             deploys=self.deploys,
             variables=self.variables,
             accounts=self.accounts,
             sources=self.sources,
             runtime=self.runtime,
             edge=self.edge,
-            cache=self.cache,
+            edge_cache=self.edge_cache,
             prober=self.prober,
             settings=self.settings,
             clock=self.clock,

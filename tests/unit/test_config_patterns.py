@@ -5,8 +5,16 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from gantry.config.patterns import NotSupportedError, parse_pattern, unknown_parameters
+from gantry.config.patterns import (
+    NotSupportedError,
+    Parameter,
+    Reference,
+    parse_destination,
+    parse_pattern,
+    unknown_parameters,
+)
 from gantry.engines.edge.patterns import compile_pattern
+from gantry.kernel.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -29,6 +37,36 @@ from gantry.engines.edge.patterns import compile_pattern
 )
 def test_what_is_understood(pattern: str, parameters: tuple[str, ...]) -> None:
     assert parse_pattern(pattern).parameters == parameters
+
+
+def test_its_parts_are_text_and_parameters() -> None:
+    assert parse_pattern("/a\\(b/:id(\\d+)?/(.*)/:rest*").parts == (
+        "/a(b/",
+        Parameter("id", "\\d+", "?"),
+        "/",
+        Parameter("0", ".*"),
+        "/",
+        Parameter("rest", modifier="*"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("destination", "parts"),
+    [
+        ("/new", ("/new",)),
+        ("", ()),
+        (":a", (Reference("a", ":a"),)),
+        ("/:a*/x", ("/", Reference("a", ":a"), "/x")),
+        ("/:a?", ("/", Reference("a", ":a"))),
+        ("/:a?b=:c+", ("/", Reference("a", ":a"), "?b=", Reference("c", ":c"))),
+        ("https://b.example:8443/$1", ("https://b.example:8443/", Reference("0", "$1"))),
+        ("/$\u00b2/\u0663", ("/$\u00b2/\u0663",)),
+    ],
+)
+def test_a_destination_is_text_and_references(
+    destination: str, parts: tuple[str | Reference, ...]
+) -> None:
+    assert parse_destination(destination) == parts
 
 
 @pytest.mark.parametrize(
@@ -89,8 +127,10 @@ def test_arbitrary_text_is_understood_or_refused(text: str) -> None:
         pattern = parse_pattern(text)
     except ValueError as error:
         assert str(error)
+        with pytest.raises(UserError, match=re.escape(str(error))):
+            compile_pattern(text)
     else:
-        assert compile_pattern(text).names == pattern.parameters
+        assert tuple(compile_pattern(text).groups) == pattern.parameters
 
 
 PIECE = st.sampled_from(
@@ -120,7 +160,7 @@ def test_the_edge_understands_what_is_understood_here(text: str) -> None:
         pattern = parse_pattern(text)
     except ValueError:
         return
-    assert compile_pattern(text).names == pattern.parameters
+    assert tuple(compile_pattern(text).groups) == pattern.parameters
 
 
 def test_parameters_of_a_destination_come_from_the_source() -> None:

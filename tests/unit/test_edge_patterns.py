@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, strategies as st
 
+from gantry.config.patterns import parse_destination, parse_pattern, unknown_parameters
 from gantry.engines.edge.patterns import compile_pattern
 from gantry.kernel.errors import UserError
 
@@ -16,8 +17,16 @@ def redirected(source: str, destination: str, path: str) -> str | None:
     match = re.fullmatch(pattern.regex, path)
     if match is None:
         return None
-    # RE2 fills in groups that took no part with nothing; so does `expand`.
-    return match.expand(pattern.substitution(destination))
+    return filled_in(match, pattern.substitution(destination))
+
+
+def filled_in(match: re.Match[str], substitution: str) -> str:
+    """As RE2 does: `\\1` is one digit, and a group that took no part is nothing."""
+    return re.sub(
+        r"\\(\d|\\)",
+        lambda found: "\\" if found[1] == "\\" else match[int(found[1])] or "",
+        substitution,
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +53,9 @@ def redirected(source: str, destination: str, path: str) -> str | None:
         ("/a", "/back\\slash", "/a", "/back\\slash"),
         ("/:lang(en|de)/(.*)", "/$1?lang=:lang", "/de/x", "/x?lang=de"),
         ("/" + "/".join(f":p{n}*" for n in range(6)), "/ok/:p0", "/a", "/ok/a"),
+        ("/:lang(en|de)*", "/l/:lang*", "/de/en/de", "/l/de/en/de"),
+        ("/:lang(en|de)+/x", "/:lang", "/dee/x", None),
+        ("/old", "/$\u00b2?x=:1", "/old", "/$\u00b2?x=:1"),
     ],
 )
 def test_where_a_path_leads(source: str, destination: str, path: str, expected: str | None) -> None:
@@ -70,7 +82,7 @@ def test_a_destination_may_only_use_what_the_source_has() -> None:
 def test_never_more_than_nine_groups() -> None:
     pattern = compile_pattern("/" + "/".join(f":p{n}*" for n in range(9)))
     assert re.compile(pattern.regex).groups == 9
-    assert pattern.groups == tuple(range(1, 10))
+    assert tuple(pattern.groups.values()) == tuple(range(1, 10))
 
 
 # -- the reference ------------------------------------------------------------------------------
@@ -135,6 +147,25 @@ def test_what_is_taken_arrives_whole(segments: list[str], modifier: str) -> None
         assert redirected(source, destination, "/old" + tail) == f"/new{tail}/end"
 
 
+@given(
+    st.sampled_from(["/old", "/:a", "/:a/:b*", "/(.*)/:a?"]),
+    st.text(max_size=20) | st.text(alphabet="/:ab$12\u00b2?*+\\", max_size=20),
+)
+def test_a_destination_leads_somewhere_or_is_refused(source: str, destination: str) -> None:
+    unknown = unknown_parameters(destination, parse_pattern(source))
+    pattern = compile_pattern(source)
+    if unknown:
+        with pytest.raises(UserError, match=re.escape(unknown[0])):
+            pattern.substitution(destination)
+    else:
+        path = source.replace(":", "").replace("*", "").replace("(.)", "a").rstrip("?")
+        match = re.fullmatch(pattern.regex, path)
+        assert match is not None
+        led_to = filled_in(match, pattern.substitution(destination))
+        texts = [part for part in parse_destination(destination) if isinstance(part, str)]
+        assert all(text.strip("/") in led_to for text in texts)
+
+
 @given(st.text(alphabet="/:a(){}[]?*+\\.|^$", max_size=20).map("/".__add__))
 def test_arbitrary_text_is_translated_or_refused(source: str) -> None:
     try:
@@ -142,4 +173,4 @@ def test_arbitrary_text_is_translated_or_refused(source: str) -> None:
     except UserError as error:
         assert error.code == "route.bad-pattern"
     else:
-        assert re.compile(pattern.regex).groups <= len(pattern.names) + len(pattern.slashed)
+        assert re.compile(pattern.regex).groups == len(pattern.groups) + len(pattern.slashed)

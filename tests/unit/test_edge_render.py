@@ -30,8 +30,8 @@ from gantry.engines.edge.protocol import (
 from gantry.kernel.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "edge"
-PLACE = render.Place(
-    folder="/gantry/edge",
+PATHS = render.EdgePaths(
+    directory="/gantry/edge",
     admin_socket="/gantry/run/envoy-admin.sock",
     inner_socket="/gantry/run/inner.sock",
     address="0.0.0.0",
@@ -110,10 +110,10 @@ CONFIG = EdgeConfig(
 
 def files() -> Mapping[str, Any]:
     return {
-        "bootstrap.json": render.bootstrap(PLACE),
+        "bootstrap.json": render.bootstrap(PATHS),
         render.CDS: render.clusters_file(CONFIG, "VERSION"),
-        render.LDS: render.listeners_file(CONFIG.certificates, PLACE),
-        **render.routes_files(CONFIG, "VERSION", PLACE),
+        render.LDS: render.listeners_file(CONFIG.certificates, PATHS),
+        **render.routes_files(CONFIG, "VERSION", PATHS),
         **render.secret_files(CONFIG.certificates),
     }
 
@@ -134,8 +134,8 @@ def test_rendering_changes_nothing_and_repeats() -> None:
     assert files() == files()
 
 
-def headers_of(site: Site, place: render.Place = PLACE) -> dict[str, str]:
-    routes = render.routes_files(EdgeConfig(sites=(site,)), "", place)[render.RDS_HTTPS]
+def headers_of(site: Site, paths: render.EdgePaths = PATHS) -> dict[str, str]:
+    routes = render.routes_files(EdgeConfig(sites=(site,)), "", paths)[render.RDS_HTTPS]
     added = routes["resources"][0]["virtual_hosts"][0]["response_headers_to_add"]
     return {one["header"]["key"]: one["header"]["value"] for one in added}
 
@@ -155,7 +155,7 @@ def test_strict_transport_only_where_it_is_true() -> None:
     real = Site(("shop.example",), "r-1")
     assert "strict-transport-security" in headers_of(real)
     assert "strict-transport-security" not in headers_of(replace(real, hosts=("a.localhost",)))
-    assert "strict-transport-security" not in headers_of(real, replace(PLACE, https_port=8443))
+    assert "strict-transport-security" not in headers_of(real, replace(PATHS, https_port=8443))
 
 
 def test_a_certificate_changes_its_own_secret_only() -> None:
@@ -164,22 +164,53 @@ def test_a_certificate_changes_its_own_secret_only() -> None:
     after = render.secret_files((CONFIG.certificates[0], renewed))
     assert before["sds-local.json"] == after["sds-local.json"]
     assert before["sds-shop.example.json"] != after["sds-shop.example.json"]
-    assert render.listeners_file(CONFIG.certificates, PLACE) == render.listeners_file(
-        (CONFIG.certificates[0], renewed), PLACE
+    assert render.listeners_file(CONFIG.certificates, PATHS) == render.listeners_file(
+        (CONFIG.certificates[0], renewed), PATHS
     )
 
 
 def test_names_of_the_first_certificate_do_not_change_the_listener() -> None:
     more = replace(CONFIG.certificates[0], hosts=("shop.localhost", "r-3--shop.localhost"))
-    assert render.listeners_file(CONFIG.certificates, PLACE) == render.listeners_file(
-        (more, CONFIG.certificates[1]), PLACE
+    assert render.listeners_file(CONFIG.certificates, PATHS) == render.listeners_file(
+        (more, CONFIG.certificates[1]), PATHS
     )
 
 
-def test_the_digest_depends_on_the_configuration_and_on_the_place() -> None:
-    assert render.digest(CONFIG, PLACE) == render.digest(CONFIG, PLACE)
-    assert render.digest(CONFIG, PLACE) != render.digest(EdgeConfig(), PLACE)
-    assert render.digest(CONFIG, PLACE) != render.digest(CONFIG, replace(PLACE, https_port=8443))
+def test_the_digest_depends_on_the_configuration_and_on_the_paths() -> None:
+    assert render.digest(CONFIG, PATHS) == render.digest(CONFIG, PATHS)
+    assert render.digest(CONFIG, PATHS) != render.digest(EdgeConfig(), PATHS)
+    assert render.digest(CONFIG, PATHS) != render.digest(CONFIG, replace(PATHS, https_port=8443))
+
+
+def test_a_change_of_any_module_is_another_digest(tmp_path: Path) -> None:
+    for name, code in (("before", "x = 1\n"), ("same", "x = 1\n"), ("after", "x = 2\n")):
+        (tmp_path / name / "rooms").mkdir(parents=True)
+        (tmp_path / name / "rooms" / "module.py").write_text(code)
+    before, same, after = (
+        render.code_digest(tmp_path / name) for name in ("before", "same", "after")
+    )
+    assert before == same != after
+
+
+@pytest.mark.parametrize(
+    ("destination", "host", "port", "path"),
+    [
+        ("https://example.org", "example.org", None, "/"),
+        ("https://example.org:8443/a/b?c=d", "example.org", 8443, "/a/b?c=d"),
+        ("https://example.org?next=/in&at=a:1", "example.org", None, "/?next=/in&at=a:1"),
+        ("https://example.org?at=:page", "example.org", None, "/?at=\\1"),
+    ],
+)
+def test_a_redirect_to_another_host(
+    destination: str, host: str, port: int | None, path: str
+) -> None:
+    site = replace(SHOP, redirects=(Redirect("/sign/:page", destination),), rewrites=())
+    routes = render.routes_files(EdgeConfig(sites=(site,)), "", PATHS)[render.RDS_HTTPS]
+    last = routes["resources"][0]["virtual_hosts"][0]["routes"]
+    redirect = [route["redirect"] for route in last if "redirect" in route][-1]
+    assert (redirect["scheme_redirect"], redirect["host_redirect"]) == ("https", host)
+    assert redirect.get("port_redirect") == port
+    assert redirect["regex_rewrite"]["substitution"] == path
 
 
 @pytest.mark.parametrize(
@@ -196,5 +227,5 @@ def test_the_digest_depends_on_the_configuration_and_on_the_place() -> None:
 )
 def test_what_cannot_be_rendered(site: Site, code: str) -> None:
     with pytest.raises(UserError) as caught:
-        render.routes_files(EdgeConfig(sites=(site,)), "", PLACE)
+        render.routes_files(EdgeConfig(sites=(site,)), "", PATHS)
     assert caught.value.code == code

@@ -31,10 +31,10 @@ def test_it_is_what_was_added_since_it_opened(before: Pair, looks: list[Pair]) -
     for added in looks:
         total += added
     waiting = (looks or [before])[-1]
-    assert window.seen.candidate.requests == total.candidate.requests
-    assert window.seen.current.errors == total.current.errors
-    assert window.seen.candidate.latency.total == total.candidate.latency.total
-    assert window.seen.candidate.waiting == waiting.candidate.waiting
+    assert window.total.candidate.requests == total.candidate.requests
+    assert window.total.current.errors == total.current.errors
+    assert window.total.candidate.latency.total == total.candidate.latency.total
+    assert window.total.candidate.waiting == waiting.candidate.waiting
 
 
 @given(pairs(), pairs())
@@ -56,7 +56,7 @@ def test_an_edge_that_began_anew_makes_neither_release_look_worse(
     # The edge is killed: everything is counted from nothing, and passes what it was.
     for requests in (answered, answered + later, answered + later + 5_000):
         window = window.at(Pair(counted(requests), counted(19 * requests)))
-    shown = window.seen
+    shown = window.total
     assert shown.candidate.errors == seen // 100
     assert shown.current.errors == seen // 5
     if answered < seen:
@@ -69,7 +69,7 @@ def test_a_fall_of_one_release_ends_the_count_of_both() -> None:
     # Nobody has asked the current release much since; it alone cannot tell that the edge began anew.
     window = window.at(Pair(counted(5), counted(2_000)))
     window = window.at(Pair(counted(15), counted(2_200)))
-    assert (window.seen.candidate.requests, window.seen.current.requests) == (110, 2_100)
+    assert (window.total.candidate.requests, window.total.current.requests) == (110, 2_100)
 
 
 def test_restarts_go_on_when_traffic_begins_anew() -> None:
@@ -77,7 +77,7 @@ def test_restarts_go_on_when_traffic_begins_anew() -> None:
     window = window.at(Pair(counted(20, restarts=2), counted(20)))
     window = window.at(Pair(counted(0, restarts=3), counted(0)))
     window = window.at(Pair(counted(5, restarts=3), counted(5)))
-    assert window.seen.candidate == counted(15, restarts=2)
+    assert window.total.candidate == counted(15, restarts=2)
 
 
 def test_times_of_requests_before_it_opened_are_left_out() -> None:
@@ -86,8 +86,8 @@ def test_times_of_requests_before_it_opened_are_left_out() -> None:
     before = Pair(Numbers(100), Numbers(1_900))
     late = Pair(Numbers(110, latency=slow), Numbers(2_000, latency=slow))
     window = Window.begin(before).at(late).timed_from(late)
-    assert (window.seen.candidate.requests, window.seen.candidate.latency.total) == (10, 0)
+    assert (window.total.candidate.requests, window.total.candidate.latency.total) == (10, 0)
     later = Pair(Numbers(150, latency=slow + quick), Numbers(2_500, latency=slow + quick))
-    seen = window.at(later).seen
+    seen = window.at(later).total
     assert (seen.candidate.requests, seen.current.requests) == (50, 600)
     assert seen.candidate.latency == seen.current.latency == quick

@@ -6,17 +6,21 @@ from typing import Any
 
 import pytest
 
-from gantry.features.rollouts.verdict.case import Case
-from gantry.features.rollouts.verdict.decide import combined, judge
+from gantry.features.rollouts.verdict.checks import ErrorsCheck
 from gantry.features.rollouts.verdict.histogram import Histogram
-from gantry.features.rollouts.verdict.model import Check, Look, Numbers, Outcome
-from gantry.features.rollouts.verdict.policy import Policy
-from gantry.features.rollouts.verdict.shares import Errors
-from gantry.features.rollouts.verdict.tails import at_least, at_most
-from tests.support.verdict import BOUNDS_MS, seen, spread, timed
+from gantry.features.rollouts.verdict.judge import combined, judge
+from gantry.features.rollouts.verdict.model import (
+    Analysis,
+    CheckInput,
+    CheckName,
+    Numbers,
+    Outcome,
+    Policy,
+)
+from gantry.features.rollouts.verdict.statistics import at_least, at_most
+from tests.support.verdict import BOUNDS_MS, POLICY, seen, spread, timed
 
 PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
-POLICY = Policy()
 GOOD, CURRENT = seen(600, 1), seen(11_400, 11)
 
 
@@ -53,17 +57,17 @@ def test_errors(candidate: tuple[int, int], current: tuple[int, int], outcome: O
 @pytest.mark.parametrize(
     ("change", "check"),
     [
-        ({"smoke_failures": 1}, Check.SMOKE),
-        ({"out_of_memory_kills": 1}, Check.OUT_OF_MEMORY),
-        ({"restarts": 1}, Check.RESTARTS),
+        ({"smoke_failures": 1}, CheckName.SMOKE),
+        ({"out_of_memory_kills": 1}, CheckName.OUT_OF_MEMORY),
+        ({"restarts": 1}, CheckName.RESTARTS),
     ],
 )
 def test_what_should_not_happen_fails_unless_both_suffer(
-    change: dict[str, Any], check: Check
+    change: dict[str, Any], check: CheckName
 ) -> None:
     bad = replace(GOOD, **change)
     verdict = judge(bad, CURRENT, POLICY)
-    reason = verdict.of(check)
+    reason = verdict.reason(check)
     assert verdict.outcome is FAIL
     assert reason is not None and reason.outcome is FAIL
     assert verdict.summary.startswith("1 ")
@@ -72,17 +76,9 @@ def test_what_should_not_happen_fails_unless_both_suffer(
 
 
 def test_restarts_may_be_allowed() -> None:
-    policy = Policy(restarts_allowed=2)
+    policy = replace(POLICY, restarts=2)
     assert judge(replace(GOOD, restarts=2), CURRENT, policy).outcome is PASS
     assert judge(replace(GOOD, restarts=3), CURRENT, policy).outcome is FAIL
-
-
-def test_new_errors_count_only_when_asked() -> None:
-    bad = replace(GOOD, new_error_groups=2)
-    assert judge(bad, CURRENT, POLICY).outcome is PASS
-    assert judge(bad, CURRENT, POLICY).of(Check.NEW_ERRORS) is None
-    assert judge(bad, CURRENT, Policy(new_error_groups_allowed=1)).outcome is FAIL
-    assert judge(bad, CURRENT, Policy(new_error_groups_allowed=2)).outcome is PASS
 
 
 @pytest.mark.parametrize(
@@ -98,7 +94,7 @@ def test_a_doubled_p95_fails_by_itself() -> None:
     candidate = Numbers(1000, 0, timed(fast + [2 * latency_ms for latency_ms in slow]))
     verdict = judge(candidate, current, POLICY)
     failed = [reason.check for reason in verdict.reasons if reason.outcome is FAIL]
-    assert failed == [Check.P95, Check.P99]
+    assert failed == [CheckName.P95, CheckName.P99]
 
 
 def test_a_slow_tail_fails_by_p99_alone() -> None:
@@ -106,26 +102,26 @@ def test_a_slow_tail_fails_by_p99_alone() -> None:
     candidate = Numbers(1000, 0, timed([30.0] * 970 + [900.0] * 30))
     verdict = judge(candidate, current, POLICY)
     failed = [reason.check for reason in verdict.reasons if reason.outcome is FAIL]
-    assert failed == [Check.P99]
+    assert failed == [CheckName.P99]
 
 
 def test_a_few_milliseconds_more_are_within_the_floor() -> None:
     current = Numbers(10_000, 0, timed([4.0] * 10_000))
     candidate = Numbers(1000, 0, timed([9.0] * 1000))
     assert judge(candidate, current, POLICY).outcome is PASS
-    assert judge(candidate, current, Policy(latency_floor_ms=1.0)).outcome is FAIL
+    assert judge(candidate, current, replace(POLICY, latency_floor_ms=1.0)).outcome is FAIL
 
 
 def test_latency_beyond_what_is_measured_cannot_be_compared() -> None:
     both = Numbers(1000, 0, Histogram(BOUNDS_MS, (0,) * len(BOUNDS_MS), 1000))
-    reason = judge(both, both, POLICY).of(Check.P95)
+    reason = judge(both, both, POLICY).reason(CheckName.P95)
     assert reason is not None and reason.outcome is INCONCLUSIVE
     assert "last bound" in reason.sentence
 
 
-def test_a_candidate_that_never_answers_fails_at_the_second_look() -> None:
+def test_a_candidate_that_never_answers_fails_at_the_second_analysis() -> None:
     silent, current = Numbers(waiting=20), replace(seen(380), waiting=4)
-    first, second = Look(number=1, at_end=False), Look(number=2, at_end=False)
+    first, second = Analysis(number=1, at_end=False), Analysis(number=2, at_end=False)
     assert judge(silent, current, POLICY, first).outcome is INCONCLUSIVE
     verdict = judge(silent, current, POLICY, second)
     assert verdict.outcome is FAIL
@@ -136,8 +132,10 @@ def test_a_candidate_that_never_answers_fails_at_the_second_look() -> None:
 
 def test_streams_that_both_hold_open_do_not_fail() -> None:
     candidate, current = replace(seen(60), waiting=30), replace(seen(1100), waiting=900)
-    assert judge(candidate, current, POLICY, Look(number=9)).of(Check.WAITING) is not None
-    assert judge(candidate, current, POLICY, Look(number=9)).outcome is not FAIL
+    assert (
+        judge(candidate, current, POLICY, Analysis(number=9)).reason(CheckName.WAITING) is not None
+    )
+    assert judge(candidate, current, POLICY, Analysis(number=9)).outcome is not FAIL
 
 
 def test_without_a_current_release_only_the_ceiling_condemns() -> None:
@@ -147,17 +145,17 @@ def test_without_a_current_release_only_the_ceiling_condemns() -> None:
     assert judge(seen(200, 0), nobody, POLICY).outcome is INCONCLUSIVE
 
 
-def test_a_pass_comes_at_the_end_of_a_step_only() -> None:
-    early = judge(GOOD, CURRENT, POLICY, Look(number=50, at_end=False))
+def test_a_pass_comes_at_the_end_of_a_stage_only() -> None:
+    early = judge(GOOD, CURRENT, POLICY, Analysis(number=50, at_end=False))
     assert early.outcome is INCONCLUSIVE
     assert early.summary.startswith("Nothing shown yet: ")
-    assert judge(GOOD, CURRENT, POLICY, Look(number=60)).outcome is PASS
+    assert judge(GOOD, CURRENT, POLICY, Analysis(number=60)).outcome is PASS
 
 
-def test_later_steps_ask_for_more() -> None:
+def test_later_stages_ask_for_more() -> None:
     candidate, current = seen(40, 2), seen(760, 0)
-    assert judge(candidate, current, POLICY, Look(step=1)).outcome is FAIL
-    assert judge(candidate, current, POLICY, Look(step=2)).outcome is INCONCLUSIVE
+    assert judge(candidate, current, POLICY, Analysis(stage=1)).outcome is FAIL
+    assert judge(candidate, current, POLICY, Analysis(stage=2)).outcome is INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -223,7 +221,7 @@ def test_a_candidate_at_the_margin_passes_no_oftener_than_is_said(
     requests: int, current_requests: int, now: float, margin: float
 ) -> None:
     """Summed over everything that can be seen of a candidate that is worse by just the margin."""
-    policy, wrongly = Policy(error_margin=margin), 0.0
+    policy, wrongly = replace(POLICY, error_margin=margin), 0.0
     for errors in range(current_requests + 1):
         chance = at_least(errors, current_requests, now) - at_least(
             errors + 1, current_requests, now
@@ -236,6 +234,8 @@ def test_a_candidate_at_the_margin_passes_no_oftener_than_is_said(
 
 def _most_errors_that_pass(requests: int, current: Numbers, policy: Policy) -> int:
     errors = -1
-    while Errors().passes(Case(Numbers(requests, errors + 1), current, policy, Look())):
+    while ErrorsCheck().passes(
+        CheckInput(Numbers(requests, errors + 1), current, policy, Analysis())
+    ):
         errors += 1
     return errors

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gantry.engines.cache.policy import Life
-from gantry.engines.cache.store import Entry, Key
+from gantry.cache.policy import Lifetime
+from gantry.cache.store import Key, StoredAnswer
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import EdgeStatus
 from gantry.engines.probes.protocol import ProbeResult
@@ -426,18 +426,18 @@ async def test_purging_is_of_one_environment_and_leaves_a_trace(
     house: House, http: httpx.AsyncClient
 ) -> None:
     await seed(house, START)
-    await house.cache.stop()  # forgets what the seed put there
-    await house.cache.start()
+    await house.edge_cache.stop()  # forgets what the seed put there
+    await house.edge_cache.start()
     releases = (await http.get(f"{_ENV}/releases")).json()
     live = next(one["id"] for one in releases if one["live"])
-    kept = Entry(200, (), b"page", Life(60), 0.0, tags=frozenset({"news"}))
+    kept = StoredAnswer(200, (), b"page", Lifetime(60), 0.0, tags=frozenset({"news"}))
     for backend in (live, "r-of-another"):
-        house.cache.visit(Key(backend, "shop", "/news"), kept)
+        house.edge_cache.visit(Key(backend, "shop", "/news"), kept)
     nothing = await http.post(f"{_ENV}/purge", json={"paths": ["/other"], "tags": ["old"]})
     assert PurgeBody.model_validate(nothing.json()).purged == 0
     answer = await http.post(f"{_ENV}/purge", json={})
     assert PurgeBody.model_validate(answer.json()).purged == 1
-    assert (await house.cache.status()).total.entries == 1
+    assert (await house.edge_cache.status()).total.entries == 1
     trail = (await http.get("/api/v1/audit")).json()
     assert [one["action"] for one in trail[:2]] == ["cache.purge", "cache.purge"]
 
@@ -458,6 +458,6 @@ async def test_bad_purges(
 ) -> None:
     await seed(house, START)
     assert _error(await http.post(f"{_ENV}/purge", json=request_body), 400)["code"] == code
-    await house.cache.stop()
+    await house.edge_cache.stop()
     late = _error(await http.post(f"{_ENV}/purge", json={}), 503)
     assert late["code"] == "cache.unreachable"

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gantry.engines.cache.protocol import CacheNumbers, CacheStatus
 from gantry.engines.database.protocol import State
+from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 from gantry.features.accounts.model import Role
 from gantry.features.platform.bodies import StatusBody
 from gantry.features.routes.bodies import CacheBody
@@ -67,15 +67,15 @@ async def test_the_page_shows_them(house: House, http: httpx.AsyncClient) -> Non
         assert words in page
     for other in ("/projects/smart-sign/staging", "/projects/landing-page/production"):
         assert 'id="cache"' not in (await http.get(other)).text
-    await house.cache.stop()
+    await house.edge_cache.stop()
     page = (await http.get(_PAGE)).text
     assert "It does not run; the instances answer" in page
     assert "64.0 MB" not in page
 
 
 async def test_nothing_was_asked_yet(house: House, http: httpx.AsyncClient) -> None:
-    await house.cache.stop()
-    await house.cache.start()
+    await house.edge_cache.stop()
+    await house.edge_cache.start()
     cache = (await told(http))["smart-sign/production"]
     assert cache is not None
     assert (cache.share, cache.entries, cache.trouble) == (None, 0, "")

@@ -11,6 +11,7 @@ from gantry.app.token_file import read_token
 from gantry.config.settings import Settings
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.kernel.errors import TransientError
+from gantry.kernel.names import API_PREFIX
 
 
 def request_end(settings: Settings, pid: int | None) -> None:
@@ -26,7 +27,7 @@ def request_end(settings: Settings, pid: int | None) -> None:
     try:
         with httpx.Client(transport=transport, base_url="http://control", timeout=10) as client:
             client.post(
-                "/api/v1/shutdown",
+                f"{API_PREFIX}/shutdown",
                 headers={"authorization": f"Bearer {read_token(settings.paths)}"},
             ).raise_for_status()
     except httpx.HTTPError as error:

@@ -17,10 +17,10 @@ from gantry.config.settings import Settings, whole_environment
 from gantry.engines.assets.server import CaddyAssets, find_program as find_caddy
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
-from gantry.engines.cache.process import CacheProcess
 from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions
 from gantry.engines.certificates.local import LocalAuthority
 from gantry.engines.edge.envoy import EnvoyEdge
+from gantry.engines.edge_cache.process import EdgeCacheProcess
 from gantry.engines.postgres.server import DATA, SYSTEM, PostgresServer
 from gantry.engines.probes.http import HttpProber
 from gantry.engines.redis.server import RedisServers
@@ -58,7 +58,7 @@ class LocalEngines(Engines):
         """End the engines: what visitors reach first, what everything stands on last."""
         await self.edge.stop()
         await self.assets.stop()
-        await self.cache.stop()
+        await self.edge_cache.stop()
         await self.caches.stop()
         await self.databases.stop()
         await self.system.stop()
@@ -78,7 +78,7 @@ def make_engines(settings: Settings) -> LocalEngines:
         databases=PostgresServer(DATA, paths=paths, runtime=runtime, clock=clock, ids=ids),
         caches=RedisServers(paths=paths, runtime=runtime, clock=clock),
         assets=CaddyAssets(paths=paths, runtime=runtime, clock=clock),
-        cache=CacheProcess(
+        edge_cache=EdgeCacheProcess(
             paths=paths,
             runtime=runtime,
             clock=clock,
@@ -94,7 +94,7 @@ def make_engines(settings: Settings) -> LocalEngines:
         clock=clock,
         ids=ids,
         is_engine=is_engine,
-        keep_clock=lambda: clock_file(settings).write(clock.anchor()),
+        keep_clock=lambda: clock_file(settings).write(clock.epochs),
     )
 
 

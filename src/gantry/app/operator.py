@@ -1,13 +1,12 @@
 """The token by which the operator of this machine is known: a file that only they can read, renewed daily."""
 
-import os
 from dataclasses import dataclass
 
-from gantry.app.token_file import token_file
 from gantry.config.paths import Paths
 from gantry.features.accounts.model import Caller, Role
 from gantry.features.accounts.service import AccountService
 from gantry.kernel.clock import Clock
+from gantry.kernel.files import replace_file
 
 _OPERATOR = Caller("operator", Role.OWNER)
 _LIFE_DAYS = 7
@@ -27,14 +26,7 @@ class OperatorToken:
         secret, _ = await self.accounts.api_token(
             label="operator of this machine", role=Role.OWNER, days=_LIFE_DAYS, by=_OPERATOR
         )
-        target = token_file(self.paths)
-        fresh = target.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secret)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(target)
+        replace_file(self.paths.operator_token, secret)
 
     async def keep_fresh(self) -> None:
         """Renew every day."""

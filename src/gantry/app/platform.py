@@ -13,10 +13,10 @@ from gantry.app.parts import PartsView
 from gantry.config.settings import Settings
 from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.builders.protocol import Workshop
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.certificates.protocol import Authority
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import Edge
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.postgres.protocol import DatabaseServer
 from gantry.engines.probes.protocol import Prober
 from gantry.engines.redis.protocol import CacheServers
@@ -44,7 +44,11 @@ from gantry.features.releases.act import ReleaseRetirer
 from gantry.features.removals.act import RemovalExecutor
 from gantry.features.removals.service import RemovalService
 from gantry.features.retention.act import Retention
+from gantry.features.rollouts.act import INTERVAL_S as ROLLOUTS_INTERVAL_S, RolloutLoop
+from gantry.features.rollouts.evidence import EvidenceCollector
+from gantry.features.rollouts.progress import EdgeProgress
 from gantry.features.rollouts.service import RolloutService
+from gantry.features.rollouts.traffic import SyntheticTraffic
 from gantry.features.routes.act import EdgeExecutor
 from gantry.features.routes.purging import PurgeService
 from gantry.features.services.provide import ServiceProvider
@@ -53,15 +57,11 @@ from gantry.kernel.backoff import Backoff
 from gantry.kernel.clock import Clock, SystemClock
 from gantry.kernel.ids import IdSource
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.asking import Asking
 from gantry.reactor.derive import Sockets
-from gantry.reactor.evidence import EvidenceKeeper
 from gantry.reactor.leader import HoldLeadership, Leader, alone
 from gantry.reactor.loops import Loops, Periodic
-from gantry.reactor.progress import EdgeProgress
 from gantry.reactor.reconcile import Executors, Reconciler
 from gantry.reactor.reserve import INTERVAL_S as RESERVE_INTERVAL_S, DiskReserve
-from gantry.reactor.rollouts import EVERY_S as ROLLOUTS_INTERVAL_S, Rollouts
 from gantry.reactor.supervisor import INTERVAL_S as SUPERVISOR_INTERVAL_S, EngineSupervisor
 from gantry.reactor.waker import Waker
 from gantry.reactor.world import observe
@@ -97,7 +97,7 @@ class Engines:
     databases: DatabaseServer
     caches: CacheServers
     assets: AssetServer
-    cache: EdgeCache
+    edge_cache: EdgeCache
     workshop: Workshop
     sources: SourceStore
     authorities: Mapping[str, Authority]
@@ -168,11 +168,11 @@ class Platform:
 
     @cached_property
     def rollouts(self) -> RolloutService:
-        return RolloutService(self.database, self.clock)
+        return RolloutService(self.database, self.clock, self.waker.wake)
 
     @cached_property
     def purging(self) -> PurgeService:
-        return PurgeService(self.database, self.engines.cache, self.clock)
+        return PurgeService(self.database, self.engines.edge_cache, self.clock)
 
     @cached_property
     def removals(self) -> RemovalService:
@@ -203,7 +203,7 @@ class Platform:
             sources=engines.sources,
             runtime=engines.runtime,
             edge=engines.edge,
-            cache=engines.cache,
+            edge_cache=engines.edge_cache,
             prober=engines.prober,
             settings=self.settings,
             clock=self.clock,
@@ -257,7 +257,7 @@ class Platform:
         return Sockets(
             console=str(self.settings.paths.api_socket),
             assets=str(self.engines.assets.socket),
-            cache=str(self.engines.cache.socket),
+            edge_cache=str(self.engines.edge_cache.socket),
         )
 
     # -- what decides and acts
@@ -280,7 +280,7 @@ class Platform:
         engines = self.engines
         issuer = CertificateIssuer(self.database, engines.authorities, engines.box, self.tasks)
         return EdgeExecutor(
-            engines.edge, engines.cache, issuer, self.tasks, self.backoff, self.clock
+            engines.edge, engines.edge_cache, issuer, self.tasks, self.backoff, self.clock
         )
 
     @cached_property
@@ -343,16 +343,16 @@ class Platform:
         )
 
     @cached_property
-    def rollout_loop(self) -> Rollouts:
+    def rollout_loop(self) -> RolloutLoop:
         engines = self.engines
-        evidence = EvidenceKeeper(
+        evidence = EvidenceCollector(
             self.database, engines.edge, engines.runtime, self.variables, self.clock
         )
-        asking = Asking(self.database, self.probe, self.tasks, self.clock)
-        return Rollouts(
+        traffic = SyntheticTraffic(self.database, self.probe, self.tasks, self.clock)
+        return RolloutLoop(
             self.database,
             engines.edge,
-            asking,
+            traffic,
             self.edge_progress,
             evidence,
             self.clock,
@@ -380,7 +380,7 @@ class Platform:
             "data database": engines.databases.revive,
             "caches": engines.caches.revive,
             "assets": engines.assets.revive,
-            "cache": engines.cache.revive,
+            "cache": engines.edge_cache.revive,
         }
         return EngineSupervisor(engines.runtime, engines.is_engine, revivals)
 

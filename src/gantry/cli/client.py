@@ -27,10 +27,10 @@ from gantry.features.routes.bodies import PurgeBody, PurgeRequest
 from gantry.features.variables.bodies import VariableBody, VariablesRequest
 from gantry.kernel.bodies import Answer, Request
 from gantry.kernel.errors import AccessError, NotFoundError
+from gantry.kernel.names import API_PREFIX
 
 _S = TypeVar("_S", bound=Answer)
 
-PREFIX = "/api/v1"
 # The whole snapshot is unpacked and hashed before the answer comes.
 _UPLOAD_TIMEOUT_S = 600.0
 # One real request to every environment's public address.
@@ -97,7 +97,7 @@ class Api:
         """Upload a snapshot. With a size it is sent with a Content-Length, otherwise chunked."""
         raw = self._http.request(
             "PUT",
-            f"{PREFIX}/sources/{digest}",
+            f"{API_PREFIX}/sources/{digest}",
             content=archive,
             content_bytes=size_bytes,
             timeout_s=_UPLOAD_TIMEOUT_S,
@@ -116,7 +116,7 @@ class Api:
         path = f"/projects/{_q(project)}"
         if environment is not None:
             path += f"/environments/{_q(environment)}"
-        self._http.request("DELETE", PREFIX + path, timeout_s=_PROBE_TIMEOUT_S)
+        self._http.request("DELETE", API_PREFIX + path, timeout_s=_PROBE_TIMEOUT_S)
 
     def releases(self, project: str, environment: str) -> tuple[ReleaseBody, ...]:
         return self._many(ReleaseBody, "GET", f"{_at(project, environment)}/releases")
@@ -168,7 +168,7 @@ class Api:
         Raises:
             TransientError: `control.lost` when the stream breaks off; asking again starts over from the beginning.
         """
-        return self._http.stream(DeployEvent, f"{PREFIX}/deploys/{_q(deploy)}/events")
+        return self._http.stream(DeployEvent, f"{API_PREFIX}/deploys/{_q(deploy)}/events")
 
     # -- logs
 
@@ -176,7 +176,7 @@ class Api:
         return self._many(LogBody, "GET", f"{_at(project, environment)}/logs?tail={tail}")
 
     def follow_logs(self, project: str, environment: str, *, tail: int) -> Iterator[LogBody]:
-        path = f"{PREFIX}{_at(project, environment)}/logs?tail={tail}&follow=true"
+        path = f"{API_PREFIX}{_at(project, environment)}/logs?tail={tail}&follow=true"
         return self._http.stream(LogBody, path)
 
     # -- access
@@ -191,7 +191,7 @@ class Api:
         return self._one(TokenBody, "POST", "/tokens", request)
 
     def revoke_token(self, token: str) -> None:
-        self._http.request("DELETE", f"{PREFIX}/tokens/{_q(token)}")
+        self._http.request("DELETE", f"{API_PREFIX}/tokens/{_q(token)}")
 
     # -- inside
 
@@ -203,13 +203,13 @@ class Api:
         body: Request | None = None,
         timeout_s: float = 60.0,
     ) -> _S:
-        raw = self._http.request(method, PREFIX + path, body=body, timeout_s=timeout_s)
+        raw = self._http.request(method, API_PREFIX + path, body=body, timeout_s=timeout_s)
         return self._http.read(shape, raw)
 
     def _many(
         self, shape: type[_S], method: str, path: str, body: Request | None = None
     ) -> tuple[_S, ...]:
-        return self._http.read_many(shape, self._http.request(method, PREFIX + path, body=body))
+        return self._http.read_many(shape, self._http.request(method, API_PREFIX + path, body=body))
 
 
 def _q(text: str) -> str:

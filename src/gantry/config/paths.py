@@ -45,6 +45,11 @@ class Paths:
         return self.home / "keys"
 
     @property
+    def operator_token(self) -> Path:
+        """The token by which the operator of this machine is known, mode 0600."""
+        return self.keys / "operator.token"
+
+    @property
     def processes(self) -> Path:
         """One folder per process: its specification, log and exit status."""
         return self.home / "processes"

@@ -26,7 +26,7 @@ _SECTIONS = (
     ("services", "Services"),
     ("services.redis", "RedisService"),
     ("deploy", "Deploy"),
-    ("[deploy.steps]", "RolloutStep"),
+    ("[deploy.steps]", "RolloutStage"),
     ("deploy.verdict", "VerdictRules"),
     ("[routes.redirects]", "Redirect"),
     ("[routes.rewrites]", "Rewrite"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gantry.config.fields import Section, Text, bad_value, not_supported, shown
-from gantry.config.patterns import NotSupportedError, parse_pattern, unknown_parameters
+from gantry.config.patterns import WHOLE_URL, NotSupportedError, parse_pattern, unknown_parameters
 
 MOST_ROUTES = 1024
 MOST_CACHED = 64
@@ -15,7 +15,6 @@ MOST_CACHED = 64
 MOST_HEADERS = 900
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
-_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:[/?].*)?$", re.DOTALL)
 _WITH_HOST = re.compile(r"https?://[^/?]", re.IGNORECASE)
 _FORBIDDEN = frozenset(
     {"connection", "content-length", "host", "keep-alive", "transfer-encoding", "upgrade"}
@@ -35,11 +34,11 @@ def _source(value: str) -> str:
 def _destination(value: str) -> str:
     if any(ord(char) <= 32 or ord(char) == 127 for char in value):
         raise bad_value(f"is {shown(value)}, which has spaces or control characters in it")
-    if not value.startswith("/") and _WITH_HOST.match(value) and not _URL.match(value):
+    if not value.startswith("/") and _WITH_HOST.match(value) and not WHOLE_URL.fullmatch(value):
         raise not_supported(
             f"is {shown(value)}; the host of a URL can have no parameter, user or password"
         )
-    if not value.startswith("/") and not _URL.match(value):
+    if not value.startswith("/") and not WHOLE_URL.fullmatch(value):
         raise bad_value(
             f"is {shown(value)}; write a path that starts with / or a whole URL with https://"
         )

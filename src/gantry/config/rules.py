@@ -103,9 +103,9 @@ def _web(manifest: Manifest) -> Iterator[Problem]:
 def _rollout(manifest: Manifest) -> Iterator[Problem]:
     deploy = manifest.deploy
     if deploy.strategy != "canary":
-        return  # the steps of one environment may be written for all
+        return  # the stages of one environment may be written for all
     if not deploy.steps and not deploy.mirror_s:
-        yield Problem(("deploy", "steps"), "a canary needs at least one step, or a mirror")
+        yield Problem(("deploy", "steps"), "a canary needs at least one stage, or a mirror")
     for number, (before, after) in enumerate(pairwise(deploy.steps), start=1):
         if after.percent <= before.percent:
             yield Problem(

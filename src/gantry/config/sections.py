@@ -200,16 +200,16 @@ class Services(Section):
 Share = Annotated[float, Gt(0.0), Lt(1.0)]
 
 
-class RolloutStep(Section):
-    """One step of a canary."""
+class RolloutStage(Section):
+    """Stage of a canary."""
 
     percent: Annotated[Count, Ge(1), Le(99)] = Field(
-        description="Visitors that get the new release in this step. Each keeps the release that he got."
+        description="Visitors that get the new release in this stage. Each keeps the release that they got."
     )
     time_s: Annotated[float, DurationOf("1s", "7d")] = Field(
         60.0,
         alias="time",
-        description="How long the two releases are compared before the step ends.",
+        description="How long the two releases are compared before the stage ends.",
         json_schema_extra=as_duration,
     )
 
@@ -234,7 +234,7 @@ class VerdictRules(Section):
     )
     when_inconclusive: Literal["promote", "abort"] = Field(
         "promote",
-        description="What to do at the end of a step with too few requests to know.",
+        description="What to do at the end of a stage with too few requests to know.",
     )
 
 
@@ -244,7 +244,7 @@ class Deploy(Section):
     strategy: Literal["blue-green", "canary"] = Field(
         "blue-green",
         description="`blue-green`: all traffic moves at once, when every instance of the new release is healthy. "
-        "`canary`: in steps, with a verdict in each.",
+        "`canary`: in stages, with a verdict in each.",
     )
     mirror_s: Annotated[float, DurationOf("0s", "1h")] = Field(
         0.0,
@@ -253,15 +253,15 @@ class Deploy(Section):
         "visitor does. Their answers are thrown away.",
         json_schema_extra=as_duration,
     )
-    steps: tuple[RolloutStep, ...] = Field(
-        default_factory=lambda: tuple(RolloutStep(percent=percent) for percent in (5, 25, 50)),
-        description="With `canary`: the shares of visitors, rising; after the last all traffic moves. Left out: 5, 25 "
+    steps: tuple[RolloutStage, ...] = Field(
+        default_factory=lambda: tuple(RolloutStage(percent=percent) for percent in (5, 25, 50)),
+        description="With `canary`: the stages, with rising shares of visitors; after the last all traffic moves. Left out: 5, 25 "
         "and 50 %, a minute each.",
         max_length=20,
     )
     approval: Flag = Field(
         False,  # noqa: FBT003 -- a default
-        description="With `canary`: after each step wait for `gantry rollout promote`.",
+        description="With `canary`: after each stage wait for `gantry rollout promote`.",
     )
     verdict: VerdictRules = Field(
         default_factory=VerdictRules, description="With `canary`: when the new release is bad."

@@ -15,7 +15,7 @@ from itertools import pairwise
 from gantry.drill.failures import Death, deaths
 from gantry.drill.observed import CandidateShare, ObservedDrill, VisitorKind
 from gantry.drill.schedule import RECOVERY_S, Schedule
-from gantry.features.rollouts.verdict.tails import at_least
+from gantry.features.rollouts.verdict.statistics import at_least
 
 # What the control plane says is in effect a little later, and was asked for a little after it changed.
 _SLACK_S = 1.5

@@ -1,1 +1,1 @@
-"""Floor 1: time, identity, errors and tasks. Standard library only; knows nothing of Gantry's domain."""
+"""Floor 1: time, identity, errors, tasks, and names that several houses write. Standard library only."""

@@ -15,7 +15,7 @@ from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.removals.rules import ObservedRemoval
-from gantry.features.rollouts.model import stages_of
+from gantry.features.rollouts.rules import stages_of
 from gantry.features.routes.render import Routed, Routes
 from gantry.reactor.world import World
 
@@ -41,7 +41,7 @@ class Sockets:
 
     console: str
     assets: str
-    cache: str
+    edge_cache: str
 
 
 def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAssets) -> Routes:
@@ -50,7 +50,7 @@ def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAsse
         naming=naming,
         console_socket=sockets.console,
         assets_socket=sockets.assets,
-        cache_socket=sockets.cache,
+        cache_socket=sockets.edge_cache,
         assets=assets,
         environments=tuple(world.environments.values()),
         routed=tuple(

@@ -21,6 +21,7 @@ from gantry.features.projects.naming import Naming
 from gantry.features.releases.act import ReleaseRetirer
 from gantry.features.removals import rules as removals
 from gantry.features.removals.act import RemovalExecutor
+from gantry.features.rollouts.progress import EdgeProgress
 from gantry.features.routes.act import EdgeExecutor, WantedEdge
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, PermanentError, TransientError
@@ -33,7 +34,6 @@ from gantry.reactor.derive import (
     routes_of,
     work_of,
 )
-from gantry.reactor.progress import EdgeProgress
 from gantry.reactor.world import World
 
 _log = logging.getLogger(__name__)
@@ -209,7 +209,8 @@ class Reconciler:
         """How much of the present step went by while no control plane ran: nobody started or probed anything then."""
         if self._began_at is None or deploy.step_started_at is None:
             return 0.0
-        return max(0.0, (self._began_at - deploy.step_started_at).total_seconds())
+        began_at = self._clock.even(self._began_at)
+        return max(0.0, (began_at - deploy.step_started_at).total_seconds())
 
     async def _step(self, work: Work, action: Action) -> None:
         deploy = work.deploy

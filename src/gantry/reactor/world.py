@@ -22,6 +22,7 @@ from gantry.features.releases.model import Release
 from gantry.features.rollouts import store as rollouts
 from gantry.features.rollouts.model import Rollout
 from gantry.kernel.clock import Clock
+from gantry.kernel.timeline import with_even_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class World:
             to an open deploy.
         deploys: those that have not ended, oldest first.
         rollouts: of these deploys, by deploy; ended ones too.
+
+    The moments of releases, builds, instances and deploys are those that the present clock would have recorded.
     """
 
     now: datetime
@@ -77,10 +80,11 @@ async def observe(state: State, runtime: Runtime, edge: Edge, clock: Clock) -> W
     return World(
         now=clock.now(),
         environments={environment.id: environment for environment in environments},
-        releases=present,
-        builds=found_builds,
-        instances=found_instances,
-        deploys=open_deploys,
+        # What waits is measured between recorded moments and now: as if the machine's clock had never been set.
+        releases={key: with_even_times(release, clock) for key, release in present.items()},
+        builds={key: with_even_times(build, clock) for key, build in found_builds.items()},
+        instances=tuple(with_even_times(instance, clock) for instance in found_instances),
+        deploys=tuple(with_even_times(deploy, clock) for deploy in open_deploys),
         rollouts={rollout.deploy: rollout for rollout in moving},
         certificates=found_certificates,
         processes=await runtime.statuses(),

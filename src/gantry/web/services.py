@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gantry.config.settings import Settings
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import Edge
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.probes.protocol import Prober
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
@@ -64,7 +64,7 @@ class Services:
     sources: SourceStore
     runtime: Runtime
     edge: Edge
-    cache: EdgeCache
+    edge_cache: EdgeCache
     prober: Prober
     settings: Settings
     clock: Clock

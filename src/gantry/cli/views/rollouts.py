@@ -10,7 +10,6 @@ from gantry.cli.views import words
 from gantry.features.rollouts.bodies import (
     EvidenceBody,
     OutcomeName,
-    ReasonBody,
     RolloutBody,
     StageBody,
 )
@@ -52,8 +51,8 @@ def rollout(body: RolloutBody) -> Iterator[RenderableType]:
         table.add_column(name, justify="right" if name.startswith("release") else "left")
     for reason in body.verdict.reasons:
         sign, style = _OUTCOMES[reason.outcome]
-        candidate, current = _value(reason, reason.candidate), _value(reason, reason.current)
-        table.add_row(Text(sign, style=style), reason.check, candidate, current)
+        values = reason.candidate_text, reason.current_text
+        table.add_row(Text(sign, style=style), reason.check, *values)
     yield table
     yield Text(body.verdict.summary, style=_OUTCOMES[body.verdict.outcome][1])
     if body.evidence is not None:
@@ -96,11 +95,3 @@ def _stage(stage: StageBody) -> Text:
         f"  {words.took(stage.time_s):>8}  ",
         (stage.state, style),
     )
-
-
-def _value(reason: ReasonBody, value: float | None) -> str:
-    if value is None:
-        return "more than a minute"
-    if reason.unit == "ms":
-        return f"{value:,.0f} ms"
-    return f"{value:.2%}" if reason.unit == "share" else f"{value:,.0f}"

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gantry.kernel.files import replace_file
+
 _CHUNK_BYTES = 1 << 20
 _READABLE, _FOLDER = 0o444, 0o755
 # Times from content: seconds from 2001 to 2018, so that no two contents share one and none lies in the future.
@@ -106,12 +108,7 @@ def unlink(place: Path) -> None:
 def write_record(path: Path, value: object) -> None:
     """Replace a JSON file, and bring it to the disk."""
     make_folder(path.parent)
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("w") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    replace_file(path, json.dumps(value), mode=0o644)
     flush(path.parent)
 
 

@@ -26,6 +26,7 @@ from gantry.engines.runtime.protocol import (
 )
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError, UserError
+from gantry.kernel.files import replace_file
 
 PROCESS = "assets"
 _START_DEADLINE_S = 20.0
@@ -200,9 +201,7 @@ class CaddyAssets:
     def _make_folders(self) -> None:
         self._run.mkdir(mode=0o700, parents=True, exist_ok=True)
         wanted = json.dumps(configuration(str(self._store.www), str(self.socket)))
-        new = self._run / "caddy.json.new"
-        new.write_text(wanted)
-        new.replace(self._run / "caddy.json")
+        replace_file(self._run / "caddy.json", wanted, mode=0o644, fsync=False)
 
     def _spec(self, program: Path) -> ProcessSpec:
         mounts = (

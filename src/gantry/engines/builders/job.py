@@ -1,7 +1,6 @@
 """What the control plane hands to the runner: a job file without secrets, and a file of secrets that is read once."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Literal, Self
 
 from gantry.engines.builders.plan import BuildPlan
 from gantry.engines.runtime.protocol import Mount, MountMode
+from gantry.kernel.files import replace_file
 
 Task = Literal["build", "test"]
 
@@ -61,7 +61,7 @@ class Job:
     def write(self) -> Path:
         """Store it, and return where."""
         path = self.folder / f"{self.task}.json"
-        write_private(path, json.dumps(asdict(self), default=str))
+        replace_file(path, json.dumps(asdict(self), default=str))
         return path
 
     @classmethod
@@ -96,7 +96,7 @@ class Secrets:
 
     def write(self, path: Path) -> None:
         """Store them, for their owner only."""
-        write_private(path, json.dumps(asdict(self)))
+        replace_file(path, json.dumps(asdict(self)))
 
     @classmethod
     def take(cls, path: Path) -> Self:
@@ -112,15 +112,3 @@ class Secrets:
 def outcome_file(folder: Path, task: Task) -> Path:
     """Where a task writes how it ended."""
     return folder / f"{task}-outcome.json"
-
-
-def write_private(path: Path, text: str) -> None:
-    """Put `text` at `path` in one step, readable by its owner only."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

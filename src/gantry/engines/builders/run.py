@@ -15,12 +15,13 @@ from pathlib import Path
 from gantry.engines.builders import confine
 from gantry.engines.builders.collect import collect, set_modes
 from gantry.engines.builders.failures import BuildFailed, Tail, explain
-from gantry.engines.builders.job import Job, Secrets, write_private
+from gantry.engines.builders.job import Job, Secrets
 from gantry.engines.builders.plan import APP, Phase
 from gantry.engines.builders.shelf import Shelf
 from gantry.engines.builders.workspace import Caches, PackageStore, prepare
 from gantry.engines.runtime import sandbox
 from gantry.engines.runtime.protocol import Mount, MountMode
+from gantry.kernel.files import replace_file
 from gantry.kernel.redact import Redactor
 from gantry.kernel.trees import remove_tree
 from gantry.kernel.units import format_duration, format_size
@@ -206,7 +207,7 @@ class Runner:
         folder.mkdir(mode=0o700, exist_ok=True)
         texts = {"npmrc": self._secrets.npmrc, "npmrc-global": self._secrets.npmrc_global}
         for name, text in texts.items():
-            write_private(folder / name, text)
+            replace_file(folder / name, text)
             if self._owner is not None:
                 os.chown(folder / name, self._owner, self._owner)
         if self._owner is not None:
@@ -259,7 +260,7 @@ def main(argv: list[str]) -> int:
         outcome = {"code": f"{job.task}.machine-failed", "message": f"the machine refused: {error.strerror}{where}",
                    "hint": "gantry doctor looks at disk space, memory and permissions", "phases": {}}  # fmt: skip
         _print(f"==> failed: {outcome['message']}")
-    write_private(job.outcome, json.dumps(outcome))
+    replace_file(job.outcome, json.dumps(outcome))
     return 1 if outcome.get("code") else 0
 
 

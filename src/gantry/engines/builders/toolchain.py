@@ -13,6 +13,7 @@ from gantry.engines.builders.context import Versions
 from gantry.engines.builders.plan import APP, Engine
 from gantry.engines.runtime.protocol import Mount
 from gantry.kernel.errors import UserError
+from gantry.kernel.files import replace_file
 
 NODE_TARGET = "/opt/gantry/node"
 SHIMS_TARGET = "/opt/gantry/bin"
@@ -121,7 +122,4 @@ class Toolchain:
 def _write(path: Path, text: str) -> None:
     if path.exists() and path.read_text() == text:
         return
-    new = path.with_name(f".{path.name}")
-    new.write_text(text)
-    new.chmod(0o755)
-    new.replace(path)
+    replace_file(path, text, mode=0o755, fsync=False)

@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from josepy.jwk import JWKEC
 
 from gantry.engines.certificates.protocol import Authority, Issued, PublishChallenges
 from gantry.kernel.errors import GantryError, TransientError, UserError
+from gantry.kernel.files import replace_file
 
 _USER_AGENT = "gantry"
 _TIMEOUT_S = 90
@@ -196,13 +196,7 @@ def _validation_words(error: errors.ValidationError) -> str:
 def _read_or_make_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_pem(ec.generate_private_key(ec.SECP256R1())))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        replace_file(path, _pem(ec.generate_private_key(ec.SECP256R1())))
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey), "we made it so"
     return key

@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gantry.engines.certificates.protocol import Authority, Issued, PublishChallenges
 from gantry.kernel.clock import Clock
+from gantry.kernel.files import replace_file
 
 _ROOT_LIFE = timedelta(days=3650)
 # Browsers refuse leaves that live longer than 398 days.
@@ -111,14 +112,8 @@ class LocalAuthority:
             .sign(key, hashes.SHA256())
         )
         # The key last: where it exists, the certificate does too.
-        self.root_file.write_text(_pem(root))
-        fresh = key_file.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_key_pem(key))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(key_file)
+        replace_file(self.root_file, _pem(root), mode=0o644)
+        replace_file(key_file, _key_pem(key))
 
 
 def _name(common: str) -> x509.Name:

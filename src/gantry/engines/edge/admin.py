@@ -11,6 +11,8 @@ from gantry.engines.edge.protocol import BackendStatus
 from gantry.kernel.errors import TransientError
 
 _TIMEOUT_S = 5.0
+# The admin interface counts whoever asks it, and the inner listener what the cache asks for visitors counted already.
+_VISITORS_REQUESTS = r"^http\.https?\.downstream_rq_active$"
 
 
 class Admin:
@@ -35,9 +37,13 @@ class Admin:
 
     async def stats(self, pattern: str) -> Mapping[str, str]:
         """Name -> value of the statistics whose names match a regular expression."""
-        text = await self._get(f"/stats?filter={pattern}")
+        text = await self._get(str(httpx.URL("/stats", params={"filter": pattern})))
         pairs = (line.split(": ", 1) for line in text.splitlines() if ": " in line)
         return {name: value.strip('"') for name, value in pairs}
+
+    async def visitors_requests(self) -> int:
+        """How many requests on the public ports have no complete answer yet."""
+        return sum(int(count) for count in (await self.stats(_VISITORS_REQUESTS)).values())
 
     async def counters(self, pattern: str) -> Mapping[str, Any]:
         """Counters whose names match a regular expression, and histograms with their buckets."""
@@ -52,21 +58,21 @@ class Admin:
         """What it sees of each cluster."""
         answer = await self.clusters()
         return {
-            one["name"]: _status(one.get("host_statuses", []))
-            for one in answer.get("cluster_statuses", [])
+            cluster["name"]: _status(cluster.get("host_statuses", []))
+            for cluster in answer.get("cluster_statuses", [])
         }
 
     async def errors(self) -> str:
         """Why it refused the last configuration, in its own words; empty when it did not."""
         dump = await self._json("/config_dump")
-        found = []
+        errors = []
         for part in dump.get("configs", []):
             for kind in ("dynamic_active_clusters", "dynamic_listeners", "dynamic_route_configs"):
-                for one in part.get(kind, []):
-                    state = one.get("error_state")
+                for resource in part.get(kind, []):
+                    state = resource.get("error_state")
                     if state:
-                        found.append(str(state.get("details", "")))
-        return "; ".join(found)[:2_000]
+                        errors.append(str(state.get("details", "")))
+        return "; ".join(errors)[:2_000]
 
     async def post(self, path: str) -> None:
         """Tell it something, such as `/quitquitquit`."""

@@ -17,10 +17,10 @@ def check(config: EdgeConfig) -> None:
     Raises:
         PermanentError: `edge.rejected`.
     """
-    backends = [one.name for one in config.backends]
+    backends = [backend.name for backend in config.backends]
     _unique("backend", backends)
     _unique("host", (host for site in config.sites for host in site.hosts))
-    _unique("certificate", (one.name for one in config.certificates))
+    _unique("certificate", (certificate.name for certificate in config.certificates))
     for site in config.sites:
         if not site.hosts:
             raise rejected("a site has no host")
@@ -55,11 +55,11 @@ def _check_canary(canary: Canary) -> None:
         raise rejected(f"{canary.percent} % is no number of {canary.buckets} buckets")
 
 
-def rejected(words: str) -> PermanentError:
+def rejected(reason: str) -> PermanentError:
     """The edge's own words about a configuration that it does not take."""
     return PermanentError(
         "edge.rejected",
-        f"the edge refused its configuration: {words or 'it does not say why'}",
+        f"the edge refused its configuration: {reason or 'it does not say why'}",
         hint="the configuration before stays in effect; please report this",
     )
 

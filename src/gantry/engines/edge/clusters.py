@@ -10,7 +10,7 @@ Json = dict[str, Any]
 _TYPE = "type.googleapis.com/"
 # Requests that the cache's process has memory for at once, with the longest headers and nothing else free: measured, it
 # takes 248 MB then, and may have 328.
-_MOST_TO_CACHE = 2_048
+_MAX_TO_CACHE = 2_048
 # In percent: of several backends the first gets all requests as long as one instance in a hundred is healthy. Envoy's own
 # 140 % would send three in ten visitors of a candidate with two instances back when one of them is not healthy.
 _WHATEVER_IS_LEFT = 10_000
@@ -28,7 +28,9 @@ def cluster(backend: Backend) -> Json:
         "per_connection_buffer_limit_bytes": 262_144,
         "load_assignment": {
             "cluster_name": backend.name,
-            "endpoints": [{"lb_endpoints": [_endpoint(one, backend) for one in backend.endpoints]}],
+            "endpoints": [
+                {"lb_endpoints": [_endpoint(endpoint, backend) for endpoint in backend.endpoints]}
+            ],
             "policy": {"overprovisioning_factor": _WHATEVER_IS_LEFT},
         },
         # As long as one endpoint is known to be healthy, only healthy ones are used; when none is, all are tried,
@@ -39,7 +41,7 @@ def cluster(backend: Backend) -> Json:
             # one that died would be.
             "update_merge_window": "0s",
         },
-        "circuit_breakers": _circuit_breakers(_MOST_TO_CACHE if backend.name == CACHE else 4_096),
+        "circuit_breakers": _circuit_breakers(_MAX_TO_CACHE if backend.name == CACHE else 4_096),
         "outlier_detection": {
             "consecutive_gateway_failure": 5,
             "enforcing_consecutive_gateway_failure": 100,

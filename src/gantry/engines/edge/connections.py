@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from gantry.engines.cache.protocol import BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
     ANSWERED_BY_EDGE,
     REACHED,
-    RELEASE_HEADER,
     header,
     note_filter,
 )
+from gantry.kernel.edge_names import BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
+from gantry.kernel.names import RELEASE_HEADER
 
 Json = dict[str, Any]
 
@@ -26,7 +26,7 @@ _NOT_FROM_VISITORS = (
     "x-real-ip",
     "x-envoy-external-address",
     "x-envoy-original-path",
-    "x-gantry-release",
+    RELEASE_HEADER,
     "x-gantry-mirror",
     "x-gantry-assets",
     BACKEND_HEADER,

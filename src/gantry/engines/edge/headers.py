@@ -12,10 +12,10 @@ from gantry.config.routes import MOST_HEADERS
 from gantry.engines.edge.patterns import compile_pattern
 from gantry.engines.edge.protocol import HeaderRule, Site
 from gantry.kernel.errors import UserError
+from gantry.kernel.names import RELEASE_HEADER
 
 Json = dict[str, Any]
 
-RELEASE_HEADER = "x-gantry-release"
 _STRICT_TRANSPORT_S = 365 * 24 * 3600
 _HTTPS_PORT = 443
 _EVERYWHERE = frozenset({"/(.*)", "/:path*"})
@@ -56,15 +56,17 @@ def response_headers(
     if count(rules) > MOST_HEADERS:
         raise UserError(
             "route.too-many-headers",
-            f"{count(rules)} headers for {site.hosts[0]}; at most {MOST_HEADERS} are possible",
+            f"{count(rules)} headers for {site.hosts[0]}; the limit is {MOST_HEADERS}",
             hint="join rules, or set the headers in the product",
         )
-    return added + [one for route, key, rule in _each(rules) for one in _of_rule(route, key, rule)]
+    return added + [
+        value for route, key, rule in _named(rules) for value in _of_rule(route, key, rule)
+    ]
 
 
 def count(rules: RulesByRoute) -> int:
     """How many headers they are."""
-    return sum(len(rule.headers) for _, _, rule in _each(rules))
+    return sum(len(rule.headers) for _, _, rule in _named(rules))
 
 
 def header(name: str, value: str) -> Json:
@@ -94,7 +96,7 @@ def notes(rules: RulesByRoute) -> Json:
                 },
             },
         }
-        for _, key, rule in _each(rules)
+        for _, key, rule in _named(rules)
         if rule.source not in _EVERYWHERE
     ]
     if not noted:
@@ -107,7 +109,7 @@ def note_filter() -> Json:
     return {"name": NOTE_FILTER, "typed_config": {"@type": _NOTE_TYPE}, "disabled": True}
 
 
-def _each(rules: RulesByRoute) -> Iterator[tuple[str, str, HeaderRule]]:
+def _named(rules: RulesByRoute) -> Iterator[tuple[str, str, HeaderRule]]:
     """Name of the routes, key of the note, and the rule."""
     for route, those in rules.items():
         for number, rule in enumerate(those):

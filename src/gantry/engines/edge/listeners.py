@@ -28,7 +28,7 @@ def inner_listener(socket: str) -> Json:
 
 
 def https_listener(
-    address: str, port: int, routes_file: str, certificates: tuple[Certificate, ...], folder: str
+    address: str, port: int, routes_file: str, certificates: tuple[Certificate, ...], directory: str
 ) -> Json:
     """The port of the sites: TLS 1.2 and above, HTTP/2 and HTTP/1.1.
 
@@ -48,13 +48,13 @@ def https_listener(
     ]
     listener["filter_chains"] = [
         {
-            "name": one.name,
-            "filter_chain_match": {"server_names": sorted(one.hosts)},
-            **_chain(one, routes_file, folder),
+            "name": certificate.name,
+            "filter_chain_match": {"server_names": sorted(certificate.hosts)},
+            **_chain(certificate, routes_file, directory),
         }
-        for one in others
+        for certificate in others
     ]
-    listener["default_filter_chain"] = {"name": first.name, **_chain(first, routes_file, folder)}
+    listener["default_filter_chain"] = {"name": first.name, **_chain(first, routes_file, directory)}
     return listener
 
 
@@ -67,16 +67,16 @@ def _listener(name: str, address: str, port: int) -> Json:
     }
 
 
-def _chain(certificate: Certificate, routes_file: str, folder: str) -> Json:
+def _chain(certificate: Certificate, routes_file: str, directory: str) -> Json:
     return {
         "filters": [connection_manager("https", routes_file)],
-        "transport_socket": _tls(certificate.name, folder),
+        "transport_socket": _tls(certificate.name, directory),
         # Whoever opens a connection and then says nothing is not waited for.
         "transport_socket_connect_timeout": "10s",
     }
 
 
-def _tls(certificate: str, folder: str) -> Json:
+def _tls(certificate: str, directory: str) -> Json:
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -88,7 +88,7 @@ def _tls(certificate: str, folder: str) -> Json:
                     {
                         "name": certificate,
                         "sds_config": {
-                            "path_config_source": {"path": f"{folder}/sds-{certificate}.json"},
+                            "path_config_source": {"path": f"{directory}/sds-{certificate}.json"},
                             "resource_api_version": "V3",
                         },
                     }

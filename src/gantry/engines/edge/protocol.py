@@ -72,7 +72,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """Visitors are divided between a site's backend and a candidate, and each keeps the one that he got.
+    """Visitors are divided between a site's backend and a candidate, and each keeps the one that they got.
 
     A visitor draws one of `buckets` and carries it in a signed cookie; the buckets below the share belong to the
     candidate. So a rising share moves visitors in one direction only, and nobody can choose.
@@ -237,7 +237,7 @@ class FailedRequest:
     Attributes:
         at: when it began, ISO 8601.
         path: without the query.
-        status: what the visitor got; 0 when he went away without an answer.
+        status: what the visitor got; 0 when they went away without an answer.
         flags: Envoy's own words for what happened, such as `UC`: the instance cut the connection.
     """
 

@@ -4,37 +4,24 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from gantry.engines.edge.clusters import cluster, counted_apart, fallback
 from gantry.engines.edge.headers import header
 from gantry.engines.edge.listeners import http_listener, https_listener, inner_listener
-from gantry.engines.edge.numbers import PATTERN
-from gantry.engines.edge.protocol import (
-    ASSETS,
-    CACHE,
-    TIMES_MS,
-    Assets,
-    Backend,
-    Canary,
-    Certificate,
-    EdgeConfig,
-    Endpoint,
-    HeaderRule,
-    Pin,
-    Redirect,
-    Rewrite,
-    Rules,
-    Site,
-)
+from gantry.engines.edge.observed import COUNTED
+from gantry.engines.edge.protocol import TIMES_MS, Certificate, EdgeConfig
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
-from gantry.engines.edge.visitors import joined, members
+from gantry.engines.edge.visitors import joined
+from gantry.kernel.edge_names import members
 
 Json = dict[str, Any]
 
-_MOST_HEAP_BYTES = 402_653_184
-_MOST_CONNECTIONS = 20_000
+_GANTRY = Path(__file__).parents[2]
+_MAX_HEAP_BYTES = 402_653_184
+_MAX_CONNECTIONS = 20_000
 # RE2 is linear in the path whatever the pattern; at Envoy's own limit of 100 an ordinary pattern with a dozen
 # languages is refused, and the whole configuration with it. The manifest bounds length and repetitions.
 _LIMITS = {
@@ -50,16 +37,16 @@ SDS_PREFIX = "sds-"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EdgePaths:
     """Where the edge listens and keeps its files.
 
     Attributes:
-        folder: as Envoy sees it.
+        directory: of the files, as Envoy sees it.
         admin_socket: unix socket of the admin interface; loopback is shared with untrusted instances.
         inner_socket: unix socket on which the cache asks for what it does not have.
     """
 
-    folder: str
+    directory: str
     admin_socket: str
     inner_socket: str
     address: str
@@ -67,77 +54,51 @@ class Place:
     https_port: int
 
 
-def digest(config: EdgeConfig, place: Place) -> str:
-    """Identity of what `config` comes to in `place`: 16 hex digits.
+def digest(config: EdgeConfig, paths: EdgePaths) -> str:
+    """Identity of what `config` comes to at `paths`: 16 hex digits.
 
-    It also changes when this code renders differently, so that a new Gantry brings an edge up to date that still
-    runs with files of the old one.
+    It also changes with Gantry's code, so that a new version brings an edge up to date that still runs with files of
+    the old one.
     """
-    return version_of([_plain(asdict(config)), _dialect(place)])
+    return version_of([_plain(asdict(config)), asdict(paths), code_digest(_GANTRY)])
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 -- any JSON
     """Bytes as text: keys of canaries."""
-    return json.loads(json.dumps(value, default=lambda one: one.hex()))
+    return json.loads(json.dumps(value, default=lambda key: key.hex()))
 
 
 @functools.cache
-def _dialect(place: Place) -> str:
-    sample = Site(
-        ("a.example",),
-        "sample",
-        release="sample",
-        redirects=(Redirect("/a/:b*", "/c/:b*"),),
-        rewrites=(Rewrite("/d/:e", "/f/:e"),),
-        headers=(HeaderRule("/g", (("h", "i"),)), HeaderRule("/(.*)", (("j", "k"),))),
-        stream_timeout_s=1.0,
-        noindex=True,
-        canary=Canary("sample", "sample", 50, b"sample", 2),
-        mirror="sample",
-        pins=(Pin("sample", "other", "sample"),),
-        assets=Assets("sample", ("/l",)),
-        cached=("/m/:n*",),
-    )
-    backends = tuple(
-        Backend(name, (Endpoint(port=1),), "/health") for name in ("sample", ASSETS, CACHE)
-    )
-    certificate = Certificate("sample", sample.hosts, "", "")
-    rules = Rules((Redirect("/o", "/p"),), (), (HeaderRule("/q", (("h", "i"),)),), ("/r",))
-    divided = replace(
-        sample, hosts=("c.example",), canary=Canary("sample", "other", 50, b"sample", 2, rules)
-    )
-    sites = (sample, divided, Site(("b.example",), None))
-    config = EdgeConfig(sites, backends, (certificate,))
-    files = [
-        clusters_file(config, ""),
-        listeners_file(config.certificates, place),
-        dict(routes_files(config, "", place)),
-    ]
-    return version_of(files)
+def code_digest(package: Path) -> str:
+    """Digest of every module of a package: any of them may have a part in what is rendered."""
+    code = hashlib.sha256()
+    for module in sorted(package.rglob("*.py")):
+        code.update(module.read_bytes())
+    return code.hexdigest()
 
 
-def empty_files(place: Place) -> Mapping[str, Json]:
+def empty_files(paths: EdgePaths) -> Mapping[str, Json]:
     """What a new edge starts with: it answers on the http port and knows no site."""
     config = EdgeConfig()
-    version = digest(config, place)
+    version = digest(config, paths)
     return {
-        **routes_files(config, version, place),
+        **routes_files(config, version, paths),
         CDS: clusters_file(config, version),
-        LDS: listeners_file((), place),
+        LDS: listeners_file((), paths),
     }
 
 
-def bootstrap(place: Place) -> Json:
+def bootstrap(paths: EdgePaths) -> Json:
     """What Envoy starts with; everything else it reads from the other files."""
     return {
         "node": {"id": "edge", "cluster": "gantry"},
         "admin": {
-            "address": {"pipe": {"path": place.admin_socket, "mode": 0o600}},
+            "address": {"pipe": {"path": paths.admin_socket, "mode": 0o600}},
             "ignore_global_conn_limit": True,
         },
         "dynamic_resources": {
-            "cds_config": _file(place, CDS),
-            "lds_config": _file(place, LDS),
+            "cds_config": _file(paths, CDS),
+            "lds_config": _file(paths, LDS),
         },
         # Histograms are merged when they are flushed.
         "stats_flush_interval": "1s",
@@ -148,7 +109,7 @@ def bootstrap(place: Place) -> Json:
             "stats_matcher": {
                 "inclusion_list": {
                     "patterns": [
-                        {"safe_regex": {"regex": PATTERN}},
+                        {"safe_regex": {"regex": COUNTED}},
                         {"prefix": "listener_manager."},
                         {"prefix": "cluster_manager."},
                         {"suffix": ".downstream_rq_active"},
@@ -183,14 +144,14 @@ def _overload_manager() -> Json:
                 "name": "envoy.resource_monitors.fixed_heap",
                 "typed_config": {
                     "@type": f"{monitors}.fixed_heap.v3.FixedHeapConfig",
-                    "max_heap_size_bytes": _MOST_HEAP_BYTES,
+                    "max_heap_size_bytes": _MAX_HEAP_BYTES,
                 },
             },
             {
                 "name": "envoy.resource_monitors.global_downstream_max_connections",
                 "typed_config": {
                     "@type": f"{monitors}.downstream_connections.v3.DownstreamConnectionsConfig",
-                    "max_active_downstream_connections": _MOST_CONNECTIONS,
+                    "max_active_downstream_connections": _MAX_CONNECTIONS,
                 },
             },
         ],
@@ -206,32 +167,32 @@ def clusters_file(config: EdgeConfig, version: str) -> Json:
     """The backends, those that are joined (a candidate or the asset store, with a release behind it), those counted apart."""
     several = dict.fromkeys(name for site in config.sites for name in joined(site))
     own = {site.backend for site in config.sites if site.apart}
-    resources = [cluster(one) for one in config.backends]
-    resources += [counted_apart(one) for one in config.backends if one.name in own]
+    resources = [cluster(backend) for backend in config.backends]
+    resources += [counted_apart(backend) for backend in config.backends if backend.name in own]
     resources += [fallback(name, members(name)) for name in several]
     return {"version_info": version, "resources": resources}
 
 
-def listeners_file(certificates: tuple[Certificate, ...], place: Place) -> Json:
+def listeners_file(certificates: tuple[Certificate, ...], paths: EdgePaths) -> Json:
     """The public ports; https only once there is a certificate."""
-    folder = place.folder
+    directory = paths.directory
     resources = [
-        http_listener(place.address, place.http_port, f"{folder}/{RDS_HTTP}"),
-        inner_listener(place.inner_socket),
+        http_listener(paths.address, paths.http_port, f"{directory}/{RDS_HTTP}"),
+        inner_listener(paths.inner_socket),
     ]
     if certificates:
-        routes = f"{folder}/{RDS_HTTPS}"
+        routes = f"{directory}/{RDS_HTTPS}"
         resources.append(
-            https_listener(place.address, place.https_port, routes, certificates, folder)
+            https_listener(paths.address, paths.https_port, routes, certificates, directory)
         )
     return {"version_info": version_of(resources), "resources": resources}
 
 
-def routes_files(config: EdgeConfig, version: str, place: Place) -> Mapping[str, Json]:
+def routes_files(config: EdgeConfig, version: str, paths: EdgePaths) -> Mapping[str, Json]:
     """The sites."""
     tables = {
-        RDS_HTTP: ("http", http_virtual_hosts(config, place.https_port)),
-        RDS_HTTPS: ("https", https_virtual_hosts(config, place.https_port)),
+        RDS_HTTP: ("http", http_virtual_hosts(config, paths.https_port)),
+        RDS_HTTPS: ("https", https_virtual_hosts(config, paths.https_port)),
     }
     return {
         file: {
@@ -257,20 +218,20 @@ def routes_files(config: EdgeConfig, version: str, place: Place) -> Mapping[str,
 def secret_files(certificates: Iterable[Certificate]) -> Mapping[str, Json]:
     """The certificates with their keys, a file for each, so that one is swapped without touching another."""
     return {
-        f"{SDS_PREFIX}{one.name}.json": {
-            "version_info": version_of([one.chain_pem]),
+        f"{SDS_PREFIX}{certificate.name}.json": {
+            "version_info": version_of([certificate.chain_pem]),
             "resources": [
                 {
                     "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
-                    "name": one.name,
+                    "name": certificate.name,
                     "tls_certificate": {
-                        "certificate_chain": {"inline_string": one.chain_pem},
-                        "private_key": {"inline_string": one.key_pem},
+                        "certificate_chain": {"inline_string": certificate.chain_pem},
+                        "private_key": {"inline_string": certificate.key_pem},
                     },
                 }
             ],
         }
-        for one in certificates
+        for certificate in certificates
     }
 
 
@@ -279,8 +240,8 @@ def version_of(content: list[Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _file(place: Place, name: str) -> Json:
+def _file(paths: EdgePaths, name: str) -> Json:
     return {
-        "path_config_source": {"path": f"{place.folder}/{name}"},
+        "path_config_source": {"path": f"{paths.directory}/{name}"},
         "resource_api_version": "V3",
     }

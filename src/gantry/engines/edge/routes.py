@@ -3,30 +3,31 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gantry.config.patterns import WHOLE_URL
 from gantry.config.routes import MOST_HEADERS
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
-from gantry.engines.cache.protocol import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
-    RELEASE_HEADER,
     RulesByRoute,
     count,
     header,
     notes,
     response_headers,
 )
-from gantry.engines.edge.patterns import Pattern, compile_pattern
+from gantry.engines.edge.patterns import PathRegex, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
-from gantry.engines.edge.sides import by_side
 from gantry.engines.edge.visitors import (
     Side,
     asset_destinations,
+    by_side,
     cached_destinations,
     destinations,
     falls_back,
     sides,
 )
+from gantry.kernel.edge_names import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.kernel.errors import UserError
+from gantry.kernel.names import RELEASE_HEADER
 
 Json = dict[str, Any]
 
@@ -77,8 +78,8 @@ def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
 
 def _site(site: Site, https_port: int) -> Json:
     if site.backend is None:
-        words = pages.nothing_live(site.title), pages.nothing_live_json()
-        return _page_host(site.hosts[0], list(site.hosts), 503, *words)
+        page = pages.nothing_live(site.title), pages.nothing_live_json()
+        return _page_host(site.hosts[0], list(site.hosts), 503, *page)
     rules = _header_rules(site)
     cached = any(side.site.cached for side in sides(site))
     return {
@@ -137,15 +138,12 @@ def _redirect(site: Site, redirect: Redirect) -> Iterator[Json]:
     pattern = compile_pattern(redirect.source)
     action: Json = {"response_code": _CODES[redirect.status]}
     target = redirect.destination
-    for scheme in ("https://", "http://"):
-        if target.startswith(scheme):
-            host, slash, path = target.removeprefix(scheme).partition("/")
-            action["scheme_redirect"] = scheme.removesuffix("://")
-            name, colon, port = host.partition(":")
-            action["host_redirect"] = name
-            if colon:
-                action["port_redirect"] = int(port)
-            target = slash + path or "/"
+    if (url := WHOLE_URL.fullmatch(target)) is not None:
+        scheme, host, port, rest = url.groups()
+        action |= {"scheme_redirect": scheme, "host_redirect": host}
+        if port is not None:
+            action["port_redirect"] = int(port)
+        target = rest if rest.startswith("/") else f"/{rest}"
     for asked, rewrite in _led_to(pattern, target):
         match = {"safe_regex": {"regex": pattern.regex}, **({"headers": asked} if asked else {})}
         yield {
@@ -296,7 +294,7 @@ def _rewritten(rewrite: Rewrite) -> Iterator[tuple[list[Json], Json]]:
         yield [*asked, _path_match(pattern.regex)], {"regex_rewrite": rewritten}
 
 
-def _led_to(pattern: Pattern, destination: str) -> Iterator[tuple[list[Json], Json]]:
+def _led_to(pattern: PathRegex, destination: str) -> Iterator[tuple[list[Json], Json]]:
     """Further header matches, and how the path changes. Envoy puts the visitor's query behind a destination that may have its own:
     an `&` then keeps them apart.
     """
@@ -356,7 +354,7 @@ def _path_match(regex: str) -> Json:
     }
 
 
-def _regex_rewrite(pattern: Pattern, destination: str) -> Json:
+def _regex_rewrite(pattern: PathRegex, destination: str) -> Json:
     return {
         "pattern": {"regex": f"^{pattern.regex}$"},
         "substitution": pattern.substitution(destination),

@@ -2,21 +2,22 @@
 
 A canary needs no code in the way of a request. A visitor without a valid cookie is sent to one of as many weighted
 entries as there are buckets, and each entry sets the cookie of its bucket; a visitor with one is matched by a regular
-expression of all valid cookies of his side. Whoever changes his cookie is drawn anew.
+expression of all valid cookies of their side. Whoever changes their cookie is drawn anew.
 
-Where the candidate has rules of its own, a visitor's side is found first: each side then has routes of its own.
+Where the candidate has rules of its own, a visitor's side is found first: each side then has routes of its own. Envoy
+tries routes one after the other, so a table for both sides would ask of each route whose it is. A matcher asks once.
 """
 
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gantry.engines.cache.protocol import BACKEND_HEADER
 from gantry.engines.edge.headers import header
 from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, Pin, Site
+from gantry.kernel.edge_names import BACKEND_HEADER, is_joined, or_else
 
 Json = dict[str, Any]
 
@@ -24,10 +25,11 @@ COOKIE = "gantry-rollout"
 CANDIDATE, CURRENT = "candidate", "current"
 _COOKIE_LIFE_S = 24 * 3600
 _SIGNATURE_DIGITS = 16
-_OR_ELSE = "+"
 _APART = "~"
 _DEPLOYMENT_HEADER = "x-deployment-id"
 _DEPLOYMENT_QUERY = "dpl"
+_TYPE = "type.googleapis.com/"
+_MATCHERS = "envoy.extensions.matching.input_matchers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,17 @@ def sides(site: Site) -> tuple[Side, ...]:
     return tuple(side for side in both if side.buckets)
 
 
+def by_side(site: Site, routes: Callable[[Side], list[Json]]) -> Json:
+    """The routes of a virtual host, or the matcher that finds them."""
+    found = sides(site)
+    if len(found) == 1:
+        return {"routes": routes(found[0])}
+    assert site.canary is not None, "only a canary has two sides"
+    candidate, current = ({"action": _route_list(side, routes(side))} for side in found)
+    theirs = {"predicate": _is_candidates(site.canary, found[0].buckets), "on_match": candidate}
+    return {"matcher": {"matcher_list": {"matchers": [theirs]}, "on_no_match": current}}
+
+
 def destinations(side: Side, *, safe: bool) -> Iterator[Destination]:
     """In the order in which they are tried.
 
@@ -115,7 +128,7 @@ def cached_destinations(side: Side) -> Iterator[Destination]:
 def asset_destinations(side: Side) -> Iterator[tuple[str, list[Json], list[Json], str]]:
     """In the order in which they are tried: whose files, header matches, query matches, and the cluster.
 
-    A visitor who was not drawn yet is not drawn here: he came for a page before, or will.
+    A visitor who was not drawn yet is not drawn here: they came for a page before, or will.
     """
     site = side.site
     assert site.backend is not None and site.assets is not None, "asked for sites with assets only"
@@ -138,34 +151,19 @@ def joined(site: Site) -> Iterator[str]:
         return
     for side in sides(site):
         for _, _, destination, _ in (*destinations(side, safe=True), *cached_destinations(side)):
-            yield from (one for one in _clusters(destination) if is_joined(one))
+            yield from (cluster for cluster in _clusters(destination) if is_joined(cluster))
         if site.assets is not None:
             yield from (cluster for _, _, _, cluster in asset_destinations(side))
 
 
 def falls_back(destination: Json) -> bool:
     """Whether another backend is asked where one has no answer."""
-    return any(is_joined(one) for one in _clusters(destination))
-
-
-def is_joined(cluster: str) -> bool:
-    """Whether it is several backends."""
-    return _OR_ELSE in cluster
+    return any(is_joined(cluster) for cluster in _clusters(destination))
 
 
 def with_fallback(canary: Canary, current: str) -> str:
     """Name of the cluster that tries the candidate, and the current release where the candidate cannot answer."""
     return or_else(canary.candidate, current)
-
-
-def or_else(first: str, second: str) -> str:
-    """Name of the cluster that tries one, and then the other."""
-    return f"{first}{_OR_ELSE}{second}"
-
-
-def members(cluster: str) -> tuple[str, ...]:
-    """The backends that a cluster tries, in their order: of one that is not joined itself."""
-    return tuple(cluster.split(_OR_ELSE))
 
 
 def apart(backend: str) -> str:
@@ -270,3 +268,45 @@ def _header(name: str, how: Json, *, invert: bool = False) -> Json:
         # A header that is not there is neither of the two.
         match |= {"invert_match": True, "treat_missing_header_as_empty": True}
     return match
+
+
+def _route_list(side: Side, routes: list[Json]) -> Json:
+    named = [{"name": side.name, **route} for route in routes]
+    return {
+        "name": side.name,
+        "typed_config": {"@type": f"{_TYPE}envoy.config.route.v3.RouteList", "routes": named},
+    }
+
+
+def _is_candidates(canary: Canary, buckets: range) -> Json:
+    """The visitor has a cookie that says so; or none that is valid, and is drawn."""
+    valid = _has_cookie(canary, range(canary.buckets))
+    drawn = {"and_matcher": {"predicate": [{"not_matcher": valid}, _is_drawn(canary)]}}
+    return {"or_matcher": {"predicate": [_has_cookie(canary, buckets), drawn]}}
+
+
+def _has_cookie(canary: Canary, buckets: range) -> Json:
+    regex = {"google_re2": {}, "regex": cookies(canary, buckets)}
+    header_value = {"input": _header_input("cookie"), "value_match": {"safe_regex": regex}}
+    return {"single_predicate": header_value}
+
+
+def _is_drawn(canary: Canary) -> Json:
+    """By the request's random identity, which is never the visitor's own."""
+    share = {"numerator": canary.percent, "denominator": "HUNDRED"}
+    fraction = {
+        "@type": f"{_TYPE}{_MATCHERS}.runtime_fraction.v3.RuntimeFraction",
+        "runtime_fraction": {"default_value": share, "runtime_key": "edge.share"},
+    }
+    drawn = {"name": f"{_MATCHERS}.runtime_fraction", "typed_config": fraction}
+    return {"single_predicate": {"input": _header_input("x-request-id"), "custom_match": drawn}}
+
+
+def _header_input(name: str) -> Json:
+    return {
+        "name": name,
+        "typed_config": {
+            "@type": f"{_TYPE}envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+            "header_name": name,
+        },
+    }

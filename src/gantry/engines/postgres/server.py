@@ -6,7 +6,6 @@ enter, although Postgres refuses to be root; nobody's folders have to be opened 
 
 import asyncio
 import contextlib
-import os
 import shutil
 import socket
 import zlib
@@ -30,6 +29,7 @@ from gantry.engines.runtime.protocol import (
 )
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError, UserError
+from gantry.kernel.files import replace_file
 from gantry.kernel.ids import IdSource
 
 __all__ = ["DATA", "SYSTEM", "Cluster", "PostgresServer"]
@@ -117,11 +117,11 @@ class PostgresServer:
         self._socket.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._password_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._password_file.exists():
-            _write_private(self._password_file, self._ids.secret())
+            replace_file(self._password_file, self._ids.secret())
         port_file = self._folder / "port"
         if not port_file.exists():
             port = _free_port(self._folder) if self._cluster.loopback else 5432
-            _write_private(port_file, str(port))
+            replace_file(port_file, str(port))
 
     def _port(self) -> int:
         return int((self._folder / "port").read_text())
@@ -132,7 +132,7 @@ class PostgresServer:
         secret = self._folder / "initdb-password"
         task = f"{self._process}-init"
         await asyncio.to_thread(shutil.rmtree, new, ignore_errors=True)
-        _write_private(secret, self._password_file.read_text())
+        replace_file(secret, self._password_file.read_text())
         try:
             await self._runtime.remove(task)
             await self._start(self._spec(task, wheel.initdb(new, secret), _INIT_TIMEOUT_S))
@@ -239,17 +239,6 @@ def _free_port(folder: Path) -> int:
         f"no free port from {_FIRST_PORT} to {_FIRST_PORT + _PORTS - 1}",
         hint="ss -ltn",
     )
-
-
-def _write_private(path: Path, text: str) -> None:
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
-    new.replace(path)
 
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from gantry.engines.runtime.protocol import (
 )
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError, UserError
+from gantry.kernel.files import replace_file
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _PREFIX = "redis-"
@@ -251,16 +252,10 @@ def _check(grant: CacheGrant) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    if os.geteuid() == 0:
-        # The server's user reads it; a running one keeps what it read.
-        owner = path.parent.stat()
-        os.chown(new, owner.st_uid, owner.st_gid)
-    new.replace(path)
+    """The server's user reads it; a running one keeps what it read."""
+    directory = path.parent.stat()
+    owner = (directory.st_uid, directory.st_gid) if os.geteuid() == 0 else None
+    replace_file(path, text, fsync=False, owner=owner)
 
 
 if TYPE_CHECKING:

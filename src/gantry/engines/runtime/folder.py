@@ -27,6 +27,7 @@ from typing import Any
 
 from gantry.engines.runtime import procfs
 from gantry.engines.runtime.procfs import Identity
+from gantry.kernel.files import replace_file
 
 # Left by one run, in the way of the next.
 _OF_ONE_RUN = ("shim", "report", "sandbox", "exit", "timed-out", "oom", "restart", "restarts")
@@ -114,10 +115,7 @@ class ProcessFolder:
         """Forget the run before and keep what the next one is started with."""
         for name in _OF_ONE_RUN:
             (self.path / name).unlink(missing_ok=True)
-        new = self.path / "spec.json.new"
-        new.touch(mode=0o600)
-        new.write_text(record.as_json())
-        new.replace(self.path / "spec.json")
+        replace_file(self.path / "spec.json", record.as_json(), fsync=False)
 
     def shim(self) -> Identity | None:
         """Who the shim is, or was."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gantry.engines.runtime.protocol import LogChunk
+from gantry.kernel.files import replace_file
 
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
 _BLOCK_BYTES = 4096
@@ -113,9 +114,7 @@ class Log:
         kept = os.pread(handle, min(size, keep_bytes), max(0, size - keep_bytes))
         self._kept.write_bytes(kept)
         os.ftruncate(handle, 0)
-        new = self._base_file.with_suffix(".new")
-        new.write_text(str(base + size))
-        new.replace(self._base_file)
+        replace_file(self._base_file, str(base + size), mode=0o644, fsync=False)
 
 
 def _whole_lines(data: bytes, *, at_end: bool, full: int) -> bytes:

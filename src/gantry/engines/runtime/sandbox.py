@@ -10,12 +10,12 @@ import os
 import shutil
 import stat
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from gantry.engines.runtime.protocol import Mount, MountMode, ProcessSpec
+from gantry.kernel.files import replace_file
 
 # Below systemd's dynamic users (61184) and above its home users: no distribution gives this number away. One user for
 # all sandboxes, because shared caches and artifacts belong to it; what separates them is the namespaces.
@@ -158,12 +158,7 @@ def write_accounts(folder: Path, name: str, uid: int, gid: int) -> None:
     for file, text in (("passwd", passwd), ("group", group)):
         path = folder / file
         if not path.exists() or path.read_text() != text:
-            # Several starts may write at once; each renames its own file.
-            handle, new = tempfile.mkstemp(dir=folder)
-            with os.fdopen(handle, "w") as written:
-                written.write(text)
-            Path(new).chmod(0o644)
-            Path(new).replace(path)
+            replace_file(path, text, mode=0o644, fsync=False)
 
 
 def hand_over(mount: Mount, uid: int, gid: int) -> None:

@@ -24,7 +24,8 @@ from gantry.features.releases import store as releases
 from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.rollouts import store as rollouts
-from gantry.features.rollouts.model import Rollout, RolloutState, stages_of
+from gantry.features.rollouts.model import Rollout, RolloutState
+from gantry.features.rollouts.rules import stages_of
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import PermanentError

@@ -10,8 +10,8 @@ from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
+from gantry.kernel.names import RELEASE_HEADER
 
-RELEASE_HEADER = "x-gantry-release"
 _TIMEOUT_SMOKE_S = 15.0
 _TIMEOUT_SERVED_BY_S = 5.0
 _REDIRECTS = (301, 302, 303, 307, 308)

@@ -47,7 +47,7 @@ class ReleaseRetirer:
             live=live,
             held=held,
             active_requests={name: seen.active_requests for name, seen in backends.items()},
-            asked_at={name: at for name, (_, at) in self._asked.items()},
+            asked_at={name: self.clock.even(at) for name, (_, at) in self._asked.items()},
             patience={release.id: patience_of(release) for release in known},
             now=now,
         )

@@ -1,18 +1,21 @@
-"""What the API says of rollouts."""
+"""Bodies of rollouts in the API, made from rollouts and read by the console and the command line."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Literal
+from math import isfinite
+from typing import Literal, Self
 
 from pydantic import Field
 
+from gantry.features.projects.model import Environment
+from gantry.features.releases.model import Release
+from gantry.features.rollouts.model import Evidence, Rollout, Stage, StageRecord
+from gantry.features.rollouts.verdict.model import Reason, Verdict
 from gantry.kernel.bodies import Answer
 
 OutcomeName = Literal["pass", "fail", "inconclusive"]
-
-
 RolloutStateName = Literal["running", "paused", "waiting", "passed", "failed", "aborted"]
-
-
 WishName = Literal["pause", "resume", "promote", "abort"]
 
 
@@ -27,6 +30,36 @@ class ReasonBody(Answer):
     current: float | None
     numbers: dict[str, int]
 
+    @classmethod
+    def of(cls, reason: Reason) -> Self:
+        """The body of a reason."""
+        return cls(
+            check=reason.check.value,
+            outcome=reason.outcome.value,
+            sentence=reason.sentence,
+            unit=reason.check.unit,
+            candidate=reason.candidate if isfinite(reason.candidate) else None,
+            current=reason.current if isfinite(reason.current) else None,
+            numbers=asdict(reason.numbers),
+        )
+
+    @property
+    def candidate_text(self) -> str:
+        """The candidate's value with its unit, for people."""
+        return self._text(self.candidate)
+
+    @property
+    def current_text(self) -> str:
+        """The current release's value with its unit, for people."""
+        return self._text(self.current)
+
+    def _text(self, value: float | None) -> str:
+        if value is None:
+            return "over a minute"
+        if self.unit == "ms":
+            return f"{value:,.0f} ms"
+        return f"{value:.2%}" if self.unit == "share" else f"{value:,.0f}"
+
 
 class VerdictBody(Answer):
     """What is said of a candidate, from its traffic beside that of the current release."""
@@ -34,6 +67,15 @@ class VerdictBody(Answer):
     outcome: OutcomeName
     summary: str
     reasons: tuple[ReasonBody, ...]
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        """The body of a verdict."""
+        return cls(
+            outcome=verdict.outcome.value,
+            summary=verdict.summary,
+            reasons=tuple(ReasonBody.of(reason) for reason in verdict.reasons),
+        )
 
 
 class StageBody(Answer):
@@ -46,6 +88,30 @@ class StageBody(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     verdict: VerdictBody | None = None
+
+    @classmethod
+    def of(cls, stage: Stage, record: StageRecord | None, last: Verdict | None) -> Self:
+        """The body of a stage.
+
+        Parameters:
+            record: how it went; `None` when it has not begun.
+            last: the verdict on the rollout's present stage; `None` for every other.
+        """
+        state: Literal["waiting", "running", "done"] = "waiting"
+        began_at = ended_at = verdict = None
+        if record is not None:
+            began_at, ended_at = record.started_at, record.ended_at
+            state = "running" if ended_at is None else "done"
+            verdict = last or record.verdict
+        return cls(
+            kind=stage.kind.value,
+            percent=stage.percent,
+            time_s=stage.time_s,
+            state=state,
+            started_at=began_at,
+            ended_at=ended_at,
+            verdict=VerdictBody.of(verdict) if verdict is not None else None,
+        )
 
 
 class FailedRequestBody(Answer):
@@ -75,6 +141,17 @@ class EvidenceBody(Answer):
     )
     lines: tuple[LogLineBody, ...]
 
+    @classmethod
+    def of(cls, evidence: Evidence) -> Self:
+        """The body of evidence."""
+        requests = evidence.requests
+        return cls(
+            requests=None
+            if requests is None
+            else tuple(FailedRequestBody(**asdict(request)) for request in requests),
+            lines=tuple(LogLineBody(**asdict(line)) for line in evidence.lines or ()),
+        )
+
 
 class RolloutBody(Answer):
     """The move of an environment's traffic from one release to another."""
@@ -99,6 +176,59 @@ class RolloutBody(Answer):
     ended_at: datetime | None
     elapsed_s: float
 
+    @classmethod
+    def of(
+        cls,
+        rollout: Rollout,
+        records: Sequence[StageRecord],
+        environment: Environment,
+        releases: tuple[Release, Release],
+        now: datetime,
+    ) -> Self:
+        """The body of a rollout.
+
+        Parameters:
+            records: of the stages that have begun.
+            releases: the candidate and the current release.
+        """
+        candidate, current = releases
+        begun = {record.number: record for record in records}
+        stages = (
+            StageBody.of(
+                stage, begun.get(number), rollout.verdict if number == rollout.stage else None
+            )
+            for number, stage in enumerate(rollout.stages)
+        )
+        return cls(
+            id=rollout.id,
+            project=environment.project,
+            environment=environment.name,
+            deploy=rollout.deploy,
+            candidate=candidate.id,
+            candidate_number=candidate.number,
+            current=current.id,
+            current_number=current.number,
+            state=rollout.state.value,
+            stages=tuple(stages),
+            stage=rollout.stage,
+            approval=rollout.approval,
+            wish=rollout.requested.value if rollout.requested is not None else None,
+            verdict=VerdictBody.of(rollout.verdict) if rollout.verdict is not None else None,
+            reason=rollout.reason,
+            evidence=EvidenceBody.of(rollout.evidence) if rollout.evidence is not None else None,
+            started_at=rollout.started_at,
+            ended_at=rollout.ended_at,
+            elapsed_s=max(0.0, ((rollout.ended_at or now) - rollout.started_at).total_seconds()),
+        )
+
+    @property
+    def present(self) -> str:
+        """What the candidate gets in the present stage, as a sentence."""
+        stage = self.stages[self.stage]
+        if stage.kind == "mirror":
+            return "Copies of requests go to it; no visitor sees its answers"
+        return f"{stage.percent} % of the visitors get it"
+
 
 class CandidateBody(Answer):
     """The release that a rollout moves an environment's visitors to."""
@@ -107,3 +237,19 @@ class CandidateBody(Answer):
     release_number: int
     percent: int = Field(description="Of the visitors; 0 while it gets copies of requests only.")
     sentence: str
+
+    @classmethod
+    def of(cls, rollout: Rollout, stage: Stage, number: int) -> Self:
+        """The body of a candidate.
+
+        Parameters:
+            stage: the one that the edge is in.
+            number: of the candidate among the environment's releases.
+        """
+        gets = f"{stage.percent} % of the visitors" if stage.percent else "copies of requests"
+        return cls(
+            release=rollout.candidate,
+            release_number=number,
+            percent=stage.percent,
+            sentence=f"release {number} gets {gets}",
+        )

@@ -1,24 +1,25 @@
-"""A rollout: how far it is, and what was said of the candidate."""
+"""A rollout: its stages, how far it is, the verdict on the candidate, and the evidence against one that failed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import gcd
-from typing import Any
+from typing import Any, Self
 
-from gantry.config.sections import Deploy as DeploySection
+from gantry.engines.edge.protocol import FailedRequest
+from gantry.features.rollouts.verdict.model import Verdict
 
 
 class StageKind(StrEnum):
-    """What the candidate gets."""
+    """Kind of traffic that the candidate gets."""
 
     MIRROR = "mirror"  # copies of safe requests; no visitor sees its answers
     CANARY = "canary"  # a share of the visitors
 
 
 class RolloutState(StrEnum):
-    """How a rollout stands."""
+    """State of a rollout."""
 
     RUNNING = "running"
     PAUSED = "paused"  # somebody asked; the shares stay as they are
@@ -32,8 +33,8 @@ class RolloutState(StrEnum):
         return self in (RolloutState.PASSED, RolloutState.FAILED, RolloutState.ABORTED)
 
 
-class Wish(StrEnum):
-    """What somebody asked of a rollout that the reactor has not done yet."""
+class RolloutCommand(StrEnum):
+    """Command that somebody gave a rollout, and that the reactor has not carried out yet."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -43,7 +44,7 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage.
+    """Stage of a rollout, as it was declared.
 
     Attributes:
         percent: of the visitors; 0 for a mirror.
@@ -55,24 +56,83 @@ class Stage:
     time_s: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Wire form, as it is stored."""
+        """Stored form."""
         return {"kind": self.kind.value, "percent": self.percent, "time_s": self.time_s}
 
 
 @dataclass(frozen=True, slots=True)
-class Rollout:
-    """One rollout.
+class StageRecord:
+    """Stage of a rollout, as it went.
 
     Attributes:
-        candidate, current: releases.
+        number: from 0.
+        verdict: the last one on it, recorded when the stage ends.
+    """
+
+    number: int
+    started_at: datetime
+    ended_at: datetime | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """Line that an instance printed."""
+
+    instance: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Evidence against a candidate that failed.
+
+    Attributes:
+        instances: of the candidate, whose logs are read.
+        lines: the last that they printed, secrets masked; `None` until they were read.
+        requests: the last that the candidate failed, the newest last; `None` until they were read.
+    """
+
+    instances: tuple[str, ...]
+    lines: tuple[LogLine, ...] | None = None
+    requests: tuple[FailedRequest, ...] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was read."""
+        return self.lines is not None and self.requests is not None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Stored form."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, stored: Mapping[str, Any]) -> Self:
+        """From its stored form."""
+        lines, requests = stored["lines"], stored["requests"]
+        return cls(
+            instances=tuple(stored["instances"]),
+            lines=None if lines is None else tuple(LogLine(**line) for line in lines),
+            requests=None
+            if requests is None
+            else tuple(FailedRequest(**request) for request in requests),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Rollout of a release.
+
+    Attributes:
+        candidate, current: identities of the two releases.
         stage: number of the present stage, from 0.
         stage_started_at: when the present stage came into effect, or the edge was asked for it; moved on by pauses.
         approval: somebody must approve each next stage.
-        wish: what was asked and is not done yet.
+        requested: the command that was given and is not carried out yet.
         paused_at: since when it is paused or waits for an approval.
-        verdict: wire form of the last verdict.
+        verdict: the last one on the present stage.
         reason: why it ended, in one sentence.
-        evidence: of one that failed: `requests` that its candidate failed, `lines` of its log.
+        evidence: against the candidate of one that failed.
         cookie_key: signs the cookies of its visitors.
     """
 
@@ -88,12 +148,12 @@ class Rollout:
     cookie_key: str
     started_at: datetime
     stage_started_at: datetime
-    wish: Wish | None = None
+    requested: RolloutCommand | None = None
     paused_at: datetime | None = None
-    verdict: Mapping[str, Any] | None = None
+    verdict: Verdict | None = None
     reason: str = ""
     ended_at: datetime | None = None
-    evidence: Mapping[str, Any] | None = None
+    evidence: Evidence | None = None
 
     @property
     def present(self) -> Stage | None:
@@ -109,12 +169,3 @@ class Rollout:
 def buckets_of(stages: Iterable[Stage]) -> int:
     """The fewest groups of visitors that every share is a whole number of."""
     return 100 // gcd(100, *(stage.percent for stage in stages))
-
-
-def stages_of(section: DeploySection) -> tuple[Stage, ...]:
-    """The stages that a manifest asks for; none for a blue-green deploy."""
-    if section.strategy == "blue-green":
-        return ()
-    mirror = (Stage(StageKind.MIRROR, 0, section.mirror_s),) if section.mirror_s else ()
-    steps = (Stage(StageKind.CANARY, step.percent, step.time_s) for step in section.steps)
-    return (*mirror, *steps)

@@ -1,24 +1,30 @@
-"""What may be asked of a rollout. Each call checks, records the wish, and returns; the reactor does the rest."""
+"""Commands to a rollout. Each is checked and recorded, and the call returns; the reactor carries it out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gantry.engines.database.protocol import State
 from gantry.features.audit import store as audit
 from gantry.features.projects import store as projects
 from gantry.features.rollouts import store
-from gantry.features.rollouts.model import Rollout, RolloutState, Wish
+from gantry.features.rollouts.model import Rollout, RolloutCommand, RolloutState
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, NotFoundError
 
-_STANDING = (RolloutState.PAUSED, RolloutState.WAITING)
+_PAUSED = (RolloutState.PAUSED, RolloutState.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutService:
-    """Wishes of people."""
+    """Reads rollouts, and takes commands to them.
+
+    Attributes:
+        wake: called when there is a command to carry out.
+    """
 
     state: State
     clock: Clock
+    wake: Callable[[], None]
 
     async def latest(self, project: str, environment: str) -> Rollout:
         """The newest rollout of an environment, ended or not.
@@ -37,34 +43,38 @@ class RolloutService:
             )
         return found
 
-    async def ask(self, project: str, environment: str, wish: Wish, *, by: str) -> Rollout:
-        """Record a wish.
+    async def request(
+        self, project: str, environment: str, command: RolloutCommand, *, by: str
+    ) -> Rollout:
+        """Record a command for the reactor.
 
         Raises:
             NotFoundError: `rollout.none`.
             ConflictError: `rollout.ended`, `rollout.aborting`; `rollout.not-paused` there is nothing to resume; `rollout.paused` already.
         """
         rollout = await self.latest(project, environment)
-        if wish is Wish.RESUME and rollout.state not in _STANDING:
+        if command is RolloutCommand.RESUME and rollout.state not in _PAUSED:
             raise ConflictError(
                 "rollout.not-paused",
                 f"the rollout is {rollout.state}",
                 hint="gantry rollout status",
             )
-        if wish is Wish.PAUSE and rollout.state in _STANDING:
+        if command is RolloutCommand.PAUSE and rollout.state in _PAUSED:
             raise ConflictError(
                 "rollout.paused",
-                f"the rollout stands already: {rollout.state}",
+                f"the rollout is already {rollout.state}",
                 hint="gantry rollout resume, or gantry rollout promote",
             )
         async with self.state.transaction() as session:
-            await store.set_wish(session, rollout, wish)
+            await store.request(session, rollout, command)
             await audit.record(
                 session,
                 at=self.clock.now(),
                 actor=by,
-                action=f"rollout.{wish}",
+                action=f"rollout.{command}",
                 target=f"{project}/{environment}",
                 details={"rollout": rollout.id, "stage": rollout.stage},
             )
-            return await store.get(session, rollout.id)
+            rollout = await store.get(session, rollout.id)
+        self.wake()
+        return rollout

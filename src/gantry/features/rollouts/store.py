@@ -1,12 +1,20 @@
 """Rollouts in the database."""
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from gantry.engines.database.protocol import Row, Session
-from gantry.features.rollouts.model import Rollout, RolloutState, Stage, StageKind, Wish
+from gantry.features.rollouts.model import (
+    Evidence,
+    Rollout,
+    RolloutCommand,
+    RolloutState,
+    Stage,
+    StageKind,
+    StageRecord,
+)
+from gantry.features.rollouts.verdict.model import Verdict
+from gantry.features.rollouts.window import StageWindows
 from gantry.kernel.errors import ConflictError, NotFoundError
 
 _COLUMNS = """id, deploy, environment, candidate, current, stages, stage, state, approval, wish, started_at,
@@ -15,12 +23,29 @@ _OPEN = "state IN ('running', 'paused', 'waiting')"
 
 
 def _rollout(row: Row) -> Rollout:
-    stages = tuple(
-        Stage(StageKind(stage["kind"]), stage["percent"], stage["time_s"])
-        for stage in row["stages"]
+    return Rollout(
+        id=row["id"],
+        deploy=row["deploy"],
+        environment=row["environment"],
+        candidate=row["candidate"],
+        current=row["current"],
+        stages=tuple(
+            Stage(StageKind(stage["kind"]), stage["percent"], stage["time_s"])
+            for stage in row["stages"]
+        ),
+        stage=row["stage"],
+        state=RolloutState(row["state"]),
+        approval=row["approval"],
+        cookie_key=row["cookie_key"],
+        started_at=row["started_at"],
+        stage_started_at=row["stage_started_at"],
+        requested=None if row["wish"] is None else RolloutCommand(row["wish"]),
+        paused_at=row["paused_at"],
+        verdict=None if row["verdict"] is None else Verdict.parse(row["verdict"]),
+        reason=row["reason"],
+        ended_at=row["ended_at"],
+        evidence=None if row["evidence"] is None else Evidence.parse(row["evidence"]),
     )
-    wish = Wish(row["wish"]) if row["wish"] else None
-    return Rollout(**{**row, "stages": stages, "state": RolloutState(row["state"]), "wish": wish})
 
 
 async def list_open(session: Session) -> tuple[Rollout, ...]:
@@ -42,14 +67,6 @@ async def list_for_deploys(session: Session, deploys: tuple[str, ...]) -> tuple[
     return tuple(_rollout(row) for row in rows)
 
 
-async def find_by_deploy(session: Session, deploy_id: str) -> Rollout | None:
-    """The rollout of a deploy, ended or not."""
-    row = await session.one(
-        f"SELECT {_COLUMNS} FROM rollouts WHERE deploy = %(deploy)s", {"deploy": deploy_id}
-    )
-    return _rollout(row) if row else None
-
-
 async def latest(session: Session, environment_id: str) -> Rollout | None:
     """The newest rollout of an environment, ended or not."""
     row = await session.one(
@@ -61,7 +78,7 @@ async def latest(session: Session, environment_id: str) -> Rollout | None:
 
 
 async def get(session: Session, rollout_id: str) -> Rollout:
-    """One rollout.
+    """The rollout with this identity.
 
     Raises:
         NotFoundError: `rollout.unknown`.
@@ -119,9 +136,8 @@ async def resume(session: Session, rollout: Rollout, *, at: datetime) -> bool:
 
     False where the rollout is not as it was seen any more.
     """
-    sets = """state = 'running', paused_at = NULL,
-              stage_started_at = stage_started_at + (%(at)s - COALESCE(paused_at, %(at)s))"""
-    return await _change(session, rollout, sets, at=at)
+    sets = "state = 'running', paused_at = NULL, stage_started_at = %(began)s"
+    return await _change(session, rollout, sets, at=at, began=at - rollout.stage_age(at))
 
 
 async def end(
@@ -143,7 +159,8 @@ async def abort(session: Session, rollout_id: str, reason: str, *, at: datetime)
         {"id": rollout_id, "reason": reason, "at": at},
     )
     if row is not None:
-        await _close(session, rollout_id, row["verdict"], at=at)
+        verdict = None if row["verdict"] is None else Verdict.parse(row["verdict"])
+        await _close(session, rollout_id, verdict, at=at)
 
 
 async def _change(
@@ -160,23 +177,23 @@ async def _change(
             "at": at,
             "seen_stage": rollout.stage,
             "seen_state": rollout.state,
-            "seen_wish": rollout.wish,
+            "seen_wish": rollout.requested,
         },
     )
     return changed == 1
 
 
-async def record_look(
-    session: Session, rollout: Rollout, verdict: Mapping[str, Any], windows: Mapping[str, Any]
+async def record_verdict(
+    session: Session, rollout: Rollout, verdict: Verdict, windows: StageWindows
 ) -> None:
     """Keep the last verdict on the present stage, and the numbers from which the next control plane would go on."""
     await session.execute(
         f"UPDATE rollouts SET verdict = %(verdict)s WHERE id = %(id)s AND stage = %(stage)s AND {_OPEN}",
-        {"id": rollout.id, "stage": rollout.stage, "verdict": json.dumps(dict(verdict))},
+        {"id": rollout.id, "stage": rollout.stage, "verdict": json.dumps(verdict.as_dict())},
     )
     await session.execute(
         "UPDATE rollout_stages SET windows = %(windows)s WHERE rollout = %(id)s AND number = %(number)s",
-        {"id": rollout.id, "number": rollout.stage, "windows": json.dumps(dict(windows))},
+        {"id": rollout.id, "number": rollout.stage, "windows": json.dumps(windows.as_dict())},
     )
 
 
@@ -189,24 +206,24 @@ async def list_without_evidence(session: Session) -> tuple[Rollout, ...]:
     return tuple(_rollout(row) for row in rows)
 
 
-async def set_evidence(session: Session, rollout_id: str, evidence: Mapping[str, Any]) -> None:
-    """Keep what the candidate had done."""
+async def set_evidence(session: Session, rollout_id: str, evidence: Evidence) -> None:
+    """Keep the evidence against the candidate."""
     await session.execute(
         "UPDATE rollouts SET evidence = %(evidence)s WHERE id = %(id)s",
-        {"id": rollout_id, "evidence": json.dumps(dict(evidence))},
+        {"id": rollout_id, "evidence": json.dumps(evidence.as_dict())},
     )
 
 
-async def set_wish(session: Session, rollout: Rollout, wish: Wish) -> None:
-    """Ask for something. An abort that was asked for is not taken back by another wish.
+async def request(session: Session, rollout: Rollout, command: RolloutCommand) -> None:
+    """Note a command for the reactor. An abort is not taken back by another command.
 
     Raises:
         ConflictError: `rollout.ended`, `rollout.aborting`.
     """
     changed = await session.execute(
-        f"""UPDATE rollouts SET wish = %(wish)s
-            WHERE id = %(id)s AND {_OPEN} AND (wish IS DISTINCT FROM 'abort' OR %(wish)s = 'abort')""",
-        {"id": rollout.id, "wish": wish},
+        f"""UPDATE rollouts SET wish = %(command)s
+            WHERE id = %(id)s AND {_OPEN} AND (wish IS DISTINCT FROM 'abort' OR %(command)s = 'abort')""",
+        {"id": rollout.id, "command": command},
     )
     if changed:
         return
@@ -224,20 +241,28 @@ async def set_wish(session: Session, rollout: Rollout, wish: Wish) -> None:
     )
 
 
-async def stage_history(session: Session, rollout_id: str) -> tuple[Row, ...]:
-    """Every stage so far: number, started_at, ended_at, verdict."""
+async def list_stages(session: Session, rollout_id: str) -> tuple[StageRecord, ...]:
+    """Every stage that has begun, in order."""
     rows = await session.rows(
         """SELECT number, started_at, ended_at, verdict FROM rollout_stages
            WHERE rollout = %(id)s ORDER BY number""",
         {"id": rollout_id},
     )
-    return tuple(rows)
+    return tuple(
+        StageRecord(
+            row["number"],
+            row["started_at"],
+            row["ended_at"],
+            None if row["verdict"] is None else Verdict.parse(row["verdict"]),
+        )
+        for row in rows
+    )
 
 
 async def begin_windows(
-    session: Session, rollout: Rollout, opened: Mapping[str, Any], *, at: datetime
-) -> Mapping[str, Any]:
-    """The present stage is in effect: the numbers so far, which are `opened` where it is seen to be for the first time.
+    session: Session, rollout: Rollout, opened: StageWindows, *, at: datetime
+) -> StageWindows:
+    """The windows of the present stage, which is in effect; `opened` where that is seen for the first time.
 
     Then its time counts from now.
     """
@@ -245,7 +270,7 @@ async def begin_windows(
     first = await session.execute(
         """UPDATE rollout_stages SET windows = %(opened)s
            WHERE rollout = %(id)s AND number = %(number)s AND windows IS NULL""",
-        {**stage, "opened": json.dumps(dict(opened))},
+        {**stage, "opened": json.dumps(opened.as_dict())},
     )
     if first:
         await session.execute(
@@ -257,8 +282,7 @@ async def begin_windows(
         "SELECT windows FROM rollout_stages WHERE rollout = %(id)s AND number = %(number)s", stage
     )
     assert row is not None, "a stage that is in effect has begun"
-    found: Mapping[str, Any] = row["windows"]
-    return found
+    return StageWindows.parse(row["windows"])
 
 
 async def _begin(session: Session, rollout_id: str, number: int, *, at: datetime) -> None:
@@ -270,15 +294,15 @@ async def _begin(session: Session, rollout_id: str, number: int, *, at: datetime
 
 
 async def _close(
-    session: Session, rollout_id: str, verdict: Mapping[str, Any] | None, *, at: datetime
+    session: Session, rollout_id: str, verdict: Verdict | None, *, at: datetime
 ) -> None:
-    """The stage that lasts has ended, with what was said of it last."""
+    """The stage that lasts has ended, with the last verdict on it."""
     await session.execute(
         """UPDATE rollout_stages SET ended_at = %(at)s, verdict = %(verdict)s
            WHERE rollout = %(id)s AND ended_at IS NULL""",
         {
             "id": rollout_id,
             "at": at,
-            "verdict": None if verdict is None else json.dumps(dict(verdict)),
+            "verdict": None if verdict is None else json.dumps(verdict.as_dict()),
         },
     )

@@ -1,7 +1,7 @@
-"""What was seen of both releases since a stage came into effect, from counters that may begin anew. Pure.
+"""Numbers of both releases since a stage came into effect, from counters that may begin anew. Pure.
 
 Counters begin anew when the edge itself does. Both releases' are read together, so a fall of either ends the count that
-went before for both: what was counted between the last look and that moment is lost for both, and neither is compared
+went before for both: what was counted between the last reading and that moment is lost for both, and neither is compared
 with more than the other.
 """
 
@@ -15,12 +15,12 @@ from gantry.features.rollouts.verdict.model import Numbers, Pair
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The numbers of one stage.
+    """Numbers of one stage.
 
     Attributes:
         base: what had been counted when the present count began.
-        last: what had been counted at the last look.
-        carried: what was seen before the present count began.
+        last: what had been counted at the last reading.
+        carried: what happened before the present count began.
     """
 
     base: Pair
@@ -33,14 +33,14 @@ class Window:
         return cls(base=now, last=now)
 
     def at(self, now: Pair) -> Self:
-        """The window at a later look."""
+        """The window at a later reading of the counters."""
         if not now.began_anew_since(self.last):
             return replace(self, last=now)
         base = Pair(
             _with_traffic_of(self.last.candidate, now.candidate),
             _with_traffic_of(self.last.current, now.current),
         )
-        return replace(self, base=base, last=now, carried=self.seen)
+        return replace(self, base=base, last=now, carried=self.total)
 
     def timed_from(self, now: Pair) -> Self:
         """The same with times that begin at `now`: those until then may be of requests before the window opened."""
@@ -52,18 +52,44 @@ class Window:
         )
 
     @property
-    def seen(self) -> Pair:
-        """What happened in it."""
+    def total(self) -> Pair:
+        """Everything that happened in it."""
         return self.carried + (self.last - self.base)
 
     def as_dict(self) -> dict[str, Any]:
-        """Wire form, as it is stored."""
+        """Stored form."""
         return asdict(self)
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Self:
-        """From its wire form."""
+        """From its stored form."""
         return cls(**{name: _pair(pair) for name, pair in stored.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class StageWindows:
+    """The windows of one stage: of visitors' requests, and of Gantry's own."""
+
+    visitors: Window
+    own: Window
+
+    @classmethod
+    def begin(cls, visitors: Pair, own: Pair) -> Self:
+        """Windows that open now."""
+        return cls(Window.begin(visitors), Window.begin(own))
+
+    def at(self, visitors: Pair, own: Pair) -> Self:
+        """The windows at a later reading of the counters."""
+        return type(self)(self.visitors.at(visitors), self.own.at(own))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Stored form."""
+        return {"visitors": self.visitors.as_dict(), "own": self.own.as_dict()}
+
+    @classmethod
+    def parse(cls, stored: Mapping[str, Any]) -> Self:
+        """From its stored form."""
+        return cls(Window.parse(stored["visitors"]), Window.parse(stored["own"]))
 
 
 def _with_traffic_of(numbers: Numbers, other: Numbers) -> Numbers:
@@ -84,5 +110,12 @@ def _pair(stored: Mapping[str, Any]) -> Pair:
 
 def _numbers(stored: Mapping[str, Any]) -> Numbers:
     times = stored["latency"]
-    latency = Histogram(tuple(times["bounds_ms"]), tuple(times["counts"]), times["total"])
-    return Numbers(**{**stored, "latency": latency})
+    return Numbers(
+        requests=stored["requests"],
+        errors=stored["errors"],
+        latency=Histogram(tuple(times["bounds_ms"]), tuple(times["counts"]), times["total"]),
+        waiting=stored["waiting"],
+        restarts=stored["restarts"],
+        out_of_memory_kills=stored["out_of_memory_kills"],
+        smoke_failures=stored["smoke_failures"],
+    )

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from gantry.engines.cache.protocol import EdgeCache
 from gantry.engines.edge.protocol import CACHE, Edge, EdgeConfig, EdgeStatus
+from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.features.certificates import rules as certificates
 from gantry.features.certificates.act import CertificateIssuer
 from gantry.features.certificates.model import StoredCertificate
@@ -44,7 +44,7 @@ class EdgeExecutor:
     """Renders, applies, and lets the cache run where a site has use for it."""
 
     edge: Edge
-    cache: EdgeCache
+    edge_cache: EdgeCache
     issuer: CertificateIssuer
     tasks: TaskSet
     backoff: Backoff
@@ -99,7 +99,7 @@ class EdgeExecutor:
 
     async def _move_cache(self, *, used: bool) -> None:
         try:
-            await (self.cache.start() if used else self.cache.stop())
+            await (self.edge_cache.start() if used else self.edge_cache.stop())
             self.backoff.succeeded(CACHE)
             self._cache_runs = used
         except GantryError as error:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from gantry.engines.cache.protocol import EdgeCache, Purge
 from gantry.engines.database.protocol import State
+from gantry.engines.edge_cache.protocol import EdgeCache, Purge
 from gantry.features.audit import store as audit
 from gantry.features.projects import store as projects
 from gantry.features.releases import store as releases
@@ -19,7 +19,7 @@ class PurgeService:
     """Empties the cache, for one environment."""
 
     state: State
-    cache: EdgeCache
+    edge_cache: EdgeCache
     clock: Clock
 
     async def purge(
@@ -51,7 +51,7 @@ class PurgeService:
                 details={"paths": list(paths), "tags": list(tags)},
             )
         backends = tuple(one.id for one in present if one.environment == target.id)
-        return await self.cache.purge(Purge(backends, paths, tags))
+        return await self.edge_cache.purge(Purge(backends, paths, tags))
 
 
 def _check(paths: tuple[str, ...], tags: tuple[str, ...]) -> None:

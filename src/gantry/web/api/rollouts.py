@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Path
 
 from gantry.features.rollouts.bodies import RolloutBody, WishName
-from gantry.features.rollouts.model import Rollout, Wish
+from gantry.features.rollouts.model import Rollout, RolloutCommand
 from gantry.web.access import Developer, Viewer
 from gantry.web.api.shared import EnvironmentName, ProjectName, area
 from gantry.web.services import Has, Services
@@ -40,6 +40,7 @@ async def ask_rollout(
     """`pause` keeps the shares as they are; `resume` goes on; `promote` begins the next stage now, and moves all
     traffic after the last; `abort` gives all traffic back to the current release and fails the deploy.
     """
-    asked = await services.rollouts.ask(project, environment, Wish(wish), by=caller.account)
-    services.wake()
-    return await _body(services, asked)
+    rollout = await services.rollouts.request(
+        project, environment, RolloutCommand(wish), by=caller.account
+    )
+    return await _body(services, rollout)

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from gantry.kernel.bodies import Answer, ErrorBody
-
-PREFIX = "/api/v1"
+from gantry.kernel.names import API_PREFIX
 
 
 class ErrorAnswer(Answer):
@@ -27,7 +26,7 @@ _refusals: dict[int | str, dict[str, Any]] = {
 
 def area(tag: str) -> APIRouter:
     """A router for one area."""
-    return APIRouter(prefix=PREFIX, tags=[tag], responses=_refusals)
+    return APIRouter(prefix=API_PREFIX, tags=[tag], responses=_refusals)
 
 
 ProjectName = Annotated[str, Path(max_length=63, description="Name of the project.")]

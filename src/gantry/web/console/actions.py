@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse
 
 from gantry.features.rollouts.bodies import WishName
-from gantry.features.rollouts.model import Wish
+from gantry.features.rollouts.model import RolloutCommand
 from gantry.features.variables.model import LONGEST_VALUE
 from gantry.web.access import Developer
 from gantry.web.services import Has
@@ -57,8 +57,7 @@ async def ask_rollout(
     services: Has, caller: Developer, project: str, environment: str, wish: WishName
 ) -> RedirectResponse:
     """Pause, resume, promote or abort the rollout."""
-    await services.rollouts.ask(project, environment, Wish(wish), by=caller.account)
-    services.wake()
+    await services.rollouts.request(project, environment, RolloutCommand(wish), by=caller.account)
     return _see(f"/projects/{project}/{environment}#rollout")
 
 

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from gantry.features.deploys import store
+from gantry.kernel.names import API_PREFIX
 from gantry.web.access import Viewer
 from gantry.web.console.contexts import DeployPage
 from gantry.web.console.frame import frame_of
@@ -37,7 +38,7 @@ async def deploy_page(request: Request, services: Has, caller: Viewer, deploy: s
     stoppable = body.state == "queued" or (body.state == "active" and body.step in _BEFORE_SWITCH)
     page = DeployPage(
         deploy=body,
-        stream=f"/api/v1/deploys/{body.id}/events",
+        stream=f"{API_PREFIX}/deploys/{body.id}/events",
         may_cancel=frame.may_change and stoppable and not body.cancel_requested,
     )
     return render(request, "deploy", page, frame)

@@ -16,6 +16,7 @@ from gantry.features.rollouts.bodies import RolloutBody
 from gantry.features.variables import store as variables
 from gantry.features.variables.bodies import VariableBody
 from gantry.kernel.errors import NotFoundError
+from gantry.kernel.names import API_PREFIX
 from gantry.web.access import Viewer
 from gantry.web.console.cache import CachePanel
 from gantry.web.console.contexts import EnvironmentCard, EnvironmentPage, LogsPage, Promotion
@@ -65,7 +66,9 @@ async def logs_page(
     async with services.state.transaction() as session:
         found = await projects.get_environment(session, project, environment)
         body = await environments.environment_body(Reader(services, session), seen, found)
-    stream = f"/api/v1/projects/{found.project}/environments/{found.name}/logs?follow=true&tail=500"
+    stream = (
+        f"{API_PREFIX}/projects/{found.project}/environments/{found.name}/logs?follow=true&tail=500"
+    )
     page = LogsPage(card_of(body), stream)
     return render(request, "logs", page, frame_of(services, caller, here="overview"))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gantry.features.rollouts.bodies import ReasonBody, RolloutBody
+from gantry.features.rollouts.bodies import RolloutBody
 
 _OPEN = ("running", "paused", "waiting")
 _TEXTS = {
@@ -45,14 +45,6 @@ class RolloutPanel:
         return f"rollout-{self.body.state}"
 
     @property
-    def present(self) -> str:
-        """What the candidate gets now."""
-        stage = self.body.stages[self.body.stage]
-        if stage.kind == "mirror":
-            return "Copies of requests go to it; no visitor sees its answers"
-        return f"{stage.percent} % of the visitors get it"
-
-    @property
     def rows(self) -> Iterator[Row]:
         """The checks of the last verdict, with the values of both releases."""
         verdict = self.body.verdict
@@ -60,8 +52,8 @@ class RolloutPanel:
             yield Row(
                 check=reason.check,
                 sentence=reason.sentence,
-                candidate=_value(reason, reason.candidate),
-                current=_value(reason, reason.current),
+                candidate=reason.candidate_text,
+                current=reason.current_text,
                 outcome=f"verdict-{reason.outcome}",
             )
 
@@ -78,11 +70,3 @@ class RolloutPanel:
             f"Abort the rollout of release {self.body.candidate_number}?",
         )
         yield "promote", "skip-forward", "Next stage", "Go on to the next stage now?"
-
-
-def _value(reason: ReasonBody, value: float | None) -> str:
-    if value is None:
-        return "over a minute"
-    if reason.unit == "ms":
-        return f"{value:,.0f} ms"
-    return f"{value:.2%}" if reason.unit == "share" else f"{value:,.0f}"

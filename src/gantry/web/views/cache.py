@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from gantry.engines.cache.protocol import CacheNumbers, CacheStatus
+from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 from gantry.features.releases.model import Release
 from gantry.features.routes.bodies import CacheBody
 from gantry.kernel.units import format_size

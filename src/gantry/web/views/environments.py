@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 
-from gantry.engines.cache.protocol import CacheStatus
+from gantry.engines.edge_cache.protocol import CacheStatus
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.builds.model import BuildState
 from gantry.features.instances.bodies import InstanceBody, InstanceStateName
@@ -37,7 +37,9 @@ class Seen:
 
 async def look(services: Services) -> Seen:
     """Ask the runtime, the reactor's memory and the cache."""
-    processes, cache = await asyncio.gather(services.runtime.statuses(), services.cache.status())
+    processes, cache = await asyncio.gather(
+        services.runtime.statuses(), services.edge_cache.status()
+    )
     return Seen(processes, services.health(), cache)
 
 

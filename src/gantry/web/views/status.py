@@ -12,11 +12,10 @@ from gantry.features.platform.bodies import (
 )
 from gantry.features.releases import store as releases
 from gantry.kernel.errors import NotFoundError
+from gantry.kernel.names import RELEASE_HEADER
 from gantry.web.services import Services
 from gantry.web.views import environments
 from gantry.web.views.reader import Reader
-
-RELEASE_HEADER = "x-gantry-release"
 
 
 async def status_body(services: Services, *, probe: bool) -> StatusBody:

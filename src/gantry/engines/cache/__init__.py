@@ -1,1 +1,0 @@
-"""A shared cache behind the edge, for answers that a product marks cacheable."""
