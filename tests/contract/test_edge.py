@@ -145,7 +145,7 @@ async def test_a_refused_configuration_leaves_the_old_one(
     assert words in caught.value.message
     status = await stage.edge.status()
     assert status.applied == applied
-    assert words in status.rejected
+    assert status.rejected == words
     await stage.edge.apply(good)
     assert (await stage.edge.status()).rejected == ""
 

@@ -8,7 +8,7 @@ from gantry.engines.assets.names import check_name, check_prefix
 from gantry.engines.assets.protocol import AssetServer, AssetStatus
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
-from tests.fakes.machine import Machine
+from tests.fakes.machine import ASSETS, Machine
 
 _SOCKET = Path("/nowhere/assets.sock")
 _STORE_FAILED = "assets.store-failed"
@@ -19,7 +19,7 @@ class FakeAssets:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self._server = machine.daemons[str(_SOCKET)]
+        machine.sockets[str(_SOCKET)] = ASSETS
 
     @property
     def socket(self) -> Path:
@@ -29,11 +29,12 @@ class FakeAssets:
     async def start(self) -> None:
         """See `AssetServer.start`."""
         self.machine.may_refuse("assets.start-failed", "start")
-        self._server.start()
+        self.machine.serve(ASSETS)
 
     async def revive(self) -> None:
         """See `AssetServer.revive`."""
-        self._server.revive()
+        if ASSETS in self.machine.processes:
+            self.machine.serve(ASSETS)
 
     async def publish(self, build: str, root: Path, prefixes: Mapping[str, str]) -> None:
         """See `AssetServer.publish`."""
@@ -65,14 +66,15 @@ class FakeAssets:
     async def status(self) -> AssetStatus:
         """See `AssetServer.status`."""
         return AssetStatus(
-            running=self._server.runs,
+            running=self.machine.is_running(ASSETS),
             builds=frozenset(self.machine.published),
             scopes=dict(self.machine.scopes),
         )
 
     async def stop(self) -> None:
         """See `AssetServer.stop`."""
-        self._server.runs = self._server.wanted = False
+        self.machine.stop(ASSETS)
+        self.machine.processes.pop(ASSETS, None)
 
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gantry.engines.edge.checks import check, rejected
+from gantry.engines.edge.checks import check, reason_of, rejected
 from gantry.engines.edge.protocol import (
     Backend,
     BackendNumbers,
@@ -16,7 +16,7 @@ from gantry.engines.edge.protocol import (
 )
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import PermanentError, TransientError
-from tests.fakes.machine import Machine
+from tests.fakes.machine import EDGE, Machine
 
 _UNREACHABLE = "edge.unreachable"
 
@@ -30,7 +30,7 @@ class FakeEdge:
     async def start(self) -> None:
         """See `Edge.start`."""
         self.machine.may_refuse("edge.start-failed", "start")
-        self.machine.daemons["edge"].start()
+        self.machine.serve(EDGE)
         self.machine.may_lose_reply("edge.start-failed", "start")
 
     async def apply(self, config: EdgeConfig) -> str:
@@ -43,7 +43,7 @@ class FakeEdge:
                 raise rejected("it does not like them")
             check(config)
         except PermanentError as error:
-            machine.edge_rejected = error.message
+            machine.edge_rejected = reason_of(error)
             raise
         machine.edge_rejected = ""
         machine.edge_config, machine.edge_applied = config, self.digest(config)
@@ -54,8 +54,8 @@ class FakeEdge:
     async def status(self) -> EdgeStatus:
         """See `Edge.status`."""
         machine = self.machine
-        if not machine.daemons["edge"].runs:
-            return EdgeStatus(running=False, rejected=machine.edge_rejected)
+        if not machine.is_running(EDGE):
+            return EdgeStatus(running=False)
         config = machine.edge_config
         return EdgeStatus(
             running=True,
@@ -76,7 +76,7 @@ class FakeEdge:
 
     async def stop(self) -> None:
         """See `Edge.stop`."""
-        self.machine.daemons["edge"].runs = False
+        self.machine.stop(EDGE)
 
     def digest(self, config: EdgeConfig) -> str:
         """See `Edge.digest`."""
@@ -96,7 +96,7 @@ class FakeEdge:
         )
 
     def _must_run(self) -> None:
-        if not self.machine.daemons["edge"].runs:
+        if not self.machine.is_running(EDGE):
             message = "the edge does not answer its admin interface: refused"
             raise TransientError(_UNREACHABLE, message, hint="gantry status")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gantry.app.engines import is_engine
 from gantry.app.platform import Engines
 from gantry.features.instances.ports import FIRST_PORT, LAST_PORT
 from gantry.kernel.ids import IdSource
@@ -49,6 +50,6 @@ def fake_engines(machine: Machine, ids: IdSource) -> Engines:
         ports=FakePorts(machine),
         clock=machine.clock,
         ids=ids,
-        is_engine=lambda process_id: process_id.startswith("engine-"),
+        is_engine=is_engine,
         keep_clock=lambda: None,
     )

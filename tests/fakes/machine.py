@@ -7,7 +7,6 @@ before it does anything.
 
 import asyncio
 import random
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +25,8 @@ from gantry.kernel.redact import Redactor
 from tests.fakes.programs import SIGKILL, Program, Script
 
 HEALTH_PATH = "/health"
+# Processes of the platform itself.
+EDGE, ASSETS, POSTGRES, REDIS = "edge-1", "assets", "postgres-data", "redis-"
 _RESIDENT_BYTES = 50_000_000
 _SEGMENTATION_FAULT = 139
 
@@ -123,29 +124,6 @@ class Task:
 
 
 @dataclass(slots=True)
-class Daemon:
-    """A server beside the control plane.
-
-    Attributes:
-        wanted: it was started, and nobody has ended it for good.
-    """
-
-    runs: bool = False
-    wanted: bool = False
-    starts: int = 0
-
-    def start(self) -> None:
-        """Make sure that it runs."""
-        self.starts += not self.runs
-        self.runs = self.wanted = True
-
-    def revive(self) -> None:
-        """Start it again when it was started before."""
-        if self.wanted:
-            self.start()
-
-
-@dataclass(slots=True)
 class Machine:
     """The state that all engines share.
 
@@ -159,7 +137,7 @@ class Machine:
         tested: keys of build requests whose tests have passed.
         altered: digests of artifacts that are not what was built; whoever reads one next finds out.
         spawned: ids of processes, in the order of their starts.
-        daemons: name -> server: `edge`, `assets`, `postgres`, and one for each Redis.
+        sockets: unix socket -> id of the process that listens there.
         counted: backend -> what the edge counted of it.
         failed: backends and requests that their instances failed, oldest first.
         changed: set when it is known anew when a process ends.
@@ -178,7 +156,7 @@ class Machine:
     altered: set[str] = field(default_factory=set)
     processes: dict[str, Process] = field(default_factory=dict)
     spawned: list[str] = field(default_factory=list)
-    daemons: dict[str, Daemon] = field(default_factory=lambda: defaultdict(Daemon))
+    sockets: dict[str, str] = field(default_factory=dict)
     edge_config: EdgeConfig = field(default_factory=EdgeConfig)
     edge_configs: list[EdgeConfig] = field(default_factory=list)
     edge_applied: str = ""
@@ -190,6 +168,7 @@ class Machine:
     scopes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     databases: dict[str, DatabaseGrant] = field(default_factory=dict)
     caches: dict[str, CacheGrant] = field(default_factory=dict)
+    redis_ports: dict[str, int] = field(default_factory=dict)
     issued: list[Issued] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _ports: dict[int, str] = field(default_factory=dict)
@@ -242,8 +221,6 @@ class Machine:
         for process in self.processes.values():
             if process.runs(self.now_s):
                 self.end(process, self.now_s, 0, "reboot")
-        for daemon in self.daemons.values():
-            daemon.runs = False
 
     # -- what can be seen from outside ---------------------------------------------------------
 
@@ -260,11 +237,16 @@ class Machine:
         """How many builds were started."""
         return sum(process_id.startswith("build-") for process_id in self.spawned)
 
+    def is_running(self, process_id: str) -> bool:
+        """Whether a process runs."""
+        process = self.processes.get(process_id)
+        return process is not None and process.runs(self.now_s)
+
     def listens(self, process_id: str) -> bool:
         """Whether a program answers on its port."""
-        process = self.processes.get(process_id)
-        if process is None or not process.runs(self.now_s):
+        if not self.is_running(process_id):
             return False
+        process = self.processes[process_id]
         after_s = self.script_of(process.spec).listens_after_s
         return after_s is not None and self.now_s - process.started_s >= after_s
 
@@ -281,13 +263,12 @@ class Machine:
     def is_well(self, endpoint: Endpoint, path: str) -> bool:
         """Whether the edge gets a good answer from an endpoint."""
         if endpoint.socket:
-            daemon = self.daemons.get(endpoint.socket)
-            return daemon is not None and daemon.runs
+            return self.is_running(self.sockets.get(endpoint.socket, ""))
         return self.answer(endpoint.port, path) == 200
 
     def visit(self, host: str, path: str = "/") -> tuple[int, str]:
         """What a visitor of `host` gets: status and the release that answered; 0 when the edge does not run."""
-        if not self.daemons["edge"].runs:
+        if not self.is_running(EDGE):
             return 0, ""
         site = next((site for site in self.edge_config.sites if host in site.hosts), None)
         if site is None:
@@ -318,12 +299,16 @@ class Machine:
             return self.scripts(spec)
         return self.programs.get(self._source_of(spec), Program()).script(spec.id)
 
-    def spawn(self, spec: ProcessSpec) -> Process:
+    def serve(self, process_id: str) -> None:
+        """Make sure that a part of the platform runs."""
+        if not self.is_running(process_id):
+            self.spawn(ProcessSpec(process_id, (process_id,), {}, "/"), Script())
+
+    def spawn(self, spec: ProcessSpec, script: Script | None = None) -> Process:
         """Begin a process; the log of an earlier one of that id is continued."""
         before = self.processes.get(spec.id)
-        process = Process(
-            spec, self.script_of(spec), self.clock.now(), self.now_s, self._next_pid()
-        )
+        script = script or self.script_of(spec)
+        process = Process(spec, script, self.clock.now(), self.now_s, self._next_pid())
         if before is not None:
             process.log, process.log_base = before.log, before.log_base
         self._plan_end(process)
@@ -336,6 +321,11 @@ class Machine:
         self.say(spec.id, process.script.output)
         self.changed.set()
         return process
+
+    def stop(self, process_id: str) -> None:
+        """A part of the platform ends as it was told to."""
+        if self.is_running(process_id):
+            self.end(self.processes[process_id], self.now_s, 0, "signal")
 
     def end(self, process: Process, at_s: float, exit_code: int, ended_by: str) -> None:
         """Let a process end at that moment, unless it has by then."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError, UserError
-from tests.fakes.machine import Machine
+from tests.fakes.machine import POSTGRES, Machine
 
 _UNREACHABLE = "database.unreachable"
 
@@ -15,16 +15,16 @@ class FakeDatabaseServer:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self._server = machine.daemons["postgres"]
 
     async def start(self) -> None:
         """See `DatabaseServer.start`."""
         self.machine.may_refuse("database.start-failed", "start")
-        self._server.start()
+        self.machine.serve(POSTGRES)
 
     async def revive(self) -> None:
         """See `DatabaseServer.revive`."""
-        self._server.revive()
+        if POSTGRES in self.machine.processes:
+            self.machine.serve(POSTGRES)
 
     async def ensure(self, grant: DatabaseGrant) -> str:
         """See `DatabaseServer.ensure`."""
@@ -41,19 +41,19 @@ class FakeDatabaseServer:
 
     async def status(self) -> DatabaseStatus:
         """See `DatabaseServer.status`."""
-        if not self._server.runs:
+        if not self.machine.is_running(POSTGRES):
             return DatabaseStatus(running=False)
         databases = tuple(sorted(self.machine.databases))
         return DatabaseStatus(running=True, version="18.0", databases=databases)
 
     async def stop(self) -> None:
         """See `DatabaseServer.stop`."""
-        self._server.runs = False
+        self.machine.stop(POSTGRES)
 
     def _check(self, database: str) -> None:
         if not database.replace("_", "").isalnum() or not database.islower():
             raise UserError("database.bad-name", f"{database!r} cannot be the name of a database")
-        if not self._server.runs:
+        if not self.machine.is_running(POSTGRES):
             raise TransientError(_UNREACHABLE, "the server does not run", hint="start it")
 
 

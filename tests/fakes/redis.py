@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from gantry.engines.redis.protocol import CacheGrant, CacheServers
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import UserError
-from tests.fakes.machine import Machine
+from tests.fakes.machine import REDIS, Machine
 
 _FIRST_PORT = 15_500
 _START_FAILED = "cache.start-failed"
@@ -25,26 +25,25 @@ class FakeRedis:
         machine = self.machine
         machine.may_refuse(_START_FAILED, "ensure")
         machine.caches[grant.name] = grant
-        machine.daemons[f"redis-{grant.name}"].start()
-        servers = [name for name in machine.daemons if name.startswith("redis-")]
-        port = _FIRST_PORT + servers.index(f"redis-{grant.name}")
+        machine.serve(REDIS + grant.name)
+        port = machine.redis_ports.setdefault(grant.name, _FIRST_PORT + len(machine.redis_ports))
         machine.may_lose_reply(_START_FAILED, "ensure")
         return f"redis://:{grant.password}@127.0.0.1:{port}/0"
 
     async def revive(self) -> None:
         """See `CacheServers.revive`."""
         for name in self.machine.caches:
-            self.machine.daemons[f"redis-{name}"].revive()
+            self.machine.serve(REDIS + name)
 
     async def drop(self, name: str) -> None:
         """See `CacheServers.drop`."""
-        if self.machine.caches.pop(name, None) is not None:
-            self.machine.daemons[f"redis-{name}"].runs = False
+        self.machine.stop(REDIS + name)
+        self.machine.caches.pop(name, None)
 
     async def stop(self) -> None:
         """See `CacheServers.stop`."""
         for name in self.machine.caches:
-            self.machine.daemons[f"redis-{name}"].runs = False
+            self.machine.stop(REDIS + name)
 
 
 if TYPE_CHECKING:

@@ -31,10 +31,13 @@ HOST = "shop.localhost"
 MANIFEST = """
 [project]
 name = "shop"
+[build]
+timeout = "60s"
 [test]
 command = "npm test"
 [release]
 command = "npm run migrate"
+timeout = "60s"
 [processes.web]
 instances = 2
 health = { path = "/health", start_deadline = "10s" }

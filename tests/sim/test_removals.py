@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from gantry.app.engines import is_engine
 from gantry.engines.database.postgres import PostgresState
 from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.features.deploys.model import DeployState
@@ -58,11 +59,11 @@ async def until_gone(platform: Platform, count: int) -> None:
 
 
 def running(platform: Platform) -> list[str]:
-    """Processes that run."""
+    """Processes of products that run."""
     return [
         key
         for key, process in platform.machine.processes.items()
-        if process.runs(platform.machine.now_s)
+        if process.runs(platform.machine.now_s) and not is_engine(key)
     ]
 
 

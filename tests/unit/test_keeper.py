@@ -59,7 +59,7 @@ async def test_an_instance_that_ended_is_somebody_elses(kept: Kept) -> None:
 
 async def test_one_that_does_not_start_keeps_no_other_from_it(kept: Kept) -> None:
     await kept.database.start()
-    kept.machine.daemons["postgres"].runs = False
+    kept.machine.kill("postgres-data")
     await kept.runtime.start(spec("edge"))
     await kept.runtime.signal("edge", kill=True)
     await kept.keeper.once()
