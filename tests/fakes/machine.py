@@ -358,5 +358,5 @@ class Machine:
         if script.dies_per_hour:
             after_s = self.chance.expovariate(script.dies_per_hour / 3600)
             process.end(process.started_s + after_s, _SEGMENTATION_FAULT, "crash")
-        if spec.timeout_s is not None:
+        if spec.timeout_s is not None and script.ends_in_time:
             process.end(process.started_s + spec.timeout_s, SIGKILL, "timeout")

@@ -19,6 +19,7 @@ class Script:
         listens_after_s: when it answers on its port; `None`: never.
         stops_after_s: how long it takes to end after SIGTERM; `None`: it ignores it.
         fails_after_s: from when on it answers with status 500, but for its health check; `None`: never.
+        ends_in_time: `False`: nothing ends it when its time is up.
         dies_per_hour: rate of crashes at random.
         exists: `False`: there is no such program.
     """
@@ -30,6 +31,7 @@ class Script:
     stop_exit_code: int = SIGTERM
     fails_after_s: float | None = None
     out_of_memory: bool = False
+    ends_in_time: bool = True
     dies_per_hour: float = 0.0
     output: str = ""
     exists: bool = True
@@ -40,7 +42,7 @@ class Program:
     """How a source behaves.
 
     Attributes:
-        build, test, migrate: `ok`, `fail`, `hang`, or for the build `oom`.
+        build, test, migrate: `ok`, `fail`, `hang`, `stuck` (hangs, also when its time is up), or for the build `oom`.
         web: `ok`, `never-healthy`, `crash`, `wrong` (answers, but smoke paths fail), `sours` (wrong after half a minute).
     """
 
@@ -64,8 +66,8 @@ class Program:
 
 
 def _task(name: str, how: str) -> Script:
-    if how == "hang":
-        return Script(output=f"the {name} begins\n")
+    if how in ("hang", "stuck"):
+        return Script(ends_in_time=how == "hang", output=f"the {name} begins\n")
     if how == "oom":
         return Script(exits_after_s=TASK_S, out_of_memory=True, output=f"the {name} grows\n")
     code = 0 if how == "ok" else 1
