@@ -44,11 +44,11 @@ def main() -> int:
         )
     except StepError as error:
         say(
-            f"\nThe demo stopped at: {error}. Mend it and run scripts/demo again; it goes on where it stopped."
+            f"\nThe demo stopped at: {error}. Fix it and run scripts/demo again; it continues where it stopped."
         )
         return 1
     except KeyboardInterrupt:
-        say("\ninterrupted; scripts/demo goes on where it stopped")
+        say("\ninterrupted; scripts/demo continues where it stopped")
         return 130
     farewell(env, kept, exports, time.monotonic() - began_s)
     return 0
@@ -158,7 +158,7 @@ Ready after {elapsed_s:.0f} s. Open in a browser on this machine:
   admin     {site}/admin/harbour-house
             password: {password}
   console   {address(env, "--console")}
-            logs in once, within 15 minutes; gantry open --console makes another
+            logs in once, within 15 minutes; gantry open --console creates another
 
 The certificates are from an authority of this machine's own, so a browser asks before it shows a page.
 From another machine: ssh -L {port}:localhost:{port} <this machine>, then the same addresses.
@@ -175,7 +175,7 @@ Three things to try. First, so that your shell knows gantry:
   3. look at the instances, kill -9 the pid of one, and reload the site: it answers, and the instance comes back:
        gantry status --watch
 
-End everything with: gantry down""")
+Stop everything, keeping all data, with: gantry down""")
 
 
 if __name__ == "__main__":

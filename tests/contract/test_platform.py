@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gantry.app.local import LocalPlatform
-from gantry.cli.fake import FakePlatform
 from gantry.cli.platform import Platform
 from gantry.kernel.errors import ConflictError
+from tests.fakes.platform import FakePlatform
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.real)])
@@ -45,33 +45,16 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_tree_has_one_digest_and_can_be_sent_twice(platform: Platform, folder: Path) -> None:
-    packed = platform.pack(folder)
-    assert packed.digest == platform.pack(folder).digest
-    assert len(packed.digest) == 64
-    assert packed.files == 2
-    assert b"".join(packed.open()) == b"".join(packed.open()) != b""
-
-
-def test_secrets_are_left_out_and_said_to_be(platform: Platform, folder: Path) -> None:
-    packed = platform.pack(folder)
-    assert any(name.startswith(".env") for name in packed.left_out)
-    (folder / ".env").write_text("SECRET=2")
-    assert platform.pack(folder).digest == packed.digest
-    (folder / "index.html").write_text("other")
-    assert platform.pack(folder).digest != packed.digest
-
-
 def test_detection_gives_reasons(platform: Platform, folder: Path) -> None:
     found = platform.detect(folder)
     assert found.framework
     assert found.reasons
 
 
-def test_doctor_changes_nothing_and_says_how_to_mend(platform: Platform) -> None:
+def test_doctor_changes_nothing_and_says_how_to_fix(platform: Platform) -> None:
     findings = platform.doctor()
     assert findings
-    assert all(finding.mend for finding in findings if finding.state == "bad")
+    assert all(finding.fix for finding in findings if finding.state == "bad")
     assert not platform.settings().home.exists()
 
 

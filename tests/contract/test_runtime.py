@@ -33,8 +33,9 @@ PROGRAMS = {
         exits_after_s=0.0, output="".join(f"{number}\n" for number in range(1, 1001))
     ),
     "echo my-secret-value": Script(exits_after_s=0.0, output="my-secret-value\n"),
+    "printf 'a\\0b\\n'": Script(exits_after_s=0.0, output="a\0b\n"),
 }
-LIVES, FAILS, STUBBORN, POLITE, CHATTY, INDISCREET = PROGRAMS
+LIVES, FAILS, STUBBORN, POLITE, CHATTY, INDISCREET, BINARY = PROGRAMS
 
 
 def _script(spec: ProcessSpec) -> Script:
@@ -176,6 +177,14 @@ async def test_secrets_of_a_task_are_masked(runtime: Runtime) -> None:
     await runtime.start(spec)
     await ended(runtime, "task-1")
     assert (await runtime.read_log("task-1")).text == "my-[redacted]\n"
+
+
+async def test_what_no_database_takes_is_replaced(runtime: Runtime) -> None:
+    await runtime.start(shell("task-1", BINARY))
+    await ended(runtime, "task-1")
+    chunk = await runtime.read_log("task-1")
+    assert chunk.text == "a\N{REPLACEMENT CHARACTER}b\n"
+    assert chunk.next_offset == 4
 
 
 async def test_waiting_ends_when_a_process_does(runtime: Runtime) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.sources.archive import Bounds, pack
 from gantry.engines.sources.protocol import SourceStore
 from gantry.engines.sources.store import FolderSourceStore
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError, UserError
+from gantry.source.pack import Bounds, pack
 from tests.fakes.machine import Faults, Machine
 from tests.fakes.sources import FakeSources
 from tests.support.builders import stream, write_tree

@@ -12,13 +12,7 @@ from gantry.engines.database.postgres import PostgresState
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import ConflictError, PermanentError, TransientError
 
-pytestmark = pytest.mark.real
-
-
-@pytest.fixture
-def postgres_url(own_postgres_url: str) -> str:
-    """These tests make tables, and end sessions."""
-    return own_postgres_url
+pytestmark = [pytest.mark.real, pytest.mark.own_database]
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from gantry.engines.builders.protocol import BuildOutcome, BuildRequest
 from gantry.engines.builders.watching import descendants
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.runtime.protocol import Limits
-from gantry.engines.sources.archive import pack
 from gantry.engines.sources.store import FolderSourceStore
 from gantry.kernel.errors import TransientError
 from gantry.kernel.redact import MASK
+from gantry.source.pack import pack
 from tests.support.builders import (
     ASGI_APP,
     NODE_PACKAGE,

@@ -95,7 +95,7 @@ def test_kept_answers_are_purged_by_path_and_tag(platform: Platform, tmp_path: P
     assert json.loads(platform.run("purge", "/news/*", *place, "--json").stdout)["purged"] == 1
     second = get(platform, "news.localhost", "/news/today")
     assert (second.headers["x-gantry-cache"], second.text != first) == ("miss", True)
-    assert "1 answer forgotten" in platform.run("purge", "--tag", "news", *place).stderr
+    assert "removed 1 cached response from" in platform.run("purge", "--tag", "news", *place).stderr
     seen = platform.json("status")["projects"][0]["environments"][0]["cache"]
     assert seen["hits"] >= 2
     assert (seen["running"], seen["trouble"], seen["entries"]) == (True, "", 0)

@@ -54,7 +54,9 @@ class FakeAuthority:
             )
         for host in hosts:
             if host in self.refused:
-                raise UserError("certificate.refused", f"the certificate authority says no: {host}")
+                raise UserError(
+                    "certificate.refused", f"the certificate authority rejected the request: {host}"
+                )
 
 
 if TYPE_CHECKING:

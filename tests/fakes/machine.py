@@ -39,12 +39,14 @@ class Faults:
         lose_reply: chance that a call does its effect, and its caller gets a `TransientError`.
         refuse: chance that a call does nothing, and its caller gets a `TransientError`.
         refuse_edge: the edge takes no configuration.
+        unreached: the host at which the public port answers visitors, but not Gantry.
         assets_full: there is no room for another build in the asset store.
     """
 
     lose_reply: float = 0.0
     refuse: float = 0.0
     refuse_edge: bool = False
+    unreached: str = ""
     assets_full: bool = False
 
 
@@ -288,8 +290,21 @@ class Machine:
             status = self.answer(int(address.partition(":")[2]), f"/{path}")
             return ProbeResult(status, 0.001, "" if status else "connection refused")
         status, release = self.visit(host, f"/{path}")
+        if status == 0 or host == self.faults.unreached:
+            return ProbeResult(0, 0.001, "connection refused")
         headers = {"x-gantry-release": release} if release else {}
-        return ProbeResult(status, 0.001, "" if status else "connection refused", headers)
+        return ProbeResult(status, self._takes_s(release, f"/{path}"), headers=headers)
+
+    def _takes_s(self, backend: str, path: str) -> float:
+        """How long an answer of a backend takes."""
+        times_s = (
+            self.script_of(self.processes[self._ports[endpoint.port]].spec).home_s
+            for found in self.edge_config.backends
+            if found.name == backend and path == "/"
+            for endpoint in found.endpoints
+            if self._ports.get(endpoint.port) in self.processes
+        )
+        return max(times_s, default=0.001)
 
     # -- processes -----------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ class Script:
         listens_after_s: when it answers on its port; `None`: never.
         stops_after_s: how long it takes to end after SIGTERM; `None`: it ignores it.
         fails_after_s: from when on it answers with status 500, but for its health check; `None`: never.
+        home_s: how long the home page takes.
         ends_in_time: `False`: nothing ends it when its time is up.
         dies_per_hour: rate of crashes at random.
         exists: `False`: there is no such program.
@@ -30,6 +31,7 @@ class Script:
     stops_after_s: float | None = 0.0
     stop_exit_code: int = SIGTERM
     fails_after_s: float | None = None
+    home_s: float = 0.001
     out_of_memory: bool = False
     ends_in_time: bool = True
     dies_per_hour: float = 0.0
@@ -43,7 +45,8 @@ class Program:
 
     Attributes:
         build, test, migrate: `ok`, `fail`, `hang`, `stuck` (hangs, also when its time is up), or for the build `oom`.
-        web: `ok`, `never-healthy`, `crash`, `wrong` (answers, but smoke paths fail), `sours` (wrong after half a minute).
+        web: `ok`, `never-healthy`, `crash`, `wrong` (answers, but smoke paths fail), `sours` (wrong after half a minute),
+            `slow-home` (its home page takes six seconds).
     """
 
     build: str = "ok"
@@ -51,6 +54,7 @@ class Program:
     migrate: str = "ok"
     web: str = "ok"
     manifest: str = ""
+    env_example: str = ""
 
     def script(self, process_id: str) -> Script:
         """What a process of this source does; `build-…`, `test-…` and `migrate-…` end, all others stay."""
@@ -79,5 +83,6 @@ _LASTING = {
     "never-healthy": Script(listens_after_s=None, stops_after_s=0.1, output="starting\n"),
     "crash": Script(exits_after_s=0.2, exit_code=1, listens_after_s=None, output="it fell\n"),
     "wrong": Script(listens_after_s=BOOT_S, stops_after_s=0.1, fails_after_s=0.0),
+    "slow-home": Script(listens_after_s=BOOT_S, stops_after_s=0.1, home_s=6.0),
     "sours": Script(listens_after_s=BOOT_S, stops_after_s=0.1, fails_after_s=_SOURS_AFTER_S),
 }

@@ -79,7 +79,7 @@ class FakeRuntime:
         data = bytes(process.log[start - process.log_base :][:limit_bytes])
         if start + len(data) < end:
             data = data[: data.rfind(b"\n") + 1] or data
-        return LogChunk(data.decode("utf-8", "replace"), start + len(data))
+        return LogChunk(data.decode("utf-8", "replace").replace("\0", "\ufffd"), start + len(data))
 
     async def rotate_logs(self, *, keep_bytes: int) -> None:
         """See `Runtime.rotate_logs`."""

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gantry.engines.sources.archive import USUAL_BOUNDS, Bounds
 from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.engines.sources.unpack import too_large, unpack
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import UserError
 from gantry.kernel.trees import tree_digest
+from gantry.source.pack import USUAL_BOUNDS, Bounds
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Program
 
@@ -51,9 +51,16 @@ class FakeSources:
         """Keep a source that behaves like `program`; its digest."""
         package = {"name": "shop", "scripts": {"start": "node server.js"}, "behaves": repr(program)}
         files = {"gantry.toml": program.manifest, "package.json": json.dumps(package)}
+        if program.env_example:
+            files[".env.example"] = program.env_example
         digest = self.add(files).digest
         self.machine.programs[digest] = program
         return digest
+
+    def rewrite(self, path: str, text: str) -> None:
+        """Put a file into every snapshot that is kept, as if they had been sent with it."""
+        for snapshot in self.machine.snapshots.values():
+            (snapshot.root / path).write_text(text)
 
     async def receive(self, archive: AsyncIterator[bytes], *, digest: str) -> Snapshot:
         """See `SourceStore.receive`."""

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from gantry.app.engines import make_runtime
-from gantry.cli.views import drills
+from gantry.cli import drills
 from gantry.drill.judge import DrillResult
 from gantry.drill.rehearsal import rehearsing
 from gantry.drill.schedule import CandidateKind, Fault, draw

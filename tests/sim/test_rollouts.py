@@ -224,23 +224,6 @@ async def test_a_log_that_cannot_be_read_costs_the_requests_and_nothing_else(
     assert evidence.requests == ()
 
 
-async def test_evidence_may_hold_what_a_database_refuses(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def binary(_runtime: object, _id: str, **_named: int) -> LogChunk:
-        return LogChunk("a \0 byte\n", 9)
-
-    await live(platform)
-    second = await platform.request(platform.sources.put(program("2")))
-    monkeypatch.setattr(type(platform.runtime), "read_log", binary)
-    await run(platform, second, 200, failing=0.05)
-    await platform.tick(2.0)
-    service = platform.plane.rollouts
-    evidence = (await service.latest("shop", "production")).evidence
-    assert evidence is not None and evidence.complete
-    assert [line.text for line in evidence.lines or ()] == ["a \N{REPLACEMENT CHARACTER} byte"]
-
-
 async def test_people_pause_resume_and_promote(platform: Platform) -> None:
     await live(platform)
     second = await platform.request(platform.sources.put(program("2")))

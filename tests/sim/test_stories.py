@@ -8,6 +8,7 @@ import pytest
 from gantry.engines.assets.protocol import of_scope
 from gantry.engines.database.postgres import PostgresState
 from gantry.engines.edge.protocol import Assets
+from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.projects import store as projects
 from gantry.features.releases.model import ReleaseState
@@ -17,6 +18,8 @@ from gantry.kernel.ids import SeededIds
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Program
 from tests.sim.platform import HOST, MANIFEST, Platform, program
+from tests.support.names import BAD
+from tests.support.stories import T0
 
 
 @pytest.fixture
@@ -151,6 +154,53 @@ async def test_a_release_whose_switch_failed_is_not_what_a_rollback_returns_to(
         await platform.plane.deploys.roll_back("shop", "production", to_release=None, by="ada")
 
 
+def keeping_nothing_warm(note: str) -> Program:
+    """A source whose release ends as soon as it may, when another one is live."""
+    section = '[deploy]\nkeep_warm = "5s"\nskew_protection = "0s"\n'
+    made = program(note)
+    return replace(made, manifest=made.manifest + section)
+
+
+async def test_a_release_serves_again_when_the_switch_away_from_it_is_never_confirmed(
+    platform: Platform,
+) -> None:
+    source = platform.sources.put(keeping_nothing_warm("1"))
+    good = await platform.finish((await platform.request(source)).id)
+    platform.machine.faults.unreached = HOST
+    deploy = await platform.request(platform.sources.put(keeping_nothing_warm("2")))
+    visits = set()
+    while not (ended := await platform.get(deploy.id)).state.ended:
+        await platform.tick(1.0)
+        visits.add(platform.machine.visit(HOST))
+    assert (ended.state, ended.step) == (DeployState.FAILED, Step.SWITCH)
+    assert visits == {(200, good.release), (200, ended.release)}, "for a while the new one served"
+    assert good.release and ended.release
+    for _ in range(200):
+        await platform.tick(1.0)
+        assert platform.machine.visit(HOST) == (200, good.release)
+    assert (await platform.release(good.release)).state is ReleaseState.RUNNING
+    assert (await platform.release(ended.release)).state is ReleaseState.FAILED
+    platform.machine.reboot()
+    platform.boot(platform.state)
+    for _ in range(20):
+        await platform.tick()
+    assert platform.machine.visit(HOST) == (200, good.release)
+
+
+async def test_a_slow_home_page_can_go_live(platform: Platform) -> None:
+    manifest = MANIFEST.replace('smoke = ["/"]\n', "")
+    source = platform.sources.put(Program(manifest=manifest, web="slow-home"))
+    ended = await platform.finish((await platform.request(source)).id)
+    assert (ended.state, ended.error) == (DeployState.SUCCEEDED, None)
+
+
+async def test_a_product_without_a_web_process_goes_live(platform: Platform) -> None:
+    manifest = '[project]\nname = "shop"\n[processes]\nweb = false\nworker.mail.command = "run"\n'
+    source = platform.sources.put(Program(manifest=manifest))
+    ended = await platform.finish((await platform.request(source)).id)
+    assert (ended.state, ended.error) == (DeployState.SUCCEEDED, None)
+
+
 async def test_a_rollback_to_what_is_live_takes_nothing_away_when_it_fails(
     platform: Platform,
 ) -> None:
@@ -171,19 +221,125 @@ async def test_a_rollback_to_what_is_live_takes_nothing_away_when_it_fails(
     assert platform.machine.visit(HOST) == (200, first.release)
 
 
-async def test_missing_variables_stop_a_deploy_before_the_build(platform: Platform) -> None:
-    manifest = MANIFEST + '[variables]\nrequired = ["SESSION_SECRET", "DATABASE_URL"]\n'
-    source = platform.sources.put(Program(manifest=manifest))
-    ended = await platform.finish((await platform.request(source)).id)
-    assert ended.step is Step.SOURCE
+def requiring_variables() -> Program:
+    """A source that needs a variable by its `.env.example`, and two by its manifest, of which a service provides one."""
+    required = '[variables]\nrequired = ["API_KEY", "DATABASE_URL"]\n'
+    return Program(manifest=MANIFEST + required, env_example="SESSION_SECRET=\n")
+
+
+async def set_variables(platform: Platform, environment: str, *names: str) -> None:
+    await platform.plane.variables.change(
+        "shop", environment, put=dict.fromkeys(names, "s3cret!"), remove=(), by="ada"
+    )
+
+
+def lacks(environment: str, *names: str) -> pytest.RaisesExc[UserError]:
+    """The refusal that names the variables and how to set them."""
+
+    def says_so(error: UserError) -> bool:
+        return (
+            error.code == "variable.missing"
+            and error.message
+            == f"{environment} of shop lacks required variables: {', '.join(names)}"
+            and f"gantry env set --environment {environment} {names[0]}=..." in error.hint
+        )
+
+    return pytest.RaisesExc(UserError, check=says_so)
+
+
+async def deploys_of(platform: Platform, environment: str) -> tuple[Deploy, ...]:
+    async with platform.state.transaction() as session:
+        found = await projects.find_environment(session, "shop", environment)
+        return await deploys.list_for_environment(session, found.id) if found else ()
+
+
+async def test_missing_variables_stop_a_deploy_before_the_queue(platform: Platform) -> None:
+    source = platform.sources.put(requiring_variables())
+    with lacks("production", "API_KEY", "SESSION_SECRET"):
+        await platform.request(source)
+    async with platform.state.transaction() as session:
+        assert await projects.find_project(session, "shop") is None, "a refusal makes nothing"
+    await set_variables(platform, "production", "API_KEY")
+    with lacks("production", "SESSION_SECRET"):
+        await platform.request(source)
+    assert await deploys_of(platform, "production") == ()
+    await set_variables(platform, "production", "SESSION_SECRET")
+    assert (await platform.finish((await platform.request(source)).id)).error is None
+
+
+async def test_missing_variables_stop_a_promotion(platform: Platform) -> None:
+    source = platform.sources.put(requiring_variables())
+    await set_variables(platform, "staging", "API_KEY", "SESSION_SECRET")
+    await platform.finish((await platform.request(source, "staging")).id)
+
+    async def promote() -> Deploy:
+        return await platform.plane.deploys.promote(
+            "shop", "production", from_environment="staging", by="ada"
+        )
+
+    with lacks("production", "API_KEY", "SESSION_SECRET"):
+        await promote()
+    assert await deploys_of(platform, "production") == ()
+    await set_variables(platform, "production", "API_KEY", "SESSION_SECRET")
+    assert (await platform.finish((await promote()).id)).error is None
+
+
+@pytest.mark.parametrize(("kind", "step"), [("deploy", Step.SOURCE), ("promote", Step.RELEASE)])
+async def test_a_variable_that_is_taken_away_while_a_deploy_waits_stops_it(
+    platform: Platform, kind: str, step: Step
+) -> None:
+    source = platform.sources.put(requiring_variables())
+    for environment in ("staging", "production"):
+        await set_variables(platform, environment, "API_KEY", "SESSION_SECRET")
+    await platform.finish((await platform.request(source, "staging")).id)
+    queued = await (
+        platform.request(source)
+        if kind == "deploy"
+        else platform.plane.deploys.promote(
+            "shop", "production", from_environment="staging", by="ada"
+        )
+    )
+    await platform.plane.variables.change(
+        "shop", "production", put={}, remove=("SESSION_SECRET",), by="ada"
+    )
+    ended = await platform.finish(queued.id)
+    assert (ended.state, ended.step) == (DeployState.FAILED, step)
     assert ended.error is not None and ended.error["code"] == "variable.missing"
     assert "SESSION_SECRET" in ended.error["message"]
-    assert "DATABASE_URL" not in ended.error["message"], "the service provides it"
-    assert platform.machine.builds_run == 0
+    assert platform.machine.visit(HOST)[0] == 503
+
+
+async def test_a_variable_that_is_taken_away_during_the_build_stops_its_deploy(
+    platform: Platform,
+) -> None:
+    await set_variables(platform, "production", "API_KEY", "SESSION_SECRET")
+    deploy = await platform.request(platform.sources.put(requiring_variables()))
+    while (await platform.get(deploy.id)).step is not Step.BUILD:
+        await platform.tick()
     await platform.plane.variables.change(
-        "shop", "production", put={"SESSION_SECRET": "s3cret!"}, remove=(), by="ada"
+        "shop", "production", put={}, remove=("API_KEY",), by="ada"
     )
-    assert (await platform.finish((await platform.request(source)).id)).error is None
+    ended = await platform.finish(deploy.id)
+    assert (ended.state, ended.step) == (DeployState.FAILED, Step.RELEASE)
+    assert ended.error is not None and ended.error["code"] == "variable.missing"
+
+
+async def test_a_rollback_has_the_variables_that_its_release_was_made_with(
+    platform: Platform,
+) -> None:
+    first = await platform.finish((await platform.request(platform.sources.put(program("1")))).id)
+    await set_variables(platform, "production", "API_KEY", "SESSION_SECRET")
+    source = platform.sources.put(requiring_variables())
+    await platform.finish((await platform.request(source)).id)
+    # Neither what the newer source requires nor what is set now is a reason to stay where one is.
+    await platform.plane.variables.change(
+        "shop", "production", put={}, remove=("API_KEY", "SESSION_SECRET"), by="ada"
+    )
+    back = await platform.plane.deploys.roll_back("shop", "production", to_release=None, by="ada")
+    assert (await platform.finish(back.id)).state is DeployState.SUCCEEDED
+    assert platform.machine.visit(HOST) == (200, first.release)
+    again = await platform.plane.deploys.roll_back("shop", "production", to_release=2, by="ada")
+    assert (await platform.finish(again.id)).state is DeployState.SUCCEEDED
 
 
 @pytest.mark.parametrize("ticks", range(0, 60, 3))
@@ -241,20 +397,66 @@ async def test_a_fault_that_passes_ends_nothing(platform: Platform) -> None:
     assert (await platform.finish(deploy.id)).state is DeployState.SUCCEEDED
 
 
-async def test_a_domain_of_another_environment_is_refused(platform: Platform) -> None:
-    def with_domain(environment: str) -> str:
-        section = f"[environments.{environment}]"
-        changed = MANIFEST.replace(section, f'{section}\ndomains = ["example.org"]')
-        return platform.sources.put(Program(manifest=changed))
+def with_domain(platform: Platform, environment: str) -> str:
+    """A source whose environment has the domain `example.org`."""
+    section = f"[environments.{environment}]"
+    changed = MANIFEST.replace(section, f'{section}\ndomains = ["example.org"]')
+    return platform.sources.put(Program(manifest=changed))
 
-    first = await platform.finish((await platform.request(with_domain("production"))).id)
-    second = await platform.request(with_domain("staging"), "staging")
+
+async def test_a_domain_of_another_environment_is_refused(platform: Platform) -> None:
+    first = await platform.finish((await platform.request(with_domain(platform, "production"))).id)
+    with pytest.raises(UserError, match="leads to production of shop now") as caught:
+        await platform.request(with_domain(platform, "staging"), "staging")
+    assert caught.value.code == "domain.taken"
+    assert await deploys_of(platform, "staging") == ()
+    for _ in range(10):
+        await platform.tick()
+    assert platform.machine.visit("example.org") == (200, first.release)
+
+
+async def test_a_domain_that_another_environment_took_meanwhile_is_refused(
+    platform: Platform,
+) -> None:
+    waits = await platform.request(platform.sources.put(program("waits", build="hang")), "staging")
+    second = await platform.request(with_domain(platform, "staging"), "staging")
+    first = await platform.finish((await platform.request(with_domain(platform, "production"))).id)
+    await platform.plane.deploys.cancel(waits.id, by="ada")
     ended = await platform.finish(second.id)
     assert ended.error is not None
     assert ended.error["code"] == "domain.taken"
     for _ in range(10):
         await platform.tick()
     assert platform.machine.visit("example.org") == (200, first.release)
+
+
+@pytest.mark.own_database
+async def test_a_project_of_a_bad_name_stops_the_edge_for_nobody(platform: Platform) -> None:
+    first = await platform.finish((await platform.request(platform.sources.put(program("1")))).id)
+    await platform.finish(
+        (await platform.request(platform.sources.put(program("1")), "staging")).id
+    )
+    before = {site.hosts: site for site in platform.machine.edge_config.sites}
+    async with platform.state.transaction() as session:
+        # As an earlier version could be made to store it.
+        await session.execute("ALTER TABLE projects DROP CONSTRAINT projects_name")
+        for number, name in enumerate((*BAD, "staging--shop", f"{first.release}--shop")):
+            if "\0" not in name:
+                await projects.insert_project(session, name, action_key_sealed=b"", at=T0)
+                await projects.insert_environment(
+                    session,
+                    environment_id=f"env-{number}",
+                    project=name,
+                    name="production",
+                    at=T0,
+                )
+    for _ in range(20):
+        await platform.tick()
+    after = {site.hosts: site for site in platform.machine.edge_config.sites}
+    assert before.items() <= after.items()
+    second = await platform.finish((await platform.request(platform.sources.put(program("2")))).id)
+    assert (second.state, second.error) == (DeployState.SUCCEEDED, None)
+    assert platform.machine.visit(HOST) == (200, second.release)
 
 
 async def test_deploys_of_one_environment_queue(platform: Platform) -> None:

@@ -4,26 +4,29 @@ import io
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from click.testing import CliRunner
 from rich.console import Console
 
-from gantry.cli.fake import FakePlatform
 from gantry.cli.main import run
 from gantry.cli.session import Session
 from gantry.config.settings import Settings, from_environment
 from gantry.kernel.clock import ManualClock
-from tests.support.fake_api import NOW, FakeApi, client_of
+from tests.fakes.api import FakeApi, client_of
+from tests.fakes.platform import FakePlatform
+from tests.support.bodies import NOW
 
 MANIFEST = '[project]\nname = "smart-sign"\n'
 
 
 @dataclass
 class Bench:
-    """A fake platform with a fake control plane, and a folder to stand in.
+    """A fake platform with a fake control plane, and a directory to run commands in.
 
     Attributes:
         clock_moves: pauses take the clock's time.
+        terminal: commands believe that a person watches, and see no colours.
     """
 
     cwd: Path
@@ -31,19 +34,20 @@ class Bench:
     api: FakeApi = field(default_factory=FakeApi)
     width: int = 200
     clock_moves: bool = False
+    terminal: bool = False
 
     def __post_init__(self) -> None:
         self.platform.home = self.cwd / "home"
 
     def run(self, *argv: str, stdin: str = "") -> "Outcome":
-        """Run one command as in a pipe."""
+        """Run one command, as in a pipe unless it is a terminal."""
         out, err = io.StringIO(), io.StringIO()
         clock = ManualClock(NOW)
         with CliRunner().isolation(input=stdin) as (stdout, _stderr, _mixed):
             session = Session(
                 self.platform,
-                out=Console(file=sys.stdout, width=self.width, highlight=False, markup=False),
-                err=Console(file=err, width=self.width, highlight=False, markup=False),
+                out=self._console(sys.stdout),
+                err=self._console(err),
                 clock=clock,
                 pause=clock.advance if self.clock_moves else lambda _seconds: None,
                 cwd=self.cwd,
@@ -53,6 +57,16 @@ class Bench:
             sys.stdout.flush()
             out.write(stdout.getvalue().decode())
         return Outcome(code, out.getvalue(), err.getvalue())
+
+    def _console(self, file: IO[str]) -> Console:
+        return Console(
+            file=file,
+            width=self.width,
+            highlight=False,
+            markup=False,
+            force_terminal=self.terminal or None,
+            color_system=None,
+        )
 
 
 @dataclass(frozen=True)

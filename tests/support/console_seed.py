@@ -97,7 +97,8 @@ class Seeder:
         self, session: Session, environment: Environment, change: Change, at: datetime
     ) -> str:
         """A finished build of a change, made once for the whole project."""
-        key = hashlib.sha256(f"{environment.project}{change.message}".encode()).hexdigest()
+        manifest = f'[project]\nname = "{environment.project}"\n'
+        key = self.house.sources.add({"gantry.toml": manifest, "message": change.message}).digest
         build = await builds.claim(
             session,
             build_id=self.house.ids.new("bld"),
@@ -143,10 +144,11 @@ class Seeder:
             )
             sealed = self.house.variables.seal_all({"SESSION_SECRET": "correct-horse-battery"})
             await releases.insert(session, release, variables_sealed=sealed)
+            await releases.set_live(
+                session, environment.id, release.id, previous=current.live_release, at=at
+            )
             if current.live_release:
                 await releases.set_state(session, current.live_release, ReleaseState.RETIRED, at=at)
-            await releases.set_live(session, release.id, previous=current.live_release, at=at)
-            await projects.set_live_release(session, environment.id, release.id)
             await self.deploy(
                 session, environment, change, at=at, kind=kind, release=release, build=build
             )

@@ -55,6 +55,14 @@ def _make_template(folder: str) -> None:
             fresh.execute(migration.read_bytes())
 
 
+# Not for the session that empties it: it is a replica's.
+_ROWS_ONLY = """
+CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'mark this test own_database: it does %', tg_tag; END $$;
+CREATE EVENT TRIGGER rows_only ON ddl_command_start EXECUTE FUNCTION refuse()
+"""
+
+
 class SharedDatabase:
     """A database with every migration, which tests of one process have one after the other.
 
@@ -68,6 +76,7 @@ class SharedDatabase:
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
         )
         self._tables = [name for (name,) in tables]
+        self._execute(_ROWS_ONLY)
         # What refers to a row goes before or after it, in one transaction.
         self._execute("SET session_replication_role = replica")
 
@@ -108,17 +117,15 @@ def shared_database(postgres_socket: str) -> Iterator[SharedDatabase]:
 
 
 @pytest.fixture
-def postgres_url(shared_database: SharedDatabase) -> str:
-    """URL of an empty database with every migration."""
-    shared_database.clear()
-    return shared_database.url
-
-
-@pytest.fixture
-def own_postgres_url(postgres_socket: str) -> Iterator[str]:
-    """URL of a database of the test's own, for what changes tables."""
-    with fresh_database(postgres_socket) as url:
-        yield url
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of an empty database with every migration; of the test's own when it is marked `own_database`."""
+    if request.node.get_closest_marker("own_database") is not None:
+        with fresh_database(request.getfixturevalue("postgres_socket")) as url:
+            yield url
+        return
+    database: SharedDatabase = request.getfixturevalue("shared_database")
+    database.clear()
+    yield database.url
 
 
 @contextmanager

@@ -13,12 +13,12 @@ from gantry.app.platform import Platform
 from gantry.config.settings import Settings
 from gantry.engines.database.protocol import State
 from gantry.engines.runtime.protocol import ProcessSpec
-from gantry.engines.sources.archive import pack
 from gantry.features.accounts.model import Caller, Role
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.waker import Waker
+from gantry.source.pack import pack
 from tests.fakes.edge import FakeEdge
 from tests.fakes.edge_cache import FakeEdgeCache
 from tests.fakes.engines import fake_engines

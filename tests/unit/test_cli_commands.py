@@ -1,6 +1,10 @@
 """Commands against a fake platform and a fake control plane: output, errors, exit codes."""
 
 import json
+import re
+import subprocess
+import tarfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +23,16 @@ from gantry.kernel.errors import (
     TransientError,
     UserError,
 )
+from tests.fakes.api import FakeApi
+from tests.support.bodies import (
+    SITE,
+    broken_status,
+    deploy,
+    failed,
+    story_of_failure,
+    story_of_success,
+)
 from tests.support.cli import MANIFEST, Bench
-from tests.support.fake_api import SITE, FakeApi, deploy, failed, story_of_failure, story_of_success
 
 
 @pytest.fixture
@@ -47,7 +59,33 @@ def test_deploy_uploads_follows_and_prints_the_address(bench: Bench) -> None:
     (path, body), *_ = asked(bench, "POST")
     assert path == "/projects/smart-sign/environments/production/deploys"
     assert body["source_digest"] in bench.api.sources
-    assert body["commit"]["sha"] == "3f2a91c0ffee"
+    assert body["commit"]["sha"] == ""  # not in a repository
+
+
+def test_the_commit_goes_along_and_is_cut_to_what_the_api_takes(bench: Bench) -> None:
+    subject = "Add " + "announcements " * 60
+    for arguments in (("init", "-b", "trunk"), ("add", "."), ("commit", "-m", subject)):
+        identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.test")
+        subprocess.run(
+            ("git", "-C", str(bench.cwd), *identity, *arguments), check=True, capture_output=True
+        )
+    assert bench.run("deploy").code == 0
+    commit = asked(bench, "POST")[0][1]["commit"]
+    assert len(commit["sha"]) == 40
+    assert (commit["branch"], commit["author"], commit["dirty"]) == ("trunk", "Ada", False)
+    assert commit["message"] == subject.strip()[:500]
+
+
+def test_what_is_left_out_is_told_with_its_reason(bench: Bench) -> None:
+    for number in range(7):
+        (bench.cwd / f".env.{number}").write_text("SECRET=1")
+    done = bench.run("deploy")
+    assert "left out .env (holds variables: set them with gantry env set), .env.0 (" in done.err
+    assert done.err.count("holds variables") == 6
+    assert " and 2 more\n" in done.err
+    (sent,) = bench.api.sources.values()
+    with tarfile.open(fileobj=BytesIO(sent)) as archive:
+        assert archive.getnames() == ["gantry.toml", "page.html"]
 
 
 def test_an_unchanged_tree_is_not_uploaded_again(bench: Bench) -> None:
@@ -104,7 +142,7 @@ def test_a_broken_stream_is_joined_again(bench: Bench) -> None:
     bench.api.story = [*story[:2], httpx.ReadError("the control plane was restarted"), *story[2:]]
     done = bench.run("deploy")
     assert done.code == 0
-    assert "does not answer; the deploy goes on" in done.err
+    assert "is not answering; the deploy continues" in done.err
     assert done.err.count("build    running") == 1
 
 
@@ -120,14 +158,14 @@ def test_a_control_plane_that_stays_away(bench: Bench) -> None:
     done = bench.run("deploy")
     assert done.code == TransientError.exit_code
     assert "error[control.down]" in done.err
-    assert "deploy dep-7kq2m9xw4t may go on" in done.err
+    assert "deploy dep-7kq2m9xw4t may still be running" in done.err
 
 
 def test_ctrl_c_leaves_the_deploy_running(bench: Bench) -> None:
     bench.api.story = [*story_of_success()[:2], KeyboardInterrupt()]
     done = bench.run("deploy")
     assert done.code == 130
-    assert "deploy dep-7kq2m9xw4t goes on" in done.err
+    assert "deploy dep-7kq2m9xw4t continues" in done.err
     assert "gantry cancel dep-7kq2m9xw4t" in done.err
     assert not any(path.endswith("/cancel") for path, _ in asked(bench, "POST"))
 
@@ -147,7 +185,7 @@ def test_deploy_cancel(bench: Bench) -> None:
 
 def test_purge(bench: Bench) -> None:
     done = bench.run("purge", "/news/*", "--tag", "news", "--environment", "staging")
-    assert (done.code, done.err) == (0, "3 answers forgotten in staging\n")
+    assert (done.code, done.err) == (0, "removed 3 cached responses from staging\n")
     assert bench.run("purge", "--all").code == 0
     assert json.loads(bench.run("purge", "--all", "--json").out)["purged"] == 3
     assert asked(bench, "POST")[:2] == [
@@ -242,6 +280,7 @@ def test_errors_are_shown_the_same_way_everywhere(bench: Bench, error: GantryErr
     [
         ("status",),
         ("releases",),
+        ("rollout", "status"),
         ("audit",),
         ("plan",),
         ("logs",),
@@ -267,7 +306,7 @@ def test_up_says_where_to_go(bench: Bench) -> None:
     assert "https://gantry.localhost:8443" in done.err
     again = bench.run("up")
     assert again.code == 0
-    assert "runs already" in again.err
+    assert "already running" in again.err
 
 
 def test_up_in_the_foreground(bench: Bench) -> None:
@@ -294,7 +333,7 @@ def test_doctor_ends_with_1_when_something_is_bad(bench: Bench) -> None:
     )
     done = bench.run("doctor")
     assert done.code == 1
-    assert "✗ port 8443  used by nginx\n    mend  export GANTRY_HTTPS_PORT=9443" in done.out
+    assert "✗ port 8443  used by nginx\n    fix  export GANTRY_HTTPS_PORT=9443" in done.out
 
 
 def test_env_set_takes_values_from_everywhere(bench: Bench) -> None:
@@ -323,6 +362,33 @@ def test_env_unset_and_import(bench: Bench, tmp_path: Path) -> None:
     assert "error[env.empty]" in bench.run("env", "import", str(tmp_path / "none.env")).err
 
 
+def test_rollout_commands_say_what_happens_now(bench: Bench) -> None:
+    said = {
+        "pause": "rollout of release 4: pausing at 25 %",
+        "resume": "rollout of release 4: resuming",
+        "promote": "rollout of release 4: starting the next stage",
+        "abort": "rollout of release 4: aborting, all traffic returns to release 3",
+    }
+    for wish, sentence in said.items():
+        done = bench.run("rollout", wish, "-e", "staging")
+        assert (done.code, done.out) == (0, "")
+        assert done.err == f"{sentence}; see gantry rollout status\n"
+    assert [path for path, _ in asked(bench, "POST")] == [
+        f"/projects/smart-sign/environments/staging/rollout/{wish}" for wish in said
+    ]
+    assert json.loads(bench.run("rollout", "pause", "--json").out)["wish"] == "pause"
+
+
+def test_rollout_status(bench: Bench) -> None:
+    done = bench.run("rollout", "status")
+    assert done.code == 0
+    assert (
+        "Rollout of release 4 from release 3 in production of smart-sign\nrunning  1 min"
+        in done.out
+    )
+    assert json.loads(bench.run("rollout", "status", "--json").out)["candidate_number"] == 4
+
+
 def test_logs_are_labelled_and_filtered(bench: Bench) -> None:
     done = bench.run("logs")
     assert "web.0 r3 │ ready on :31001\n" in done.out
@@ -334,7 +400,7 @@ def test_following_logs_survives_a_restart_and_ends_with_ctrl_c(bench: Bench) ->
     bench.api.log_breaks = [httpx.ReadError("restart"), KeyboardInterrupt()]
     done = bench.run("logs", "-f", "--tail", "5")
     assert done.code == 0
-    assert "the connection broke off; asking again" in done.err
+    assert "connection lost; reconnecting" in done.err
     assert done.out.count("web.0 r3 │ ready on :31001\n") == 2
 
 
@@ -356,11 +422,37 @@ def test_destroy_asks_for_the_name(bench: Bench) -> None:
     assert (refused.code, "error[destroy.not-confirmed]" in refused.err) == (2, True)
     assert asked(bench, "DELETE") == []
     assert bench.run("destroy", "-e", "staging", stdin="smart-sign/staging\n").code == 0
-    assert bench.run("destroy", "--yes").code == 0
+    done = bench.run("destroy", "--yes")
+    assert (done.code, done.err) == (0, "smart-sign deleted\n")
     assert [path for path, _ in asked(bench, "DELETE")] == [
         "/projects/smart-sign/environments/staging",
         "/projects/smart-sign",
     ]
+
+
+def test_destroy_waits_until_it_is_gone_and_not_longer(bench: Bench) -> None:
+    assert bench.run("destroy", "--yes").code == 0
+    after = [path for path, _ in asked(bench, "GET")]
+    assert after == ["/projects/smart-sign", "/projects/smart-sign"]  # going, then gone
+    assert bench.api.status.projects == ()
+
+
+def test_destroy_without_waiting(bench: Bench) -> None:
+    done = bench.run("destroy", "-e", "production", "--yes", "--detach")
+    assert (done.code, asked(bench, "GET")) == (0, [])
+    assert "deleting smart-sign/production: gantry status shows it until it is gone" in done.err
+    assert "smart-sign.localhost:8443  being deleted\n" in bench.run("status").out
+
+
+def test_a_deletion_that_does_not_end_is_left_to_itself(bench: Bench) -> None:
+    class Stuck(FakeApi):
+        def _project(self, name: str) -> Any:
+            return self.status.projects[0]
+
+    bench.api, bench.clock_moves = Stuck(), True
+    done = bench.run("destroy", "--yes")
+    assert done.code == TransientError.exit_code
+    assert "error[destroy.slow]: smart-sign is still being deleted" in done.err
 
 
 def test_a_question_without_an_answer_is_an_interruption(bench: Bench) -> None:
@@ -391,7 +483,7 @@ def test_a_plan_that_is_blocked_ends_with_2(bench: Bench) -> None:
 def test_version_also_without_a_control_plane(bench: Bench) -> None:
     bench.api.refusals["GET /health"] = TransientError("control.down", "m")
     done = bench.run("version")
-    assert (done.code, "does not answer" in done.out) == (0, True)
+    assert (done.code, "is not answering" in done.out) == (0, True)
 
 
 def test_typing_mistakes_are_answered_with_what_was_meant(bench: Bench) -> None:
@@ -413,6 +505,18 @@ def test_a_defect_is_one_sentence_and_a_log_file(bench: Bench) -> None:
     assert "ZeroDivisionError" in (bench.platform.home / "cli.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("My Shop", "my-shop"), ("www", "www-site"), ("gantry", "gantry-site"), ("--", "site")],
+)
+def test_init_makes_a_name_that_a_project_may_have(
+    bench: Bench, tmp_path: Path, folder: str, name: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    printed = bench.run("init", str(tmp_path / folder), "--print")
+    assert f'name = "{name}"' in printed.out
+
+
 def test_init_writes_a_manifest_and_says_why(bench: Bench, tmp_path: Path) -> None:
     folder = tmp_path / "My Shop!"
     folder.mkdir()
@@ -428,6 +532,50 @@ def test_init_writes_a_manifest_and_says_why(bench: Bench, tmp_path: Path) -> No
     assert (again.code, "error[init.exists]" in again.err) == (2, True)
     assert bench.run("init", str(folder), "--force").code == 0
     assert 'name = "shop"' in bench.run("init", str(folder), "--print", "--name", "shop").out
+
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?\x1b\\\\")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("status",), ("releases",), ("audit",), ("plan",), ("logs",), ("env", "list"), ("token", "list"),
+        ("version",), ("doctor",), ("rollout", "status"), ("rollout", "abort"), ("up",), ("down",), ("purge",),
+        ("deploy",), ("deploy", "--detach"), ("deploy", "--cancel"), ("token", "create", "ci"), ("depoly",),
+        ("destroy",), ("env", "set", "KEY"), ("open", "--print"), ("cancel", "dep-1"),
+    ],
+)  # fmt: skip
+def test_nothing_is_wider_than_a_terminal_of_80_columns(
+    bench: Bench, argv: tuple[str, ...]
+) -> None:
+    bench.width, bench.terminal, bench.api.status = 80, True, broken_status()
+    bench.platform.findings = (
+        Finding(
+            "memory",
+            "warn",
+            "only 1.0 GB",
+            "a Next.js build takes about 1 GB: " + "add memory " * 9,
+        ),
+    )
+    done = bench.run(*argv)
+    for line in (done.out + done.err).splitlines():
+        assert len(CONTROL.sub("", line)) <= 80, line
+
+
+def test_an_audit_entry_keeps_its_details_in_a_narrow_terminal(bench: Bench) -> None:
+    wide = bench.run("audit").out
+    bench.width, bench.terminal = 80, True
+    narrow = bench.run("audit").out
+    for text in (
+        "2026-01-01 11:57:00",
+        "variables.change",
+        "smart-sign/production",
+        "SESSION_SECRET",
+    ):
+        assert text in wide
+        assert text in narrow
+    assert len(wide.splitlines()) == 2
 
 
 def test_schema_is_json(bench: Bench) -> None:

@@ -35,7 +35,8 @@ def test_a_line_for_each_and_a_table_of_all(bench: Bench) -> None:
     assert "good candidate, control plane killed: live, 0 of 2,500 requests failed" in done.err
     assert "wrong candidate, control plane killed: taken back" in done.err
     rows = [line.split() for line in done.out.splitlines()]
-    assert rows[3][:9] == ["all", "2", "1", "1", "0", "0", "0", "5,000", "0"]
+    assert rows[0] == ["good", "wrong", "all"]
+    assert [row[-1] for row in rows[1:9]] == ["2", "1", "1", "0", "0", "0", "5,000", "0"]
     assert "Everything held in 2 drills." in done.out
 
 
@@ -58,6 +59,15 @@ def test_programs_get_everything(bench: Bench) -> None:
     assert drill["schedule"]["candidate"] == CandidateKind.GOOD
     assert drill["violations"]
     assert drill["observed"]["failures"][0]["reason"] == "status 503"
+
+
+def test_the_table_fits_into_80_columns_with_every_number(bench: Bench) -> None:
+    bench.width, bench.terminal = 80, True
+    done = bench.run("drill", "deploy", "--schedules", "2")
+    assert all(len(line) <= 80 for line in done.out.splitlines())
+    assert [line.split()[-1] for line in done.out.splitlines()][1:9] == [
+        "2", "1", "1", "0", "0", "0", "5,000", "0",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("count", ["0", "100000", "many"])

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.api import FakeApi, listening
+from tests.support.bodies import SITE, story_of_failure
 from tests.support.cli import MANIFEST
-from tests.support.fake_api import SITE, FakeApi, listening, story_of_failure
 
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE_S = 30.0
@@ -127,7 +128,7 @@ def test_ctrl_c_in_a_pipe_detaches(home: Path, api: FakeApi) -> None:
         child.send_signal(signal.SIGINT)
         _, rest = child.communicate(timeout=DEADLINE_S)
     assert child.returncode == 130
-    assert "goes on without this terminal" in rest
+    assert "continues without this terminal" in rest
 
 
 def test_a_terminal_gets_the_live_view_and_the_question(home: Path, api: FakeApi) -> None:
@@ -150,7 +151,7 @@ def test_a_terminal_gets_the_live_view_and_the_question(home: Path, api: FakeApi
         child.kill()
         child.wait()
         os.close(ours)
-    assert "The deploy goes on by itself" in shown
+    assert "The deploy continues without this terminal" in shown
     assert any(path.endswith("/cancel") for _, path, _ in api.asked)
 
 

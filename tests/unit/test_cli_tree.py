@@ -12,9 +12,8 @@ from click.shell_completion import ShellComplete
 
 from gantry.cli import codes, reference
 from gantry.cli.command import Command
-from gantry.cli.fake import FakePlatform
 from gantry.cli.main import SECTIONS, LazyGroup, build_cli, run
-from gantry.cli.session import Session
+from tests.fakes.platform import FakePlatform
 from tests.support.cli import Bench
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,7 +25,7 @@ HEAVY = frozenset(
 
 
 def loaded() -> LazyGroup:
-    cli = build_cli(FakePlatform())
+    cli = build_cli()
     for section in SECTIONS.values():
         for name in section:
             cli.load(name)
@@ -34,7 +33,7 @@ def loaded() -> LazyGroup:
 
 
 def every() -> Iterator[tuple[str, click.Command]]:
-    root = click.Context(loaded(), info_name="gantry", obj=Session(FakePlatform()))
+    root = click.Context(loaded(), info_name="gantry")
     for command in loaded().commands.values():
         for context, each in reference.walk(command, root):
             yield context.command_path, each
@@ -90,7 +89,7 @@ def test_hints_name_commands_that_exist() -> None:
 
 def test_help_and_version_import_nothing_heavy() -> None:
     program = (
-        "import sys; from gantry.cli.main import run; from gantry.cli.fake import FakePlatform;"
+        "import sys; from gantry.cli.main import run; from tests.fakes.platform import FakePlatform;"
         "code = run(FakePlatform(), sys.argv[1:]);"
         "print(*sorted(sys.modules), file=sys.stderr); sys.exit(code)"
     )
@@ -119,7 +118,7 @@ def test_completion_scripts(shell: str, tmp_path: Path) -> None:
     ],
 )
 def test_completion_offers(typed: list[str], incomplete: str, offered: set[str]) -> None:
-    complete = ShellComplete(build_cli(FakePlatform()), {}, "gantry", "_GANTRY_COMPLETE")
+    complete = ShellComplete(build_cli(), {}, "gantry", "_GANTRY_COMPLETE")
     found = {item.value for item in complete.get_completions(typed, incomplete)}
     assert offered <= found
     if incomplete:

@@ -2,27 +2,29 @@
 
 import io
 import os
-from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from rich.console import Console, RenderableType
 
-from gantry.cli.failures import lines
-from gantry.cli.views import tables, words
-from gantry.cli.views.deploying import LiveView, PlainView, frame, view
-from gantry.cli.views.logs import Labels, Printer, matches
-from gantry.cli.views.status import status as render_status
-from gantry.cli.views.story import Story
+from gantry.cli.deploy_story import LiveView, PlainView, Story, frame, view
+from gantry.cli.deploys import plan_lines
+from gantry.cli.failures import show
+from gantry.cli.logs import Labels, Printer, matches
+from gantry.cli.releases import releases_table
+from gantry.cli.rollouts import rollout_parts
+from gantry.cli.session import Session
+from gantry.cli.status import status_group
+from gantry.cli.terminal import commit
 from gantry.features.deploys.bodies import PlanBody, PlanChange
 from gantry.features.instances.bodies import LogBody
-from gantry.features.platform.bodies import PartBody, ReachedBody, StatusBody
+from gantry.features.platform.bodies import ReachedBody
 from gantry.features.releases.bodies import CommitBody
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.kernel.clock import ManualClock
-from gantry.kernel.errors import UserError
-from tests.support import fake_api as api
-from tests.support.fake_api import NOW
+from gantry.kernel.errors import GantryError, UserError
+from tests.fakes.platform import FakePlatform
+from tests.support import bodies as api
+from tests.support.bodies import NOW
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "cli"
 
@@ -31,86 +33,41 @@ def check(name: str, *shown: RenderableType, width: int = 120) -> None:
     """The same words as last time, without colours and with the terminal's width."""
     out = io.StringIO()
     console = Console(file=out, width=width, highlight=False, markup=False)
-    for each in shown:
-        console.print(each)
-    text = "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+    for part in shown:
+        console.print(part)
+    golden(name, out.getvalue())
+
+
+def check_error(name: str, error: GantryError, *, width: int | None = None) -> None:
+    """An error as in a pipe, or in a terminal of that width."""
+    out = io.StringIO()
+    terminal = None if width is None else True
+    console = Console(
+        file=out,
+        width=width or 120,
+        highlight=False,
+        markup=False,
+        force_terminal=terminal,
+        color_system=None,
+    )
+    show(Session(FakePlatform(), err=console), error)
+    golden(name, out.getvalue())
+
+
+def golden(name: str, output: str) -> None:
+    text = "".join(f"{line.rstrip()}\n" for line in output.splitlines())
     file = GOLDEN / f"{name}.txt"
     if os.environ.get("GANTRY_REWRITE_GOLDEN"):
         file.write_text(text)
     assert text == file.read_text()
 
 
-def broken_status() -> StatusBody:
-    """Everything that can be wrong at once."""
-    production = api.status().projects[0].environments[0]
-    waiting = production.model_copy(
-        update={
-            "name": "staging",
-            "live": None,
-            "reached": None,
-            "instances": (),
-            "services": (),
-            "cache": None,
-            "deploy": api.deploy("queued", queue_position=2),
-        }
-    )
-    wrong = production.model_copy(
-        update={
-            "reached": ReachedBody(
-                release="rel-02",
-                release_number=2,
-                status=200,
-                elapsed_s=0.2,
-                expected=False,
-            ),
-            "instances": (
-                api.instance(state="backing-off", restarts=4, message="ended with exit code 1"),
-                api.instance(id="ins-new", slot=1, state="starting", memory_bytes=0),
-            ),
-            "domains": ("smartsign.example.com",),
-            "cache": api.cache(
-                evicted=310,
-                trouble="310 answers made room for others too early: 64.0 MB are not enough; set GANTRY_CACHE_MB",
-            ),
-            "deploy": api.failed(finished_at=api.minutes_ago(1)),
-        }
-    )
-    dead = production.model_copy(
-        update={
-            "name": "development",
-            "reached": ReachedBody(
-                release="",
-                release_number=None,
-                status=0,
-                elapsed_s=3.0,
-                expected=False,
-                error="timed out",
-            ),
-            "instances": (),
-            "cache": api.cache(running=False, trouble="it does not run; the instances answer"),
-            "deploy": api.deploy(
-                step="build",
-                steps=api.steps({"source": "done", "build": "running"}, {"build": 75.0}),
-            ),
-        }
-    )
-    project = api.status().projects[0].model_copy(update={"environments": (wrong, waiting, dead)})
-    return api.status(
-        projects=(project,),
-        parts=(
-            PartBody(name="control plane", running=True, memory_bytes=80_000_000),
-            PartBody(name="edge", running=False, detail="ended"),
-        ),
-        warnings=("the edge does not run: ended",),
-    )
-
-
 def test_status() -> None:
-    check("status", render_status(api.status(), NOW))
+    check("status", status_group(api.status(), NOW))
 
 
 def test_status_of_a_bad_day() -> None:
-    check("status-broken", render_status(broken_status(), NOW))
+    check("status-broken", status_group(api.broken_status(), NOW))
 
 
 def test_status_in_the_middle_of_a_rollout() -> None:
@@ -129,15 +86,15 @@ def test_status_in_the_middle_of_a_rollout() -> None:
         }
     )
     project = before.model_copy(update={"environments": (production,)})
-    check("status-rollout", render_status(api.status(projects=(project,)), NOW))
+    check("status-rollout", status_group(api.status(projects=(project,)), NOW))
 
 
 def test_status_of_an_empty_platform() -> None:
-    check("status-empty", render_status(api.status(projects=()), NOW))
+    check("status-empty", status_group(api.status(projects=()), NOW))
 
 
 def test_status_in_a_narrow_terminal() -> None:
-    check("status-narrow", render_status(broken_status(), NOW), width=60)
+    check("status-narrow", status_group(api.broken_status(), NOW), width=60)
 
 
 def test_a_deploy_that_builds() -> None:
@@ -156,7 +113,7 @@ def test_a_deploy_that_failed() -> None:
 
 def test_a_deploy_that_waits_and_is_cancelled() -> None:
     body = api.deploy("queued", queue_position=0, cancel_requested=True, steps=api.steps({}))
-    check("deploy-queued", frame(Story(body), 0.0, None, "the control plane does not answer"))
+    check("deploy-queued", frame(Story(body), 0.0, None, "the control plane is not answering"))
 
 
 def test_tables() -> None:
@@ -166,7 +123,16 @@ def test_tables() -> None:
         api.release(1, live=False, state="retired", commit=api.commit(dirty=True)),
         api.release(4, live=False, state="failed", live_at=None, commit=CommitBody()),
     )
-    check("releases", tables.releases(releases, NOW))
+    check("releases", releases_table(releases, NOW, addresses=True))
+    check("releases-narrow", releases_table(releases, NOW, addresses=False), width=80)
+
+
+def test_a_rollout() -> None:
+    check("rollout", *rollout_parts(api.rollout()))
+
+
+def test_a_rollout_that_was_paused_and_has_no_numbers_yet() -> None:
+    check("rollout-paused", *rollout_parts(api.rollout(wish="pause", verdict=None)))
 
 
 def test_plan() -> None:
@@ -177,19 +143,29 @@ def test_plan() -> None:
         PlanChange(what="variable", action="remove", name="OLD", before="(secret)"),
     ]
     body = PlanBody(project="p", environment="e", changes=tuple(changes))
-    check("plan", *tables.plan(body))
-    (nothing,) = tables.plan(body.model_copy(update={"changes": ()}))
+    check("plan", *plan_lines(body))
+    (nothing,) = plan_lines(body.model_copy(update={"changes": ()}))
     assert nothing.plain == "nothing would change"
 
 
 def test_error() -> None:
-    error = UserError("manifest.invalid", "two faults", hint="mend them\nthen deploy", where="a:3")
-    check("error", *lines(error))
+    error = UserError("manifest.invalid", "two faults", hint="fix them\nthen deploy", where="a:3")
+    check_error("error", error)
+
+
+def test_an_error_in_a_terminal_is_broken_between_words_and_its_path_is_not() -> None:
+    error = UserError(
+        "variable.missing",
+        "production of smart-sign lacks variables that gantry.toml requires: SESSION_SECRET, MAIL_URL",
+        hint="gantry env set SESSION_SECRET MAIL_URL -e production\nor leave them out of [variables] required",
+        where="/home/ada/src/customers/smart-sign/apps/announcements/gantry.toml",
+    )
+    check_error("error-narrow", error, width=60)
 
 
 def test_text_of_others_is_no_markup_and_no_emoji() -> None:
     error = UserError("a.b", "[red]x[/red] :smile: [/]")
-    check("error-markup", *lines(error))
+    check_error("error-markup", error)
 
 
 def test_the_live_view_is_for_terminals_only() -> None:
@@ -212,33 +188,10 @@ def test_the_live_view_draws_and_leaves_the_last_picture() -> None:
     assert "✓ drain" in out.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "just now"),
-        (-5, "just now"),
-        (40, "40 s ago"),
-        (300, "5 min ago"),
-        (10_000, "3 h ago"),
-        (200_000, "2 days ago"),
-    ],
-)
-def test_ago(seconds: float, text: str) -> None:
-    assert words.ago(NOW - timedelta(seconds=seconds), NOW) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-1, "expired"), (30, "in 30 s"), (900, "in 15 min"), (90 * 86_400, "in 90 days")],
-)
-def test_until(seconds: float, text: str) -> None:
-    assert words.until(NOW + timedelta(seconds=seconds), NOW) == text
-
-
 def test_a_commit() -> None:
-    assert words.commit(api.commit()) == "3f2a91c Add announcements"
-    assert words.commit(api.commit(dirty=True, message="")) == "3f2a91c+"
-    assert words.commit(CommitBody()) == ""
+    assert commit(api.commit()) == "3f2a91c Add announcements"
+    assert commit(api.commit(dirty=True, message="")) == "3f2a91c+"
+    assert commit(CommitBody()) == ""
 
 
 def test_log_lines_are_joined_and_labelled() -> None:

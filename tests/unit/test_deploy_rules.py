@@ -161,6 +161,50 @@ def test_the_switch_is_done_when_the_public_port_answers_with_the_release() -> N
     assert done == Next(detail="the public port answers with r-2")
 
 
+def test_what_has_no_process_for_visitors_is_not_asked_whether_it_answers() -> None:
+    story = deploy(Step.SWITCH, release="r-2", previous_release="r-1")
+    nobody = observed(live_release="r-2", candidate=rules.Candidate(wanted=0, healthy=0))
+    assert pipeline.decide(story, nobody) is WAIT, "the edge must have taken it all the same"
+    done = pipeline.decide(story, replace(nobody, edge_current=True))
+    assert done == Next(detail="no process of it answers visitors")
+
+
+@pytest.mark.parametrize(
+    ("step", "changes", "message", "hint"),
+    [
+        (Step.SWITCH, {}, "the edge did not take the new routes", "gantry status"),
+        (Step.SWITCH, {"edge_current": True}, "answered by no release", "processes.web.health"),
+        (
+            Step.SWITCH,
+            {"edge_current": True, "served_by": "r-1"},
+            "answered by r-1",
+            "processes.web.health",
+        ),
+        (Step.BUILD, {"build": build()}, "the step build took longer than 600 s", "build.timeout"),
+        (Step.TEST, {}, "the step test", "test.timeout"),
+        (Step.MIGRATE, {}, "the step migrate", "release.timeout"),
+        (Step.START, {}, "the step start", "deploy again"),
+        (Step.HEALTHY, {}, "not healthy within 600 s", "processes.web.health"),
+    ],
+)
+def test_a_step_that_takes_too_long_says_what_would_help(
+    step: Step, changes: dict[str, Any], message: str, hint: str
+) -> None:
+    story = deploy(step, build="b-1", release="r-2")
+    action = pipeline.decide(
+        story, observed(now=at(601), live_release="r-2", deadline_s=600, **changes)
+    )
+    assert isinstance(action, Fail)
+    assert message in action.error["message"]
+    assert hint in action.error["hint"]
+
+
+def test_a_deploy_needs_what_it_makes_live_and_what_comes_back_when_it_fails() -> None:
+    assert deploy(Step.RELEASE).needs == ()
+    assert deploy(Step.HEALTHY, release="r-2").needs == ("r-2",)
+    assert deploy(Step.SWITCH, release="r-2", previous_release="r-1").needs == ("r-2", "r-1")
+
+
 def test_pipelines_end_and_begin_where_they_should() -> None:
     assert steps_of(DeployKind.DEPLOY) == tuple(row.step for row in PIPELINE)
     assert set(steps_of(DeployKind.DEPLOY)) == set(Step), "each step has a row"
@@ -214,6 +258,9 @@ def test_deadlines_are_those_of_the_manifest() -> None:
         Step.HEALTHY: 45.0,
         Step.ROLLOUT: math.inf,
         Step.SOURCE: 120.0,
+        Step.SWITCH: 120.0,
     }
     assert {step: pipeline.deadline_s(step, manifest) for step in wanted} == wanted
     assert pipeline.deadline_s(Step.BUILD, None) == 120.0
+    patient = '[project]\nname = "shop"\n[processes.web]\nhealth.start_deadline = "10m"\n'
+    assert pipeline.deadline_s(Step.SWITCH, load_manifest(patient)) == 600.0

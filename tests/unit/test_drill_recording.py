@@ -39,7 +39,7 @@ from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
 from tests.fakes.machine import Machine
 from tests.fakes.runtime import FakeRuntime
-from tests.support.fake_api import NOW, deploy, failed, instance, release, status, succeeded
+from tests.support.bodies import NOW, deploy, failed, instance, release, status, succeeded
 
 DEPLOY = deploy().id
 

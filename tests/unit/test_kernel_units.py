@@ -1,16 +1,25 @@
-"""Sizes, durations and redaction as people write them."""
+"""Sizes, durations, moments and redaction as people write them."""
+
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, strategies as st
 
 from gantry.kernel.redact import MASK, Redactor
 from gantry.kernel.units import (
+    first_line,
+    format_ago,
     format_duration,
+    format_elapsed,
+    format_measure,
     format_percent,
     format_size,
+    format_until,
     parse_duration,
     parse_size,
 )
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +63,47 @@ def test_formats() -> None:
     assert format_duration(120) == "2 min"
     assert format_duration(7_200) == "2 h"
     assert format_duration(7_500) == "2 h 5 min"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "just now"),
+        (-5, "just now"),
+        (40, "40 s ago"),
+        (300, "5 min ago"),
+        (10_000, "3 h ago"),
+        (200_000, "2 days ago"),
+    ],
+)
+def test_ago(seconds: float, text: str) -> None:
+    assert format_ago(NOW - timedelta(seconds=seconds), NOW) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "expired"), (30, "in 30 s"), (900, "in 15 min"), (90 * 86_400, "in 90 days")],
+)
+def test_until(seconds: float, text: str) -> None:
+    assert format_until(NOW + timedelta(seconds=seconds), NOW) == text
+
+
+def test_a_duration_that_is_not_known_yet_is_empty() -> None:
+    assert (format_elapsed(None), format_elapsed(0.42)) == ("", "0.4 s")
+
+
+def test_measures() -> None:
+    assert format_measure(0.0125, "share") == "1.25 %"
+    assert format_measure(1240.4, "ms") == "1,240 ms"
+    assert format_measure(37, "count") == "37"
+    assert format_measure(None, "ms") == "over a minute"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("", ""), ("one", "one"), ("\n  two \nthree", "two "), (" \n\t", "")]
+)
+def test_the_first_line(text: str, line: str) -> None:
+    assert first_line(text) == line
 
 
 @given(st.text(min_size=6).filter(lambda text: len(text.strip()) >= 6 and "\n" not in text))

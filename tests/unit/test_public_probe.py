@@ -5,9 +5,10 @@ import pytest
 from gantry.config.load import load_manifest
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.features.probes.public import PublicProbe
+from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from tests.fakes.probes import FakeProber
-from tests.support.stories import release
+from tests.support.stories import T0, release
 
 NAMING = Naming("localhost", 8443)
 MANIFEST = load_manifest('[project]\nname = "shop"\n[processes.web]\nsmoke = ["/old"]\n')
@@ -50,6 +51,37 @@ async def test_a_smoke_check_follows_redirects_on_its_own_host(
 ) -> None:
     smoke = await PublicProbe(_site(pages), NAMING).smoke("shop", RELEASE)
     assert smoke.failures == ((fails,) if fails else ())
+
+
+PATIENT = 'processes.web.health = { path = "/health", timeout = "40s", start_deadline = "2m" }'
+
+
+@pytest.mark.parametrize(
+    ("manifest", "path", "takes_s", "reached"),
+    [
+        ("", "/", 4.9, True),
+        ("", "/", 5.1, False),
+        ('processes.web.health.path = "/health"', "/health", 4.9, True),
+        (PATIENT, "/health", 39.0, True),
+        (PATIENT, "/health", 41.0, False),
+        ('processes.web.health.path = ""', "/", 4.9, True),
+        ("processes.web = false", "/", 4.9, True),
+    ],
+)
+async def test_the_public_port_is_asked_what_health_checks_ask_with_their_patience(
+    manifest: str, path: str, takes_s: float, reached: bool
+) -> None:
+    stored = load_manifest(f'{manifest}\n[project]\nname = "shop"\n').model_dump(mode="json")
+    live = release(manifest=stored)
+    production = Environment("env-1", "shop", "production", live.id, 1, T0)
+    prober = FakeProber(
+        lambda url, host: ProbeResult(404, takes_s, headers={"x-gantry-release": live.id})
+    )
+    found = await PublicProbe(prober, NAMING).served_by(production, live)
+    assert found == (live.id if reached else "")
+    assert [(asked.url, asked.host) for asked in prober.asked] == [
+        (f"https://127.0.0.1:8443{path}", "shop.localhost")
+    ]
 
 
 async def test_it_follows_so_far_and_no_further() -> None:

@@ -72,6 +72,11 @@ def test_what_a_deploy_works_on_is_kept() -> None:
     assert "b-1" not in gone(stored(were_live(6), deploys=(rollback,)))
 
 
+def test_what_a_deploy_may_return_to_is_kept() -> None:
+    switching = deploy(Step.SWITCH, release="r-6", previous_release="r-1", build="b-6")
+    assert "b-1" not in gone(stored(were_live(6), deploys=(switching,)))
+
+
 def test_an_unused_build_is_kept_for_a_day() -> None:
     fresh = build(id="b-new", state=BuildState.READY, created_at=at(0))
     with_new = stored(were_live(1), builds=(fresh,))

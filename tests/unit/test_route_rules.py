@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 
+import pytest
+
 from gantry.config.load import load_manifest
 from gantry.engines.assets.protocol import of_build, of_scope
-from gantry.engines.edge.protocol import ASSETS, Assets, Redirect, Rules, Site
+from gantry.engines.edge.checks import check
+from gantry.engines.edge.protocol import ASSETS, Assets, EdgeConfig, Redirect, Rules, Site
 from gantry.features.assets.model import ServedAssets
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import ReleaseState
 from gantry.features.rollouts.model import Rollout, RolloutState, Stage, StageKind
-from gantry.features.routes.render import Routed, Routes, domains, hosts, render
+from gantry.features.routes.render import Routed, Routes, domains, hosts, refused, render
+from tests.support.names import BAD
 from tests.support.stories import at, instance, release
 
 NAMING = Naming("apps.example.net", 443)
@@ -67,6 +71,68 @@ def test_every_host_is_named_once() -> None:
     config = render(routes(routed("shop", "shop.org"), old), (), {})
     names = [host for site in config.sites for host in site.hosts]
     assert len(names) == len(set(names))
+
+
+def of_another_time(project: str, *, created_s: float, environment: str = "production") -> Routed:
+    """A release of a project whose name no present version would take."""
+    item = routed("another", created_s=created_s)
+    found = replace(item.environment, id=f"env-of-{project}", project=project, name=environment)
+    found = replace(found, live_release=f"r-of-{project}")
+    return replace(
+        item,
+        environment=found,
+        release=replace(item.release, id=f"r-of-{project}", environment=found.id),
+        instances=(instance(id=f"i-of-{project}", release=f"r-of-{project}"),),
+    )
+
+
+def staging_of_shop() -> Routed:
+    live = routed("shop", created_s=5)
+    environment = replace(live.environment, id="env-staging", name="staging", live_release="r-s")
+    made = replace(live.release, id="r-s", environment="env-staging", build="b-s")
+    return replace(live, environment=environment, release=made)
+
+
+def site_at(config: EdgeConfig, host: str) -> Site:
+    (found,) = [site for site in config.sites if host in site.hosts]
+    return found
+
+
+@pytest.mark.parametrize("name", [*BAD, "r-s--shop", "b-shop--shop", "staging--shop"])
+@pytest.mark.parametrize("created_s", [0.0, 9.0], ids=["older", "younger"])
+def test_a_bad_name_changes_nothing_for_others(name: str, created_s: float) -> None:
+    others = (routed("shop", "shop.org", created_s=5), staging_of_shop())
+    before = render(routes(*others), (), {})
+    both = routes(*others, of_another_time(name, created_s=created_s))
+    config = render(both, (), {})
+    check(config)
+    assert {host for site in before.sites for host in site.hosts} <= set(hosts(both)) | {"shop.org"}
+    for site in before.sites:
+        assert site_at(config, site.hosts[0]) == site
+    assert len(hosts(both)) == len(set(hosts(both)))
+    assert all(NAMING.can_answer(host) for host in hosts(both))
+
+
+def test_of_two_who_would_have_one_address_the_right_name_has_it_then_the_older() -> None:
+    a_of_shop = of_another_time("shop", created_s=9, environment="a")
+    both = routes(of_another_time("a--shop", created_s=1), a_of_shop)
+    check(render(both, (), {}))
+    assert [claim.project for claim in refused(both)] == ["a--shop"]
+    assert site_at(render(both, (), {}), "a--shop.apps.example.net").backend == "r-of-shop"
+    # Both wrong.
+    young = of_another_time("b--shop", created_s=9, environment="a")
+    both = routes(young, of_another_time("a--b--shop", created_s=1))
+    check(render(both, (), {}))
+    assert [claim.project for claim in refused(both)] == ["b--shop"]
+    assert site_at(render(both, (), {}), "a--b--shop.apps.example.net").backend == "r-of-a--b--shop"
+
+
+def test_what_is_refused_is_reported() -> None:
+    both = routes(routed("shop"), of_another_time("gantry", created_s=0))
+    assert [(claim.host, claim.project) for claim in refused(both)] == [
+        ("gantry.apps.example.net", "gantry")
+    ]
+    assert refused(routes(routed("shop"))) == ()
 
 
 def test_files_of_kept_builds_come_from_the_asset_store() -> None:

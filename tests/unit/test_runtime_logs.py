@@ -108,3 +108,10 @@ def test_another_fault_of_the_file_system_is_not_hidden(
     monkeypatch.setattr(logs, "_punch", full)
     with pytest.raises(OSError, match="broken"):
         log.free(100)
+
+
+def test_no_nul_and_no_broken_text_leaves_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"a\0b\xff\n")
+    chunk = Log(path).read(0, 100, ended=True)
+    assert chunk == LogChunk("a\ufffdb\ufffd\n", 5)

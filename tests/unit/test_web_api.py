@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -39,6 +40,7 @@ from gantry.kernel.errors import PermanentError
 from gantry.web.app import create_app
 from tests.fakes.probes import Asked
 from tests.support.console_seed import CHANGES, Seeder, seed
+from tests.support.names import BAD
 from tests.support.web import MANIFEST, START, House, client, upload
 
 _DIGEST = "a" * 64
@@ -397,6 +399,80 @@ async def test_releases_promotions_and_rollbacks(house: House, http: httpx.Async
     assert DeployBody.model_validate(promoted.json()).kind == "promote"
     same = await http.post(f"{_STAGING}/promote", json={})
     assert _error(same, 400)["code"] == "promote.same-environment"
+
+
+async def test_what_lacks_required_variables_is_not_queued(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await seed(house, START)
+    before = (await http.get(f"{_ENV}/deploys")).json()
+    house.sources.rewrite(".env.example", "STRIPE_KEY=\nLOG_LEVEL=info\n")
+    digest = next(iter(house.machine.snapshots))
+    for answer in (
+        await http.post(f"{_ENV}/promote", json={"from_environment": "staging"}),
+        await http.post(f"{_ENV}/deploys", json={"source_digest": digest}),
+    ):
+        error = _error(answer, 400)
+        assert error["code"] == "variable.missing"
+        assert error["message"] == "production of smart-sign lacks required variables: STRIPE_KEY"
+        assert error["hint"] == "gantry env set --environment production STRIPE_KEY=..."
+    assert (await http.get(f"{_ENV}/deploys")).json() == before
+    # A release that was live has what it needed then.
+    assert (await http.post(f"{_ENV}/rollback", json={})).status_code == 202
+    changed = await http.patch(f"{_ENV}/variables", json={"set": {"STRIPE_KEY": "sk-1"}})
+    assert changed.status_code == 200
+    promoted = await http.post(f"{_ENV}/promote", json={"from_environment": "staging"})
+    assert promoted.status_code == 202
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_no_call_makes_a_project_of_a_bad_name(
+    house: House, http: httpx.AsyncClient, name: str
+) -> None:
+    digest = house.sources.add({"gantry.toml": f'[project]\nname = "{name}"\n'}).digest
+    base = f"/api/v1/projects/{quote(name, safe='').replace('.', '%2E')}/environments/production"
+    bodies = {
+        "variables": ("PATCH", {"set": {"A": "b"}}),
+        "deploys": ("POST", {"source_digest": digest}),
+        "plan": ("POST", {"source_digest": digest}),
+        "promote": ("POST", {"from_environment": "staging"}),
+        "rollback": ("POST", {}),
+        "cache/purge": ("POST", {}),
+        "rollout/pause": ("POST", {}),
+    }
+    codes = {}
+    for path, (method, body) in bodies.items():
+        answer = await http.request(method, f"{base}/{path}", json=body)
+        assert 400 <= answer.status_code < 500, (path, answer.text)
+        codes[path] = _error(answer, answer.status_code)["code"]
+    if name and "/" not in name:  # else it is another path, which is not there
+        making = {codes[path] for path in ("variables", "deploys", "plan", "promote")}
+        assert making == {"project.bad-name"}
+    assert (await http.get("/api/v1/projects")).json() == []
+
+
+async def test_an_environment_of_another_name_is_refused(http: httpx.AsyncClient) -> None:
+    path = "/api/v1/projects/smart-sign/environments/prod/variables"
+    error = _error(await http.patch(path, json={"set": {"A": "b"}}), 400)
+    assert error["code"] == "environment.bad-name"
+    assert error["hint"] == "use one of development, staging, production"
+
+
+@pytest.mark.own_database
+async def test_a_project_of_a_bad_name_from_before_can_be_seen_and_destroyed(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    async with house.state.transaction() as session:
+        await session.execute("ALTER TABLE projects DROP CONSTRAINT projects_name")
+    await Seeder(house, START).environment("gantry", "production", age=timedelta(days=1))
+    assert (await http.get("/api/v1/projects/gantry")).status_code == 200
+    status = StatusBody.model_validate((await http.get("/api/v1/status")).json())
+    (warning,) = [each for each in status.warnings if each.startswith("gantry:")]
+    assert "gantry destroy --project gantry" in warning
+    assert (await http.delete("/api/v1/projects/gantry")).status_code == 202
+    async with house.state.transaction() as session:
+        (ending,) = await projects.list_environments(session, "gantry")
+    assert ending.removal_requested_by == "ada"
 
 
 async def test_a_failed_deploy_carries_its_error(house: House, http: httpx.AsyncClient) -> None:

@@ -250,6 +250,13 @@ async def test_buttons_do_what_they_say(house: House, http: httpx.AsyncClient) -
     page = await http.get(back.headers["location"])
     assert "Rollback to production" in page.text
     assert "Next in the queue" in page.text
+    house.sources.rewrite(".env.example", "STRIPE_KEY=\n")
+    refused = await http.post(
+        f"{base}/promote", data={"from_environment": "staging"}, headers=_SAME
+    )
+    assert (refused.status_code, "STRIPE_KEY" in refused.text) == (400, True)
+    assert "gantry env set" in refused.text
+    house.sources.rewrite(".env.example", "")
     promoted = await http.post(
         f"{base}/promote", data={"from_environment": "staging"}, headers=_SAME
     )

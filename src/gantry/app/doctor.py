@@ -1,4 +1,4 @@
-"""`gantry doctor`: looks at everything that Gantry needs of this machine, and says how to mend what is missing."""
+"""`gantry doctor`: checks everything that Gantry needs of this machine, and says how to fix what is missing."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ _MEMORY_BAD_BYTES, _MEMORY_WARN_BYTES = 500_000_000, 2_500_000_000
 
 
 def examine(settings: Settings) -> tuple[Finding, ...]:
-    """Look at everything; change nothing."""
+    """Check everything; change nothing."""
     return tuple(_examine(settings))
 
 
@@ -47,41 +47,44 @@ def _python() -> Finding:
 
 
 def _home(settings: Settings) -> Finding:
-    folder = settings.home
-    while not folder.exists():
-        folder = folder.parent
-    if not os.access(folder, os.W_OK | os.X_OK):
+    directory = _existing(settings.home)
+    if not os.access(directory, os.W_OK | os.X_OK):
         return Finding(
             "home",
             "bad",
             f"{settings.home} cannot be written",
-            "set GANTRY_HOME to a folder of yours",
+            "set GANTRY_HOME to a folder that you own",
         )
     return Finding("home", "ok", str(settings.home))
 
 
+def _existing(path: Path) -> Path:
+    """The nearest directory above that exists, or the path itself."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
 def _disk(settings: Settings) -> Finding:
-    folder = settings.home
-    while not folder.exists():
-        folder = folder.parent
-    free_bytes = shutil.disk_usage(folder).free
+    directory = _existing(settings.home)
+    free_bytes = shutil.disk_usage(directory).free
     detail = f"{format_size(free_bytes)} free"
-    mend = "gantry frees what nothing can reach by itself; beyond that, enlarge the disk"
+    fix = "Gantry deletes what is no longer needed by itself; beyond that, enlarge the disk"
     if free_bytes < _DISK_BAD_BYTES:
-        return Finding("disk", "bad", f"{detail}; builds need 2 GB", mend)
+        return Finding("disk", "bad", f"{detail}; builds need 2 GB", fix)
     if free_bytes < _DISK_WARN_BYTES:
-        return Finding("disk", "warn", detail, mend)
+        return Finding("disk", "warn", detail, fix)
     return Finding("disk", "ok", detail)
 
 
 def _memory() -> Finding:
     free_bytes = psutil.virtual_memory().available
     detail = f"{format_size(free_bytes)} available"
-    mend = "a Next.js build takes about 1 GB, each instance 100 to 200 MB: add memory or swap"
+    fix = "a Next.js build takes about 1 GB, each instance 100 to 200 MB: add memory or swap"
     if free_bytes < _MEMORY_BAD_BYTES:
-        return Finding("memory", "bad", detail, mend)
+        return Finding("memory", "bad", detail, fix)
     if free_bytes < _MEMORY_WARN_BYTES:
-        return Finding("memory", "warn", detail, mend)
+        return Finding("memory", "warn", detail, fix)
     return Finding("memory", "ok", detail)
 
 
@@ -125,7 +128,7 @@ def _port(name: str, port: int, bind: str, *, ours: bool) -> Finding:
             if ours:
                 return Finding(title, "ok", "held by Gantry's edge")
             holder = _holder(port)
-            return Finding(title, "bad", f"taken by {holder}", f"end it, or set {name} to another")
+            return Finding(title, "bad", f"taken by {holder}", f"stop it, or set {name} to another")
     return Finding(title, "ok", "free")
 
 
@@ -142,7 +145,7 @@ def _holder(port: int) -> str:
 def _control(settings: Settings, *, runs: bool) -> Finding:
     if runs:
         pid = HomeLock(settings.paths.lock).holder()
-        return Finding("control plane", "ok", f"runs (pid {pid})")
+        return Finding("control plane", "ok", f"running (pid {pid})")
     if Path(settings.paths.api_socket).exists():
-        return Finding("control plane", "warn", "was running and is not any more", "gantry up")
-    return Finding("control plane", "warn", "does not run", "gantry up")
+        return Finding("control plane", "warn", "no longer running", "gantry up")
+    return Finding("control plane", "warn", "not running", "gantry up")

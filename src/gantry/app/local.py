@@ -1,4 +1,4 @@
-"""The platform of this machine as the command line sees it. Heavy rooms are imported when they are needed."""
+"""The platform of this machine, as commands use it. Heavy rooms are imported when they are needed."""
 
 import json
 import subprocess  # noqa: TID251 -- the control plane itself is the one process that no engine can start
@@ -10,21 +10,27 @@ from typing import TYPE_CHECKING
 
 from gantry.app.lock import HomeLock
 from gantry.app.token_file import read_token
-from gantry.cli.platform import Finding, PackedSource, Platform, Progress
+from gantry.cli.platform import Finding, Platform, Progress
 from gantry.config.settings import Settings, from_environment
-from gantry.kernel.errors import ConflictError, GantryError, PermanentError, TransientError
+from gantry.kernel.errors import (
+    ConflictError,
+    GantryError,
+    PermanentError,
+    TransientError,
+    from_dict,
+)
 
 if TYPE_CHECKING:
     from gantry.drill.judge import DrillResult
     from gantry.engines.builders.protocol import Detection
 
-_START_PATIENCE_S = 120.0
-_STOP_PATIENCE_S = 90.0
-_POLL_S = 0.05
+_TIMEOUT_START_S = 120.0
+_TIMEOUT_STOP_S = 90.0
+_INTERVAL_POLL_S = 0.05
 
 
 class LocalPlatform:
-    """Starts, stops and looks at the platform in `GANTRY_HOME`."""
+    """Starts, stops and examines the platform in `GANTRY_HOME`."""
 
     def settings(self) -> Settings:
         """See `Platform.settings`."""
@@ -37,7 +43,7 @@ class LocalPlatform:
         if lock.is_held():
             raise ConflictError(
                 "control.running",
-                f"the control plane runs already (pid {lock.holder()})",
+                f"Gantry is already running (pid {lock.holder()})",
                 hint="gantry status",
             )
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,19 +65,19 @@ class LocalPlatform:
         settings = self.settings()
         lock = HomeLock(settings.paths.lock)
         if lock.is_held():
-            progress("asking the control plane to end everything")
+            progress("stopping the control plane")
             request_end(settings, lock.holder())
-            deadline = time.monotonic() + _STOP_PATIENCE_S
+            deadline = time.monotonic() + _TIMEOUT_STOP_S
             while lock.is_held():
                 if time.monotonic() > deadline:
                     raise TransientError(
                         "control.not-ending",
-                        f"the control plane (pid {lock.holder()}) did not end in time",
-                        hint="try gantry down again; control.log in GANTRY_HOME says what it waits for",
+                        f"the control plane (pid {lock.holder()}) did not stop in time",
+                        hint="try gantry down again; control.log in GANTRY_HOME shows what it is waiting for",
                     )
-                time.sleep(_POLL_S)  # noqa: TID251 -- a person waits here
+                time.sleep(_INTERVAL_POLL_S)  # noqa: TID251 -- a person waits here
         if settings.home.exists():
-            progress("ending what still runs")
+            progress("stopping what is still running")
             end_platform(settings)
 
     def serve(self) -> None:
@@ -99,17 +105,11 @@ class LocalPlatform:
 
         return examine(self.settings())
 
-    def pack(self, folder: Path) -> PackedSource:
-        """See `Platform.pack`."""
-        from gantry.app.packing import pack_folder  # noqa: PLC0415
-
-        return pack_folder(folder)
-
-    def detect(self, folder: Path) -> "Detection":
+    def detect(self, directory: Path) -> "Detection":
         """See `Platform.detect`."""
         from gantry.app.engines import make_workshop  # noqa: PLC0415
 
-        return make_workshop(self.settings()).detect(folder)
+        return make_workshop(self.settings()).detect(directory)
 
     def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator["DrillResult"]:
         """See `Platform.drill`."""
@@ -125,7 +125,7 @@ class LocalPlatform:
     def _follow_start(
         self, settings: Settings, child: subprocess.Popen[bytes], progress: Progress
     ) -> None:
-        deadline = time.monotonic() + _START_PATIENCE_S
+        deadline = time.monotonic() + _TIMEOUT_START_S
         for note in _notes(settings, deadline, child):
             if "error" in note:
                 raise _rebuilt(note)
@@ -135,7 +135,7 @@ class LocalPlatform:
         child.kill()
         raise PermanentError(
             "control.start-failed",
-            "the control plane did not come up",
+            "the control plane did not start",
             hint=f"its log is {settings.home / 'control.log'}",
         )
 
@@ -163,7 +163,7 @@ def _notes(
         read = len(lines)
         if ended:
             return
-        time.sleep(_POLL_S)  # noqa: TID251 -- a person waits here
+        time.sleep(_INTERVAL_POLL_S)  # noqa: TID251 -- a person waits here
 
 
 def _lines(path: Path) -> list[str]:
@@ -176,11 +176,9 @@ def _lines(path: Path) -> list[str]:
 
 
 def _rebuilt(note: dict[str, object]) -> GantryError:
-    from gantry.app.errors import rebuild  # noqa: PLC0415
-
     fields = note["error"]
     assert isinstance(fields, dict)
-    return rebuild({str(key): str(value) for key, value in fields.items()})
+    return from_dict({str(key): str(value) for key, value in fields.items()})
 
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ class HomeLock:
             holder = self.holder()
             raise ConflictError(
                 "control.running",
-                f"another control plane (pid {holder or 'unknown'}) runs in {self._path.parent}",
-                hint="gantry status shows it; gantry down ends it",
+                f"Gantry is already running in {self._path.parent} (pid {holder or 'unknown'})",
+                hint="gantry status shows it; gantry down stops it",
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid()}).encode(), 0)

@@ -28,6 +28,7 @@ from gantry.features.assets.act import INTERVAL_S as ASSETS_INTERVAL_S, AssetPub
 from gantry.features.certificates.act import CertificateIssuer
 from gantry.features.crons.act import CronScheduler
 from gantry.features.deploys.act import Answers, Context
+from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.executor import DeployExecutor
 from gantry.features.deploys.plan import Planner
 from gantry.features.deploys.preparing import Preparer
@@ -163,7 +164,12 @@ class Platform:
     @cached_property
     def deploys(self) -> DeployService:
         return DeployService(
-            self.database, self.engines.sources, self.projects, self.clock, self.ids
+            self.database,
+            self.engines.sources,
+            self.deploy_checks,
+            self.projects,
+            self.clock,
+            self.ids,
         )
 
     @cached_property
@@ -234,15 +240,19 @@ class Platform:
         )
 
     @cached_property
+    def deploy_checks(self) -> DeployChecks:
+        return DeployChecks(self.database, self.engines.sources, self.naming)
+
+    @cached_property
     def preparer(self) -> Preparer:
         engines = self.engines
         return Preparer(
             self.database,
+            self.deploy_checks,
             engines.sources,
             engines.workshop,
             self.variables,
             engines.box,
-            self.naming,
             self.clock,
             self.ids,
         )

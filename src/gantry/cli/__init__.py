@@ -1,1 +1,1 @@
-"""The command line: one file per group of commands; each parses, calls the HTTP API and renders the answer."""
+"""The command line: one file per noun; each parses, calls the HTTP API and renders the answer."""

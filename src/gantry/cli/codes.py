@@ -38,7 +38,7 @@ _WHAT_TO_DO = {
     "AccessError": "use a token that may do this",
     "TransientError": "the same may succeed later",
     "PermanentError": "the work was done and failed",
-    "IntegrityError": "stop: stored data is not what was stored",
+    "IntegrityError": "stop: stored data is damaged",
     "Cancelled": "somebody asked for it",
 }
 
@@ -111,28 +111,28 @@ def _text(node: ast.expr | None) -> str:
 def page(codes: list[Code]) -> str:
     """The whole page."""
     lines = [_INTRODUCTION.rstrip()]
-    for name, what in _WHAT_TO_DO.items():
+    for name, advice in _WHAT_TO_DO.items():
         kind = _BUILTIN[name]
-        lines.append(f"| {name} | {kind.exit_code} | {kind.http_status} | {what} |")
+        lines.append(f"| {name} | {kind.exit_code} | {kind.http_status} | {advice} |")
     area = ""
     for code, same in _grouped(codes):
         if code.split(".")[0] != area:
             area = code.split(".")[0]
             lines += ["", f"## {area}"]
-        kinds = ", ".join(dict.fromkeys(each.kind for each in same))
+        kinds = ", ".join(dict.fromkeys(made.kind for made in same))
         lines += ["", f"### `{code}`", "", f"{kinds}."]
-        lines += [f"- {_line(each)}" for each in same if each.message]
+        lines += [f"- {_line(made)}" for made in same if made.message]
     return "\n".join(lines).replace(".\n- ", ".\n\n- ") + "\n"
 
 
 def _grouped(codes: list[Code]) -> Iterator[tuple[str, list[Code]]]:
-    for code in dict.fromkeys(each.code for each in codes):
-        yield code, [each for each in codes if each.code == code]
+    for name in dict.fromkeys(code.code for code in codes):
+        yield name, [code for code in codes if code.code == name]
 
 
-def _line(each: Code) -> str:
-    message = " ".join(each.message.split())
-    hint = " ".join(each.hint.split())
+def _line(code: Code) -> str:
+    message = " ".join(code.message.split())
+    hint = " ".join(code.hint.split())
     return message + (f" *Hint: {hint}*" if hint and hint != "…" else "")
 
 

@@ -15,9 +15,8 @@ DEFAULT_ENVIRONMENT = "production"
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-
 Example = tuple[str, str]
-"""What one wants, and the command line that does it."""
+"""What it is for, and the command line that does it."""
 
 
 class Command(click.RichCommand):
@@ -27,7 +26,10 @@ class Command(click.RichCommand):
 
 
 class Group(click.RichGroup):
-    """A command that has commands."""
+    """A command that has commands. Its help lists them in the order of their declaration."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
 
 def command(
@@ -47,7 +49,9 @@ def command(
 
 def _epilog(examples: tuple[Example, ...]) -> str:
     # rich-click makes a line of each paragraph, and a blank line of an empty one.
-    blocks = [f"[dim]# {escape(why)}[/]\n\n[bold cyan]{escape(line)}[/]" for why, line in examples]
+    blocks = [
+        f"[dim]# {escape(purpose)}[/]\n\n[bold cyan]{escape(line)}[/]" for purpose, line in examples
+    ]
     return "\n\n \n\n".join(["[bold]Examples[/]", *blocks])
 
 
@@ -81,14 +85,14 @@ def json_option(function: _F) -> _F:
 
 
 def project_option(function: _F) -> _F:
-    """`--project`: whose environment is meant."""
+    """`--project`: the project whose environment is meant."""
     return click.option(
-        "--project", "-p", default="", help="Project; default: the one of the nearest gantry.toml."
+        "--project", "-p", default="", help="Project; default: that of the nearest gantry.toml."
     )(function)
 
 
 def environment_option(*names: str, default: str = DEFAULT_ENVIRONMENT) -> Callable[[_F], _F]:
-    """`--environment`, with further names such as `--to`."""
+    """`--environment`, with further names: `--to` where it is a destination."""
     return click.option(
         *names,
         "--environment",
@@ -97,12 +101,12 @@ def environment_option(*names: str, default: str = DEFAULT_ENVIRONMENT) -> Calla
         type=EnvironmentType(),
         default=default,
         show_default=True,
-        help="Environment.",
+        help="Target environment." if names else "Environment.",
     )
 
 
 pass_session = click.make_pass_decorator(Session)
 
-folder_argument = click.argument(
+directory_argument = click.argument(
     "path", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
 )

@@ -8,18 +8,18 @@ from tempfile import gettempdir
 import click
 from rich.text import Text
 
-from gantry.cli.session import Session
+from gantry.cli.session import Session, print_labelled
 from gantry.kernel.errors import Cancelled, GantryError, PermanentError, UserError
 
 INTERRUPTED = Cancelled.exit_code
-_LARGEST_LOG_BYTES = 1_000_000
+_MAX_LOG_BYTES = 1_000_000
 
 
 def report(session: Session, error: GantryError) -> int:
     """Show an error; its exit code.
 
     With `--json` standard output gets `{"error": {...}}`, so that a program reads one stream; people read the same
-    words on standard error either way.
+    error on standard error either way.
     """
     if session.as_json:
         session.json(json.dumps({"error": error.as_dict()}))
@@ -29,30 +29,20 @@ def report(session: Session, error: GantryError) -> int:
 
 def show(session: Session, error: GantryError) -> None:
     """The error for people, on standard error."""
-    for line in lines(error):
-        session.err.print(line, soft_wrap=True)
-
-
-def lines(error: GantryError) -> list[Text]:
-    """The error as styled lines."""
-    head = Text.assemble((f"error[{error.code}]", "bold red"), (": ", "bold"), error.message)
-    found = [head]
+    session.say(Text.assemble((f"error[{error.code}]", "bold red"), (": ", "bold"), error.message))
     if error.where:
-        found.append(Text.assemble(("  where  ", "dim"), error.where))
+        print_labelled(session.err, "  where  ", error.where)
     for number, hint in enumerate(error.hint.splitlines()):
-        found.append(Text.assemble(("  hint   " if number == 0 else "         ", "dim"), hint))
-    return found
+        print_labelled(session.err, "         " if number else "  hint   ", hint)
 
 
 def from_click(error: click.ClickException) -> UserError:
-    """A mistake on the command line, in Gantry's words."""
+    """A mistake on the command line as an error of Gantry."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     command = context.command_path if context is not None else "gantry"
     if isinstance(error, click.FileError):
         return UserError("cli.file", error.format_message(), where=error.ui_filename)
-    return UserError(
-        "cli.usage", error.format_message(), hint=f"{command} --help shows what is possible"
-    )
+    return UserError("cli.usage", error.format_message(), hint=f"{command} --help")
 
 
 def unexpected(session: Session, error: Exception) -> PermanentError:
@@ -79,11 +69,11 @@ def _debug(session: Session) -> bool:
 def _keep(session: Session, text: str) -> Path | None:
     """Append the traceback to the log; where it is, or `None` when no place can be written."""
     stamp = session.clock.now().isoformat(timespec="seconds")
-    for folder in _folders(session):
-        path = folder / "cli.log"
+    for directory in _log_directories(session):
+        path = directory / "cli.log"
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            too_large = path.exists() and path.stat().st_size > _LARGEST_LOG_BYTES
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            too_large = path.exists() and path.stat().st_size > _MAX_LOG_BYTES
             with path.open("w" if too_large else "a") as log:
                 log.write(f"--- {stamp}\n{text}\n")
         except OSError:
@@ -93,7 +83,7 @@ def _keep(session: Session, text: str) -> Path | None:
     return None
 
 
-def _folders(session: Session) -> list[Path]:
+def _log_directories(session: Session) -> list[Path]:
     try:
         return [session.settings.home, Path(gettempdir())]
     except GantryError:

@@ -1,4 +1,4 @@
-"""Which project is meant: the folder with the nearest gantry.toml."""
+"""The project that a command is about: the one of the nearest gantry.toml."""
 
 import tomllib
 from pathlib import Path
@@ -9,17 +9,17 @@ from gantry.kernel.errors import NotFoundError, UserError
 MANIFEST = "gantry.toml"
 
 
-def project_folder(session: Session, path: Path | None) -> Path:
-    """The folder that holds gantry.toml: `path`, or else the working folder or the nearest one above it.
+def project_directory(session: Session, path: Path | None) -> Path:
+    """The directory that holds gantry.toml: `path`, or else the current one or the nearest one above it.
 
     Raises:
         NotFoundError: `project.no-manifest`.
     """
     start = (session.cwd / path).resolve() if path is not None else session.cwd
-    places = [start] if path is not None else [start, *start.parents]
-    for place in places:
-        if (place / MANIFEST).is_file():
-            return place
+    directories = [start] if path is not None else [start, *start.parents]
+    for directory in directories:
+        if (directory / MANIFEST).is_file():
+            return directory
     raise NotFoundError(
         "project.no-manifest",
         f"there is no {MANIFEST} in {start}" + ("" if path is not None else " or above it"),
@@ -40,14 +40,14 @@ def project_name(session: Session, given: str, path: Path | None = None) -> str:
     """
     if given:
         return given
-    file = project_folder(session, path) / MANIFEST
+    file = project_directory(session, path) / MANIFEST
     try:
         name = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}).get("name")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError) as error:
         raise UserError(
             "project.no-name",
             f"{MANIFEST} cannot be read: {error}",
-            hint="mend the file, or name the project with --project",
+            hint="fix the file, or name the project with --project",
             where=str(file),
         ) from None
     if not isinstance(name, str) or not name:

@@ -1,4 +1,4 @@
-"""The root command, and the one place where errors become exit codes."""
+"""The root command, the list of all commands, and the one place where errors become exit codes."""
 
 import sys
 from collections.abc import Sequence
@@ -15,46 +15,46 @@ from gantry.kernel.errors import GantryError
 
 PROGRAM = "gantry"
 
-# Section of the help -> command -> (file below gantry.cli.commands, summary). Summaries stand here as well as in the
-# commands' docstrings, so that `gantry --help` imports none of them; a test keeps the two alike.
+# Section of the help -> command -> (module below gantry.cli, summary). Summaries stand here as well as in the commands'
+# docstrings, so that `gantry --help` imports none of them; a test keeps the two alike.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Start": {
-        "init": ("init", "Write a gantry.toml for the project in PATH (default: here)."),
+        "init": ("projects", "Write a gantry.toml for the project in PATH (default: here)."),
         "up": ("machine", "Start Gantry: the control plane, the edge and the databases."),
-        "down": ("machine", "End Gantry and everything that it started on this machine."),
-        "doctor": ("machine", "Check everything that Gantry needs of this machine."),
+        "down": ("machine", "Stop Gantry and everything it runs."),
+        "doctor": ("machine", "Check that this machine has what Gantry needs."),
     },
     "Deploy": {
-        "deploy": ("deploy", "Bring the project in PATH (default: here) to an environment."),
-        "plan": ("plan", "Show what a deploy would do, and change nothing."),
-        "promote": ("promote", "Bring what is live in one environment to another."),
-        "rollback": ("rollback", "Return to an earlier release of an environment."),
-        "rollout": ("rollout", "Watch and steer how traffic moves to a new release."),
-        "cancel": ("cancel", "Ask a deploy to stop, at whatever step it is."),
-        "purge": ("purge", "Make the edge forget answers that it keeps, by path or by tag."),
+        "deploy": ("deploys", "Deploy the project in PATH (default: here) to an environment."),
+        "plan": ("deploys", "Show what a deploy would change, without changing anything."),
+        "promote": ("deploys", "Deploy what is live in one environment to another."),
+        "rollback": ("deploys", "Return an environment to an earlier release."),
+        "rollout": ("rollouts", "Watch and control how traffic moves to a new release."),
+        "cancel": ("deploys", "Cancel a deploy, whatever step it is at."),
+        "purge": ("routes", "Remove responses from the edge's cache, by path or by tag."),
         "releases": ("releases", "List an environment's releases, newest first."),
     },
     "Rehearse": {
-        "drill": ("drill", "Inject faults and check what still works."),
+        "drill": ("drills", "Inject faults and check what still works."),
     },
-    "Look": {
-        "status": ("status", "Show every project, and what a real request reaches."),
-        "logs": ("logs", "Show what the instances of an environment print."),
-        "open": ("open", "Open an environment's site, or the console, in the browser."),
+    "Inspect": {
+        "status": ("status", "Show every project, and which release really answers."),
+        "logs": ("logs", "Show what an environment's instances print."),
+        "open": ("projects", "Open an environment's site, or the console, in the browser."),
         "audit": ("audit", "Show who changed what, newest first."),
     },
     "Configure": {
-        "env": ("env", "Set, list, remove and import an environment's variables."),
-        "token": ("token", "Make, list and revoke API tokens."),
-        "destroy": ("destroy", "Delete an environment or a whole project."),
+        "env": ("variables", "Set, list, remove and import an environment's variables."),
+        "token": ("accounts", "Create, list and revoke API tokens."),
+        "destroy": ("projects", "Delete an environment or a whole project."),
     },
-    "Tool": {
-        "schema": ("schema", "Print the JSON schema of gantry.toml."),
+    "Tools": {
+        "schema": ("projects", "Print the JSON schema of gantry.toml."),
         "completion": ("completion", "Print the script that completes commands in a shell."),
-        "version": ("version", "Show the versions of this program and of the control plane."),
+        "version": ("machine", "Show the versions of this program and of the control plane."),
     },
 }
-_FILES = {name: file for section in SECTIONS.values() for name, (file, _) in section.items()}
+_MODULES = {name: module for section in SECTIONS.values() for name, (module, _) in section.items()}
 _ALIASES = {"tokens": "token", "variables": "env", "ps": "status"}
 
 _HELP_CONFIG = click.RichHelpConfiguration(
@@ -72,30 +72,33 @@ _HELP_CONFIG = click.RichHelpConfiguration(
 
 
 class LazyGroup(click.RichGroup):
-    """Knows its commands by name and summary; imports a command's file when it is called."""
+    """Knows its commands by name and summary; imports a command's module when it is called."""
 
     def load(self, name: str) -> click.Command:
         """The real command in place of its summary."""
-        module = import_module(f"gantry.cli.commands.{_FILES[name]}")
-        command = module.COMMANDS[name]
-        assert isinstance(command, click.Command)
+        module = import_module(f"gantry.cli.{_MODULES[name]}")
+        (command,) = (
+            value
+            for value in vars(module).values()
+            if isinstance(value, click.Command) and value.name == name
+        )
         self.commands[name] = command
         return command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_FILES)
+        return list(_MODULES)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = _ALIASES.get(args[0], args[0])
-        if name in _FILES:
+        if name in _MODULES:
             self.load(name)
         return super().resolve_command(ctx, [name, *args[1:]])
 
 
-def build_cli(platform: Platform) -> LazyGroup:
-    """The whole command tree, bound to a platform."""
+def build_cli() -> LazyGroup:
+    """The whole command tree. Running it needs a `Session` as the context's object."""
 
     @click.group(
         PROGRAM,
@@ -107,11 +110,8 @@ def build_cli(platform: Platform) -> LazyGroup:
         epilog="Each command has examples: [bold cyan]gantry deploy --help[/]",
     )
     @click.version_option(__version__, prog_name=PROGRAM)
-    @click.pass_context
-    def gantry(ctx: click.Context) -> None:
+    def gantry() -> None:
         """Takes a team's web product from a commit to production without dropping a request."""
-        if ctx.obj is None:
-            ctx.obj = Session(platform)
 
     for section in SECTIONS.values():
         for name, (_, summary) in section.items():
@@ -133,15 +133,14 @@ def run(platform: Platform, argv: Sequence[str], *, session: Session | None = No
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a tick gets a ?
     session = session or Session(platform)
-    cli = build_cli(platform)
+    cli = build_cli()
     try:
         code = cli.main(list(argv), prog_name=PROGRAM, standalone_mode=False, obj=session)
         return code if isinstance(code, int) else 0
     except GantryError as error:
         return failures.report(session, error)
-    except (
-        SystemExit
-    ) as error:  # rich-click, after the help of a group, and when the reader of a pipe has gone
+    except SystemExit as error:
+        # rich-click, after the help of a group, and when the reader of a pipe has gone
         return error.code if isinstance(error.code, int) else 1
     except click.ClickException as error:
         return failures.report(session, failures.from_click(error))

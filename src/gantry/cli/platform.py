@@ -1,7 +1,7 @@
-"""What the command line needs of the machine it runs on. Everything else goes through the HTTP API."""
+"""What commands need of the machine they run on. Everything else goes through the HTTP API."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -10,46 +10,23 @@ from gantry.drill.judge import DrillResult
 from gantry.engines.builders.protocol import Detection
 
 Progress = Callable[[str], None]
-"""Told in one short sentence what happens now, such as `starting the system database`."""
+"""Takes one short sentence about what happens now, such as `starting the system database`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that `gantry doctor` looked at.
+    """Result of one check of `gantry doctor`.
 
     Attributes:
-        name: what was looked at, such as `port 8443`.
-        detail: what was found, one sentence.
-        mend: what to do about it, preferably a command; empty when nothing needs to be done.
+        name: what was checked, such as `port 8443`.
+        detail: what was found, in one sentence.
+        fix: what to do about it, preferably a command; empty when nothing needs to be done.
     """
 
     name: str
     state: Literal["ok", "warn", "bad"]
     detail: str
-    mend: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PackedSource:
-    """A project's tree, ready to be uploaded.
-
-    Attributes:
-        digest: identity of the tree, as the source store computes it.
-        files: how many files it has.
-        size_bytes: what they hold together, before compression.
-        archive_bytes: exact size of the archive; 0 when it is made while it is sent.
-        left_out: paths that were not packed although they are there: secrets, caches, ignored files.
-        open: yields the gzip tar in chunks; may be called again.
-        commit: fields of `CommitRequest`: sha, branch, message, author, dirty.
-    """
-
-    digest: str
-    files: int
-    size_bytes: int
-    open: Callable[[], Iterator[bytes]]
-    archive_bytes: int = 0
-    left_out: tuple[str, ...] = ()
-    commit: Mapping[str, str | bool] = field(default_factory=dict)
+    fix: str = ""
 
 
 class Platform(Protocol):
@@ -73,27 +50,19 @@ class Platform(Protocol):
         ...
 
     def stop(self, progress: Progress) -> None:
-        """End everything that Gantry started, also when the control plane is dead. Nothing running is no error."""
+        """Stop everything that Gantry runs, also when the control plane is dead. Nothing running is no error."""
         ...
 
     def serve(self) -> None:
-        """Run the control plane in the foreground until it is told to end: for systemd and containers."""
+        """Run the control plane in the foreground until it is told to stop: for systemd and containers."""
         ...
 
     def doctor(self) -> tuple[Finding, ...]:
-        """Look at everything that Gantry needs of this machine. Changes nothing."""
+        """Check everything that Gantry needs of this machine. Changes nothing."""
         ...
 
-    def pack(self, folder: Path) -> PackedSource:
-        """Snapshot a project's folder.
-
-        Raises:
-            UserError: `source.*` when the tree cannot be packed.
-        """
-        ...
-
-    def detect(self, folder: Path) -> Detection:
-        """What a folder's product is made with.
+    def detect(self, directory: Path) -> Detection:
+        """Which framework the project in a directory uses.
 
         Raises:
             UserError: `build.unknown-framework` with what was looked for.

@@ -7,9 +7,7 @@ from pathlib import Path
 import click
 
 from gantry.cli.command import Command
-from gantry.cli.fake import FakePlatform
 from gantry.cli.main import SECTIONS, build_cli
-from gantry.cli.session import Session
 
 _INTRODUCTION = """\
 # Commands
@@ -17,15 +15,15 @@ _INTRODUCTION = """\
 Made from the source by `scripts/generate-docs`; do not edit.
 
 `gantry COMMAND --help` says the same. Where a command needs a project it takes the one of the nearest `gantry.toml`,
-in the working folder or above it. The environment is `production` unless it is named.
+in the current folder or above it. The environment is `production` unless another is named.
 
 **Output.** Results go to standard output, progress and errors to standard error. With `--json` standard output is one
 JSON document: the body that the API sent, or `{"error": {"kind", "code", "message", "hint", "where"}}`. Colours appear
 on a terminal only; `NO_COLOR=1` turns them off.
 
-**Exit codes.** 0 it worked · 1 the work was done and failed (also: `gantry doctor` found something bad) · 2 the request
-must be changed · 3 the same command may succeed later · 4 stored data is not what was stored · 5 you may not ·
-130 interrupted or cancelled. The codes of single errors are in [errors.md](errors.md).
+**Exit codes.** 0 success · 1 the work was done and failed (also: `gantry doctor` found a problem) · 2 the request must be
+changed · 3 the same command may succeed later · 4 stored data is damaged · 5 not allowed · 130 interrupted or cancelled.
+The codes of single errors are in [errors.md](errors.md).
 
 **Another machine's Gantry.** `GANTRY_URL` and `GANTRY_TOKEN` (see `gantry token create`) send every command there,
 except `up`, `down`, `doctor` and `drill`, which are about this machine. `GANTRY_DEBUG=1` shows tracebacks.
@@ -34,8 +32,8 @@ except `up`, `down`, `doctor` and `drill`, which are about this machine. `GANTRY
 
 def reference() -> str:
     """The whole page."""
-    cli = build_cli(FakePlatform())
-    root = click.Context(cli, info_name="gantry", obj=Session(FakePlatform()))
+    cli = build_cli()
+    root = click.Context(cli, info_name="gantry")
     parts = [_INTRODUCTION]
     for section, names in SECTIONS.items():
         parts.append(f"\n## {section}\n")
@@ -63,8 +61,8 @@ def _page(command: click.Command, context: click.Context) -> str:
     lines += _options(command, context)
     if isinstance(command, Command):
         lines += ["```sh"]
-        for why, line in command.examples:
-            lines += [f"# {why}", line]
+        for purpose, line in command.examples:
+            lines += [f"# {purpose}", line]
         lines += ["```", ""]
     return "\n".join(lines)
 

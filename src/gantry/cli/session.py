@@ -1,8 +1,9 @@
-"""What one run of a command has at hand."""
+"""What one run of a command has at hand: the platform, the API, the terminal, the clock."""
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,23 +11,38 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from gantry.cli.platform import Platform
+from gantry.cli.platform import Platform, Progress
 from gantry.config.settings import Settings
 from gantry.kernel.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from gantry.cli.client import Api
+    from gantry.cli.transport import Api
 
 # A pipe has no width; tables must not be cut for it.
-_PIPE_WIDTH = 200
+_PIPE_COLUMNS = 200
 
 
 def console(*, stderr: bool = False) -> Console:
     """A console on standard output or error. Colours only on a terminal; `NO_COLOR` is honoured by rich."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _PIPE_WIDTH
+    width = None if stream.isatty() else _PIPE_COLUMNS
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+
+
+def print_labelled(console: Console, label: str, text: str) -> None:
+    """`label` in front of a text. A terminal gets the further lines of the text below the first.
+
+    A path or an address stays in one piece, so that it can be copied.
+    """
+    if not console.is_terminal or " " not in text:
+        console.print(Text.assemble((label, "dim"), text), soft_wrap=True)
+        return
+    grid = Table.grid()
+    grid.add_row(Text(label, style="dim", no_wrap=True), text)
+    console.print(grid)
 
 
 def pause(seconds: float) -> None:
@@ -71,16 +87,32 @@ class Session:
         """The control plane. Connects with the first request."""
         if self.connect is not None:
             return self.connect(self.settings)
-        from gantry.cli.client import connect  # noqa: PLC0415 -- `gantry --help` needs no HTTP client
+        from gantry.cli.transport import connect  # noqa: PLC0415 -- `gantry --help` needs no HTTP client
 
         return connect(self.settings, self.platform.api_token)
 
-    def say(self, text: str, style: str = "") -> None:
-        """One line for people, on standard error: it never mixes with results."""
-        self.err.print(text, style=style or None, soft_wrap=True)
+    def say(self, message: str | Text, style: str = "") -> None:
+        """A message for people, on standard error: it never mixes with results.
+
+        A terminal gets it broken between words, a pipe as one line.
+        """
+        self.err.print(message, style=style or None, soft_wrap=not self.err.is_terminal)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Progress]:
+        """For work that takes long: a spinner on a terminal, a line for each sentence everywhere else."""
+        if not self.err.is_terminal:
+            yield lambda sentence: self.say(f"  {sentence}")
+            return
+        with self.err.status(title) as status:
+            yield lambda sentence: status.update(sentence)
+
+    def print(self, line: str | Text) -> None:
+        """One line of the result, on standard output; broken between words on a terminal."""
+        self.out.print(line, soft_wrap=not self.out.is_terminal)
 
     def json(self, text: str) -> None:
-        """The result of the command as JSON, on standard output."""
+        """The result as JSON, on standard output."""
         click.echo(text)
 
     def exit(self, code: int) -> NoReturn:
@@ -88,6 +120,6 @@ class Session:
         raise click.exceptions.Exit(code)
 
     def close(self) -> None:
-        """Let go of the connection, if there is one."""
+        """Close the connection, if there is one."""
         if "api" in self.__dict__:
             self.api.close()

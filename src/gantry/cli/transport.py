@@ -1,50 +1,56 @@
-"""Requests and what can go wrong with them. The one place where httpx's exceptions become Gantry's."""
+"""The control plane's HTTP API: paths, requests, streams. Here alone httpx's exceptions become Gantry's."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+from urllib.parse import quote, urlencode
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from gantry import __version__
-from gantry.cli.sse import events
-from gantry.kernel.bodies import Answer, ErrorBody, Request
+from gantry.config.settings import Settings
+from gantry.kernel.bodies import ErrorBody, Request
 from gantry.kernel.errors import (
     AccessError,
-    Cancelled,
-    ConflictError,
     GantryError,
-    IntegrityError,
-    NotFoundError,
     PermanentError,
     TransientError,
-    UserError,
+    from_dict,
 )
+from gantry.kernel.names import API_PREFIX
 
-_S = TypeVar("_S", bound=Answer)
+_T = TypeVar("_T")
 
-_CONNECT_TIMEOUT_S = 5.0
+TIMEOUT_S = 60.0
+# The public address of every environment is requested before the answer comes.
+TIMEOUT_PROBE_S = 120.0
+# A whole snapshot is unpacked and hashed before the answer comes.
+TIMEOUT_UPLOAD_S = 600.0
+_TIMEOUT_CONNECT_S = 5.0
 # The control plane sends a comment every 10 s on a stream that has nothing to say.
-_SILENCE_S = 35.0
-_BY_STATUS: dict[int, type[GantryError]] = {
-    401: AccessError,
-    403: AccessError,
-    404: NotFoundError,
-    409: ConflictError,
-}
-_BY_KIND: dict[str, type[GantryError]] = {
-    "user": UserError,
-    "transient": TransientError,
-    "permanent": PermanentError,
-    "integrity": IntegrityError,
-    "cancelled": Cancelled,
-}
+_TIMEOUT_SILENCE_S = 35.0
 
 
-class Transport:
-    """Sends requests with the token and maps every failure.
+def path(*segments: str, **query: str | int) -> str:
+    """A path below the API's prefix. Every segment is quoted, so that no name leads to another path."""
+    below = "/".join(quote(segment, safe="") for segment in segments)
+    return f"{API_PREFIX}/{below}" + (f"?{urlencode(query)}" if query else "")
+
+
+def environment_path(project: str, environment: str, *segments: str, **query: str | int) -> str:
+    """A path below an environment's."""
+    return path("projects", project, "environments", environment, *segments, **query)
+
+
+class Api:
+    """The API's verbs. Answers are read as the shape that is asked for; every failure is a `GantryError`.
+
+    All methods raise what the control plane answered with, in its own words, and:
+        TransientError: `control.down`, `control.lost`, `control.slow`.
+        AccessError: `control.forbidden` the socket belongs to somebody else.
+        PermanentError: `control.other-version` the answer cannot be read, `control.bad-answer`.
 
     Parameters:
         where: the address for people: the socket's path or the URL.
@@ -57,86 +63,78 @@ class Transport:
         )
 
     def close(self) -> None:
+        """Close the connection."""
         self._http.close()
 
-    def request(
+    def get(self, shape: type[_T], path: str, *, timeout_s: float = TIMEOUT_S) -> _T:
+        """What is at `path`."""
+        return self._read(shape, self._ask("GET", path, timeout_s=timeout_s))
+
+    def post(self, shape: type[_T], path: str, body: Request | None = None) -> _T:
+        """Make something, or ask for something to be done."""
+        return self._read(shape, self._ask("POST", path, body=body))
+
+    def patch(self, shape: type[_T], path: str, body: Request) -> _T:
+        """Change a part of what is at `path`."""
+        return self._read(shape, self._ask("PATCH", path, body=body))
+
+    def put(self, shape: type[_T], path: str, archive: Iterator[bytes]) -> _T:
+        """Upload a gzip archive."""
+        raw = self._ask("PUT", path, archive=archive, timeout_s=TIMEOUT_UPLOAD_S)
+        return self._read(shape, raw)
+
+    def delete(self, path: str) -> None:
+        """Delete what is at `path`, or ask for its end."""
+        self._ask("DELETE", path)
+
+    def stream(self, shape: type[_T], path: str) -> Iterator[_T]:
+        """The events of a stream until it ends.
+
+        Raises:
+            TransientError: `control.lost` when it breaks off or falls silent; asked again, it starts over.
+        """
+        timeout = httpx.Timeout(_TIMEOUT_SILENCE_S, connect=_TIMEOUT_CONNECT_S)
+        with self._mapped(), self._http.stream("GET", path, timeout=timeout) as answer:
+            if not answer.is_success:
+                raise refusal(answer.status_code, answer.read())
+            for _name, data in events(answer.iter_lines()):
+                yield self._read(shape, data.encode())
+
+    def _ask(
         self,
         method: str,
         path: str,
         *,
         body: Request | None = None,
-        content: Iterator[bytes] | None = None,
-        content_bytes: int = 0,
-        timeout_s: float = 60.0,
+        archive: Iterator[bytes] | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> bytes:
-        """The answer's body.
-
-        Parameters:
-            body: sent as JSON.
-            content, content_bytes: sent as it is; its size, or 0 when that is not known.
-
-        Raises:
-            GantryError: as the control plane words it.
-            TransientError: `control.down`, `control.lost`, `control.slow`.
-            AccessError: `control.forbidden` the socket belongs to somebody else.
-        """
-        headers: dict[str, str] = {}
+        content: bytes | Iterator[bytes] | None = archive
+        headers = {} if archive is None else {"Content-Type": "application/gzip"}
         if body is not None:
-            headers["Content-Type"] = "application/json"
-        elif content is not None:
-            headers["Content-Type"] = "application/gzip"
-            if content_bytes:
-                headers["Content-Length"] = str(content_bytes)
-        data = body.model_dump_json().encode() if body is not None else content
-        timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
+            content = body.model_dump_json().encode()
+            headers = {"Content-Type": "application/json"}
+        timeout = httpx.Timeout(timeout_s, connect=_TIMEOUT_CONNECT_S)
         with self._mapped():
             answer = self._http.request(
-                method, path, content=data, headers=headers, timeout=timeout
+                method, path, content=content, headers=headers, timeout=timeout
             )
         if not answer.is_success:
             raise refusal(answer.status_code, answer.content)
         return answer.content
 
-    def stream(self, shape: type[_S], path: str) -> Iterator[_S]:
-        """The events of a stream until it ends.
-
-        Raises:
-            TransientError: `control.lost` when it breaks off or falls silent.
-        """
-        timeout = httpx.Timeout(_SILENCE_S, connect=_CONNECT_TIMEOUT_S)
-        with self._mapped(), self._http.stream("GET", path, timeout=timeout) as answer:
-            if not answer.is_success:
-                raise refusal(answer.status_code, answer.read())
-            for _name, data in events(answer.iter_lines()):
-                yield self.read(shape, data.encode())
-
-    def read(self, shape: type[_S], raw: bytes) -> _S:
-        """An answer as its shape.
-
-        Raises:
-            PermanentError: `control.other-version`.
-        """
+    def _read(self, shape: type[_T], raw: bytes) -> _T:
         try:
-            return shape.model_validate_json(raw)
+            return TypeAdapter(shape).validate_json(raw)
         except ValidationError as error:
-            raise self._not_understood(error) from None
-
-    def read_many(self, shape: type[_S], raw: bytes) -> tuple[_S, ...]:
-        """An answer that is a list of shapes."""
-        try:
-            return tuple(TypeAdapter(list[shape]).validate_json(raw))  # type: ignore[valid-type]
-        except ValidationError as error:
-            raise self._not_understood(error) from None
-
-    def _not_understood(self, error: ValidationError) -> PermanentError:
-        first = error.errors(include_url=False, include_input=False)[0]
-        at = ".".join(str(part) for part in first["loc"])
-        return PermanentError(
-            "control.other-version",
-            f"the control plane's answer is not one that gantry {__version__} knows ({at}: {first['msg']})",
-            hint="gantry version shows both versions; restart the control plane with: gantry up",
-            where=self._where,
-        )
+            first = error.errors(include_url=False, include_input=False)[0]
+            at = ".".join(str(part) for part in first["loc"])
+            raise PermanentError(
+                "control.other-version",
+                f"gantry {__version__} cannot read the control plane's answer ({at}: {first['msg']})",
+                hint="gantry version shows both versions; restart the control plane with: gantry up",
+                where=self._where,
+            ) from None
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -156,7 +154,7 @@ class Transport:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return TransientError(
                 "control.down",
-                "the control plane does not answer",
+                "the control plane is not answering",
                 hint="gantry up",
                 where=self._where,
             )
@@ -164,19 +162,47 @@ class Transport:
             return TransientError(
                 "control.slow",
                 "the control plane accepted the request and did not answer in time",
-                hint="gantry status shows whether it works; then try again",
+                hint="check it with gantry status, then try again",
                 where=self._where,
             )
         return TransientError(
             "control.lost",
-            f"the connection to the control plane broke off ({type(error).__name__})",
-            hint="try again; if it does not answer: gantry up",
+            f"the connection to the control plane was lost ({type(error).__name__})",
+            hint="try again; if it is not answering: gantry up",
             where=self._where,
         )
 
 
+def connect(settings: Settings, local_token: Callable[[], str]) -> Api:
+    """The API of the control plane that the settings name: over this machine's socket, or at `GANTRY_URL`.
+
+    Parameters:
+        local_token: reads the operator's token of this machine, which is never sent to another one.
+
+    Raises:
+        AccessError: `control.no-token` when `GANTRY_URL` is set and `GANTRY_TOKEN` is not.
+        TransientError: `control.down` when this platform was never started.
+    """
+    if settings.control_url:
+        if not settings.control_token:
+            raise AccessError(
+                "control.no-token",
+                f"GANTRY_URL is {settings.control_url}, but there is no GANTRY_TOKEN",
+                hint="on that machine: gantry token create my-laptop, then export GANTRY_TOKEN=...",
+                where="GANTRY_TOKEN",
+            )
+        http = httpx.Client(base_url=settings.control_url)
+        return Api(http, settings.control_token, settings.control_url)
+    socket = settings.paths.api_socket
+    # No proxy, certificate or .netrc of the environment has a say in a local socket. It speaks no TLS: `verify` only
+    # spares the time for loading the certificates that nothing would be compared with.
+    local = httpx.HTTPTransport(uds=str(socket), verify=False, trust_env=False)
+    http = httpx.Client(transport=local, base_url="http://gantry", trust_env=False)
+    return Api(http, settings.control_token or local_token(), str(socket))
+
+
 def refusal(status: int, raw: bytes) -> GantryError:
-    """What the control plane answered with, as the error that it was."""
+    """The error that the control plane answered with."""
     try:
         body = ErrorBody.model_validate(json.loads(raw)["error"])
     except (ValueError, KeyError, TypeError):
@@ -185,21 +211,33 @@ def refusal(status: int, raw: bytes) -> GantryError:
             f"status {status} without an error that gantry {__version__} can read",
             hint="check that GANTRY_URL is the address of a control plane: gantry version",
         )
-    return error_of(body, status)
+    return from_dict(body.model_dump(), http_status=status)
 
 
-def error_of(body: ErrorBody, status: int = 0) -> GantryError:
-    """An error from its wire form."""
-    kind = _BY_KIND[body.kind]
-    if kind is UserError:
-        kind = _BY_STATUS.get(status, UserError)
-    return kind(body.code, body.message, hint=body.hint, where=body.where)
+def events(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(name, data) of each server-sent event in a stream of lines without their line ends (HTML standard, 9.2).
+
+    Only `event` and `data` matter here. An event that the stream's end cuts off is not an event (9.2.6).
+    """
+    name, data = "message", list[str]()
+    for line in lines:
+        if not line:
+            if data:
+                yield name, "\n".join(data)
+            name, data = "message", []
+            continue
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            data.append(value)
 
 
 def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, kind):
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, kind):
             return True
-        seen = seen.__cause__ or seen.__context__
+        cause = cause.__cause__ or cause.__context__
     return False

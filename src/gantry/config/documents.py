@@ -34,7 +34,7 @@ def text_of(content: str | bytes, file: str) -> str:
     """
     size = len(content) if isinstance(content, bytes) else len(content.encode(errors="replace"))
     if size > LARGEST_BYTES:
-        message = f"has {size} bytes; at most {LARGEST_BYTES} are possible"
+        message = f"has {size} bytes; the limit is {LARGEST_BYTES}"
         raise ManifestError([Fault(file, 0, "", message, code=TOO_LARGE)])
     if isinstance(content, str):
         return content.removeprefix("\ufeff")

@@ -57,7 +57,7 @@ class ManifestError(UserError):
         super().__init__(
             "manifest.invalid",
             "\n".join(self._sentences()),
-            hint="mend the lines above, then check again with: gantry plan",
+            hint="fix the lines above, then check again with: gantry plan",
             where=f"{first.file}:{first.line}" if first.line else first.file,
         )
 

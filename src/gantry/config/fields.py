@@ -30,6 +30,11 @@ TOML = "toml"
 
 LONGEST_TEXT = 4096
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+MAX_HOST_LENGTH = 253
+MAX_LABEL_LENGTH = 63
+MAX_NAME_LENGTH = 40
+# The console's own address, and names that visitors would take for it, for the domain itself or for this machine.
+_OWN_NAMES = frozenset({"gantry", "console", "www", "localhost"})
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _RESERVED = frozenset({"PORT", "HOST", "HOSTNAME"})
 
@@ -193,10 +198,29 @@ def shown(text: str, longest: int = 60) -> str:
 
 
 def label_fault(text: str) -> str | None:
-    """Why `text` cannot be one label of a host name; `None` when it can."""
+    """Why `text` cannot be one label of a host name, whose length is the caller's to check; `None` when it can."""
     if _LABEL.fullmatch(text):
         return None
     return "use lower-case letters, digits and single hyphens, and start and end with a letter or digit"
+
+
+def project_name_fault(name: str) -> str | None:
+    """Why `name` cannot be a project's, as the end of a sentence about it; `None` when it can.
+
+    It is part of the addresses of the project's environments, releases and builds, and must never be another's.
+    """
+    fault = label_fault(name)
+    if fault is not None:
+        return f"is {shown(name)}; {fault}"
+    if len(name) > MAX_NAME_LENGTH:
+        return f"has {len(name)} characters; the limit is {MAX_NAME_LENGTH}"
+    if "--" in name:
+        return f"is {shown(name)}; -- separates the parts of Gantry's own host names"
+    if name == "gantry":
+        return "is 'gantry', which is the console's own address; choose another name"
+    if name in _OWN_NAMES:
+        return f"is {shown(name)}, which is kept for Gantry itself; choose another name"
+    return None
 
 
 def variable_fault(name: str) -> str | None:
@@ -210,7 +234,7 @@ def variable_fault(name: str) -> str | None:
 
 def _text(value: str) -> str:
     if len(value) > LONGEST_TEXT:
-        raise bad_value(f"has {len(value)} characters; at most {LONGEST_TEXT} are possible")
+        raise bad_value(f"has {len(value)} characters; the limit is {LONGEST_TEXT}")
     if "\0" in value:
         raise bad_value("contains a NUL character")
     return value

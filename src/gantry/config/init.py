@@ -17,7 +17,7 @@ class Detected(Protocol):
 
     Attributes:
         reasons: why this framework.
-        notes: what should be mended or known.
+        notes: what should be fixed or known.
         suggested: dotted key -> value, such as `processes.web.health.path` -> `/api/health`.
     """
 

@@ -198,7 +198,7 @@ def _routes(manifest: Manifest) -> Iterator[Problem]:
     if headers > MOST_HEADERS:
         yield Problem(
             ("routes", "headers"),
-            f"has {headers} headers in all; at most {MOST_HEADERS} are possible. "
+            f"has {headers} headers in all; the limit is {MOST_HEADERS}. "
             "Join rules, or set the headers in the product",
         )
 

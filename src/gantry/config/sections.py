@@ -8,6 +8,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
 from gantry.config.fields import (
+    MAX_HOST_LENGTH,
+    MAX_LABEL_LENGTH,
+    MAX_NAME_LENGTH,
     Command,
     Count,
     DurationOf,
@@ -22,6 +25,7 @@ from gantry.config.fields import (
     bad_value,
     kind_of,
     label_fault,
+    project_name_fault,
     shown,
     wrong_type,
 )
@@ -30,31 +34,19 @@ from gantry.config.processes import Cores
 Framework = Literal["nextjs", "node", "static", "python", "command"]
 ENVIRONMENTS = ("development", "staging", "production", "preview")
 
-LONGEST_NAME = 40
-_LONGEST_HOST = 253
-_LONGEST_LABEL = 63
-
 
 def _project_name(value: str) -> str:
-    fault = label_fault(value)
-    if fault is not None:
-        raise bad_value(f"is {shown(value)}; {fault}", suggestion=_as_label(value))
-    if len(value) > LONGEST_NAME:
-        raise bad_value(f"has {len(value)} characters; at most {LONGEST_NAME} are possible")
-    if "--" in value:
-        raise bad_value(
-            f"is {shown(value)}; -- separates the parts of Gantry's own host names",
-            suggestion=_as_label(value),
-        )
-    if value == "gantry":
-        raise bad_value("is 'gantry', which is the console's own address; choose another name")
-    return value
+    fault = project_name_fault(value)
+    if fault is None:
+        return value
+    well_formed = label_fault(value) is None and "--" not in value
+    raise bad_value(fault, suggestion="" if well_formed else _as_label(value))
 
 
 def _as_label(text: str) -> str:
     """`My Shop_2` as a name that would do: `my-shop-2`; empty when nothing is left."""
     kept = "".join(char if char.isascii() and char.isalnum() else "-" for char in text.lower())
-    return "-".join(part for part in kept.split("-") if part)[:LONGEST_NAME].strip("-")
+    return "-".join(part for part in kept.split("-") if part)[:MAX_NAME_LENGTH].strip("-")
 
 
 def _domain(value: str) -> str:
@@ -67,7 +59,7 @@ def _domain(value: str) -> str:
     if host == "localhost" or host.endswith(".localhost"):
         raise bad_value(f"is {shown(value)}; names below .localhost are given by Gantry itself")
     labels = host.split(".")
-    too_long = len(host) > _LONGEST_HOST or any(len(label) > _LONGEST_LABEL for label in labels)
+    too_long = len(host) > MAX_HOST_LENGTH or any(len(label) > MAX_LABEL_LENGTH for label in labels)
     if too_long or len(labels) < 2 or any(label_fault(label) for label in labels):
         raise bad_value(f"is {shown(value)}, which is not a host name like 'example.org'")
     if _is_address(host):

@@ -15,14 +15,13 @@ from gantry.drill.product import NAME
 from gantry.features.deploys.bodies import DeployBody
 from gantry.features.platform.bodies import EnvironmentBody, StatusBody
 from gantry.features.rollouts.bodies import RolloutBody
+from gantry.kernel.names import API_PREFIX
 
 _T = TypeVar("_T")
 
-# Final states of a deploy.
-ENDED = ("succeeded", "failed", "cancelled")
 _TIMEOUT_S = 2.0
 _NOT_FOUND = 404
-_AT = f"/api/v1/projects/{NAME}/environments/production"
+_AT = f"{API_PREFIX}/projects/{NAME}/environments/production"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class ControlClient:
 
     async def deploy(self, deploy: str) -> DeployBody | None:
         """One deploy; `None` when nobody answers."""
-        return await self._get(DeployBody, f"/api/v1/deploys/{deploy}")
+        return await self._get(DeployBody, f"{API_PREFIX}/deploys/{deploy}")
 
     async def deploys(self) -> tuple[DeployBody, ...] | None:
         """All deploys, newest first; `None` when nobody answers."""
@@ -55,7 +54,7 @@ class ControlClient:
         Parameters:
             probe: send a real request to the public port as well.
         """
-        path = f"/api/v1/status?probe={str(probe).lower()}"
+        path = f"{API_PREFIX}/status?probe={str(probe).lower()}"
         status = await self._get(StatusBody, path)
         return status.projects[0].environments[0] if status and status.projects else None
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gantry.drill.control import ENDED, ControlClient, live, served_by
+from gantry.drill.control import ControlClient, live, served_by
 from gantry.drill.observed import (
     Answers,
     CandidateShare,
@@ -77,7 +77,7 @@ class Watch:
         if deploy is None:
             return
         self.candidate = deploy.release or ""
-        if deploy.state in ENDED and self.ended_s is None:
+        if deploy.ended and self.ended_s is None:
             self.ended_s = self.now_s()
 
 
@@ -127,7 +127,7 @@ class Recording:
             previous=self.previous,
             candidate=deploy.release or "",
             deploy=deploy.state,
-            deploy_ended=deploy.state in ENDED,
+            deploy_ended=deploy.ended,
             ended_s=self.ended_s,
             code=deploy.error.code if deploy.error else "",
             reason=deploy.error.message if deploy.error else "",

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from gantry.drill.control import ENDED, ControlClient, live, served_by
+from gantry.drill.control import ControlClient, live, served_by
 from gantry.features.deploys.bodies import DeployBody
 from gantry.features.platform.bodies import EnvironmentBody
 from gantry.kernel.errors import TransientError
@@ -51,7 +51,7 @@ async def ended(
 
     async def ask() -> DeployBody | None:
         found = await control.deploy(deploy)
-        return found if found is not None and found.state in ENDED else None
+        return found if found is not None and found.ended else None
 
     found = await until(ask, timeout_s)
     if found is not None:
@@ -107,5 +107,5 @@ def _is_at_rest(environment: EnvironmentBody) -> bool:
         _agrees(environment)
         and len(states) == _INSTANCES
         and set(states) == {"healthy"}
-        and (environment.deploy is None or environment.deploy.state in ENDED)
+        and (environment.deploy is None or environment.deploy.ended)
     )

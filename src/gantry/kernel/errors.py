@@ -11,6 +11,7 @@ Each error carries a stable dotted `code` that scripts may match, one sentence f
 where possible a `hint` that can be typed. `docs/errors.md` lists the codes.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -103,3 +104,33 @@ class Cancelled(GantryError):  # noqa: N818 -- a request that was carried out, n
     exit_code = 130
     http_status = 409
     kind = "cancelled"
+
+
+_BY_KIND: Mapping[str, type[GantryError]] = {
+    kind.kind: kind
+    for kind in (UserError, TransientError, PermanentError, IntegrityError, Cancelled)
+}
+_BY_STATUS: Mapping[int, type[GantryError]] = {
+    401: AccessError,
+    403: AccessError,
+    404: NotFoundError,
+    409: ConflictError,
+}
+
+
+def from_dict(fields: Mapping[str, str], *, http_status: int = 0) -> GantryError:
+    """The error whose `as_dict()` is `fields`.
+
+    Parameters:
+        fields: at least `code` and `message`; an unknown `kind` makes a `PermanentError`.
+        http_status: of the answer that carried it, which tells apart what share the kind `user`; 0 when unknown.
+    """
+    kind = _BY_KIND.get(fields.get("kind", ""), PermanentError)
+    if kind is UserError:
+        kind = _BY_STATUS.get(http_status, UserError)
+    return kind(
+        fields["code"],
+        fields["message"],
+        hint=fields.get("hint", ""),
+        where=fields.get("where", ""),
+    )

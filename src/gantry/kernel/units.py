@@ -1,6 +1,8 @@
-"""Sizes, shares and durations as people write them: `512 MB`, `1.5 GB`, `30s`, `10m`, `2h`."""
+"""Sizes, shares, durations and moments as people write them: `512 MB`, `1.5 GB`, `30s`, `10m`, `5 min ago`."""
 
 import re
+from datetime import datetime
+from typing import Literal
 
 _SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
           "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3, "TIB": 1024**4}  # fmt: skip
@@ -56,3 +58,46 @@ def format_duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def format_elapsed(seconds: float | None) -> str:
+    """`format_duration` of a time that may not be known (yet): empty then."""
+    return "" if seconds is None else format_duration(seconds)
+
+
+def format_ago(then: datetime, now: datetime) -> str:
+    """How long ago: `just now`, `40 s ago`, `5 min ago`, `3 h ago`, `2 days ago`. A moment to come is `just now`."""
+    seconds = (now - then).total_seconds()
+    return "just now" if seconds < 2 else f"{_rough(seconds)} ago"
+
+
+def format_until(then: datetime, now: datetime) -> str:
+    """How long until an expiry: `in 15 min`, `in 89 days`, `expired`."""
+    seconds = (then - now).total_seconds()
+    return "expired" if seconds <= 0 else f"in {_rough(seconds)}"
+
+
+def _rough(seconds: float) -> str:
+    """In one unit, without a fraction: what is far away needs no seconds."""
+    for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"
+
+
+def format_measure(value: float | None, unit: Literal["share", "ms", "count"]) -> str:
+    """A measured value: `1.25 %`, `1,240 ms`, `37`.
+
+    Parameters:
+        value: a share from 0 to 1, milliseconds, or a count; `None` for a time beyond the longest that is measured.
+    """
+    if value is None:
+        return "over a minute"
+    if unit == "share":
+        return f"{value * 100:.2f} %"
+    return f"{value:,.0f} ms" if unit == "ms" else f"{value:,.0f}"
+
+
+def first_line(text: str) -> str:
+    """The first line that is not blank, for where there is room for one; empty when there is none."""
+    return next(iter(text.strip().splitlines()), "")

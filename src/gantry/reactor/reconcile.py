@@ -131,9 +131,7 @@ class Reconciler:
         await self._executors.releases.retire(
             world.releases.values(),
             live={key: environment.live_release for key, environment in world.environments.items()},
-            held=frozenset(
-                deploy.release for deploy in world.deploys if deploy.release is not None
-            ),
+            held=frozenset(release for deploy in world.deploys for release in deploy.needs),
             backends=world.edge.backends,
             now=world.now,
         )

@@ -30,7 +30,7 @@ class BuildRecord:
 
 
 class Records:
-    """The records below one folder. Damaged ones count as not there: publishing again mends them."""
+    """The records below one folder. Damaged ones count as not there: publishing again repairs them."""
 
     def __init__(self, folder: Path) -> None:
         self._builds = folder / "builds"

@@ -14,6 +14,7 @@ from typing import IO
 
 from gantry.engines.builders.watching import DiskWatch, MemoryWatch
 from gantry.engines.runtime import sandbox
+from gantry.engines.runtime.logs import text_of
 from gantry.engines.runtime.protocol import Limits, Mount, ProcessSpec, Sandbox
 
 _WATCH_S = 0.2
@@ -157,8 +158,7 @@ class _Lines:
 
     def _emit(self, line: bytes) -> None:
         # A progress bar overwrites its line; what stays is its last state.
-        text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
-        self._write(text)
+        self._write(text_of(line.rstrip(b"\r").rpartition(b"\r")[2]))
 
 
 def _argv(command: Command, scratch: Path) -> tuple[str, ...]:

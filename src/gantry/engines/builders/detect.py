@@ -54,7 +54,7 @@ def choose(request: BuildRequest, product: Tree) -> Detection:
         raise UserError(
             "build.unknown-framework",
             f"there is no framework {request.framework!r}; there are {names}",
-            hint="mend [build] framework in gantry.toml, or leave it out",
+            hint="fix [build] framework in gantry.toml, or leave it out",
         )
     try:
         detection = detect(product)

@@ -93,7 +93,7 @@ def explain(
         return BuildFailed(
             "test.failed",
             _message(f"the tests failed: {label} exited with {ended.exit_code}", lines),
-            hint="mend the test or the code and deploy again; what serves now is untouched",
+            hint="fix the test or the code and deploy again; the live release is untouched",
         )
     return BuildFailed(
         "build.command-failed",

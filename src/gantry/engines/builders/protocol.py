@@ -15,7 +15,7 @@ class Detection:
     Attributes:
         framework: `nextjs`, `node`, `static`, `python` or `command`.
         reasons: sentences for people, such as `package.json depends on next 16.4.0`.
-        notes: what should be mended or known, such as `next.config.ts does not set output: "standalone"`.
+        notes: what should be fixed or known, such as `next.config.ts does not set output: "standalone"`.
         suggested: values for a new gantry.toml, dotted key -> value (`processes.web.health.path` -> `/api/health`).
     """
 

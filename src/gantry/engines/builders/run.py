@@ -258,7 +258,7 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         outcome = {"code": f"{job.task}.machine-failed", "message": f"the machine refused: {error.strerror}{where}",
-                   "hint": "gantry doctor looks at disk space, memory and permissions", "phases": {}}  # fmt: skip
+                   "hint": "gantry doctor checks disk space, memory and permissions", "phases": {}}  # fmt: skip
         _print(f"==> failed: {outcome['message']}")
     replace_file(job.outcome, json.dumps(outcome))
     return 1 if outcome.get("code") else 0

@@ -112,7 +112,7 @@ class LocalWorkshop:
             raise TransientError(
                 "artifact.unreadable",
                 f"the artifact {digest[:12]} cannot be read: {error.strerror or error}",
-                hint="gantry doctor looks at the disk",
+                hint="gantry doctor checks the disk",
                 where=digest,
             ) from error
 

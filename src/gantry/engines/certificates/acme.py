@@ -179,7 +179,7 @@ def _refused(error: messages.Error) -> GantryError:
         )
     return UserError(
         "certificate.refused",
-        f"the certificate authority says no: {words}",
+        f"the certificate authority rejected the request: {words}",
         hint="check the domain's name and its DNS records",
     )
 

@@ -56,7 +56,7 @@ class Log:
             start = self._next_line(start, base)
         data = self._bytes(start, max(1, limit_bytes), base)
         whole = _whole_lines(data, at_end=start + len(data) >= end and ended, full=limit_bytes)
-        return LogChunk(whole.decode("utf-8", "replace"), start + len(whole))
+        return LogChunk(text_of(whole), start + len(whole))
 
     def free(self, keep_bytes: int) -> None:
         """Give the oldest part back to the file system, if there is more than `keep_bytes`."""
@@ -115,6 +115,11 @@ class Log:
         self._kept.write_bytes(kept)
         os.ftruncate(handle, 0)
         replace_file(self._base_file, str(base + size), mode=0o644, fsync=False)
+
+
+def text_of(printed: bytes) -> str:
+    """What a program printed, as text. No NUL is in it: no database takes one in a text."""
+    return printed.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 def _whole_lines(data: bytes, *, at_end: bool, full: int) -> bytes:

@@ -163,7 +163,10 @@ class Runtime(Protocol):
     async def read_log(
         self, process_id: str, *, offset: int = 0, limit_bytes: int = 65_536
     ) -> LogChunk:
-        """Output from `offset` on; a negative offset counts from the end. Unknown processes give an empty chunk."""
+        """Output from `offset` on; a negative offset counts from the end. Unknown processes give an empty chunk.
+
+        It is text that any database takes: what is no UTF-8, and NUL, becomes U+FFFD.
+        """
         ...
 
     async def rotate_logs(self, *, keep_bytes: int) -> None:

@@ -13,24 +13,24 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from gantry.engines.sources.archive import USUAL_BOUNDS, Bounds
 from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.engines.sources.unpack import too_large, unpack
 from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.trees import remove_tree, seal_tree, tree_digest
+from gantry.source.pack import USUAL_BOUNDS, Bounds
 
 _DIGEST_LENGTH = 64
 
 
 class FolderSourceStore:
-    """Snapshots below one folder.
+    """Snapshots below one directory.
 
     Parameters:
-        folder: made when it is missing; nobody else writes there.
+        directory: made when it is missing; nobody else writes there.
     """
 
-    def __init__(self, folder: Path, bounds: Bounds = USUAL_BOUNDS) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path, bounds: Bounds = USUAL_BOUNDS) -> None:
+        self._directory = directory
         self._bounds = bounds
         self._uploads = itertools.count()
         self._verified: set[str] = set()
@@ -41,7 +41,7 @@ class FolderSourceStore:
         kept = await self.get(digest)
         if kept is not None:
             return kept
-        new = self._folder / f".new-{os.getpid()}-{next(self._uploads)}"
+        new = self._directory / f".new-{os.getpid()}-{next(self._uploads)}"
         try:
             file = await asyncio.to_thread(self._open, new)
             with file:
@@ -52,9 +52,9 @@ class FolderSourceStore:
                 raise
             raise TransientError(
                 "source.disk-full",
-                f"the disk of {self._folder} is full",
+                f"the disk of {self._directory} is full",
                 hint="gantry doctor shows what uses it",
-                where=str(self._folder),
+                where=str(self._directory),
             ) from error
         finally:
             await asyncio.to_thread(remove_tree, new)
@@ -80,7 +80,7 @@ class FolderSourceStore:
             await asyncio.to_thread(self._remove, digest)
 
     def _open(self, new: Path) -> BinaryIO:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         remove_tree(new)
         new.mkdir(mode=0o700)
         return (new / "archive.tgz").open("w+b")
@@ -109,18 +109,18 @@ class FolderSourceStore:
         seal_tree(new / "tree")
         facts = {"files": found.files, "size_bytes": found.size_bytes}
         (new / "snapshot.json").write_text(json.dumps(facts))
-        place = self._folder / digest
-        if not place.exists():  # somebody else may have sent the same
-            # A folder can only be renamed by who may write to it; the tree inside stays sealed.
-            new.rename(place)
+        kept = self._directory / digest
+        if not kept.exists():  # somebody else may have sent the same
+            # A directory can only be renamed by who may write to it; the tree inside stays sealed.
+            new.rename(kept)
         self._verified.add(digest)
-        return Snapshot(digest, place / "tree", found.files, found.size_bytes)
+        return Snapshot(digest, kept / "tree", found.files, found.size_bytes)
 
     def _get(self, digest: str) -> Snapshot | None:
         facts = self._facts(digest)
         if facts is None:
             return None
-        root = self._folder / digest / "tree"
+        root = self._directory / digest / "tree"
         if digest not in self._verified:
             # Files are not flushed one by one when they arrive: after a power cut this finds what was lost, and the
             # next upload brings it back.
@@ -134,7 +134,7 @@ class FolderSourceStore:
         if not _is_name(digest):
             return None
         try:
-            facts = json.loads((self._folder / digest / "snapshot.json").read_text())
+            facts = json.loads((self._directory / digest / "snapshot.json").read_text())
         except (FileNotFoundError, ValueError):
             return None
         return {name: int(facts[name]) for name in ("files", "size_bytes")}
@@ -142,28 +142,28 @@ class FolderSourceStore:
     def _read_file(self, digest: str, path: str, limit_bytes: int) -> bytes | None:
         if not _is_name(digest):
             return None
-        root = os.path.realpath(self._folder / digest / "tree")
-        place = os.path.realpath(Path(root, path))
-        if not place.startswith(root + os.sep):
+        root = os.path.realpath(self._directory / digest / "tree")
+        target = os.path.realpath(Path(root, path))
+        if not target.startswith(root + os.sep):
             return None
         try:
-            with Path(place).open("rb") as file:
+            with Path(target).open("rb") as file:
                 content = file.read(limit_bytes + 1)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         return content if len(content) <= limit_bytes else None
 
     def _list(self) -> dict[str, int]:
-        if not self._folder.is_dir():
+        if not self._directory.is_dir():
             return {}
-        found = {place.name: self._facts(place.name) for place in self._folder.iterdir()}
+        found = {entry.name: self._facts(entry.name) for entry in self._directory.iterdir()}
         return {name: facts["size_bytes"] for name, facts in found.items() if facts is not None}
 
     def _remove(self, digest: str) -> None:
-        gone = self._folder / f".gone-{digest}"
+        gone = self._directory / f".gone-{digest}"
         remove_tree(gone)
         try:
-            (self._folder / digest).rename(gone)
+            (self._directory / digest).rename(gone)
         except FileNotFoundError:
             return
         remove_tree(gone)
@@ -177,7 +177,7 @@ def _check_name(digest: str) -> None:
     if not _is_name(digest):
         raise UserError(
             "source.digest-mismatch",
-            f"{digest[:80]!r} is not a digest: 64 characters of 0-9 and a-f are",
+            f"{digest[:80]!r} is not a digest, which is 64 characters of 0-9 and a-f",
             hint="gantry deploy computes it",
         )
 

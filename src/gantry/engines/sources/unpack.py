@@ -1,4 +1,4 @@
-"""Unpacking an archive that somebody sent: bounded, and never outside of its folder."""
+"""Unpacking an archive that somebody sent: bounded, and never outside of its directory."""
 
 import io
 import os
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gantry.engines.sources.archive import Bounds, leads_out
 from gantry.kernel.errors import UserError
 from gantry.kernel.units import format_size
+from gantry.source.pack import Bounds, leads_out
 
 _READ_BYTES = 64 * 1024
-_LONGEST_PATH = 1024
+_MAX_PATH_CHARACTERS = 1024
 # Headers of a tar are 512 bytes a file, with long names a few times that.
 _HEADER_BYTES = 4096
 
 
 def unpack(archive: BinaryIO, target: Path, bounds: Bounds) -> None:
-    """Write every file of the gzip tar `archive` below the new folder `target`.
+    """Write every file of the gzip tar `archive` below the new directory `target`.
 
     Raises:
         UserError: `source.bad-archive`, `source.too-large`.
@@ -28,16 +28,16 @@ def unpack(archive: BinaryIO, target: Path, bounds: Bounds) -> None:
     target.mkdir(mode=0o755)
     links: dict[str, str] = {}
     reader = _Inflate(archive, bounds.size_bytes + bounds.files * _HEADER_BYTES)
-    seen: set[str] = set()
+    paths: set[str] = set()
     try:
         with tarfile.open(fileobj=reader, mode="r|") as tar:
             for member in _bounded(tar, bounds):
                 path = _checked_path(member)
                 if member.isdir():
                     continue  # folders come with their files
-                if path in seen:
+                if path in paths:
                     raise _bad(f"{path} is in it twice")
-                seen.add(path)
+                paths.add(path)
                 if member.issym():
                     if leads_out(path, member.linkname):
                         raise _bad(f"the link {path} leads out of it")
@@ -54,13 +54,12 @@ def unpack(archive: BinaryIO, target: Path, bounds: Bounds) -> None:
 def _make_links(target: Path, links: dict[str, str]) -> None:
     """Last, so that no file was ever written through one."""
     for path, to in links.items():
-        place = target / path
-        if any(parent.as_posix() in links for parent in Path(path).parents) or os.path.lexists(
-            place
-        ):
+        link = target / path
+        below_link = any(parent.as_posix() in links for parent in Path(path).parents)
+        if below_link or os.path.lexists(link):
             raise _bad(f"{path} lies in something that is a link")
-        _make_folder(place)
-        place.symlink_to(to)
+        _make_parent(link)
+        link.symlink_to(to)
     top = os.path.realpath(target)
     for path in links:  # by way of other links, one that looks harmless can lead out
         if not f"{os.path.realpath(target / path)}/".startswith(f"{top}/"):
@@ -84,31 +83,31 @@ def _checked_path(member: tarfile.TarInfo) -> str:
         return path
     if (
         path.startswith("/")
-        or len(path) > _LONGEST_PATH
+        or len(path) > _MAX_PATH_CHARACTERS
         or any(part in ("", ".", "..") or "\0" in part for part in parts)
     ):
         raise _bad(f"the path {member.name[:200]!r} leads out of it or is malformed")
     return path
 
 
-def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     source = tar.extractfile(member)
     assert source is not None, "regular files have content"
-    _make_folder(place)
+    _make_parent(target)
     try:
-        with place.open("xb") as file:
+        with target.open("xb") as file:
             while chunk := source.read(_READ_BYTES):
                 file.write(chunk)
     except (FileExistsError, IsADirectoryError):
         raise _bad(f"{member.name} is in it twice") from None
-    place.chmod(0o755 if member.mode & 0o100 else 0o644)
+    target.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
-def _make_folder(place: Path) -> None:
+def _make_parent(path: Path) -> None:
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise _bad(f"{place.name} lies in something that is a file") from None
+        raise _bad(f"{path.name} lies in something that is a file") from None
 
 
 class _Inflate(io.RawIOBase):
@@ -149,6 +148,6 @@ def too_large(bounds: Bounds) -> UserError:
 def _bad(what: str) -> UserError:
     return UserError(
         "source.bad-archive",
-        f"the archive cannot be taken: {what}",
-        hint="send it with gantry deploy, which packs it as it must be",
+        f"the archive cannot be accepted: {what}",
+        hint="send it with gantry deploy, which packs it correctly",
     )

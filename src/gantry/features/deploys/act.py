@@ -169,9 +169,11 @@ async def make_release(context: Context, work: Work) -> Next:
     manifest = (
         parse_manifest(deploy.manifest)
         if deploy.manifest is not None
-        else await context.preparer.manifest(deploy.source_digest, work.environment)
+        else await context.preparer.checks.manifest(deploy.source_digest, work.environment)
     )
     async with context.state.transaction() as session:
+        # Asked anew: one may have been taken away since the deploy was queued.
+        await context.preparer.checks.check_variables(session, manifest, work.environment)
         values = await context.variables.reveal(session, deploy.environment)
         number = await projects.next_release_number(session, deploy.environment)
         release = Release(
@@ -220,7 +222,7 @@ async def take_migration(context: Context, work: Work) -> Next:
     raise PermanentError(
         "migrate.failed",
         f"the release command exited with {process.exit_code}: {last[:300]}",
-        hint="fix the migration and deploy again; the release before still serves",
+        hint="fix the migration and deploy again; the live release still serves",
     )
 
 
@@ -281,14 +283,17 @@ async def switch(context: Context, work: Work) -> None:
         if previous == release:
             return
         await store.set_previous_release(session, work.deploy.id, previous)
-        await projects.set_live_release(session, environment.id, release)
-        await releases.set_live(session, release, previous=previous, at=context.clock.now())
+        await releases.set_live(
+            session, environment.id, release, previous=previous, at=context.clock.now()
+        )
     context.released()
 
 
 async def ask_public_port(context: Context, work: Work) -> None:
     """Ask from outside which release answers."""
-    context.answers.served_by[work.deploy.id] = await context.probe.served_by(work.environment)
+    context.answers.served_by[work.deploy.id] = await context.probe.served_by(
+        work.environment, work.made_release
+    )
 
 
 async def _start_task(context: Context, work: Work, task: Literal["build", "test"]) -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from gantry.features.deploys.model import DeployState
 from gantry.features.releases.bodies import CommitBody, CommitRequest
 from gantry.kernel.bodies import Answer, ErrorBody, Request
 
@@ -83,6 +84,11 @@ class DeployBody(Answer):
     queue_position: int | None = Field(None, description="0 is next; only while queued.")
     cancel_requested: bool
     error: ErrorBody | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it succeeded, failed or was cancelled: nothing more happens to it."""
+        return DeployState(self.state).ended
 
 
 class DeployEvent(Answer):

@@ -105,9 +105,12 @@ class DeployExecutor:
             return  # it was live already, or comes after nothing; and it is no worse than before
         if previous == deploy.release:
             return
-        await projects.set_live_release(session, environment.id, previous)
         await releases.set_live(
-            session, previous, previous=deploy.release, at=self.context.clock.now()
+            session,
+            environment.id,
+            previous,
+            previous=deploy.release,
+            at=self.context.clock.now(),
         )
 
     async def _abandon_build(self, session: Session, work: Work, error: dict[str, str]) -> None:

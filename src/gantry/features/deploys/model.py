@@ -28,6 +28,7 @@ class DeployState(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether nothing more happens to the deploy."""
         return self not in (DeployState.QUEUED, DeployState.ACTIVE)
 
 
@@ -95,6 +96,15 @@ class Deploy:
     finished_at: datetime | None = None
     cancel_requested: bool = False
     error: Mapping[str, str] | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The releases that must be able to run until it has ended: the one that it makes live, and the one that is live
+        again when it fails.
+        """
+        return tuple(
+            release for release in (self.release, self.previous_release) if release is not None
+        )
 
     @property
     def migrate_task(self) -> str:

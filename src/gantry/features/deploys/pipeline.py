@@ -44,6 +44,11 @@ def _for_start(manifest: Manifest) -> float:
     return manifest.web.health.start_deadline_s if manifest.web is not None else _QUICK_STEP_S
 
 
+def _for_switch(manifest: Manifest) -> float:
+    # A product that may take long to begin may take long to answer at the public port too.
+    return max(_QUICK_STEP_S, _for_start(manifest))
+
+
 def _never(manifest: Manifest) -> float:
     return math.inf  # its stages have their own times, and people may pause it
 
@@ -59,6 +64,7 @@ class Row:
         deadline: the longest that it may take, in seconds.
         kinds: the deploys that take it.
         task: id of the process that does its work; its output is the step's log.
+        deadline_key: what in gantry.toml makes the deadline longer; empty where it is fixed.
         shows_instances: what the release's instances print meanwhile belongs to the step's log.
     """
 
@@ -67,6 +73,7 @@ class Row:
     rule: Callable[[Deploy, Observed], Decision]
     acts: Mapping[Do, act.Act] = field(default_factory=dict)
     deadline: Callable[[Manifest], float] = _quick
+    deadline_key: str = ""
     kinds: frozenset[DeployKind] = _EVERY
     task: Callable[[Deploy], str] | None = None
     shows_instances: bool = False
@@ -76,11 +83,11 @@ PIPELINE: tuple[Row, ...] = (
     Row(Step.SOURCE, "Read source", rules.source, {Do.READ_SOURCE: act.read_source}, kinds=_FROM_SOURCE),
     Row(
         Step.BUILD, "Build", rules.build, {Do.START_TASK: act.start_build, Do.TAKE_OUTCOME: act.take_build},
-        deadline=_for_build, kinds=_FROM_SOURCE, task=lambda deploy: f"build-{deploy.build}",
+        deadline=_for_build, deadline_key="build.timeout", kinds=_FROM_SOURCE, task=lambda deploy: f"build-{deploy.build}",
     ),
     Row(
         Step.TEST, "Test", rules.test, {Do.START_TASK: act.start_test, Do.TAKE_OUTCOME: act.take_test},
-        deadline=_for_test, kinds=_FROM_SOURCE, task=lambda deploy: f"test-{deploy.build}",
+        deadline=_for_test, deadline_key="test.timeout", kinds=_FROM_SOURCE, task=lambda deploy: f"test-{deploy.build}",
     ),
     Row(Step.RELEASE, "Make release", rules.release, {Do.MAKE_RELEASE: act.make_release}, kinds=_NEW_RELEASE),
     Row(
@@ -89,7 +96,8 @@ PIPELINE: tuple[Row, ...] = (
             Do.START_TASK: act.start_migration, Do.TAKE_OUTCOME: act.take_migration,
             Do.PROVIDE_SERVICES: act.provide_services,
         },
-        deadline=_for_migration, kinds=_NEW_RELEASE, task=lambda deploy: deploy.migrate_task,
+        deadline=_for_migration, deadline_key="release.timeout", kinds=_NEW_RELEASE,
+        task=lambda deploy: deploy.migrate_task,
     ),
     Row(Step.START, "Start instances", rules.start, {Do.START_RELEASE: act.start_release}, shows_instances=True),
     Row(Step.HEALTHY, "Wait until healthy", rules.healthy, deadline=_for_start, shows_instances=True),
@@ -101,6 +109,7 @@ PIPELINE: tuple[Row, ...] = (
     Row(
         Step.SWITCH, "Switch traffic", rules.switch,
         {Do.SWITCH: act.switch, Do.ASK_PUBLIC_PORT: act.ask_public_port},
+        deadline=_for_switch,
     ),
     Row(Step.DRAIN, "Drain the old release", rules.drain),
 )  # fmt: skip
@@ -163,11 +172,30 @@ def _too_long(deploy: Deploy, observed: Observed) -> Mapping[str, str]:
             "health.never-passed",
             f"the new release was not healthy within {observed.deadline_s:.0f} s"
             + (f": {why}" if why else ""),
-            "check processes.web.health in gantry.toml and the log below; "
-            "the release before still serves",
+            "check processes.web.health in gantry.toml and the log; the live release still serves",
         )
+    if deploy.step is Step.SWITCH:
+        return _not_confirmed(observed)
+    key = ROWS[deploy.step].deadline_key
     return rules.error_of(
         f"{deploy.step}.timeout",
         f"the step {deploy.step} took longer than {observed.deadline_s:.0f} s",
-        "the log says how far it came; deadlines are set in gantry.toml",
+        "the log says how far it came; "
+        + (f"raise {key} in gantry.toml where it needs longer" if key else "deploy again"),
+    )
+
+
+def _not_confirmed(observed: Observed) -> Mapping[str, str]:
+    if not observed.edge_current:
+        return rules.error_of(
+            "switch.timeout",
+            f"the edge did not take the new routes within {observed.deadline_s:.0f} s",
+            "gantry status says what it refused; what was live before serves again",
+        )
+    return rules.error_of(
+        "switch.timeout",
+        f"within {observed.deadline_s:.0f} s no request to the public port reached the new release; "
+        f"the last was answered by {observed.served_by or 'no release'}",
+        "the path of processes.web.health is asked there: raise its timeout in gantry.toml where it is slow; "
+        "what was live before serves again",
     )

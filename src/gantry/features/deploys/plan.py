@@ -6,11 +6,12 @@ from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.database.protocol import State
 from gantry.features.deploys.bodies import PlanBody, PlanChange
+from gantry.features.deploys.checks import missing_error
 from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
-from gantry.features.deploys.preparing import Preparer, missing_error
+from gantry.features.deploys.preparing import Preparer
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import store as projects
-from gantry.features.projects.model import NAMES, Environment
+from gantry.features.projects.model import Environment, check_environment, check_project
 from gantry.features.projects.naming import Naming
 from gantry.features.releases import store as releases
 from gantry.features.releases.model import Commit
@@ -19,7 +20,7 @@ from gantry.features.services import store as services
 from gantry.features.variables.service import VariableService
 from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.clock import Clock
-from gantry.kernel.errors import GantryError, UserError
+from gantry.kernel.errors import GantryError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +38,16 @@ class Planner:
         """What a deploy of `source_digest` to `environment` would do.
 
         Raises:
-            UserError: the manifest cannot be read, there is no such environment, or the snapshot is not kept.
+            UserError: the manifest cannot be read, or the snapshot is not kept; `project.bad-name`,
+                `environment.bad-name`.
         """
-        if environment not in NAMES:
-            raise UserError(
-                "environment.bad-name",
-                f"there is no environment {environment!r}",
-                hint=f"use one of {', '.join(NAMES)}",
-            )
+        check_project(project)
+        check_environment(environment)
         async with self.state.transaction() as session:
             known = await projects.find_environment(session, project, environment)
         target = known or Environment("", project, environment, None, 0, self.clock.now())
         await self.preparer.snapshot(source_digest)
-        manifest = await self.preparer.manifest(source_digest, target)
+        manifest = await self.preparer.checks.manifest(source_digest, target)
         changes: list[PlanChange] = []
         changes += [] if known else [_change("host", "create", self._host(target))]
         changes += await self._build(source_digest, target, manifest)
@@ -67,7 +65,7 @@ class Planner:
 
     async def _blockers(self, target: Environment, manifest: Manifest) -> tuple[ErrorBody, ...]:
         async with self.state.transaction() as session:
-            missing = await self.preparer.missing_variables(session, manifest, target)
+            missing = await self.preparer.checks.missing_variables(session, manifest, target)
         if not missing:
             return ()
         return (ErrorBody.model_validate(missing_error(missing, target).as_dict()),)

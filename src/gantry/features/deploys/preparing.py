@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from gantry.config.load import load_manifest
 from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import BuildRequest, Workshop
 from gantry.engines.database.protocol import Session, State
@@ -11,20 +10,14 @@ from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build, BuildState
 from gantry.features.builds.request import build_request
+from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.model import Deploy
-from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
-from gantry.features.releases import store as releases
-from gantry.features.variables import store as variable_queries
-from gantry.features.variables.model import RESERVED
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import IntegrityError, UserError
 from gantry.kernel.ids import IdSource
-
-MANIFEST = "gantry.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +39,11 @@ class Preparer:
     """Reads snapshots."""
 
     state: State
+    checks: DeployChecks
     sources: SourceStore
     workshop: Workshop
     variables: VariableService
     box: SecretBox
-    naming: Naming
     clock: Clock
     ids: IdSource
 
@@ -68,76 +61,6 @@ class Preparer:
                 hint="run gantry deploy again: it uploads what is missing",
             )
         return snapshot
-
-    async def manifest(self, digest: str, environment: Environment) -> Manifest:
-        """The manifest in the snapshot, checked and resolved for `environment`.
-
-        Raises:
-            UserError: `manifest.*`, `source.no-manifest`, `source.other-project`, `domain.reserved`, `domain.taken`.
-        """
-        text = await self.sources.read_file(digest, MANIFEST)
-        if text is None:
-            raise UserError(
-                "source.no-manifest",
-                f"the source has no {MANIFEST}",
-                hint="gantry init writes one from what it detects",
-            )
-        root = load_manifest(text, where=MANIFEST).project.root
-        prefix = f"{root.strip('/')}/" if root.strip("/") else ""
-        manifest = load_manifest(
-            text,
-            where=MANIFEST,
-            vercel=await self.sources.read_file(digest, f"{prefix}vercel.json"),
-            env_example=await self.sources.read_file(digest, f"{prefix}.env.example"),
-        )
-        if manifest.project.name != environment.project:
-            raise UserError(
-                "source.other-project",
-                f"this source is the project {manifest.project.name!r}, not {environment.project!r}",
-                hint="check [project] name in gantry.toml",
-                where=MANIFEST,
-            )
-        resolved = manifest.for_environment(environment.name)
-        await self._check_domains(resolved, environment)
-        return resolved
-
-    async def _check_domains(self, manifest: Manifest, environment: Environment) -> None:
-        own = [domain for domain in manifest.domains if self.naming.is_own(domain)]
-        if own:
-            raise UserError(
-                "domain.reserved",
-                f"{own[0]} lies below {self.naming.domain}, where only Gantry gives names",
-                hint=f"without it the site is at {self.naming.environment_host(environment)}",
-                where=f"{MANIFEST}: environments.{environment.name}.domains",
-            )
-        async with self.state.transaction() as session:
-            holder = await releases.domain_holder(
-                session,
-                tuple(manifest.domains),
-                except_project=environment.project,
-                except_environment=environment.name,
-            )
-        if holder is not None:
-            domain, project, name = holder
-            raise UserError(
-                "domain.taken",
-                f"{domain} leads to {name} of {project} now",
-                hint=f"take it out of that project's {MANIFEST} and deploy it, then deploy this again",
-                where=f"{MANIFEST}: environments.{environment.name}.domains",
-            )
-
-    async def missing_variables(
-        self, session: Session, manifest: Manifest, environment: Environment
-    ) -> tuple[str, ...]:
-        """Required variables that nobody has set and no service provides."""
-        have = set(await variable_queries.sealed_values(session, environment.id))
-        have |= {kind.variable for kind in wanted_services(manifest)}
-        have |= set(manifest.variables.plain) | RESERVED
-        return tuple(
-            name
-            for name in manifest.variables.required
-            if name not in have and not name.startswith("GANTRY_")
-        )
 
     async def request(self, deploy: Deploy, manifest: Manifest, build_id: str) -> BuildRequest:
         """What the builder is asked for."""
@@ -157,14 +80,11 @@ class Preparer:
         """Check everything that can be checked before work begins, and find or claim the build.
 
         Raises:
-            UserError: what is wrong with the manifest; `deploy.other-branch`; `variable.missing` with the list.
+            UserError: as `DeployChecks.check`; `source.unknown`.
         """
-        manifest = await self.manifest(deploy.source_digest, environment)
-        _check_branch(manifest, deploy, environment)
-        async with self.state.transaction() as session:
-            missing = await self.missing_variables(session, manifest, environment)
-        if missing:
-            raise missing_error(missing, environment)
+        manifest = await self.checks.check(
+            deploy.source_digest, environment, branch=deploy.commit.branch
+        )
         request = await self.request(deploy, manifest, self.ids.new("b"))
         build = await self._claim(request, environment.project)
         return Prepared(manifest, request, build)
@@ -193,27 +113,3 @@ class Preparer:
             source_digest=request.source_digest,
             at=self.clock.now(),
         )
-
-
-def _check_branch(manifest: Manifest, deploy: Deploy, environment: Environment) -> None:
-    """A tree without a known branch (no git, a detached checkout in CI) is not held back."""
-    wanted, given = manifest.branch, deploy.commit.branch
-    if wanted and given and wanted != given:
-        raise UserError(
-            "deploy.other-branch",
-            f"{environment.name} takes commits of {wanted}; this one is of {given}",
-            hint=f"git switch {wanted}, or change [environments.{environment.name}] branch",
-            where=MANIFEST,
-        )
-
-
-def missing_error(missing: tuple[str, ...], environment: Environment) -> UserError:
-    """What to say about required variables that are not set."""
-    names = ", ".join(missing)
-    return UserError(
-        "variable.missing",
-        f"{environment.name} of {environment.project} lacks required variables: {names}",
-        hint=f"gantry env set --environment {environment.name} "
-        + " ".join(f"{name}=..." for name in missing),
-        where=".env.example",
-    )

@@ -190,7 +190,7 @@ def healthy(deploy: Deploy, observed: Observed) -> Decision:
             error_of(
                 "start.crash-loop",
                 f"an instance of the new release ended {candidate.crashes} times: {candidate.message}",
-                "read its log below; the release before still serves",
+                "read its log; the live release still serves",
             )
         )
     if candidate.healthy < candidate.wanted:
@@ -215,7 +215,7 @@ def smoke(deploy: Deploy, observed: Observed) -> Decision:
         error_of(
             "smoke.failed",
             f"the new release does not answer as it should: {'; '.join(observed.smoke.failures)}",
-            "open its own address to see for yourself; the release before still serves",
+            "open its own address to see for yourself; the live release still serves",
         )
     )
 
@@ -234,7 +234,7 @@ def rollout(deploy: Deploy, observed: Observed) -> Decision:
                 error_of(
                     f"rollout.{state}",
                     f"the new release was taken back: {observed.rollout.reason}",
-                    "gantry rollout status shows the numbers; the release before has all traffic",
+                    "gantry rollout status shows the numbers; the previous release has all traffic",
                 )
             )
         case _:
@@ -247,6 +247,8 @@ def switch(deploy: Deploy, observed: Observed) -> Decision:
         return Do.SWITCH
     if not observed.edge_current:
         return WAIT
+    if observed.candidate is not None and not observed.candidate.wanted:
+        return Next(detail="no process of it answers visitors")
     if observed.served_by != deploy.release:
         return Do.ASK_PUBLIC_PORT
     return Next(detail=f"the public port answers with {deploy.release}")

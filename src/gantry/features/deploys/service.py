@@ -8,6 +8,7 @@ from gantry.features.audit import store as audit
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import BuildState
 from gantry.features.deploys import store
+from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.model import Deploy, DeployKind, DeployState
 from gantry.features.deploys.pipeline import steps_of
 from gantry.features.projects import service as project_service, store as projects
@@ -27,6 +28,7 @@ class DeployService:
 
     state: State
     sources: SourceStore
+    checks: DeployChecks
     projects: project_service.ProjectService
     clock: Clock
     ids: IdSource
@@ -34,10 +36,11 @@ class DeployService:
     async def deploy(
         self, project: str, environment: str, *, source_digest: str, commit: Commit, by: str
     ) -> Deploy:
-        """Queue a deploy of an uploaded snapshot; project and environment are made when new.
+        """Queue a deploy of an uploaded snapshot that passes its checks; project and environment are made when new.
 
         Raises:
-            UserError: `source.unknown` it was not uploaded; `deploy.queue-full`.
+            UserError: `source.unknown` it was not uploaded; `project.bad-name`, `environment.bad-name`; as
+                `DeployChecks.check`; `deploy.queue-full`.
         """
         if await self.sources.get(source_digest) is None:
             raise UserError(
@@ -45,6 +48,9 @@ class DeployService:
                 f"snapshot {source_digest[:12]} was not uploaded, or is no longer kept",
                 hint="run gantry deploy again: it uploads what is missing",
             )
+        async with self.state.transaction() as session:
+            wanted = await self.projects.find_or_plan(session, project, environment)
+        await self.checks.check(source_digest, wanted, branch=commit.branch)
         async with self.state.transaction() as session:
             target = await self.projects.ensure(session, project, environment, by=by)
             deploy = self._new(
@@ -58,7 +64,8 @@ class DeployService:
         """Queue a deploy of the build that is live in `from_environment`, without building again.
 
         Raises:
-            UserError: `promote.nothing-live`, `promote.same-environment`.
+            UserError: `promote.nothing-live`, `promote.same-environment`, `environment.bad-name`; as `DeployChecks.check`,
+                for the environment that it goes to.
         """
         if from_environment == environment:
             raise UserError(
@@ -76,6 +83,10 @@ class DeployService:
                 )
             release = await releases.get(session, origin.live_release)
             build = await builds.get(session, release.build)
+            wanted = await self.projects.find_or_plan(session, project, environment)
+        # Of no branch: that is what a promotion is for.
+        await self.checks.check(build.source_digest, wanted)
+        async with self.state.transaction() as session:
             target = await self.projects.ensure(session, project, environment, by=by)
             deploy = self._new(
                 target,
@@ -135,7 +146,7 @@ class DeployService:
                 raise ConflictError(
                     "deploy.ended",
                     f"deploy {deploy_id} has {deploy.state} already",
-                    hint="gantry rollback returns to the release before",
+                    hint="gantry rollback returns to the previous release",
                 )
             await store.request_cancel(session, deploy_id)
             await audit.record(

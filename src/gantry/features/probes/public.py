@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from gantry.config.processes import Health
 from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
@@ -40,12 +41,20 @@ class PublicProbe:
     prober: Prober
     naming: Naming
 
-    async def served_by(self, environment: Environment) -> str:
-        """Identity of the release that the environment's address answers with; empty when none does."""
-        result = await self.prober.get(
-            f"https://127.0.0.1:{self.naming.https_port}/",
-            host=self.naming.environment_host(environment),
-            timeout_s=_TIMEOUT_SERVED_BY_S,
+    async def served_by(self, environment: Environment, release: Release) -> str:
+        """Identity of the release that the environment's address answers with; empty when none does.
+
+        Parameters:
+            release: the one that should answer; it is asked what its health checks ask, with their patience, because
+                any other page may be slow and well.
+        """
+        web = manifest_of(release).web
+        health = web.health if web is not None else Health()
+        result = await self.call(
+            environment,
+            health.path or "/",
+            headers={},
+            timeout_s=max(_TIMEOUT_SERVED_BY_S, health.timeout_s),
         )
         return result.headers.get(RELEASE_HEADER, "")
 

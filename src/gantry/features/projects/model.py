@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from gantry.config.fields import project_name_fault
+from gantry.kernel.errors import UserError
+
 PRODUCTION = "production"
 NAMES = ("development", "staging", PRODUCTION)
 
@@ -43,3 +46,32 @@ class Environment:
     def label(self) -> str:
         """First label of the host name: `smart-sign`, `staging--smart-sign`."""
         return self.project if self.name == PRODUCTION else f"{self.name}--{self.project}"
+
+
+def check_project(name: str) -> None:
+    """Refuse a name under which no project may be made.
+
+    Raises:
+        UserError: `project.bad-name`.
+    """
+    fault = project_name_fault(name)
+    if fault is not None:
+        raise UserError(
+            "project.bad-name",
+            f"the name of the project {fault}",
+            hint="choose one such as smart-sign, in [project] name of gantry.toml",
+        )
+
+
+def check_environment(name: str) -> None:
+    """Refuse a name under which no environment may be made.
+
+    Raises:
+        UserError: `environment.bad-name`.
+    """
+    if name not in NAMES:
+        raise UserError(
+            "environment.bad-name",
+            f"there is no environment {name!r}",
+            hint=f"use one of {', '.join(NAMES)}",
+        )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gantry.config.fields import MAX_HOST_LENGTH, MAX_LABEL_LENGTH, label_fault
 from gantry.features.projects.model import Environment
 
 
@@ -32,6 +33,13 @@ class Naming:
     def build_host(self, project: str, build_id: str) -> str:
         """The build's address: the newest running release made of it, production's before others'."""
         return f"{build_id}--{project}.{self.domain}"
+
+    def can_answer(self, host: str) -> bool:
+        """Whether `host` is a name that can be looked up and certified, which one made of a bad name may not be."""
+        labels = host.split(".")
+        return len(host) <= MAX_HOST_LENGTH and all(
+            len(label) <= MAX_LABEL_LENGTH and label_fault(label) is None for label in labels
+        )
 
     def is_own(self, host: str) -> bool:
         """Whether `host` is the platform's own domain or lies below it, where only the platform gives names."""

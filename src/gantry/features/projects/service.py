@@ -7,9 +7,8 @@ from gantry.engines.database.protocol import Session
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.features.audit import store as audit
 from gantry.features.projects import store
-from gantry.features.projects.model import NAMES, Environment
+from gantry.features.projects.model import Environment, check_environment, check_project
 from gantry.kernel.clock import Clock
-from gantry.kernel.errors import UserError
 from gantry.kernel.ids import IdSource
 
 
@@ -27,14 +26,10 @@ class ProjectService:
         """The environment, made together with its project when it is new.
 
         Raises:
-            UserError: `environment.bad-name`.
+            UserError: `project.bad-name`, `environment.bad-name`.
         """
-        if environment not in NAMES:
-            raise UserError(
-                "environment.bad-name",
-                f"there is no environment {environment!r}",
-                hint=f"use one of {', '.join(NAMES)}",
-            )
+        check_project(project)
+        check_environment(environment)
         found = await store.find_environment(session, project, environment)
         if found is not None:
             return found
@@ -53,6 +48,17 @@ class ProjectService:
             target=f"{project}/{environment}",
         )
         return await store.get_environment(session, project, environment)
+
+    async def find_or_plan(self, session: Session, project: str, environment: str) -> Environment:
+        """The environment, or what it would be if it were made now; nothing is made. Only one that exists has an `id`.
+
+        Raises:
+            UserError: `project.bad-name`, `environment.bad-name`.
+        """
+        check_project(project)
+        check_environment(environment)
+        found = await store.find_environment(session, project, environment)
+        return found or Environment("", project, environment, None, 0, self.clock.now())
 
     def _new_action_key(self) -> bytes:
         # Next.js wants an AES key of 16, 24 or 32 bytes, base64.

@@ -134,14 +134,6 @@ async def insert_environment(
     )
 
 
-async def set_live_release(session: Session, environment_id: str, release_id: str | None) -> None:
-    """Say which release visitors should get; `None`: the page that nothing is live yet."""
-    await session.execute(
-        "UPDATE environments SET live_release = %(release)s WHERE id = %(id)s",
-        {"id": environment_id, "release": release_id},
-    )
-
-
 async def next_release_number(session: Session, environment_id: str) -> int:
     """Take the next release number."""
     row = await session.one(

@@ -8,7 +8,7 @@ from datetime import datetime
 from gantry.engines.database.protocol import State
 from gantry.engines.edge.protocol import BackendStatus
 from gantry.features.releases import store
-from gantry.features.releases.model import Release, ReleaseState
+from gantry.features.releases.model import Release
 from gantry.features.releases.reading import patience_of
 from gantry.features.releases.rules import to_retire
 from gantry.kernel.clock import Clock
@@ -37,7 +37,7 @@ class ReleaseRetirer:
 
         Parameters:
             live: environment -> the release that visitors get.
-            held: releases that a deploy is working on.
+            held: releases that an open deploy works on, or may return to.
             backends: release -> what the edge says of it.
         """
         self._note_requests({name: seen.requests for name, seen in backends.items()}, now)
@@ -53,10 +53,10 @@ class ReleaseRetirer:
         )
         for release in done:
             async with self.state.transaction() as session:
-                await store.set_state(
-                    session, release.id, ReleaseState.RETIRED, at=self.clock.now()
-                )
-            _log.info("release %s (%s) is retired", release.number, release.id)
+                # Asked anew: a switch may have been recorded, or taken back, after the look that this was decided on.
+                retired = await store.retire(session, release.id, at=self.clock.now())
+            if retired:
+                _log.info("release %s (%s) is retired", release.number, release.id)
 
     def _note_requests(self, requests: Mapping[str, int], now: datetime) -> None:
         """Keep when each release was last asked; what is not there any more is forgotten."""

@@ -44,7 +44,7 @@ def to_retire(
 
     Parameters:
         live: environment -> the release that visitors get.
-        held: releases that a deploy is working on.
+        held: releases that an open deploy works on, or may return to.
         active_requests: release -> requests and streams that the edge still has on it.
         asked_at: release -> when a request was last seen to go to it.
         patience: release -> how long it is kept.

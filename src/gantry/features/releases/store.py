@@ -154,7 +154,7 @@ async def variables_sealed(session: Session, release_id: str) -> bytes:
 async def set_state(
     session: Session, release_id: str, state: ReleaseState, *, at: datetime
 ) -> None:
-    """Say whether its instances should run."""
+    """Say whether its instances should run. The database refuses it where the release is live and would not."""
     await session.execute(
         """UPDATE releases SET state = %(state)s,
                retired_at = CASE WHEN %(state)s IN ('retired', 'failed') THEN %(at)s::timestamptz END
@@ -163,28 +163,66 @@ async def set_state(
     )
 
 
+async def retire(session: Session, release_id: str, *, at: datetime) -> bool:
+    """End a running release, unless it is live or an open deploy works on it or may return to it; whether it was.
+
+    The environment's lock keeps a switch from making it so in the same moment.
+    """
+    await session.rows(
+        """SELECT 1 FROM environments
+           WHERE id = (SELECT environment FROM releases WHERE id = %(id)s) FOR UPDATE""",
+        {"id": release_id},
+    )
+    changed = await session.execute(
+        """UPDATE releases SET state = 'retired', retired_at = %(at)s
+           FROM environments
+           WHERE releases.id = %(id)s AND releases.state = 'running'
+               AND environments.id = releases.environment
+               AND environments.live_release IS DISTINCT FROM releases.id
+               AND NOT EXISTS (
+                   SELECT 1 FROM deploys
+                   WHERE deploys.environment = releases.environment
+                       AND deploys.state IN ('queued', 'active')
+                       AND releases.id IN (deploys.release, deploys.previous_release))""",
+        {"id": release_id, "at": at},
+    )
+    return changed == 1
+
+
 async def retire_all(session: Session, environment_id: str, *, at: datetime) -> None:
-    """No release of the environment should run any more, and none is live."""
+    """No release of the environment is live, and none should run any more."""
+    await session.execute(
+        "UPDATE environments SET live_release = NULL WHERE id = %(environment)s",
+        {"environment": environment_id},
+    )
     await session.execute(
         """UPDATE releases SET state = 'retired', retired_at = %(at)s
            WHERE environment = %(environment)s AND state = 'running'""",
         {"environment": environment_id, "at": at},
     )
-    await session.execute(
-        "UPDATE environments SET live_release = NULL WHERE id = %(environment)s",
-        {"environment": environment_id},
-    )
 
 
 async def set_live(
-    session: Session, release_id: str | None, *, previous: str | None, at: datetime
+    session: Session,
+    environment_id: str,
+    release_id: str | None,
+    *,
+    previous: str | None,
+    at: datetime,
 ) -> None:
-    """Visitors get this one from now on, or none, and no longer `previous`."""
+    """Visitors of the environment get this release from now on, or the page that nothing is live, and no longer
+    `previous`. What is live runs: a release that was retired is started again.
+    """
     if release_id is not None:
         await session.execute(
-            "UPDATE releases SET live_at = %(at)s, left_at = NULL WHERE id = %(id)s",
+            """UPDATE releases SET state = 'running', retired_at = NULL, live_at = %(at)s, left_at = NULL
+               WHERE id = %(id)s""",
             {"id": release_id, "at": at},
         )
+    await session.execute(
+        "UPDATE environments SET live_release = %(release)s WHERE id = %(id)s",
+        {"id": environment_id, "release": release_id},
+    )
     if previous is not None and previous != release_id:
         await session.execute(
             "UPDATE releases SET left_at = %(at)s WHERE id = %(id)s", {"id": previous, "at": at}

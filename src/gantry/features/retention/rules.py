@@ -109,8 +109,7 @@ def _kept_releases(stored: Stored) -> Iterable[str]:
         newest = sorted(releases, key=_last_live, reverse=True)
         yield from (release.id for release in newest[:keep])
     for deploy in stored.deploys:
-        if deploy.release is not None:
-            yield deploy.release
+        yield from deploy.needs
 
 
 def _last_live(release: Release) -> datetime:

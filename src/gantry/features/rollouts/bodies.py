@@ -13,6 +13,7 @@ from gantry.features.releases.model import Release
 from gantry.features.rollouts.model import Evidence, Rollout, Stage, StageRecord
 from gantry.features.rollouts.verdict.model import Reason, Verdict
 from gantry.kernel.bodies import Answer
+from gantry.kernel.units import format_measure
 
 OutcomeName = Literal["pass", "fail", "inconclusive"]
 RolloutStateName = Literal["running", "paused", "waiting", "passed", "failed", "aborted"]
@@ -46,19 +47,12 @@ class ReasonBody(Answer):
     @property
     def candidate_text(self) -> str:
         """The candidate's value with its unit, for people."""
-        return self._text(self.candidate)
+        return format_measure(self.candidate, self.unit)
 
     @property
     def current_text(self) -> str:
         """The current release's value with its unit, for people."""
-        return self._text(self.current)
-
-    def _text(self, value: float | None) -> str:
-        if value is None:
-            return "over a minute"
-        if self.unit == "ms":
-            return f"{value:,.0f} ms"
-        return f"{value:.2%}" if self.unit == "share" else f"{value:,.0f}"
+        return format_measure(self.current, self.unit)
 
 
 class VerdictBody(Answer):

@@ -26,8 +26,6 @@ _MAX_REQUESTS = 20
 _MAX_LOG_BYTES = 8_000
 _MAX_LINES = 30
 _MAX_LINE_LENGTH = 500
-# Stands for NUL characters, which the database takes in no text.
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # The edge writes its log once a second.
 _LOGGED_AFTER = timedelta(seconds=1.5)
@@ -103,6 +101,6 @@ class EvidenceCollector:
         lines = []
         for instance in printed_by:
             tail = await self.runtime.read_log(instance, offset=-_MAX_LOG_BYTES)
-            for line in mask(tail.text).replace("\0", _REPLACEMENT).splitlines()[-share:]:
+            for line in mask(tail.text).splitlines()[-share:]:
                 lines.append(LogLine(instance, line[:_MAX_LINE_LENGTH]))
         return tuple(lines)

@@ -11,7 +11,7 @@ from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.features.certificates import rules as certificates
 from gantry.features.certificates.act import CertificateIssuer
 from gantry.features.certificates.model import StoredCertificate
-from gantry.features.routes.render import Routes, domains, hosts, render
+from gantry.features.routes.render import Claim, Routes, domains, hosts, refused, render
 from gantry.kernel.backoff import Backoff
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError
@@ -52,6 +52,7 @@ class EdgeExecutor:
     # Not known at first: an earlier control plane may have left one that runs.
     _cache_runs: bool | None = None
     _cache_moves: bool = False
+    _refused: tuple[Claim, ...] = ()
 
     def wanted(
         self, routes: Routes, stored: tuple[StoredCertificate, ...], status: EdgeStatus
@@ -71,6 +72,7 @@ class EdgeExecutor:
         async def publish() -> None:
             await self.edge.apply(self._config(wanted.routes, wanted.certificates))
 
+        self._report(refused(wanted.routes))
         issues = certificates.decide(
             hosts(wanted.routes), domains(wanted.routes), wanted.certificates, now
         )
@@ -83,6 +85,16 @@ class EdgeExecutor:
             return False
         await self.edge.apply(wanted.config)
         return True
+
+    def _report(self, claims: tuple[Claim, ...]) -> None:
+        if claims != self._refused:
+            self._refused = claims
+            for claim in claims:
+                _log.warning(
+                    "the project %r does not get the address %r: it is another's, or cannot be one",
+                    claim.project,
+                    claim.host,
+                )
 
     def _config(self, routes: Routes, stored: Iterable[StoredCertificate]) -> EdgeConfig:
         return render(routes, self.issuer.opened(stored), dict(self.issuer.challenges))

@@ -58,20 +58,20 @@ def _check(paths: tuple[str, ...], tags: tuple[str, ...]) -> None:
     if len(paths) + len(tags) > _MOST:
         raise UserError(
             "purge.too-many",
-            f"{len(paths) + len(tags)} paths and tags at once; at most {_MOST} are possible",
-            hint="end a path in * to mean all that begin so, or purge everything",
+            f"{len(paths) + len(tags)} paths and tags at once; the limit is {_MOST}",
+            hint="end a path in * to mean everything below it, or purge everything",
         )
     for path in paths:
         if not path.startswith("/") or "*" in path[:-1] or "?" in path or len(path) > _LONGEST:
             raise UserError(
                 "purge.bad-path",
-                f"{path[:80]!r} is no path",
+                f"{path[:80]!r} is not a valid path",
                 hint="write it as in the address, without host and query: /news/today, or /news/*",
             )
     for tag in tags:
         if not tag or "," in tag or not tag.isprintable() or len(tag) > _LONGEST:
             raise UserError(
                 "purge.bad-tag",
-                f"{tag[:80]!r} is no tag",
+                f"{tag[:80]!r} is not a valid tag",
                 hint="a tag is one of those that the product lists in its header Cache-Tag",
             )

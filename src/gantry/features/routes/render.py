@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypedDict
 
+from gantry.config.fields import project_name_fault
 from gantry.config.manifest import Manifest
 from gantry.engines.assets.protocol import HEALTH_PATH, of_build, of_scope
 from gantry.engines.edge.protocol import (
@@ -70,14 +72,32 @@ class Routes:
     cache_socket: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What would have a name below the platform's own domain.
+
+    Attributes:
+        claimant: identity of the environment, release or build; empty for the console.
+    """
+
+    host: str
+    claimant: str = ""
+    project: str = ""
+
+
 def hosts(routes: Routes) -> tuple[str, ...]:
     """Every name below the platform's own domain that should be answered."""
-    names = [routes.naming.console_host]
-    names += [routes.naming.environment_host(environment) for environment in routes.environments]
-    for item in _addressable(routes.routed):
-        names.append(routes.naming.release_host(item.environment.project, item.release.id))
-    names += [host for host, _ in _build_hosts(routes)]
-    return tuple(names)
+    return tuple(_holders(routes))
+
+
+def refused(routes: Routes) -> tuple[Claim, ...]:
+    """Names that are somebody else's, or that no name can be: their sites are not there.
+
+    The service and the database refuse what would lead here; stored data that got past them must not stop the edge for
+    everybody.
+    """
+    holders = _holders(routes)
+    return tuple(claim for claim in _claims(routes) if holders.get(claim.host) != claim.claimant)
 
 
 def domains(routes: Routes) -> tuple[str, ...]:
@@ -91,8 +111,13 @@ def render(
     acme_challenges: Mapping[str, str],
 ) -> EdgeConfig:
     """The whole wanted configuration of the edge."""
+    holders = _holders(routes)
     return EdgeConfig(
-        sites=(_console(routes), *_environment_sites(routes), *_release_sites(routes)),
+        sites=(
+            _console(routes),
+            *_environment_sites(routes, holders),
+            *_release_sites(routes, holders),
+        ),
         backends=(
             _console_backend(routes),
             *_asset_backend(routes),
@@ -139,21 +164,53 @@ def _cache_backend(routes: Routes) -> Iterable[Backend]:
         yield Backend(name=CACHE, endpoints=(Endpoint(socket=routes.cache_socket),))
 
 
-def _environment_sites(routes: Routes) -> Iterable[Site]:
+def _claims(routes: Routes) -> Iterable[Claim]:
+    """In the order of their right: a project whose name follows the rule before one whose does not, then the older
+    environment.
+    """
+    naming = routes.naming
+    yield Claim(naming.console_host)
+    wanted = [
+        (environment, naming.environment_host(environment), environment.id)
+        for environment in routes.environments
+    ]
+    for item in _addressable(routes.routed):
+        host = naming.release_host(item.environment.project, item.release.id)
+        wanted.append((item.environment, host, item.release.id))
+    wanted += [(item.environment, host, item.release.build) for host, item in _build_hosts(routes)]
+    for environment, host, claimant in sorted(wanted, key=lambda claim: _right(claim[0])):
+        yield Claim(host, claimant, environment.project)
+
+
+def _right(environment: Environment) -> tuple[bool, datetime, str]:
+    against_the_rule = project_name_fault(environment.project) is not None
+    return (against_the_rule, environment.created_at, environment.id)
+
+
+def _holders(routes: Routes) -> Mapping[str, str]:
+    """Name -> who has it."""
+    holders: dict[str, str] = {}
+    for claim in _claims(routes):
+        if routes.naming.can_answer(claim.host):
+            holders.setdefault(claim.host, claim.claimant)
+    return holders
+
+
+def _environment_sites(routes: Routes, holders: Mapping[str, str]) -> Iterable[Site]:
     live = {item.environment.id: item for item in routes.routed if _is_live(item)}
     granted = _granted(routes)
     for environment in routes.environments:
         item = live.get(environment.id)
         host = routes.naming.environment_host(environment)
-        if item is None:
+        own = (host,) if holders.get(host) == environment.id else ()
+        if item is None and own:
             yield Site(
-                hosts=(host,),
+                hosts=own,
                 backend=None,
                 title=environment.project,
                 noindex=environment.name != PRODUCTION,
             )
-        else:
-            names = (host, *granted[environment.id])
+        elif item is not None and (names := (*own, *granted[environment.id])):
             site = _site(item, names, noindex=environment.name != PRODUCTION)
             yield replace(
                 site,
@@ -222,12 +279,14 @@ def _rules_of_candidate(candidate: str, live: Routed, routes: Routes) -> Rules |
     return None
 
 
-def _release_sites(routes: Routes) -> Iterable[Site]:
+def _release_sites(routes: Routes, holders: Mapping[str, str]) -> Iterable[Site]:
     for item in _addressable(routes.routed):
         host = routes.naming.release_host(item.environment.project, item.release.id)
-        yield _release_site(item, host, routes)
+        if holders.get(host) == item.release.id:
+            yield _release_site(item, host, routes)
     for host, item in _build_hosts(routes):
-        yield _release_site(item, host, routes)
+        if holders.get(host) == item.release.build:
+            yield _release_site(item, host, routes)
 
 
 def _release_site(item: Routed, host: str, routes: Routes) -> Site:

@@ -43,7 +43,7 @@ def check(name: str, value: str) -> None:
     if len(value) > LONGEST_VALUE or "\0" in value:
         raise UserError(
             "variable.bad-value",
-            f"the value of {name} has {len(value)} characters; "
-            f"at most {LONGEST_VALUE}, and none of them NUL, are possible",
+            f"the value of {name} has {len(value)} characters; the limit is {LONGEST_VALUE}, "
+            "and none of them may be NUL",
             hint="put large data in a file of the project or in a service",
         )

@@ -35,7 +35,8 @@ class VariableService:
         """Set and remove variables, all or none; the variables afterwards.
 
         Raises:
-            UserError: `variable.*` for what cannot be set, `variable.unknown`, `variable.too-many`.
+            UserError: `variable.*` for what cannot be set, `variable.unknown`, `variable.too-many`; `project.bad-name`,
+                `environment.bad-name`.
         """
         for name, value in put.items():
             check(name, value)
@@ -55,7 +56,7 @@ class VariableService:
             if len(left) > MOST_VARIABLES:
                 raise UserError(
                     "variable.too-many",
-                    f"{len(left)} variables; at most {MOST_VARIABLES} are possible",
+                    f"{len(left)} variables; the limit is {MOST_VARIABLES}",
                     hint="remove some with gantry env unset",
                 )
             await audit.record(

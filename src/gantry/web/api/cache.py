@@ -2,7 +2,7 @@
 
 from gantry.features.routes.bodies import PurgeBody, PurgeRequest
 from gantry.web.access import Developer
-from gantry.web.api.shared import EnvironmentName, ProjectName, area
+from gantry.web.api.shared import KnownEnvironment, KnownProject, area
 from gantry.web.services import Has
 
 router = area("cache")
@@ -12,8 +12,8 @@ router = area("cache")
 async def purge(
     services: Has,
     caller: Developer,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     request: PurgeRequest,
 ) -> PurgeBody:
     """Forget kept answers, by path or by tag; without either all of the environment. What is on its way is not kept."""

@@ -18,7 +18,14 @@ from gantry.features.deploys.model import Deploy
 from gantry.features.projects import store as projects
 from gantry.features.releases.model import Commit
 from gantry.web.access import Developer, Viewer
-from gantry.web.api.shared import DeployId, EnvironmentName, ProjectName, area
+from gantry.web.api.shared import (
+    DeployId,
+    EnvironmentName,
+    KnownEnvironment,
+    KnownProject,
+    ProjectName,
+    area,
+)
 from gantry.web.services import Has, Services
 from gantry.web.streams import Place, documented, event_stream
 from gantry.web.views import deploy_events
@@ -62,8 +69,8 @@ async def create_deploy(
 async def list_deploys(
     services: Has,
     _caller: Viewer,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     limit: Annotated[int, Query(ge=1, le=100, description="At most this many.")] = 20,
 ) -> tuple[DeployBody, ...]:
     """An environment's deploys, newest first."""
@@ -94,8 +101,8 @@ async def promote(
 async def roll_back(
     services: Has,
     caller: Developer,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     request: RollbackRequest,
 ) -> DeployBody:
     """Queues the return to an earlier release, with the configuration that it ran with."""

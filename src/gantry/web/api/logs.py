@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Request, Response
 
 from gantry.features.instances.bodies import LogBody
 from gantry.web.access import Viewer
-from gantry.web.api.shared import EnvironmentName, ProjectName, area
+from gantry.web.api.shared import KnownEnvironment, KnownProject, area
 from gantry.web.services import Has
 from gantry.web.streams import event_stream, place
 from gantry.web.views.environment_logs import EnvironmentLogs
@@ -22,8 +22,8 @@ async def _logs(
     services: Has,
     _caller: Viewer,
     request: Request,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     instance: Annotated[
         str, Query(max_length=80, description="Only this instance; empty for all of them.")
     ] = "",

@@ -9,7 +9,7 @@ from gantry.features.projects import store
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.kernel.errors import NotFoundError
 from gantry.web.access import Owner, Viewer
-from gantry.web.api.shared import EnvironmentName, ProjectName, area
+from gantry.web.api.shared import KnownEnvironment, KnownProject, area
 from gantry.web.services import Has
 from gantry.web.views import environments
 from gantry.web.views.reader import Reader
@@ -26,7 +26,7 @@ async def list_projects(services: Has, _caller: Viewer) -> tuple[ProjectBody, ..
 
 
 @router.get("/projects/{project}", summary="One project")
-async def get_project(services: Has, _caller: Viewer, project: ProjectName) -> ProjectBody:
+async def get_project(services: Has, _caller: Viewer, project: KnownProject) -> ProjectBody:
     """One project with its environments."""
     seen = await environments.look(services)
     async with services.state.transaction() as session:
@@ -41,7 +41,7 @@ async def get_project(services: Has, _caller: Viewer, project: ProjectName) -> P
 
 
 @router.delete("/projects/{project}", status_code=202, summary="Destroy a project")
-async def delete_project(services: Has, caller: Owner, project: ProjectName) -> None:
+async def delete_project(services: Has, caller: Owner, project: KnownProject) -> None:
     """Asks for the end of every environment of the project, with its releases, variables, databases and caches.
 
     Visitors lose it at once; the rest takes seconds. It is done when the project is not found any more.
@@ -55,7 +55,7 @@ async def delete_project(services: Has, caller: Owner, project: ProjectName) -> 
     summary="Destroy an environment",
 )
 async def delete_environment(
-    services: Has, caller: Owner, project: ProjectName, environment: EnvironmentName
+    services: Has, caller: Owner, project: KnownProject, environment: KnownEnvironment
 ) -> None:
     """Asks for the end of one environment, with its releases, variables, database and cache.
 
@@ -68,8 +68,8 @@ async def delete_environment(
 async def list_releases(
     services: Has,
     _caller: Viewer,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     limit: Annotated[int, Query(ge=1, le=200, description="At most this many.")] = 50,
 ) -> tuple[ReleaseBody, ...]:
     """An environment's releases, newest first, and which of them can be rolled back to."""

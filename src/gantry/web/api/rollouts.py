@@ -7,7 +7,7 @@ from fastapi import Path
 from gantry.features.rollouts.bodies import RolloutBody, WishName
 from gantry.features.rollouts.model import Rollout, RolloutCommand
 from gantry.web.access import Developer, Viewer
-from gantry.web.api.shared import EnvironmentName, ProjectName, area
+from gantry.web.api.shared import KnownEnvironment, KnownProject, area
 from gantry.web.services import Has, Services
 from gantry.web.views.reader import Reader
 from gantry.web.views.rollouts import rollout_body
@@ -23,7 +23,7 @@ async def _body(services: Services, rollout: Rollout) -> RolloutBody:
 
 @router.get(_ROLLOUT, summary="The newest rollout")
 async def get_rollout(
-    services: Has, _caller: Viewer, project: ProjectName, environment: EnvironmentName
+    services: Has, _caller: Viewer, project: KnownProject, environment: KnownEnvironment
 ) -> RolloutBody:
     """The newest rollout of an environment, with its stages and what was said of the candidate in each."""
     return await _body(services, await services.rollouts.latest(project, environment))
@@ -33,8 +33,8 @@ async def get_rollout(
 async def ask_rollout(
     services: Has,
     caller: Developer,
-    project: ProjectName,
-    environment: EnvironmentName,
+    project: KnownProject,
+    environment: KnownEnvironment,
     wish: Annotated[WishName, Path(description="What the rollout should do.")],
 ) -> RolloutBody:
     """`pause` keeps the shares as they are; `resume` goes on; `promote` begins the next stage now, and moves all

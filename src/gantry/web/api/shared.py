@@ -3,7 +3,10 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
+from pydantic import AfterValidator
 
+from gantry.features.projects.model import check_environment, check_project
+from gantry.features.projects.store import no_project
 from gantry.kernel.bodies import Answer, ErrorBody
 from gantry.kernel.names import API_PREFIX
 
@@ -29,10 +32,31 @@ def area(tag: str) -> APIRouter:
     return APIRouter(prefix=API_PREFIX, tags=[tag], responses=_refusals)
 
 
-ProjectName = Annotated[str, Path(max_length=63, description="Name of the project.")]
-EnvironmentName = Annotated[
-    str, Path(max_length=63, description="`development`, `staging` or `production`.")
-]
+def _new_project(name: str) -> str:
+    check_project(name)
+    return name
+
+
+def _new_environment(name: str) -> str:
+    check_environment(name)
+    return name
+
+
+def _stored(name: str) -> str:
+    if "\0" in name:  # which no text of the database has
+        raise no_project(name)
+    return name
+
+
+_project = Path(max_length=63, description="Name of the project.")
+_environment = Path(max_length=63, description="`development`, `staging` or `production`.")
+
+# Of what the request may make: the rule of gantry.toml.
+ProjectName = Annotated[str, _project, AfterValidator(_new_project)]
+EnvironmentName = Annotated[str, _environment, AfterValidator(_new_environment)]
+# Of what is there: also of a name from before the rule, to be looked at and destroyed.
+KnownProject = Annotated[str, _project, AfterValidator(_stored)]
+KnownEnvironment = Annotated[str, _environment, AfterValidator(_stored)]
 Digest = Annotated[
     str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the snapshot, hex.")
 ]

@@ -4,7 +4,7 @@ from gantry.features.projects import store as projects
 from gantry.features.variables import store
 from gantry.features.variables.bodies import VariableBody, VariablesRequest
 from gantry.web.access import Developer, Viewer
-from gantry.web.api.shared import EnvironmentName, ProjectName, area
+from gantry.web.api.shared import EnvironmentName, KnownEnvironment, KnownProject, ProjectName, area
 from gantry.web.services import Has
 from gantry.web.views.variables import variable_bodies
 
@@ -14,7 +14,7 @@ _PATH = "/projects/{project}/environments/{environment}/variables"
 
 @router.get(_PATH, summary="List variables")
 async def list_variables(
-    services: Has, _caller: Viewer, project: ProjectName, environment: EnvironmentName
+    services: Has, _caller: Viewer, project: KnownProject, environment: KnownEnvironment
 ) -> tuple[VariableBody, ...]:
     """Names, and who set them when. Values are never sent back."""
     async with services.state.transaction() as session:

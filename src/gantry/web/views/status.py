@@ -1,8 +1,10 @@
 """Everything at a glance, and which release a real request reaches."""
 
 import asyncio
+import shlex
 
 from gantry import __version__
+from gantry.config.fields import project_name_fault
 from gantry.features.platform.bodies import (
     EnvironmentBody,
     PartBody,
@@ -100,6 +102,12 @@ async def _warnings(
     if edge.rejected:
         warnings.append(f"the edge refused its last configuration: {edge.rejected}")
     for project in projects:
+        fault = project_name_fault(project.name)
+        if fault is not None:
+            warnings.append(
+                f"{project.name}: the name of this project {fault}. It gets no address that is another's, and no deploy: "
+                f"deploy it under another name, then gantry destroy --project {shlex.quote(project.name)}"
+            )
         for environment in project.environments:
             warnings.extend(_environment_warnings(environment))
     return tuple(warnings)

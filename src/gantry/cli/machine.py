@@ -1,0 +1,141 @@
+"""`gantry up`, `down`, `doctor` and `version`: Gantry on this machine."""
+
+import json
+import platform
+from dataclasses import asdict
+
+import rich_click as click
+from rich.text import Text
+
+from gantry import __version__
+from gantry.cli.command import command, json_option, pass_session
+from gantry.cli.platform import Finding
+from gantry.cli.session import Session, print_labelled
+from gantry.cli.transport import path
+from gantry.features.platform.bodies import HealthBody
+from gantry.kernel.errors import ConflictError, GantryError
+from gantry.kernel.units import format_duration
+
+_MARKS = {"ok": ("✓", "green"), "warn": ("!", "bold yellow"), "bad": ("✗", "bold red")}
+
+
+@command(
+    "up",
+    ("start Gantry on this machine", "gantry up"),
+    ("on other ports", "GANTRY_HTTP_PORT=9080 GANTRY_HTTPS_PORT=9443 gantry up"),
+    ("under systemd", "gantry up --foreground"),
+)
+@click.option("--foreground", is_flag=True, help="Stay in the foreground until stopped.")
+@pass_session
+def up(session: Session, foreground: bool) -> None:
+    """Start Gantry: the control plane, the edge and the databases.
+
+    Returns when the control plane answers. Instances that kept running are found again, not restarted. It does no harm
+    when Gantry is running already.
+    """
+    if foreground:
+        session.platform.serve()
+        return
+    began_s = session.clock.monotonic_s()
+    try:
+        with session.progress("Starting Gantry") as progress:
+            session.platform.start(progress)
+    except ConflictError as error:
+        if error.code != "control.running":
+            raise
+        session.say(error.message)
+    else:
+        elapsed = format_duration(session.clock.monotonic_s() - began_s)
+        session.say(Text.assemble(("✓ ", "bold green"), f"Gantry started in {elapsed}"))
+    _next_steps(session)
+
+
+def _next_steps(session: Session) -> None:
+    settings = session.settings
+    rows = [
+        ("console", settings.url(settings.console_host)),
+        ("log in", "gantry open --console"),
+        ("deploy", "gantry init && gantry deploy   (in a project's folder)"),
+        ("inspect", "gantry status"),
+    ]
+    for name, what in rows:
+        print_labelled(session.err, f"  {name:<8} ", what)
+
+
+@command("down", ("stop Gantry and everything it runs", "gantry down"))
+@pass_session
+def down(session: Session) -> None:
+    """Stop Gantry and everything it runs.
+
+    That includes the instances of every project. It works even when the control plane is dead. Databases are shut
+    down cleanly and all data is kept: gantry up brings everything back.
+    """
+    with session.progress("Stopping Gantry") as progress:
+        session.platform.stop(progress)
+    home = str(session.settings.home)
+    session.say(Text.assemble(("✓ ", "bold green"), "Gantry stopped. Data is kept in ", home))
+
+
+@command(
+    "doctor",
+    ("check this machine before the first gantry up", "gantry doctor"),
+    (
+        "only what is wrong, for a program",
+        "gantry doctor --json | jq '.[] | select(.state != \"ok\")'",
+    ),
+)
+@json_option
+@pass_session
+def doctor(session: Session) -> None:
+    """Check that this machine has what Gantry needs.
+
+    Says how to fix what is wrong, and changes nothing. Ends with exit code 1 when something would keep Gantry from
+    working.
+    """
+    findings = session.platform.doctor()
+    if session.as_json:
+        session.json(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            _show(session, finding)
+    if any(finding.state == "bad" for finding in findings):
+        session.exit(1)
+
+
+def _show(session: Session, finding: Finding) -> None:
+    mark, style = _MARKS[finding.state]
+    session.print(Text.assemble((f"{mark} ", style), (finding.name, "bold"), f"  {finding.detail}"))
+    if finding.fix and finding.state != "ok":
+        print_labelled(session.out, "    fix  ", finding.fix)
+
+
+@command(
+    "version",
+    ("of this program and of the control plane", "gantry version"),
+    ("for a program", "gantry version --json"),
+)
+@json_option
+@pass_session
+def version(session: Session) -> None:
+    """Show the versions of this program and of the control plane."""
+    python, home = platform.python_version(), str(session.settings.home)
+    control = _control_version(session)
+    if session.as_json:
+        found = {
+            "version": __version__,
+            "python": python,
+            "control_plane": control or None,
+            "home": home,
+        }
+        session.json(json.dumps(found))
+        return
+    session.print(f"gantry {__version__}, Python {python}")
+    session.print(f"control plane {control or 'is not answering'}")
+    session.print(f"home {home}")
+
+
+def _control_version(session: Session) -> str:
+    try:
+        return session.api.get(HealthBody, path("health")).version
+    except GantryError:
+        return ""  # this command is for finding out, also when nothing runs

@@ -1,0 +1,82 @@
+"""`gantry releases`."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from gantry.cli.command import (
+    command,
+    environment_option,
+    json_option,
+    pass_session,
+    project_option,
+)
+from gantry.cli.folder import project_name
+from gantry.cli.session import Session
+from gantry.cli.terminal import commit, json_array, table, url
+from gantry.cli.transport import environment_path
+from gantry.features.releases.bodies import ReleaseBody
+from gantry.kernel.units import format_ago, format_size
+
+_MIN_COLUMNS_ADDRESS = 120
+
+
+@command(
+    "releases",
+    ("of production", "gantry releases"),
+    (
+        "the number that a rollback goes to",
+        "gantry releases --json | jq 'map(select(.can_roll_back_to))[0].number'",
+    ),
+)
+@environment_option()
+@project_option
+@json_option
+@pass_session
+def releases(session: Session, environment: str, project: str) -> None:
+    """List an environment's releases, newest first.
+
+    Shows which of them a rollback can return to. Their addresses need a terminal of 120 columns; --json has them too.
+    """
+    at = environment_path(project_name(session, project), environment, "releases")
+    found = session.api.get(tuple[ReleaseBody, ...], at)
+    if session.as_json:
+        session.json(json_array(found))
+    elif found:
+        addresses = session.out.width >= _MIN_COLUMNS_ADDRESS
+        session.out.print(releases_table(found, session.clock.now(), addresses=addresses))
+    else:
+        session.say(f"no releases in {environment} yet: gantry deploy --to {environment}")
+
+
+def releases_table(releases: Iterable[ReleaseBody], now: datetime, *, addresses: bool) -> Table:
+    """Releases as they come.
+
+    Parameters:
+        addresses: with the address of each, which takes half a line.
+    """
+    columns = ("release", "state", "commit", "size", "went live")
+    numbers = ("release", "size")
+    rows = table(*columns, *(["address"] * addresses), numbers=numbers, flexible=("commit",))
+    for release in releases:
+        rows.add_row(
+            str(release.number),
+            _state(release),
+            commit(release.commit),
+            format_size(release.size_bytes),
+            format_ago(release.live_at, now) if release.live_at else "never",
+            *([url(release.url)] * addresses),
+        )
+    return rows
+
+
+def _state(release: ReleaseBody) -> Text:
+    if release.live:
+        return Text("live", style="bold green")
+    if release.state == "failed":
+        return Text("failed", style="red")
+    if release.can_roll_back_to:
+        return Text("ready for rollback", style="cyan")
+    return Text(release.state, style="dim")

@@ -1,0 +1,90 @@
+"""A machine's platform in memory: remembers what it was asked, and fails where it is told to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gantry.cli.platform import Finding, Platform, Progress
+from gantry.config.settings import Settings
+from gantry.drill.judge import DrillResult
+from gantry.engines.builders.protocol import Detection
+from gantry.kernel.errors import ConflictError, GantryError
+
+
+@dataclass
+class FakePlatform:
+    """Stands in for the machine.
+
+    Attributes:
+        running: whether the control plane runs.
+        drills: seed -> result of its drill.
+        failures: method name -> the error that it raises.
+        done: what was asked for, in order.
+    """
+
+    home: Path = Path("/home/gantry")
+    running: bool = False
+    settings_value: Settings | None = None
+    findings: tuple[Finding, ...] = (Finding("python", "ok", "3.11.7"),)
+    detection: Detection = field(
+        default_factory=lambda: Detection(
+            framework="nextjs",
+            reasons=("package.json depends on next 16.4.0",),
+            notes=('next.config.ts does not set output: "standalone"',),
+            suggested={"processes.web.health.path": "/api/health"},
+        )
+    )
+    drills: dict[int, DrillResult] = field(default_factory=dict)
+    failures: dict[str, GantryError] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+
+    def settings(self) -> Settings:
+        self._begin("settings")
+        return self.settings_value or Settings(home=self.home)
+
+    def start(self, progress: Progress) -> None:
+        self._begin("start")
+        if self.running:
+            raise ConflictError(
+                "control.running", "Gantry is already running (pid 7)", hint="gantry status"
+            )
+        progress("starting the system database")
+        progress("starting the edge")
+        self.running = True
+
+    def stop(self, progress: Progress) -> None:
+        self._begin("stop")
+        progress("stopping the control plane")
+        self.running = False
+
+    def serve(self) -> None:
+        self._begin("serve")
+
+    def doctor(self) -> tuple[Finding, ...]:
+        self._begin("doctor")
+        return self.findings
+
+    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[DrillResult]:
+        self._begin("drill")
+        for seed in seeds:
+            progress(f"seed {seed}")
+            yield self.drills[seed]
+
+    def detect(self, directory: Path) -> Detection:
+        self._begin("detect")
+        return self.detection
+
+    def api_token(self) -> str:
+        self._begin("api_token")
+        return "fake-token"
+
+    def _begin(self, method: str) -> None:
+        if method not in ("settings", "api_token"):
+            self.done.append(method)
+        if method in self.failures:
+            raise self.failures[method]
+
+
+if TYPE_CHECKING:
+    _guard: Platform = FakePlatform()
