@@ -15,6 +15,11 @@ class HeldClock(ManualClock):
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._count = 0
 
+    @property
+    def sleepers(self) -> int:
+        """How many sleep now."""
+        return sum(not sleeper.done() for _, _, sleeper in self._sleepers)
+
     async def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`."""
         self._count += 1
@@ -25,7 +30,9 @@ class HeldClock(ManualClock):
     def advance(self, seconds: float) -> None:
         """Let time pass; who has slept long enough wakes up."""
         super().advance(seconds)
-        while self._sleepers and self._sleepers[0][0] <= self.monotonic_s():
+        # A sum of many small steps is a little less than the whole.
+        now_s = self.monotonic_s() + 1e-6
+        while self._sleepers and self._sleepers[0][0] <= now_s:
             sleeper = heappop(self._sleepers)[2]
             if not sleeper.done():
                 sleeper.set_result(None)

@@ -52,4 +52,5 @@ def fake_engines(machine: Machine, ids: IdSource) -> Engines:
         ids=ids,
         is_engine=is_engine,
         keep_clock=lambda: None,
+        free_share=lambda: machine.free_share,
     )

@@ -134,6 +134,7 @@ class Machine:
         scripts: what a process does, where it is not a program of one of `programs`.
 
     Attributes:
+        free_share: the free part of the disk, 0 to 1.
         programs: source digest -> how it behaves.
         built_from: artifact digest -> source digest, also of artifacts that were deleted.
         tested: keys of build requests whose tests have passed.
@@ -149,6 +150,7 @@ class Machine:
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     scripts: Callable[[ProcessSpec], Script] | None = None
     faults: Faults = field(default_factory=Faults)
+    free_share: float = 0.5
     programs: dict[str, Program] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)

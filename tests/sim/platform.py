@@ -137,14 +137,14 @@ class Platform:
         await plane.health_check.probe_due(health_targets(world, plane.naming))
         self.machine.pass_time(seconds)
 
-    async def finish(self, deploy_id: str, *, ticks: int = 2_000) -> Deploy:
+    async def finish(self, deploy_id: str, *, ticks: int = 2_000, seconds: float = 0.1) -> Deploy:
         """Go on until the deploy has ended."""
         found = await self.get(deploy_id)
         for _ in range(ticks):
             if found.state.ended:
                 return found
             before = self.database.commits
-            await self.tick()
+            await self.tick(seconds)
             # Nothing ends without a commit, and most ticks have none.
             if self.database.commits > before:
                 found = await self.get(deploy_id)

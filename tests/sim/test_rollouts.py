@@ -405,7 +405,7 @@ async def test_shares_that_the_edge_does_not_take_end_the_rollout(platform: Plat
     assert ended.state is DeployState.FAILED
     assert ended.error is not None
     assert (
-        "the edge did not take its share of the traffic: it does not like them"
+        "the edge did not take its share of the traffic: the edge refused its configuration: it does not like them"
         in ended.error["message"]
     )
     assert platform.machine.visit(HOST) == (200, first.release)

@@ -72,10 +72,11 @@ class SharedDatabase:
     def __init__(self, url: str) -> None:
         self.url = url
         self._admin = psycopg.connect(url, autocommit=True)
-        tables = self._admin.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+        columns = self._admin.execute(
+            """SELECT table_name, string_agg(column_name, ', ') FROM information_schema.columns
+               WHERE table_schema = 'public' AND is_generated = 'NEVER' GROUP BY 1 ORDER BY 1"""
         )
-        self._tables = [name for (name,) in tables]
+        self._columns: dict[str, str] = dict(columns.fetchall())
         self._execute(_ROWS_ONLY)
         # What refers to a row goes before or after it, in one transaction.
         self._execute("SET session_replication_role = replica")
@@ -86,16 +87,19 @@ class SharedDatabase:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        self._execute("; ".join(f"DELETE FROM public.{table}" for table in self._tables))
+        self._execute("; ".join(f"DELETE FROM public.{table}" for table in self._columns))
 
     def keep(self, name: str) -> None:
         """Remember what is there now."""
-        copies = (f"CREATE TABLE {name}.{table} AS TABLE public.{table}" for table in self._tables)
+        copies = (f"CREATE TABLE {name}.{table} AS TABLE public.{table}" for table in self._columns)
         self._execute("; ".join((f"CREATE SCHEMA {name}", *copies)))
 
     def bring_back(self, name: str) -> None:
         """Put what was kept into the empty database."""
-        copies = (f"INSERT INTO public.{table} TABLE {name}.{table}" for table in self._tables)
+        copies = (
+            f"INSERT INTO public.{table} ({columns}) SELECT {columns} FROM {name}.{table}"
+            for table, columns in self._columns.items()
+        )
         self._execute("; ".join(copies))
 
     def close(self) -> None:

@@ -126,10 +126,11 @@ class Loops:
             self._pause_s = min(2 * self._pause_s, BUSY_AT_LEAST_EVERY_S)
 
     async def _check_health(self) -> None:
+        # Before it is looked at: what appears while an instance takes long to answer is probed next.
+        self._world_changed.clear()
         targets = health_targets(self._world, self.naming) if self._world is not None else ()
         if await self.health.probe_due(targets):
             self.waker.wake()
-        self._world_changed.clear()
         await wait_for(self._world_changed, self.health.next_due_s(), self.clock)
 
     async def _watch_exits(self) -> None:
