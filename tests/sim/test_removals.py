@@ -9,7 +9,6 @@ from gantry.engines.database.postgres import PostgresState
 from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.features.deploys.model import DeployState
 from gantry.features.projects import store as projects
-from gantry.features.removals.rules import ObservedRemoval, Removal, decide
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import ConflictError, NotFoundError
 from gantry.kernel.ids import SeededIds
@@ -20,21 +19,6 @@ from tests.sim.platform import HOST, Crasher, CrashError, Platform, program
 @pytest.fixture
 def platform(state: PostgresState) -> Platform:
     return Platform(state, Machine(ManualClock(), random.Random(1)), SeededIds(1))
-
-
-@pytest.mark.parametrize(
-    ("instances", "commands", "removal"),
-    [
-        (("i-1",), ("cron-1",), Removal.STOP_COMMANDS),
-        ((), ("cron-1",), Removal.STOP_COMMANDS),
-        (("i-1",), (), None),
-        ((), (), Removal.DELETE),
-    ],
-)
-def test_what_a_removal_needs_next(
-    instances: tuple[str, ...], commands: tuple[str, ...], removal: Removal | None
-) -> None:
-    assert decide(ObservedRemoval(instances, commands)) is removal
 
 
 async def deploy(platform: Platform, environment: str = "production") -> None:

@@ -91,7 +91,8 @@ async def stages(platform: Platform) -> tuple[StageRecord, ...]:
     service = platform.plane.rollouts
     rollout = await service.latest("shop", "production")
     async with platform.state.transaction() as session:
-        return await store.list_stages(session, rollout.id)
+        (record,) = await store.list_newest(session, (rollout.environment,))
+    return record.stages
 
 
 async def live(platform: Platform, more: str = "") -> Deploy:

@@ -26,27 +26,27 @@ from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
 from gantry.features.releases.model import Commit, Release, ReleaseState
 from gantry.features.rollouts import store as rollouts
-from gantry.features.rollouts.model import Rollout, RolloutState, Stage
+from gantry.features.rollouts.model import Rollout, RolloutState, Stage, StageKind
 from gantry.features.services import store as services
 from gantry.features.services.model import Service, ServiceKind
 from gantry.features.variables import store as variables
 from tests.support.web import House
 
-_DETAILS = {
-    Step.SOURCE: "212 files, 1.4 MB",
-    Step.BUILD: "Next.js 16.4, 41.2 MB",
-    Step.TEST: "38 tests passed",
-    Step.RELEASE: "",
-    Step.MIGRATE: "2 migrations applied",
-    Step.START: "2 instances",
-    Step.HEALTHY: "2 of 2 answer /api/health",
-    Step.SMOKE: "3 checks passed",
-    Step.ROLLOUT: "all traffic moves at once",
-    Step.SWITCH: "the public port answers with the new release after 41 ms",
-    Step.DRAIN: "no request was left on the old release",
+# Step -> how long it took, in seconds, and what it said; a step that is not here took no time and was skipped.
+_STORY: dict[Step, tuple[float, str]] = {
+    Step.SOURCE: (0.4, "212 files, 1.4 MB"),
+    Step.BUILD: (34.2, "Next.js 16.4, 41.2 MB"),
+    Step.TEST: (12.1, "38 tests passed"),
+    Step.RELEASE: (0.1, ""),
+    Step.MIGRATE: (1.3, "2 migrations applied"),
+    Step.START: (0.2, "2 instances"),
+    Step.HEALTHY: (0.9, "2 of 2 answer /api/health"),
+    Step.SMOKE: (0.3, "3 checks passed"),
+    Step.ROLLOUT: (0.0, "all traffic moves at once"),
+    Step.SWITCH: (0.1, "the public port answers with the new release after 41 ms"),
+    Step.DRAIN: (10.2, "no request was left on the old release"),
 }
 COUNTED: dict[Event, int] = {"hits": 11_304, "stale": 362, "misses": 306, "bypassed": 214}
-_SECONDS = (0.4, 34.2, 12.1, 0.1, 1.3, 0.2, 0.9, 0.3, 0.0, 0.1, 10.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class Seeder:
     ) -> Deploy:
         """A deploy that ended at `at`, or stands at `until` since `running_s`, or failed there with `error`."""
         steps = steps_of(kind)
-        spent = sum(seconds for step, seconds in zip(Step, _SECONDS, strict=True) if step in steps)
+        spent = sum(_STORY[step][0] for step in steps if step in _STORY)
         begun = at - timedelta(seconds=spent if until is None else running_s + 1)
         deploy = Deploy(
             id=self.house.ids.new("dep"),
@@ -233,12 +233,18 @@ class Seeder:
             deploy = await deploys.get(session, deploy.id)
             if step is until and error is None:
                 return deploy
-            begun += timedelta(seconds=_SECONDS[list(Step).index(step)] if until is None else 0.2)
+            seconds, detail = _STORY.get(step, (0.0, ""))
+            begun += timedelta(seconds=seconds if until is None else 0.2)
             if step is until and error is not None:
                 await deploys.finish_failed(session, deploy, DeployState.FAILED, error, at=at)
                 return deploy
             await deploys.advance(
-                session, deploy, following, state=StepState.DONE, detail=_DETAILS[step], at=begun
+                session,
+                deploy,
+                following,
+                state=StepState.DONE if step in _STORY else StepState.SKIPPED,
+                detail=detail,
+                at=begun,
             )
         return deploy
 
@@ -378,6 +384,36 @@ async def _under_way(
         seeder.house.run(task_id)
         seeder.house.machine.say(task_id, log)
     return {"failed": failed.id, "running": running.id, "done": done.id}
+
+
+async def crowd(
+    house: House, now: datetime, *, projects: int, environments: int, deploys: int
+) -> None:
+    """Many things of each kind: `team-0` has `production`, `staging` and previews, each with so many deploys, an
+    instance, a database, a variable and a rollout that is under way."""
+    seeder = Seeder(house, now)
+    names = ("production", "staging", *(f"preview-{number}" for number in range(environments)))
+    for project in range(projects):
+        for name in names[:environments]:
+            environment = await seeder.environment(
+                f"team-{project}", name, age=timedelta(days=deploys)
+            )
+            made = [
+                await seeder.release(
+                    environment,
+                    CHANGES[number % len(CHANGES)],
+                    ago=timedelta(days=deploys - number),
+                    cached=("/",),
+                )
+                for number in range(deploys)
+            ]
+            await seeder.instance(made[-1], 0, age=timedelta(days=1))
+            await seeder.service(environment, ServiceKind.POSTGRES)
+            await seeder.variable(environment, "SESSION_SECRET", "correct-horse", days=3)
+            candidate = await seeder.canary(
+                environment, CHANGES[0], Stage(StageKind.CANARY, 25, 60.0)
+            )
+            await seeder.instance(candidate, 0, age=timedelta(minutes=1))
 
 
 _BUILD_LOG = """npm ci

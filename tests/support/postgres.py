@@ -27,9 +27,9 @@ def _drop_privileges() -> dict[str, object]:
     return {"user": "nobody", "group": "nogroup", "extra_groups": ()} if os.getuid() == 0 else {}
 
 
-@pytest.fixture(scope="session")
-def postgres_socket() -> Iterator[str]:
-    """Folder with the socket of a running server; the database `template` has every migration."""
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """A server; the folder with its socket. Its database `template_gantry` has every migration."""
     folder = Path(tempfile.mkdtemp(prefix="gantry-pg-"))
     folder.chmod(0o777)
     run: dict[str, object] = {"check": True, "capture_output": True, **_drop_privileges()}
@@ -53,6 +53,13 @@ def _make_template(folder: str) -> None:
     with psycopg.connect(f"host={folder} user=postgres dbname=template_gantry") as fresh:
         for migration in sorted(FOLDER.glob("*.sql")):
             fresh.execute(migration.read_bytes())
+
+
+@pytest.fixture(scope="session")
+def postgres_socket() -> Iterator[str]:
+    """Folder with the socket of a running server; the database `template_gantry` has every migration."""
+    with running_postgres() as socket:
+        yield socket
 
 
 # Not for the session that empties it: it is a replica's.

@@ -13,6 +13,7 @@ import pytest
 
 from gantry.cli.platform import Finding
 from gantry.features.deploys.bodies import DeployBody, DeployEvent
+from gantry.features.platform.capabilities import CAPABILITIES
 from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.errors import (
     AccessError,
@@ -287,6 +288,7 @@ def test_errors_are_shown_the_same_way_everywhere(bench: Bench, error: GantryErr
         ("env", "list"),
         ("token", "list"),
         ("version",),
+        ("version", "--features"),
         ("doctor",),
         ("token", "create", "ci"),
         ("cancel", "dep-1"),
@@ -486,6 +488,22 @@ def test_version_also_without_a_control_plane(bench: Bench) -> None:
     assert (done.code, "is not answering" in done.out) == (0, True)
 
 
+def test_every_capability_is_shown_below_its_label_without_a_control_plane(bench: Bench) -> None:
+    bench.api.refusals["GET /health"] = TransientError("control.down", "m")
+    done = bench.run("version", "--features")
+    assert done.code == 0
+    label = ""
+    shown = {}
+    for line in done.out.splitlines():
+        if line and not line.startswith(" "):
+            label = line.split()[0]
+        elif line.strip():
+            shown[line.strip().split("  ")[0]] = label
+    assert shown == {item.name: item.maturity.value for item in CAPABILITIES}
+    listed = json.loads(bench.run("version", "--features", "--json").out)
+    assert [item["name"] for item in listed] == [item.name for item in CAPABILITIES]
+
+
 def test_typing_mistakes_are_answered_with_what_was_meant(bench: Bench) -> None:
     done = bench.run("depoly")
     assert done.code == 2
@@ -541,7 +559,8 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?\x1b\\\\")
     "argv",
     [
         ("status",), ("releases",), ("audit",), ("plan",), ("logs",), ("env", "list"), ("token", "list"),
-        ("version",), ("doctor",), ("rollout", "status"), ("rollout", "abort"), ("up",), ("down",), ("purge",),
+        ("version",), ("version", "--features"), ("doctor",), ("rollout", "status"), ("rollout", "abort"), ("up",),
+        ("down",), ("purge",),
         ("deploy",), ("deploy", "--detach"), ("deploy", "--cancel"), ("token", "create", "ci"), ("depoly",),
         ("destroy",), ("env", "set", "KEY"), ("open", "--print"), ("cancel", "dep-1"),
     ],

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
-from gantry.cli import codes, reference
+from gantry.cli import codes, reference, roadmap
 from gantry.cli.command import Command
 from gantry.cli.main import SECTIONS, LazyGroup, build_cli, run
 from tests.fakes.platform import FakePlatform
@@ -139,6 +139,7 @@ def test_version_option(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("cli.md", reference.reference),
         ("errors.md", lambda: codes.page(codes.scan(codes.source_files()))),
+        ("roadmap.md", roadmap.roadmap),
     ],
 )
 def test_generated_pages_are_fresh(page: str, fresh: object) -> None:

@@ -74,6 +74,9 @@ def test_formats() -> None:
         (300, "5 min ago"),
         (10_000, "3 h ago"),
         (200_000, "2 days ago"),
+        (125, "2 min ago"),
+        (90_000, "25 h ago"),
+        (900_000, "10 days ago"),
     ],
 )
 def test_ago(seconds: float, text: str) -> None:

@@ -10,9 +10,15 @@ from starlette.routing import Mount
 from gantry.engines.database.protocol import State
 from gantry.features.accounts.model import Caller, Role
 from gantry.kernel.clock import ManualClock
-from gantry.web.access import COOKIE, Anyone, Needs
+from gantry.web.access import (
+    COOKIE,
+    MAX_CALLERS,
+    MAX_FAILURES,
+    Anyone,
+    Attempts,
+    Needs,
+)
 from gantry.web.app import create_app
-from gantry.web.attempts import MOST_CALLERS, MOST_FAILURES, Attempts
 from gantry.web.errors import TooManyError
 from tests.support.web import CONSOLE, House, all_routes, client
 
@@ -52,6 +58,7 @@ ROLES = {
     "POST /api/v1/tokens": Role.OWNER,
     "DELETE /api/v1/tokens/{token}": Role.OWNER,
     "GET /api/v1/audit": Role.OWNER,
+    "GET /api/v1/capabilities": Role.VIEWER,
 }
 
 
@@ -203,7 +210,7 @@ async def test_guessing_is_slowed_down(house: House) -> None:
     good = await house.token(Role.VIEWER)
     app = create_app(house.services)
     async with client(app, token="wrong") as http:
-        for _ in range(MOST_FAILURES):
+        for _ in range(MAX_FAILURES):
             assert (await http.get("/api/v1/projects")).status_code == 401
         answer = await http.get("/api/v1/projects")
         assert answer.status_code == 429
@@ -219,12 +226,12 @@ async def test_guessing_is_slowed_down(house: House) -> None:
 def test_counting_failures_takes_bounded_memory() -> None:
     clock = ManualClock()
     attempts = Attempts(clock)
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         attempts.failed("first")
-    for number in range(MOST_CALLERS):
+    for number in range(MAX_CALLERS):
         attempts.failed(f"caller-{number}")
     attempts.check("first")  # forgotten
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         attempts.failed("last")
     with pytest.raises(TooManyError):
         attempts.check("last")

@@ -1,5 +1,6 @@
 """The API's endpoints on a real database."""
 
+import html
 import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -23,11 +24,13 @@ from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import DeployBody, PlanBody
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import (
+    CapabilityBody,
     EnvironmentBody,
     HealthBody,
     ProjectBody,
     StatusBody,
 )
+from gantry.features.platform.capabilities import CAPABILITIES
 from gantry.features.projects import store as projects
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.releases.model import Release
@@ -134,6 +137,29 @@ async def test_bad_requests_name_the_field(http: httpx.AsyncClient) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/api/v1/deploys/%00", None),
+        ("POST", "/api/v1/deploys/%00/cancel", None),
+        ("PATCH", f"{_ENV}/variables", {"unset": ["a\0"]}),
+        ("POST", f"{_ENV}/promote", {"from_environment": "a\0"}),
+        ("POST", f"{_ENV}/purge", {"paths": ["/a\0"]}),
+        ("POST", f"{_ENV}/deploys", {"source_digest": _DIGEST, "commit": {"message": "a\0b"}}),
+        ("POST", "/api/v1/tokens", {"label": "a\0"}),
+    ],
+)
+async def test_a_text_that_no_database_holds_is_refused(
+    house: House, http: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    await seed(house, START)
+    if body is not None and "source_digest" in body:
+        body["source_digest"] = next(iter(house.machine.snapshots))
+    error = _error(await http.request(method, path, json=body), 400)
+    assert (error["code"], "NUL" in error["hint"]) == ("state.bad-value", True)
+    assert (await http.get("/deploys/%00")).status_code in (400, 401)
+
+
 async def test_bodies_are_bounded_declared_or_not(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -149,7 +175,7 @@ async def test_bodies_are_bounded_declared_or_not(
     digest, archive = upload(tmp_path / "tree", {"photo": random.Random(1).randbytes(4_100_000)})
     assert len(archive) > 4_000_000
     assert (await http.put(f"/api/v1/sources/{digest}", content=archive)).is_success
-    monkeypatch.setattr("gantry.web.api.sources.LARGEST_UPLOAD_BYTES", 3_000_000)
+    monkeypatch.setattr("gantry.web.sources.MAX_UPLOAD_BYTES", 3_000_000)
     for content in (b" " * 3_000_001, chunks()):
         answer = await http.put(f"/api/v1/sources/{_DIGEST}", content=content)
         assert _error(answer, 413)["code"] == "request.too-large"
@@ -210,6 +236,14 @@ async def test_destroying_is_an_intent(house: House, http: httpx.AsyncClient) ->
     assert targets == [("destroy", "smart-sign/*"), ("destroy", "smart-sign/production")]
     refused = await http.post(f"{_ENV}/deploys", json={"source_digest": _DIGEST})
     assert refused.status_code in (400, 409)
+
+
+async def test_capabilities_are_those_of_the_list(http: httpx.AsyncClient) -> None:
+    answered = (await http.get("/api/v1/capabilities")).json()
+    bodies = [CapabilityBody.model_validate(item) for item in answered]
+    assert bodies == [CapabilityBody.of(item) for item in CAPABILITIES]
+    page = html.unescape((await http.get("/capabilities")).text)
+    assert [item.name for item in CAPABILITIES if item.sentence not in page] == []
 
 
 async def test_shutting_down_is_in_the_audit_log(house: House, http: httpx.AsyncClient) -> None:

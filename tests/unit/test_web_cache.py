@@ -13,8 +13,7 @@ from gantry.features.platform.bodies import StatusBody
 from gantry.features.routes.bodies import CacheBody
 from gantry.web.access import COOKIE
 from gantry.web.app import create_app
-from gantry.web.console.cache import CachePanel
-from gantry.web.views.cache import body_of
+from gantry.web.routes import CachePanel
 from tests.support.console_seed import COUNTED, seed
 from tests.support.web import START, House, client
 
@@ -79,41 +78,41 @@ async def test_nothing_was_asked_yet(house: House, http: httpx.AsyncClient) -> N
     cache = (await told(http))["smart-sign/production"]
     assert cache is not None
     assert (cache.share, cache.entries, cache.trouble) == (None, 0, "")
-    assert "no request for its paths" in (await http.get(_PAGE)).text
+    assert "no requests for its paths" in (await http.get(_PAGE)).text
 
 
 def test_what_a_release_before_had_to_give_up_is_no_trouble() -> None:
     before, now = CacheNumbers(hits=9, evicted=5), CacheNumbers(hits=1, misses=2, entries=2)
-    body = body_of(status(old=before, live=now, other=CacheNumbers(hits=100)), "live", ["old"])
+    body = CacheBody.of(status(old=before, live=now, other=CacheNumbers(hits=100)), "live", ["old"])
     assert (body.hits, body.misses, body.evicted, body.trouble) == (10, 2, 0, "")
 
 
 def test_too_little_room_is_said() -> None:
     candidate = CacheNumbers(misses=9, evicted=1_200, entries=1)
-    body = body_of(status(**{"new+live": candidate}), "live", ["new"])
+    body = CacheBody.of(status(**{"new+live": candidate}), "live", ["new"])
     assert body.trouble == (
         "1,200 answers made room for others too early: 64.0 MB are not enough; set GANTRY_CACHE_MB"
     )
 
 
 def test_a_product_that_marks_nothing_is_told_how() -> None:
-    body = body_of(status(live=CacheNumbers(misses=1, bypassed=99)), "live", [])
+    body = CacheBody.of(status(live=CacheNumbers(misses=1, bypassed=99)), "live", [])
     assert (body.share, "s-maxage=60" in body.trouble) == (0, True)
 
 
 def test_the_bars_are_whole() -> None:
     numbers = CacheNumbers(hits=2, misses=1, bypassed=1, size_bytes=16_000_000)
-    panel = CachePanel(body_of(status(live=numbers), "live", []), "production")
+    panel = CachePanel(CacheBody.of(status(live=numbers), "live", []), "production")
     assert [(part.begin, part.width) for part in panel.answers] == [
         (0, 50),
         (50, 0),
         (50, 25),
         (75, 25),
     ]
-    assert [(part.word, part.width) for part in panel.room] == [
+    assert [(part.word, part.width) for part in panel.sizes] == [
         ("production", 25),
         ("others", 0),
         ("free", 75),
     ]
-    empty = CachePanel(body_of(CacheStatus(running=False), "live", []), "production")
-    assert {part.width for part in (*empty.answers, *empty.room)} == {0}
+    empty = CachePanel(CacheBody.of(CacheStatus(running=False), "live", []), "production")
+    assert {part.width for part in (*empty.answers, *empty.sizes)} == {0}

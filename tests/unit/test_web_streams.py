@@ -15,12 +15,19 @@ from gantry.features.deploys.model import Deploy, DeployState, Step, StepState
 from gantry.features.instances.bodies import LogBody
 from gantry.features.platform.bodies import HealthBody
 from gantry.kernel.redact import Redactor
+from gantry.web import deploy_events
 from gantry.web.app import create_app
 from gantry.web.errors import TooManyError
-from gantry.web.streams import HEARTBEAT_S, Event, Streams, event_stream
-from gantry.web.views import deploy_events
-from gantry.web.views.environment_logs import EnvironmentLogs
-from gantry.web.views.logs import BACKLOG_BYTES, Follower, Masks
+from gantry.web.logs import EnvironmentLogs
+from gantry.web.streams import (
+    BACKLOG_BYTES,
+    HEARTBEAT_INTERVAL_S,
+    Event,
+    Follower,
+    Masks,
+    Streams,
+    event_stream,
+)
 from tests.support.console_seed import seed
 from tests.support.web import START, House, client
 
@@ -193,7 +200,7 @@ async def test_heartbeats_keep_a_quiet_stream_open(house: House) -> None:
 
     async def quiet() -> AsyncIterator[Event | None]:
         for _ in range(4):
-            clock.advance(HEARTBEAT_S / 2)
+            clock.advance(HEARTBEAT_INTERVAL_S / 2)
             yield None
         yield "health", HealthBody(status="ok", version="1", pid=1)
 
@@ -206,7 +213,7 @@ async def test_heartbeats_keep_a_quiet_stream_open(house: House) -> None:
 
 
 def test_the_number_of_streams_is_bounded() -> None:
-    streams = Streams(most=2)
+    streams = Streams(limit=2)
     streams.enter()
     streams.enter()
     with pytest.raises(TooManyError):
@@ -218,13 +225,13 @@ def test_the_number_of_streams_is_bounded() -> None:
 async def test_a_stream_gives_its_place_back(house: House) -> None:
     ids = await seed(house, START)
     app = create_app(house.services)
-    app.state.streams = Streams(most=1)
+    app.state.streams = Streams(limit=1)
     async with client(app, token=await house.token(Role.VIEWER)) as http:
         for _ in range(3):
             answer = await http.get(f"/api/v1/deploys/{ids['failed']}/events")
             assert answer.status_code == 200
         assert app.state.streams.open == 0
-        app.state.streams = Streams(most=0)
+        app.state.streams = Streams(limit=0)
         refused = await http.get(f"/api/v1/deploys/{ids['failed']}/events")
         assert refused.status_code == 429
         # Reading without following takes no place.

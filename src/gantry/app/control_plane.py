@@ -27,7 +27,7 @@ from gantry.kernel.tasks import TaskSet
 from gantry.kernel.trees import remove_tree
 from gantry.web.app import create_app
 from gantry.web.assets import ensure_assets
-from gantry.web.console.render import assets_changed
+from gantry.web.render import assets_changed
 
 _log = logging.getLogger(__name__)
 # From SIGTERM to SIGKILL when the whole platform ends.

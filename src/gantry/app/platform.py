@@ -172,6 +172,7 @@ class Platform:
             self.projects,
             self.clock,
             self.ids,
+            self.waker.wake,
         )
 
     @cached_property
@@ -215,7 +216,6 @@ class Platform:
             prober=engines.prober,
             settings=self.settings,
             clock=self.clock,
-            wake=self.waker.wake,
             shutdown=self.shutdown,
             parts=PartsView(engines.runtime, engines.is_engine, lambda: self.leader.leads).parts,
             removals=self.removals,

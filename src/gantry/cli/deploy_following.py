@@ -12,6 +12,7 @@ from gantry.cli.session import Session
 from gantry.cli.terminal import commit, url
 from gantry.cli.transport import path
 from gantry.features.deploys.bodies import DeployBody, DeployEvent
+from gantry.features.deploys.model import Step
 from gantry.kernel.errors import (
     Cancelled,
     GantryError,
@@ -165,7 +166,7 @@ def _headline(deploy: DeployBody) -> str:
     else:
         what = f"{deploy.project} to {deploy.environment}"
     source = commit(deploy.commit)
-    return f"{_VERBS[deploy.kind]} {what}" + (f" · {source}" if source else "")
+    return f"{_VERBS.get(deploy.kind, deploy.kind)} {what}" + (f" · {source}" if source else "")
 
 
 def _failed(session: Session, story: Story, error: GantryError) -> None:
@@ -178,8 +179,8 @@ def _failed(session: Session, story: Story, error: GantryError) -> None:
             session.err.print(f"  {line}", style="dim", soft_wrap=True)
     session.say("")
     failures.show(session, error)
-    names = [step.name for step in story.deploy.steps]
-    from_switch = story.deploy.steps[names.index("switch") :]
+    names: list[str] = [step.name for step in story.deploy.steps]
+    from_switch = story.deploy.steps[names.index(Step.SWITCH) :]
     if all(step.state in ("waiting", "skipped") for step in from_switch):
         session.say("  Nothing has changed for visitors.", style="dim")
 

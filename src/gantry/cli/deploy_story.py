@@ -16,7 +16,6 @@ from gantry.features.deploys.bodies import (
     DeployBody,
     DeployEvent,
     StepBody,
-    StepName,
     StepStateName,
 )
 from gantry.kernel.clock import Clock
@@ -34,6 +33,8 @@ _MARKS: dict[StepStateName, tuple[str, str]] = {
     "skipped": ("–", "dim"),
     "failed": ("✗", "bold red"),
 }
+# A platform that is newer than this command may have values that it does not know.
+_UNKNOWN = ("?", "")
 
 
 @dataclass
@@ -47,8 +48,8 @@ class Story:
 
     deploy: DeployBody
     at_s: float = 0.0
-    logs: dict[StepName, deque[str]] = field(default_factory=dict)
-    _partial: dict[StepName, str] = field(default_factory=dict)
+    logs: dict[str, deque[str]] = field(default_factory=dict)
+    _partial: dict[str, str] = field(default_factory=dict)
 
     def apply(self, event: DeployEvent, now_s: float) -> tuple[StepBody, ...]:
         """Take in one event; the steps whose state or detail changed with it."""
@@ -70,14 +71,14 @@ class Story:
         self.logs.clear()
         self._partial.clear()
 
-    def _log(self, step: StepName, text: str) -> None:
+    def _log(self, step: str, text: str) -> None:
         *whole, rest = (self._partial.get(step, "") + text).split("\n")
         # A program that draws a progress bar rewrites its line: what stands last is the line.
         kept = self.logs.setdefault(step, deque(maxlen=MAX_LINES))
         kept.extend(line.rstrip("\r").rsplit("\r", 1)[-1] for line in whole)
         self._partial[step] = rest[-_MAX_LINE_CHARACTERS:]
 
-    def lines(self, step: StepName, most: int = MAX_LINES) -> list[str]:
+    def lines(self, step: str, most: int = MAX_LINES) -> list[str]:
         """The last lines of a step, the unfinished one included."""
         found = [*self.logs.get(step, ()), self._partial.get(step, "")]
         return [line for line in found if line.strip()][-most:]
@@ -89,7 +90,7 @@ class Story:
         return step.elapsed_s + (max(0.0, now_s - self.at_s) if step.state == "running" else 0.0)
 
     @property
-    def last_step_with_lines(self) -> StepName | None:
+    def last_step_with_lines(self) -> str | None:
         """The step whose log explains a failure: the failed one, or the latest that printed anything."""
         failed = [step.name for step in self.deploy.steps if step.state == "failed"]
         for name in (*failed, *(step.name for step in reversed(self.deploy.steps))):
@@ -225,7 +226,7 @@ def frame(story: Story, now_s: float, spinner: Spinner | None, note: str = "") -
 def _step_row(
     story: Story, step: StepBody, now_s: float, spinner: Spinner | None
 ) -> tuple[Text | Spinner, Text, str, str]:
-    mark, style = _MARKS[step.state]
+    mark, style = _MARKS.get(step.state, _UNKNOWN)
     faint = step.state in ("waiting", "skipped")
     shown: Text | Spinner = Text(mark, style=style)
     if step.state == "running" and spinner is not None:

@@ -11,8 +11,10 @@ from gantry import __version__
 from gantry.cli.command import command, json_option, pass_session
 from gantry.cli.platform import Finding
 from gantry.cli.session import Session, print_labelled
+from gantry.cli.terminal import table
 from gantry.cli.transport import path
 from gantry.features.platform.bodies import HealthBody
+from gantry.features.platform.capabilities import CAPABILITIES, by_maturity
 from gantry.kernel.errors import ConflictError, GantryError
 from gantry.kernel.units import format_duration
 
@@ -112,12 +114,21 @@ def _show(session: Session, finding: Finding) -> None:
 @command(
     "version",
     ("of this program and of the control plane", "gantry version"),
+    ("what may be relied on", "gantry version --features"),
     ("for a program", "gantry version --json"),
+)
+@click.option(
+    "--features",
+    is_flag=True,
+    help="Show instead what this version can do, and how far each capability may be relied on.",
 )
 @json_option
 @pass_session
-def version(session: Session) -> None:
+def version(session: Session, features: bool) -> None:
     """Show the versions of this program and of the control plane."""
+    if features:
+        _show_features(session)
+        return
     python, home = platform.python_version(), str(session.settings.home)
     control = _control_version(session)
     if session.as_json:
@@ -132,6 +143,20 @@ def version(session: Session) -> None:
     session.print(f"gantry {__version__}, Python {python}")
     session.print(f"control plane {control or 'is not answering'}")
     session.print(f"home {home}")
+
+
+def _show_features(session: Session) -> None:
+    if session.as_json:
+        session.json(json.dumps([asdict(capability) for capability in CAPABILITIES]))
+        return
+    for maturity, capabilities in by_maturity():
+        session.print(Text.assemble((maturity, "bold"), (f"  {maturity.meaning}", "dim")))
+        rows = table("capability", "what it does", flexible=("what it does",))
+        rows.show_header = False
+        for capability in capabilities:
+            rows.add_row(f"  {capability.name}", capability.sentence)
+        session.out.print(rows)
+        session.print("")
 
 
 def _control_version(session: Session) -> str:

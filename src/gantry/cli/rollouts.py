@@ -41,6 +41,8 @@ _OUTCOMES: dict[OutcomeName, tuple[str, str]] = {
     "fail": ("✗", "red"),
     "inconclusive": ("·", "dim"),
 }
+# A platform that is newer than this command may have values that it does not know.
+_UNKNOWN = ("?", "")
 _BAR_COLUMNS = 20
 _MAX_SHOWN = 8
 
@@ -149,7 +151,7 @@ def _ask(session: Session, project: str, environment: str, wish: WishName) -> No
 
 def rollout_parts(body: RolloutBody) -> Iterator[RenderableType]:
     """A rollout from the headline to the evidence: the two releases side by side, the stages, the verdict."""
-    style = _STATES[body.state]
+    style = _STATES.get(body.state, "")
     yield Text.assemble(
         (f"Rollout of release {body.candidate_number}", "bold"),
         f" from release {body.current_number} in {body.environment} of {body.project}",
@@ -171,7 +173,7 @@ def _verdict(body: RolloutBody, verdict: VerdictBody) -> Iterator[RenderableType
     releases = (f"release {body.candidate_number}", f"release {body.current_number}")
     rows = table("", "check", *releases, numbers=releases, flexible=("check",))
     for reason in verdict.reasons:
-        mark, style = _OUTCOMES[reason.outcome]
+        mark, style = _OUTCOMES.get(reason.outcome, _UNKNOWN)
         rows.add_row(
             Text(mark, style=style),
             reason.check,
@@ -179,7 +181,7 @@ def _verdict(body: RolloutBody, verdict: VerdictBody) -> Iterator[RenderableType
             reason.current_text,
         )
     yield rows
-    yield Text(verdict.summary, style=_OUTCOMES[verdict.outcome][1])
+    yield Text(verdict.summary, style=_OUTCOMES.get(verdict.outcome, _UNKNOWN)[1])
 
 
 def _evidence(evidence: EvidenceBody) -> Iterator[RenderableType]:
@@ -211,7 +213,7 @@ def _state(body: RolloutBody) -> str:
 
 
 def _stage(stage: StageBody) -> Text:
-    style = {"waiting": "dim", "running": "bold cyan", "done": "green"}[stage.state]
+    style = {"waiting": "dim", "running": "bold cyan", "done": "green"}.get(stage.state, "")
     filled = round(_BAR_COLUMNS * stage.percent / 100)
     name = "mirror" if stage.kind == "mirror" else f"{stage.percent:>4} %"
     return Text.assemble(

@@ -198,7 +198,7 @@ def _cache_size(cache: CacheBody) -> Text:
 
 
 def _deploy(deploy: DeployBody, now: datetime) -> Text:
-    style = _DEPLOY_STYLES[deploy.state]
+    style = _DEPLOY_STYLES.get(deploy.state, "")
     if deploy.state == "active":
         running = next((step for step in deploy.steps if step.state == "running"), None)
         at = deploy.step + (f" for {format_elapsed(running.elapsed_s)}" if running else "")
@@ -238,7 +238,7 @@ def _label(instance: InstanceBody) -> str:
 def _instance_row(instance: InstanceBody, now: datetime) -> tuple[str | Text, ...]:
     return (
         _label(instance),
-        Text(instance.state, style=_INSTANCE_STYLES[instance.state]),
+        Text(instance.state, style=_INSTANCE_STYLES.get(instance.state, "")),
         str(instance.release_number),
         format_size(instance.memory_bytes) if instance.memory_bytes else "",
         Text(str(instance.restarts), style="yellow" if instance.restarts else ""),

@@ -74,7 +74,7 @@ class ControlClient:
 
 def connect(paths: Paths) -> ControlClient:
     """A client over the socket of a platform that was started, as its operator."""
-    token = (paths.keys / "operator.token").read_text().strip()
+    token = paths.operator_token.read_text().strip()
     http = httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(uds=str(paths.api_socket), verify=False),
         base_url="http://gantry",

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gantry.kernel.names import RELEASE_HEADER
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -46,7 +48,7 @@ class Response:
     @property
     def release(self) -> str:
         """Identity of the release that answered, as the edge says it; `edge` for itself, empty where it says nothing."""
-        return self.headers.get("x-gantry-release", "")
+        return self.headers.get(RELEASE_HEADER, "")
 
     @property
     def keeps_alive(self) -> bool:

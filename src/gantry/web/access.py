@@ -1,5 +1,6 @@
-"""Who sends a request, and whether they may. Every endpoint depends on a `Needs` or on `PUBLIC`."""
+"""Who sends a request, and what they may do. Every endpoint depends on a `Needs` or on `PUBLIC`."""
 
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -9,14 +10,18 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 
 from gantry.features.accounts.model import Caller, Role, TokenKind
 from gantry.features.accounts.service import SESSION_LIFE
+from gantry.kernel.clock import Clock
 from gantry.kernel.errors import AccessError
-from gantry.web.attempts import Attempts
-from gantry.web.errors import UnknownCallerError
+from gantry.web.errors import TooManyError, UnknownCallerError
 from gantry.web.services import Has
 
 # `__Host-`: a browser takes it from HTTPS and this very host only, so that a product's site on a neighbouring
 # host name cannot plant one.
 COOKIE = "__Host-gantry_session"
+WINDOW_S = 60.0
+MAX_FAILURES = 10
+# Memory is bounded: the caller that failed longest ago is forgotten first.
+MAX_CALLERS = 1_000
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _bearer = HTTPBearer(
@@ -31,6 +36,45 @@ _cookie = APIKeyCookie(
 
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 Cookie = Annotated[str | None, Security(_cookie)]
+
+
+class Attempts:
+    """Failed logins, counted, so that guessing is slow and shows: 10 within a minute, and the caller must wait.
+
+    Tokens have 256 random bits and cannot be guessed; this keeps the attempt from costing the database anything.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def check(self, caller: str) -> None:
+        """Raise when `caller` must wait.
+
+        Raises:
+            TooManyError: `access.too-many-attempts`.
+        """
+        failures = self._failures.get(caller)
+        if failures is None:
+            return
+        while failures and failures[0] <= self._clock.monotonic_s() - WINDOW_S:
+            failures.popleft()
+        if not failures:
+            del self._failures[caller]
+        elif len(failures) >= MAX_FAILURES:
+            raise TooManyError(
+                "access.too-many-attempts",
+                "too many failed logins from here",
+                hint="wait a minute, then make a new link with: gantry open",
+            )
+
+    def failed(self, caller: str) -> None:
+        """Count one failure."""
+        failures = self._failures.setdefault(caller, deque(maxlen=MAX_FAILURES))
+        failures.append(self._clock.monotonic_s())
+        self._failures.move_to_end(caller)
+        while len(self._failures) > MAX_CALLERS:
+            self._failures.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)

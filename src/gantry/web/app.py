@@ -1,60 +1,55 @@
 """Puts the web room together."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request, Response
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from gantry import __version__
+from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.errors import GantryError
-from gantry.web.access import PUBLIC
-from gantry.web.api import (
+from gantry.web import (
     accounts,
     audit,
-    cache,
     deploys,
-    logs as log_api,
+    environments,
+    logs,
     platform,
     projects,
+    releases,
     rollouts,
+    routes,
     sources,
     variables,
 )
-from gantry.web.assets import STATIC
-from gantry.web.attempts import Attempts
-from gantry.web.console import (
-    actions,
-    audit as audit_page,
-    deploy as deploy_page,
-    environment,
-    overview,
-    session,
-)
-from gantry.web.console.contexts import ErrorPage
-from gantry.web.console.frame import frame_of
-from gantry.web.console.render import render
-from gantry.web.errors import Guard, RenderError, answer, handlers, is_api
-from gantry.web.files import KeptFiles
+from gantry.web.access import PUBLIC, Attempts
+from gantry.web.assets import STATIC, KeptFiles
+from gantry.web.errors import Guard, RenderError, answer, body_of, handlers, is_api
+from gantry.web.frame import Page, frame_of
 from gantry.web.headers import SecurityHeaders
-from gantry.web.openapi import DESCRIPTION, TAGS
+from gantry.web.openapi import DESCRIPTION
+from gantry.web.render import render, templates
 from gantry.web.services import Services
-from gantry.web.streams import Streams
-from gantry.web.views.logs import Masks
+from gantry.web.streams import Masks, Streams
 
 # Snapshots are streamed and have a bound of their own; everything else is small.
-LARGEST_BODY_BYTES = 4_000_000
-_PAGES = (overview, environment, deploy_page, audit_page, session, actions)
-_AREAS = (
-    platform,
-    projects,
-    sources,
-    deploys,
-    rollouts,
-    cache,
-    variables,
-    log_api,
-    accounts,
-    audit,
+MAX_BODY_BYTES = 4_000_000
+
+# In the order of the API's description.
+NOUNS = (
+    platform.noun,
+    projects.noun,
+    environments.noun,
+    releases.noun,
+    sources.noun,
+    rollouts.noun,
+    routes.noun,
+    deploys.noun,
+    variables.noun,
+    logs.noun,
+    accounts.noun,
+    audit.noun,
 )
 
 
@@ -65,7 +60,11 @@ def create_app(services: Services) -> FastAPI:
         title="Gantry",
         version=__version__,
         description=DESCRIPTION,
-        openapi_tags=TAGS,
+        openapi_tags=[
+            {"name": noun.tag, "description": noun.description}
+            for noun in NOUNS
+            if noun.description
+        ],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -76,23 +75,44 @@ def create_app(services: Services) -> FastAPI:
     app.state.attempts = Attempts(services.clock)
     app.state.streams = Streams()
     app.state.masks = Masks(services)
-    for room in (*_AREAS, *_PAGES):
-        app.include_router(room.router)
+    app.state.templates = templates(NOUNS)
+    for noun in NOUNS:
+        app.include_router(noun.api)
+        app.include_router(noun.console)
     app.mount("/static", KeptFiles(directory=STATIC), name="static")
     _add_openapi(app)
     # The last one added is the outermost: what the bound refuses still gets our words and headers.
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY_BYTES)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
     app.add_middleware(Guard, render=refusal, ids=services.ids)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPage(Page):
+    """A refusal.
+
+    Attributes:
+        login: the caller is not known, and is told how to log in.
+    """
+
+    template: ClassVar[str] = "error"
+    refreshes: ClassVar[bool] = False
+
+    status: int
+    error: ErrorBody
+
+    @property
+    def login(self) -> bool:
+        return self.status == 401
 
 
 def _refusal(services: Services) -> RenderError:
     def rendered(request: Request, error: GantryError) -> Response:
         if is_api(request.url.path):
             return answer(error)
-        page = ErrorPage.of(error)
-        return render(request, "error", page, frame_of(services), status=page.status)
+        page = ErrorPage(error.http_status, body_of(error))
+        return render(request, page, frame_of(services), status=page.status)
 
     return rendered
 

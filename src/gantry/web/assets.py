@@ -1,4 +1,4 @@
-"""Assets of the console that other people made: fetched once with npm, from a lock file, into static/vendor.
+"""Static files, and those that other people made: fetched once with npm, from a lock file, into static/vendor.
 
 They are neither in the repository nor loaded from elsewhere by the browser. Without them the console is plainer and
 does not refresh itself, but it can be read and used.
@@ -12,13 +12,17 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.types import Scope
+
 _log = logging.getLogger(__name__)
 
 WEB = Path(__file__).parent
 STATIC = WEB / "static"
 VENDOR = STATIC / "vendor"
 _STAMP = "lock.sha256"
-_INSTALL_TIMEOUT_S = 180.0
+_TIMEOUT_INSTALL_S = 180.0
 
 # What is copied: path below node_modules -> name below static/vendor.
 _FILES = {
@@ -46,13 +50,13 @@ async def ensure_assets(npm: tuple[str, ...], env: Mapping[str, str]) -> bool:
         env: its environment.
 
     Returns:
-        Whether they are; when npm fails, its last words are logged as a warning and nothing is changed.
+        Whether they are; when npm fails, the end of its output is logged as a warning and nothing is changed.
     """
     wanted = _lock_digest()
     if _stamped(wanted):
         return True
-    with tempfile.TemporaryDirectory(prefix="gantry-console-") as folder:
-        work = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="gantry-console-") as directory:
+        work = Path(directory)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(WEB / name, work / name)
         if not await _install(npm, env, work):
@@ -85,16 +89,16 @@ async def _install(npm: tuple[str, ...], env: Mapping[str, str], work: Path) -> 
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(_INSTALL_TIMEOUT_S):
+        async with asyncio.timeout(_TIMEOUT_INSTALL_S):
             output, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()
-        _log.warning("console assets: npm ci took longer than %.0f s", _INSTALL_TIMEOUT_S)
+        _log.warning("console assets: npm ci took longer than %.0f s", _TIMEOUT_INSTALL_S)
         return False
     if process.returncode != 0:
-        words = output.decode(errors="replace").strip()[-500:]
-        _log.warning("console assets: npm ci ended with %s: %s", process.returncode, words)
+        message = output.decode(errors="replace").strip()[-500:]
+        _log.warning("console assets: npm ci ended with %s: %s", process.returncode, message)
     return process.returncode == 0
 
 
@@ -110,3 +114,15 @@ def _copy(modules: Path, stamp: str) -> None:
     (fresh / _STAMP).write_text(stamp)
     shutil.rmtree(VENDOR, ignore_errors=True)
     fresh.rename(VENDOR)
+
+
+class KeptFiles(StaticFiles):
+    """Pages ask for static files with the hash of their content, so that browsers may keep them for good."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        named = scope.get("query_string", b"").startswith(b"v=")
+        response.headers["cache-control"] = (
+            "public, max-age=31536000, immutable" if named else "no-cache"
+        )
+        return response

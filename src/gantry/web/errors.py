@@ -1,7 +1,7 @@
 """How refusals are worded: every error leaves as `{"error": ErrorBody}`, or as a page of the console."""
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -78,7 +78,7 @@ def from_validation(error: RequestValidationError) -> UserError:
         )
     fields = [_field(fault["loc"]) for fault in faults]
     sentences = [
-        f"{field}: {fault['msg']}" for field, fault in zip(fields[:5], faults, strict=False)
+        f"{field}: {_sentence(fault)}" for field, fault in zip(fields[:5], faults, strict=False)
     ]
     return UserError(
         "request.invalid",
@@ -86,6 +86,10 @@ def from_validation(error: RequestValidationError) -> UserError:
         hint="GET /api/openapi.json describes every body and parameter",
         where=fields[0],
     )
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    return "there is no such field" if fault["type"] == "extra_forbidden" else str(fault["msg"])
 
 
 def _field(location: Sequence[object]) -> str:

@@ -31,7 +31,7 @@ _ALWAYS = {
 
 
 class SecurityHeaders:
-    """ASGI layer that adds them. Answers that say nothing of caching are not stored anywhere."""
+    """ASGI layer that adds these headers. An answer without `Cache-Control` is not stored anywhere."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

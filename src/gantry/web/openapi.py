@@ -1,6 +1,13 @@
-"""The OpenAPI document, in words that a person who has never seen Gantry understands."""
+"""The API's description, for people who have never seen Gantry, and what it says in the same way of every noun."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import AfterValidator
+
+from gantry.features.projects.model import check_environment, check_project
+from gantry.features.projects.store import no_project
+from gantry.kernel.bodies import Answer, ErrorBody
 
 DESCRIPTION = """Gantry takes a web product from a commit to production and keeps it there.
 
@@ -14,18 +21,48 @@ Everything that the console and the command line do goes through these endpoints
 - **Doing it twice.** Uploading a snapshot or setting a variable again changes nothing.
 """
 
-TAGS: list[dict[str, Any]] = [
-    {"name": "platform", "description": "The platform itself: whether and how it runs."},
-    {"name": "projects", "description": "Projects, their environments and releases."},
-    {"name": "sources", "description": "Snapshots of source trees, which builds are made from."},
-    {
-        "name": "rollouts",
-        "description": "How traffic moves to a new release, and what is said of it.",
-    },
-    {"name": "cache", "description": "What the edge keeps of a product's answers."},
-    {"name": "deploys", "description": "The way of a change to its environment, step by step."},
-    {"name": "variables", "description": "Configuration values of environments."},
-    {"name": "logs", "description": "What instances print."},
-    {"name": "accounts", "description": "Login links and API tokens."},
-    {"name": "audit", "description": "Who changed what, and when."},
-]
+
+class ErrorAnswer(Answer):
+    """Every refusal: `{"error": {...}}`."""
+
+    error: ErrorBody
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorAnswer, "description": "The request must be changed; `hint` says how."},
+    401: {"model": ErrorAnswer, "description": "No valid token or session."},
+    403: {"model": ErrorAnswer, "description": "The caller's role does not cover this."},
+    404: {"model": ErrorAnswer, "description": "The thing named does not exist."},
+    409: {"model": ErrorAnswer, "description": "The present state does not allow it."},
+    503: {"model": ErrorAnswer, "description": "The same request may succeed later."},
+}
+
+
+def _new_project(name: str) -> str:
+    check_project(name)
+    return name
+
+
+def _new_environment(name: str) -> str:
+    check_environment(name)
+    return name
+
+
+def _stored(name: str) -> str:
+    if "\0" in name:  # which no text of the database has
+        raise no_project(name)
+    return name
+
+
+_project = Path(max_length=63, description="Name of the project.")
+_environment = Path(max_length=63, description="`development`, `staging` or `production`.")
+
+# Of what the request may make: the rule of gantry.toml.
+ProjectName = Annotated[str, _project, AfterValidator(_new_project)]
+EnvironmentName = Annotated[str, _environment, AfterValidator(_new_environment)]
+# Of what is there: also of a name from before the rule, to be looked at and destroyed.
+KnownProject = Annotated[str, _project, AfterValidator(_stored)]
+KnownEnvironment = Annotated[str, _environment, AfterValidator(_stored)]
+
+ENVIRONMENT = "/projects/{project}/environments/{environment}"
+"""Path of what belongs to an environment."""

@@ -1,5 +1,6 @@
-"""What the web room needs of the floors below. The composition root fills it in."""
+"""What the web room needs of the floors below. The platform fills it in."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -15,9 +16,12 @@ from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.accounts.service import AccountService
 from gantry.features.deploys.bodies import PlanBody
+from gantry.features.deploys.pipeline import steps_of
 from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
+from gantry.features.platform.model import Context
+from gantry.features.projects.naming import Naming
 from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
@@ -46,13 +50,12 @@ class Services:
     """Everything that handlers may call.
 
     Attributes:
-        wake: tells the reactor that an intent was recorded; returns at once.
         shutdown: ends the platform; returns at once.
         parts: what runs of the platform itself.
         plan: see `Plan`.
         closing: whether the platform is ending; open event streams then end within 0.2 s.
         health: instance -> what its last probes said, as the reactor remembers it.
-        waits: deploy -> what its present step waits for, in words, where it met a passing fault.
+        waits: deploy -> what its present step waits for, in words, where it met a fault that may pass.
     """
 
     state: State
@@ -68,7 +71,6 @@ class Services:
     prober: Prober
     settings: Settings
     clock: Clock
-    wake: Callable[[], None]
     shutdown: Callable[[], None]
     parts: Callable[[], Awaitable[tuple[PartBody, ...]]]
     removals: RemovalService
@@ -77,6 +79,24 @@ class Services:
     health: Callable[[], Mapping[str, Health]] = _nothing_known
     waits: Callable[[], Mapping[str, str]] = _nothing_waits
     ids: IdSource = field(default_factory=SystemIds)
+
+    @property
+    def naming(self) -> Naming:
+        """How host names and URLs are formed here."""
+        return Naming(self.settings.domain, self.settings.https_port)
+
+    async def context(self) -> Context:
+        """What bodies are made with: what the runtime, the cache and the reactor say just now."""
+        processes, cache = await asyncio.gather(self.runtime.statuses(), self.edge_cache.status())
+        return Context(
+            now=self.clock.now(),
+            naming=self.naming,
+            steps_of=steps_of,
+            processes=processes,
+            health=self.health(),
+            cache=cache,
+            waits=self.waits(),
+        )
 
 
 def of_request(request: Request) -> Services:

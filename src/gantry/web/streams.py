@@ -1,7 +1,7 @@
-"""Event streams: how many may be open, how often they look, and how they are written."""
+"""Event streams: how many may be open, how they are written, and the logs that they follow with secrets masked."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -9,19 +9,29 @@ from fastapi import Depends, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
+from gantry.engines.database.protocol import Session
+from gantry.features.instances.bodies import LogBody
+from gantry.features.instances.masking import secrets_of
+from gantry.features.services import store as services_of
+from gantry.features.variables import store as variables
 from gantry.kernel.bodies import Answer
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError
+from gantry.kernel.redact import Redactor
 from gantry.web.errors import TooManyError
-from gantry.web.services import Has
+from gantry.web.services import Has, Services
 
 _log = logging.getLogger(__name__)
 
-MOST_STREAMS = 100
-# Fast enough to feel live, at the price of a few small queries for each look.
-LOOK_EVERY_S = 0.2
+MAX_STREAMS = 100
+# Fast enough to feel live, at the price of a few small queries each time.
+INTERVAL_S = 0.2
 # Below the idle timeouts of proxies in between, which begin at about 30 s.
-HEARTBEAT_S = 10.0
+HEARTBEAT_INTERVAL_S = 10.0
+# What is read of one log at a time; more follows.
+CHUNK_BYTES = 65_536
+# How far back a reader that joins late is taken.
+BACKLOG_BYTES = 262_144
 
 Event = tuple[str, Answer]
 """Name and body of one server-sent event."""
@@ -30,16 +40,16 @@ Event = tuple[str, Answer]
 class Streams:
     """Counts open streams."""
 
-    def __init__(self, most: int = MOST_STREAMS) -> None:
-        self._most, self.open = most, 0
+    def __init__(self, limit: int = MAX_STREAMS) -> None:
+        self._limit, self.open = limit, 0
 
     def enter(self) -> None:
-        """Take a place.
+        """Take a slot.
 
         Raises:
             TooManyError: `stream.too-many`.
         """
-        if self.open >= self._most:
+        if self.open >= self._limit:
             raise TooManyError(
                 "stream.too-many",
                 f"{self.open} event streams are open already",
@@ -48,13 +58,13 @@ class Streams:
         self.open += 1
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Give the slot back."""
         self.open -= 1
 
 
 @contextmanager
-def place(request: Request) -> Iterator[None]:
-    """Hold one of the application's places for streams."""
+def slot(request: Request) -> Iterator[None]:
+    """Take one of the application's slots for streams, and give it back at the end."""
     streams = request.app.state.streams
     assert isinstance(streams, Streams)
     streams.enter()
@@ -64,20 +74,20 @@ def place(request: Request) -> Iterator[None]:
         streams.leave()
 
 
-async def _place(request: Request) -> AsyncIterator[None]:
-    with place(request):
+async def _slot(request: Request) -> AsyncIterator[None]:
+    with slot(request):
         yield
 
 
-Place = Annotated[None, Depends(_place)]
-"""Parameter of a handler that streams: holds a place until the response has ended."""
+StreamSlot = Annotated[None, Depends(_slot)]
+"""Parameter of a handler that streams: holds a slot until the response has ended."""
 
 
 def event_stream(events: AsyncIterator[Event | None], services: Has) -> StreamingResponse:
     """The events as `text/event-stream`.
 
     Parameters:
-        events: yields `None` where it looked and found nothing new, so that heartbeats can be sent meanwhile.
+        events: yields `None` after each observation that brought nothing new, so that heartbeats can be sent meanwhile.
     """
     return StreamingResponse(
         _written(events, services.clock),
@@ -95,7 +105,7 @@ async def _written(events: AsyncIterator[Event | None], clock: Clock) -> AsyncIt
             if event is not None:
                 name, body = event
                 yield format_sse_event(event=name, data_str=body.model_dump_json())
-            elif now_s - last_s >= HEARTBEAT_S:
+            elif now_s - last_s >= HEARTBEAT_INTERVAL_S:
                 yield KEEPALIVE_COMMENT
             else:
                 continue
@@ -109,3 +119,75 @@ def documented(model: type[Answer], *names: str) -> dict[int | str, dict[str, An
     """OpenAPI's description of an event stream."""
     description = f"Server-sent events ({', '.join(names)}); each one's data is a {model.__name__}."
     return {200: {"description": description, "content": {"text/event-stream": {}}}}
+
+
+class Masks:
+    """Makes redactors for environments, and again only when a value may have changed."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._made: dict[str, tuple[object, Redactor]] = {}
+
+    async def of(self, session: Session, environment_id: str, kept: Iterable[str]) -> Redactor:
+        """The redactor of an environment.
+
+        Masks its variables as they are, those that its releases in `kept` still run with, and the passwords of its
+        services.
+        """
+        listed = await variables.list_variables(session, environment_id)
+        provided = await services_of.list_for_environment(session, environment_id)
+        release_ids = sorted(set(kept))
+        version = (listed, provided, release_ids)
+        known = self._made.get(environment_id)
+        if known is not None and known[0] == version:
+            return known[1]
+        redactor = Redactor(
+            await secrets_of(session, self._services.variables, environment_id, release_ids)
+        )
+        self._made[environment_id] = (version, redactor)
+        return redactor
+
+
+def _masks_of(request: Request) -> Masks:
+    masks = request.app.state.masks
+    assert isinstance(masks, Masks)
+    return masks
+
+
+HasMasks = Annotated[Masks, Depends(_masks_of)]
+"""Type of a handler's parameter that receives the application's redactors."""
+
+
+class Follower:
+    """Reads several logs on from where it was. Offsets are kept here, not by the runtime."""
+
+    def __init__(self, services: Services) -> None:
+        self._runtime = services.runtime
+        self._offsets: dict[str, int] = {}
+
+    async def read(self, source: str, redact: Redactor, *, max_bytes: int = 262_144) -> LogBody:
+        """What a log has got since the last call, at most about `max_bytes`."""
+        texts: list[str] = []
+        size = 0
+        while size < max_bytes:
+            offset = self._offsets.get(source, -BACKLOG_BYTES)
+            chunk = await self._runtime.read_log(source, offset=offset, limit_bytes=CHUNK_BYTES)
+            if not chunk.text:
+                # An empty log read from its end says where it starts; keep asking from the end until it does.
+                if offset >= 0:
+                    self._offsets[source] = max(offset, chunk.next_offset)
+                break
+            self._offsets[source] = chunk.next_offset
+            texts.append(chunk.text)
+            size += len(chunk.text)
+        return LogBody(
+            source=source,
+            text=redact("".join(texts)),
+            next_offset=max(0, self._offsets.get(source, 0)),
+        )
+
+    async def first(self, source: str, redact: Redactor, *, lines: int) -> LogBody:
+        """The last `lines` of a log, at most the last 256 KiB of it."""
+        body = await self.read(source, redact, max_bytes=BACKLOG_BYTES + CHUNK_BYTES)
+        text = "".join(body.text.splitlines(keepends=True)[-lines:]) if lines else ""
+        return body.model_copy(update={"text": text})

@@ -18,7 +18,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from gantry.engines.database.protocol import Parameters, Row, Session, State
-from gantry.kernel.errors import ConflictError, TransientError
+from gantry.kernel.errors import ConflictError, TransientError, UserError
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +121,12 @@ class PostgresState:
                 "state.disk-full",
                 f"the disk of the control plane's database is full: {_first_line(error)}",
                 hint="gantry doctor shows how much is free; make room, and what is waiting continues",
+            ) from error
+        except psycopg.DataError as error:
+            raise UserError(
+                "state.bad-value",
+                f"the control plane's database cannot hold a value: {_first_line(error)}",
+                hint="leave out NUL characters",
             ) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise _unreachable(error) from error

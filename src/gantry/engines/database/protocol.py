@@ -36,6 +36,7 @@ class State(Protocol):
         Raises:
             TransientError: `state.unreachable` the database does not answer; nothing was committed, or the answer
                 to the commit was lost; `state.disk-full` nothing was committed.
+            UserError: `state.bad-value` a text has a character that the database cannot hold: NUL.
             ConflictError: `state.conflict` a uniqueness rule or a concurrent change refused it.
         """
         ...

@@ -1,11 +1,12 @@
 """What the API takes and says of accounts and their tokens."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
-from gantry.kernel.bodies import Answer, Request
+from gantry.features.accounts.model import Token
+from gantry.kernel.bodies import Answer, Open, Request
 
 
 class LoginLinkBody(Answer):
@@ -28,7 +29,23 @@ class TokenBody(Answer):
 
     id: str
     label: str
-    role: Literal["viewer", "developer", "owner"]
+    role: Open[Literal["viewer", "developer", "owner"]]
     created_at: datetime
     expires_at: datetime
     token: str = ""
+
+    @classmethod
+    def of(cls, token: Token, secret: str = "") -> Self:
+        """A token.
+
+        Parameters:
+            secret: the token itself, where it has just been made.
+        """
+        return cls(
+            id=token.hash[:12],
+            label=token.label,
+            role=token.role.value,
+            created_at=token.created_at,
+            expires_at=token.expires_at,
+            token=secret,
+        )

@@ -1,5 +1,8 @@
 """What the API says of sources and builds."""
 
+from typing import Self
+
+from gantry.engines.sources.protocol import Snapshot
 from gantry.kernel.bodies import Answer
 
 
@@ -9,3 +12,8 @@ class SourceBody(Answer):
     digest: str
     files: int
     size_bytes: int
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Self:
+        """A snapshot as the source store has it."""
+        return cls(digest=snapshot.digest, files=snapshot.files, size_bytes=snapshot.size_bytes)

@@ -1,33 +1,23 @@
 """What the API takes and says of deploys and plans."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
-from gantry.features.deploys.model import DeployState
+from gantry.features.deploys.model import DeployRecord, DeployState, Step, StepRecord
+from gantry.features.projects.model import Environment
+from gantry.features.projects.naming import Naming
 from gantry.features.releases.bodies import CommitBody, CommitRequest
-from gantry.kernel.bodies import Answer, ErrorBody, Request
-
-StepName = Literal[
-    "source",
-    "build",
-    "test",
-    "release",
-    "migrate",
-    "start",
-    "healthy",
-    "smoke",
-    "rollout",
-    "switch",
-    "drain",
-]
-
+from gantry.kernel.bodies import Answer, ErrorBody, Open, Request
 
 StepStateName = Literal["waiting", "running", "done", "skipped", "failed"]
 
 
 DeployStateName = Literal["queued", "active", "succeeded", "failed", "cancelled"]
+
+_ENDED = frozenset(state.value for state in DeployState if state.ended)
 
 
 class DeployRequest(Request):
@@ -52,12 +42,24 @@ class RollbackRequest(Request):
 class StepBody(Answer):
     """One step of a deploy."""
 
-    name: StepName
-    state: StepStateName
+    name: Open[Step]
+    state: Open[StepStateName]
     started_at: datetime | None = None
     finished_at: datetime | None = None
     elapsed_s: float | None = None
     detail: str = ""
+
+    @classmethod
+    def of(cls, record: StepRecord, now: datetime) -> Self:
+        """A step that has begun."""
+        return cls(
+            name=record.name.value,
+            state=record.state.value,
+            started_at=record.started_at,
+            finished_at=record.finished_at,
+            elapsed_s=_elapsed_s(record.started_at, record.finished_at, now),
+            detail=record.detail,
+        )
 
 
 class DeployBody(Answer):
@@ -66,9 +68,9 @@ class DeployBody(Answer):
     id: str
     project: str
     environment: str
-    kind: Literal["deploy", "promote", "rollback"]
-    state: DeployStateName
-    step: StepName
+    kind: Open[Literal["deploy", "promote", "rollback"]]
+    state: Open[DeployStateName]
+    step: Open[Step]
     steps: tuple[StepBody, ...]
     commit: CommitBody
     release: str | None
@@ -85,10 +87,53 @@ class DeployBody(Answer):
     cancel_requested: bool
     error: ErrorBody | None
 
+    @classmethod
+    def of(
+        cls,
+        record: DeployRecord,
+        environment: Environment,
+        naming: Naming,
+        *,
+        steps: Iterable[Step],
+        now: datetime,
+        waits: Mapping[str, str],
+    ) -> Self:
+        """A deploy with its steps.
+
+        Parameters:
+            steps: that a deploy of its kind takes, in order.
+            waits: deploy -> what its present step waits for, where it met a fault that may pass.
+        """
+        deploy = record.deploy
+        host = naming.release_host(environment.project, deploy.release) if deploy.release else ""
+        return cls(
+            id=deploy.id,
+            project=environment.project,
+            environment=environment.name,
+            kind=deploy.kind.value,
+            state=deploy.state.value,
+            step=deploy.step.value,
+            steps=_steps(record, steps, now, waits.get(deploy.id, "")),
+            commit=CommitBody.of(deploy.commit),
+            release=deploy.release,
+            release_number=record.release_number,
+            build=deploy.build,
+            url=naming.url(naming.environment_host(environment)),
+            release_url=naming.url(host) if host else "",
+            requested_by=deploy.requested_by,
+            requested_at=deploy.requested_at,
+            started_at=deploy.started_at,
+            finished_at=deploy.finished_at,
+            elapsed_s=_elapsed_s(deploy.started_at, deploy.finished_at, now),
+            queue_position=record.queue_position,
+            cancel_requested=deploy.cancel_requested,
+            error=ErrorBody.model_validate(dict(deploy.error)) if deploy.error else None,
+        )
+
     @property
     def ended(self) -> bool:
         """Whether it succeeded, failed or was cancelled: nothing more happens to it."""
-        return DeployState(self.state).ended
+        return self.state in _ENDED
 
 
 class DeployEvent(Answer):
@@ -98,19 +143,19 @@ class DeployEvent(Answer):
     `end` is the last one.
     """
 
-    event: Literal["deploy", "log", "end"]
+    event: Open[Literal["deploy", "log", "end"]]
     deploy: DeployBody | None = None
-    step: StepName | None = None
+    step: Open[Step] | None = None
     text: str = ""
 
 
 class PlanChange(Answer):
     """One thing that a deploy would change."""
 
-    what: Literal[
-        "build", "release", "variable", "instances", "service", "route", "setting", "host"
+    what: Open[
+        Literal["build", "release", "variable", "instances", "service", "route", "setting", "host"]
     ]
-    action: Literal["create", "change", "remove", "keep"]
+    action: Open[Literal["create", "change", "remove", "keep"]]
     name: str
     before: str = ""
     after: str = ""
@@ -123,3 +168,24 @@ class PlanBody(Answer):
     environment: str
     changes: tuple[PlanChange, ...]
     blockers: tuple[ErrorBody, ...] = Field((), description="Why the deploy would be refused.")
+
+
+def _steps(
+    record: DeployRecord, steps: Iterable[Step], now: datetime, waits: str
+) -> tuple[StepBody, ...]:
+    deploy = record.deploy
+    known = {step.name: StepBody.of(step, now) for step in record.steps}
+    present = known.get(deploy.step)
+    if waits and present is not None and present.state == "running":
+        known[deploy.step] = present.model_copy(update={"detail": waits})
+    return tuple(
+        known[name] if name in known else StepBody(name=name.value, state="waiting")
+        for name in steps
+    )
+
+
+def _elapsed_s(start: datetime | None, end: datetime | None, now: datetime) -> float | None:
+    if start is None:
+        return None
+    # A wall clock that was set back must not show a negative time.
+    return max(0.0, round(((end or now) - start).total_seconds(), 3))

@@ -38,6 +38,7 @@ class Step(StrEnum):
     SOURCE = "source"
     BUILD = "build"
     TEST = "test"
+    SCAN = "scan"
     RELEASE = "release"
     MIGRATE = "migrate"
     START = "start"
@@ -110,3 +111,19 @@ class Deploy:
     def migrate_task(self) -> str:
         """Id of the process that runs the release command."""
         return f"migrate-{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeployRecord:
+    """A deploy and what is shown beside it.
+
+    Attributes:
+        steps: those that have begun, in no order: that is the pipeline's.
+        release_number: of the release that it made or returns to.
+        queue_position: how many deploys of its environment are queued before it; `None` when it is not queued.
+    """
+
+    deploy: Deploy
+    steps: tuple[StepRecord, ...]
+    release_number: int | None
+    queue_position: int | None

@@ -89,6 +89,7 @@ PIPELINE: tuple[Row, ...] = (
         Step.TEST, "Test", rules.test, {Do.START_TASK: act.start_test, Do.TAKE_OUTCOME: act.take_test},
         deadline=_for_test, deadline_key="test.timeout", kinds=_FROM_SOURCE, task=lambda deploy: f"test-{deploy.build}",
     ),
+    Row(Step.SCAN, "Scan", rules.scan, kinds=_FROM_SOURCE),
     Row(Step.RELEASE, "Make release", rules.release, {Do.MAKE_RELEASE: act.make_release}, kinds=_NEW_RELEASE),
     Row(
         Step.MIGRATE, "Migrate", rules.migrate,

@@ -1,5 +1,6 @@
-"""What may be asked of deploys. Each call checks, records the intent, and returns; the reactor does the rest."""
+"""What may be asked of deploys. Each call checks, records the intent, wakes the reactor, and returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gantry.engines.database.protocol import Session, State
@@ -19,12 +20,16 @@ from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, UserError
 from gantry.kernel.ids import IdSource
 
-MOST_QUEUED = 20
+MAX_QUEUED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class DeployService:
-    """Requests for deploys."""
+    """Requests for deploys.
+
+    Attributes:
+        wake: tells the reactor that an intent was recorded; returns at once.
+    """
 
     state: State
     sources: SourceStore
@@ -32,6 +37,7 @@ class DeployService:
     projects: project_service.ProjectService
     clock: Clock
     ids: IdSource
+    wake: Callable[[], None]
 
     async def deploy(
         self, project: str, environment: str, *, source_digest: str, commit: Commit, by: str
@@ -56,7 +62,9 @@ class DeployService:
             deploy = self._new(
                 target, DeployKind.DEPLOY, by=by, commit=commit, source_digest=source_digest
             )
-            return await self._queue(session, deploy, target)
+            await self._queue(session, deploy, target)
+        self.wake()
+        return deploy
 
     async def promote(
         self, project: str, environment: str, *, from_environment: str, by: str
@@ -96,7 +104,9 @@ class DeployService:
                 build=build.id,
                 source_digest=build.source_digest,
             )
-            return await self._queue(session, deploy, target)
+            await self._queue(session, deploy, target)
+        self.wake()
+        return deploy
 
     async def roll_back(
         self, project: str, environment: str, *, to_release: int | None, by: str
@@ -132,7 +142,9 @@ class DeployService:
                 release=release.id,
                 source_digest=build.source_digest,
             )
-            return await self._queue(session, deploy, target)
+            await self._queue(session, deploy, target)
+        self.wake()
+        return deploy
 
     async def cancel(self, deploy_id: str, *, by: str) -> Deploy:
         """Ask for a deploy to stop, at whatever step it is. After its switch it is too late.
@@ -152,7 +164,9 @@ class DeployService:
             await audit.record(
                 session, at=self.clock.now(), actor=by, action="deploy.cancel", target=deploy_id
             )
-            return await store.get(session, deploy_id)
+            cancelled = await store.get(session, deploy_id)
+        self.wake()
+        return cancelled
 
     async def _rollback_target(
         self, session: Session, target: Environment, number: int | None
@@ -202,7 +216,7 @@ class DeployService:
             release=release,
         )
 
-    async def _queue(self, session: Session, deploy: Deploy, target: Environment) -> Deploy:
+    async def _queue(self, session: Session, deploy: Deploy, target: Environment) -> None:
         # Locked, so that its end is not asked for meanwhile.
         if (await projects.lock_environment(session, target.id)).removing:
             raise ConflictError(
@@ -215,7 +229,7 @@ class DeployService:
             for other in await store.list_open(session)
             if other.environment == deploy.environment
         ]
-        if len(waiting) >= MOST_QUEUED:
+        if len(waiting) >= MAX_QUEUED:
             raise ConflictError(
                 "deploy.queue-full",
                 f"{len(waiting)} deploys wait for {target.name} of {target.project} already",
@@ -230,4 +244,3 @@ class DeployService:
             target=f"{target.project}/{target.name}",
             details={"deploy": deploy.id, "commit": deploy.commit.sha, "release": deploy.release},
         )
-        return deploy

@@ -10,6 +10,7 @@ from gantry.engines.database.protocol import Row, Session
 from gantry.features.deploys.model import (
     Deploy,
     DeployKind,
+    DeployRecord,
     DeployState,
     Step,
     StepRecord,
@@ -21,6 +22,14 @@ from gantry.kernel.errors import ConflictError, NotFoundError
 _COLUMNS = """id, environment, kind, state, step, source_digest, commit, manifest, build, release,
               previous_release, requested_by, requested_at, started_at, step_started_at, finished_at,
               cancel_requested, error"""
+
+_RECORD = f"""SELECT {_COLUMNS},
+    (SELECT number FROM releases WHERE releases.id = deploys.release) AS release_number,
+    CASE state WHEN 'queued' THEN
+        (SELECT count(*) FROM deploys AS earlier
+         WHERE earlier.environment = deploys.environment AND earlier.state = 'queued'
+           AND (earlier.requested_at, earlier.id) < (deploys.requested_at, deploys.id))
+    END AS queue_position"""
 
 MOVED = "deploy.moved"
 
@@ -45,10 +54,14 @@ async def get(session: Session, deploy_id: str) -> Deploy:
     """
     row = await session.one(f"SELECT {_COLUMNS} FROM deploys WHERE id = %(id)s", {"id": deploy_id})
     if row is None:
-        raise NotFoundError(
-            "deploy.unknown", f"no deploy {deploy_id!r}", hint="gantry status lists the last ones"
-        )
+        raise _no_deploy(deploy_id)
     return _deploy(row)
+
+
+def _no_deploy(deploy_id: str) -> NotFoundError:
+    return NotFoundError(
+        "deploy.unknown", f"no deploy {deploy_id!r}", hint="gantry status lists the last ones"
+    )
 
 
 async def list_open(session: Session) -> tuple[Deploy, ...]:
@@ -72,23 +85,76 @@ async def list_for_environment(
     return tuple(_deploy(row) for row in rows)
 
 
+async def get_record(session: Session, deploy_id: str) -> DeployRecord:
+    """A deploy with its steps, and what is shown beside it.
+
+    Raises:
+        NotFoundError: `deploy.unknown`.
+    """
+    rows = await session.rows(f"{_RECORD} FROM deploys WHERE id = %(id)s", {"id": deploy_id})
+    if not rows:
+        raise _no_deploy(deploy_id)
+    return (await _records(session, rows))[0]
+
+
+async def list_recent(session: Session, newest: Mapping[str, int]) -> tuple[DeployRecord, ...]:
+    """The deploys of some environments that are under way and their newest ones, the newest first.
+
+    Parameters:
+        newest: environment -> how many of its newest deploys are wanted.
+    """
+    rows = await session.rows(
+        f"""{_RECORD}
+            FROM unnest(%(environments)s::text[], %(newest)s::integer[]) AS wanted(wanted, newest),
+            LATERAL (
+                (SELECT {_COLUMNS} FROM deploys WHERE environment = wanted
+                 ORDER BY requested_at DESC, id DESC LIMIT newest)
+                UNION
+                (SELECT {_COLUMNS} FROM deploys WHERE environment = wanted AND state = 'active')
+            ) AS deploys
+            ORDER BY requested_at DESC, id DESC""",
+        {"environments": list(newest), "newest": list(newest.values())},
+    )
+    return await _records(session, rows)
+
+
+async def _records(session: Session, rows: list[Row]) -> tuple[DeployRecord, ...]:
+    steps = await _steps_of(session, [row["id"] for row in rows]) if rows else {}
+    return tuple(
+        DeployRecord(
+            release_number=row.pop("release_number"),
+            queue_position=row.pop("queue_position"),
+            steps=steps.get(row["id"], ()),
+            deploy=_deploy(row),
+        )
+        for row in rows
+    )
+
+
 async def list_steps(session: Session, deploy_id: str) -> tuple[StepRecord, ...]:
     """The steps of a deploy so far, in no order: that is the pipeline's."""
+    return (await _steps_of(session, [deploy_id])).get(deploy_id, ())
+
+
+async def _steps_of(
+    session: Session, deploy_ids: list[str]
+) -> Mapping[str, tuple[StepRecord, ...]]:
     rows = await session.rows(
-        """SELECT name, state, started_at, finished_at, detail FROM deploy_steps
-           WHERE deploy = %(deploy)s""",
-        {"deploy": deploy_id},
+        """SELECT deploy, name, state, started_at, finished_at, detail FROM deploy_steps
+           WHERE deploy = ANY(%(deploys)s)""",
+        {"deploys": deploy_ids},
     )
-    return tuple(
-        StepRecord(
+    found: dict[str, list[StepRecord]] = {}
+    for row in rows:
+        record = StepRecord(
             name=Step(row["name"]),
             state=StepState(row["state"]),
             started_at=row["started_at"],
             finished_at=row["finished_at"],
             detail=row["detail"],
         )
-        for row in rows
-    )
+        found.setdefault(row["deploy"], []).append(record)
+    return {deploy: tuple(records) for deploy, records in found.items()}
 
 
 async def insert(session: Session, deploy: Deploy) -> None:

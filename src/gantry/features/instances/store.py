@@ -1,5 +1,6 @@
 """Instances in the database."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from gantry.engines.database.protocol import Session
@@ -12,6 +13,20 @@ _COLUMNS = """id, release, process, slot, port, created_at, started_at, healthy_
 async def list_all(session: Session) -> tuple[Instance, ...]:
     """Every instance."""
     rows = await session.rows(f"SELECT {_COLUMNS} FROM instances ORDER BY created_at, id")
+    return tuple(Instance(**row) for row in rows)
+
+
+async def list_for_environments(
+    session: Session, environment_ids: Collection[str]
+) -> tuple[Instance, ...]:
+    """The instances of some environments' releases, the newest release's first."""
+    rows = await session.rows(
+        f"""SELECT {_COLUMNS} FROM instances
+            JOIN (SELECT id AS release, number, environment FROM releases) AS releases USING (release)
+            WHERE environment = ANY(%(environments)s)
+            ORDER BY number DESC, process, slot""",
+        {"environments": list(environment_ids)},
+    )
     return tuple(Instance(**row) for row in rows)
 
 

@@ -1,16 +1,18 @@
 """What the API says of the whole platform at a glance."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
 from gantry.features.deploys.bodies import DeployBody
 from gantry.features.instances.bodies import InstanceBody
+from gantry.features.platform.capabilities import Capability, Maturity
+from gantry.features.platform.model import Context, EnvironmentRecord, ProjectRecord
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.routes.bodies import CacheBody
-from gantry.kernel.bodies import Answer
+from gantry.kernel.bodies import Answer, Open
 
 
 class ReachedBody(Answer):
@@ -48,6 +50,53 @@ class EnvironmentBody(Answer):
         None, description="The deploy that runs, or else the last one."
     )
 
+    @classmethod
+    def of(cls, record: EnvironmentRecord, context: Context) -> Self:
+        """An environment as the database and the engines have it just now."""
+        environment, live, moving = record.environment, record.live, record.open_rollout
+        numbers = {built.release.id: built.release.number for built in record.releases}
+        return cls(
+            project=environment.project,
+            name=environment.name,
+            url=context.naming.url(context.naming.environment_host(environment)),
+            domains=live.release.domains if live else (),
+            live=ReleaseBody.of(live, environment, context.naming) if live else None,
+            candidate=CandidateBody.of(moving) if moving else None,
+            instances=tuple(
+                InstanceBody.of(
+                    instance,
+                    release_number=numbers[instance.release],
+                    process=context.processes.get(instance.id),
+                    health=context.health.get(instance.id),
+                    now=context.now,
+                )
+                for instance in record.instances
+            ),
+            services=tuple(kind.value for kind in record.services),
+            cache=_cache(record, context),
+            deploy=_deploy(record, context),
+        )
+
+
+def _deploy(record: EnvironmentRecord, context: Context) -> DeployBody | None:
+    if record.deploy is None:
+        return None
+    return DeployBody.of(
+        record.deploy,
+        record.environment,
+        context.naming,
+        steps=context.steps_of(record.deploy.deploy.kind),
+        now=context.now,
+        waits=context.waits,
+    )
+
+
+def _cache(record: EnvironmentRecord, context: Context) -> CacheBody | None:
+    live = record.live
+    if live is None or not live.release.caches:
+        return None
+    return CacheBody.of(context.cache, live.release.id, record.present)
+
 
 class ProjectBody(Answer):
     """One project with its environments."""
@@ -55,6 +104,17 @@ class ProjectBody(Answer):
     name: str
     created_at: datetime
     environments: tuple[EnvironmentBody, ...]
+
+    @classmethod
+    def of(cls, record: ProjectRecord, context: Context) -> Self:
+        """A project as the database and the engines have it just now."""
+        return cls(
+            name=record.project.name,
+            created_at=record.project.created_at,
+            environments=tuple(
+                EnvironmentBody.of(environment, context) for environment in record.environments
+            ),
+        )
 
 
 class PartBody(Answer):
@@ -80,6 +140,25 @@ class StatusBody(Answer):
 class HealthBody(Answer):
     """The control plane answers."""
 
-    status: Literal["ok"]
+    status: Open[Literal["ok"]]
     version: str
     pid: int
+
+
+class CapabilityBody(Answer):
+    """Something that this version of Gantry can do, and how far it may be relied on."""
+
+    name: str
+    maturity: Open[Maturity]
+    since: str = Field(description="First version that has it; empty while it is planned.")
+    sentence: str
+
+    @classmethod
+    def of(cls, capability: Capability) -> Self:
+        """A capability as it is listed."""
+        return cls(
+            name=capability.name,
+            maturity=capability.maturity,
+            since=capability.since,
+            sentence=capability.sentence,
+        )

@@ -78,11 +78,7 @@ async def get_environment(session: Session, project: str, name: str) -> Environm
         return found
     if await find_project(session, project) is None:
         raise no_project(project)
-    raise NotFoundError(
-        "environment.unknown",
-        f"{project} has no environment {name!r} yet",
-        hint=f"deploy to it first: gantry deploy --to {name}",
-    )
+    raise no_environment(project, name)
 
 
 async def find_environment(session: Session, project: str, name: str) -> Environment | None:
@@ -165,4 +161,13 @@ def no_project(name: str) -> NotFoundError:
         "project.unknown",
         f"no project named {name!r}",
         hint="gantry status lists the projects; gantry deploy creates one",
+    )
+
+
+def no_environment(project: str, name: str) -> NotFoundError:
+    """What to say when a project has no environment of that name."""
+    return NotFoundError(
+        "environment.unknown",
+        f"{project} has no environment {name!r} yet",
+        hint=f"deploy to it first: gantry deploy --to {name}",
     )

@@ -1,11 +1,14 @@
 """What the API says of releases."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
-from gantry.kernel.bodies import Answer, Request
+from gantry.features.projects.model import Environment
+from gantry.features.projects.naming import Naming
+from gantry.features.releases.model import BuiltRelease, Commit, ReleaseState
+from gantry.kernel.bodies import Answer, Open, Request
 
 
 class CommitRequest(Request):
@@ -27,13 +30,24 @@ class CommitBody(Answer):
     author: str = ""
     dirty: bool = False
 
+    @classmethod
+    def of(cls, commit: Commit) -> Self:
+        """A commit, cut where it is longer than a request may say."""
+        return cls(
+            sha=commit.sha[:64],
+            branch=commit.branch[:200],
+            message=commit.message[:500],
+            author=commit.author[:200],
+            dirty=commit.dirty,
+        )
+
 
 class ReleaseBody(Answer):
     """One release."""
 
     id: str
     number: int
-    state: Literal["pending", "running", "retired", "failed"]
+    state: Open[Literal["pending", "running", "retired", "failed"]]
     live: bool
     can_roll_back_to: bool
     build: str
@@ -44,3 +58,25 @@ class ReleaseBody(Answer):
     created_at: datetime
     live_at: datetime | None
     left_at: datetime | None
+
+    @classmethod
+    def of(cls, built: BuiltRelease, environment: Environment, naming: Naming) -> Self:
+        """A release of an environment."""
+        release = built.release
+        live = release.id == environment.live_release
+        was_live = release.live_at is not None and release.state is not ReleaseState.FAILED
+        return cls(
+            id=release.id,
+            number=release.number,
+            state=release.state.value,
+            live=live,
+            can_roll_back_to=was_live and not live and built.kept,
+            build=release.build,
+            framework=built.framework,
+            size_bytes=built.size_bytes,
+            commit=CommitBody.of(release.commit),
+            url=naming.url(naming.release_host(environment.project, release.id)),
+            created_at=release.created_at,
+            live_at=release.live_at,
+            left_at=release.left_at,
+        )

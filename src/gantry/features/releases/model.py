@@ -49,3 +49,30 @@ class Release:
     live_at: datetime | None = None
     left_at: datetime | None = None
     retired_at: datetime | None = None
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains of the team's own that its manifest declares."""
+        declared = self.manifest.get("domains")
+        return tuple(str(name) for name in declared) if isinstance(declared, list) else ()
+
+    @property
+    def caches(self) -> bool:
+        """Whether its manifest names paths whose answers the edge may keep."""
+        routes = self.manifest.get("routes")
+        return isinstance(routes, dict) and bool(routes.get("cache"))
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltRelease:
+    """A release and what is shown of its build.
+
+    Attributes:
+        framework, size_bytes: of the build's artifact.
+        kept: the artifact is there, so that the release can be started again.
+    """
+
+    release: Release
+    framework: str
+    size_bytes: int
+    kept: bool

@@ -1,12 +1,13 @@
 """Releases in the database."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from gantry.engines.database.protocol import Row, Session
-from gantry.features.releases.model import Commit, Release, ReleaseState
+from gantry.features.builds.model import BuildState
+from gantry.features.releases.model import BuiltRelease, Commit, Release, ReleaseState
 from gantry.kernel.errors import NotFoundError
 
 _PAGES_LIVE = timedelta(days=1)
@@ -53,6 +54,45 @@ async def list_for_environment(
         {"environment": environment_id, "limit": limit},
     )
     return tuple(_release(row) for row in rows)
+
+
+async def list_built(
+    session: Session, environment_ids: Collection[str], *, newest_of: str = "", newest: int = 0
+) -> tuple[BuiltRelease, ...]:
+    """The releases of some environments that are live, run or have instances, with their builds; newest first.
+
+    Parameters:
+        newest_of, newest: the environment whose so many newest releases are wanted as well, whatever their state.
+    """
+    rows = await session.rows(
+        f"""SELECT {_COLUMNS}, framework, size_bytes, build_state
+            FROM releases JOIN (
+                SELECT id AS build, framework, size_bytes, state AS build_state FROM builds
+            ) AS built USING (build)
+            WHERE environment = ANY(%(environments)s) AND (
+                state = 'running'
+                OR id IN (SELECT release FROM instances)
+                OR id IN (SELECT live_release FROM environments)
+                OR id IN (SELECT id FROM releases WHERE environment = %(newest_of)s
+                          ORDER BY number DESC LIMIT %(newest)s))
+            ORDER BY number DESC""",
+        {"environments": list(environment_ids), "newest_of": newest_of, "newest": newest},
+    )
+    return tuple(_built(row) for row in rows)
+
+
+def _built(row: Row) -> BuiltRelease:
+    framework, size_bytes = row.pop("framework"), row.pop("size_bytes")
+    kept = BuildState(row.pop("build_state")) is BuildState.READY
+    return BuiltRelease(_release(row), framework, size_bytes, kept)
+
+
+async def numbers(session: Session, release_ids: Collection[str]) -> dict[str, int]:
+    """Release -> its number, for those of `release_ids` that there are."""
+    rows = await session.rows(
+        "SELECT id, number FROM releases WHERE id = ANY(%(ids)s)", {"ids": list(release_ids)}
+    )
+    return {row["id"]: row["number"] for row in rows}
 
 
 async def domain_holder(

@@ -1,6 +1,5 @@
 """Bodies of rollouts in the API, made from rollouts and read by the console and the command line."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from math import isfinite
@@ -9,10 +8,9 @@ from typing import Literal, Self
 from pydantic import Field
 
 from gantry.features.projects.model import Environment
-from gantry.features.releases.model import Release
-from gantry.features.rollouts.model import Evidence, Rollout, Stage, StageRecord
+from gantry.features.rollouts.model import Evidence, RolloutRecord, Stage, StageRecord
 from gantry.features.rollouts.verdict.model import Reason, Verdict
-from gantry.kernel.bodies import Answer
+from gantry.kernel.bodies import Answer, Open
 from gantry.kernel.units import format_measure
 
 OutcomeName = Literal["pass", "fail", "inconclusive"]
@@ -24,9 +22,9 @@ class ReasonBody(Answer):
     """What one check says of a candidate."""
 
     check: str
-    outcome: OutcomeName
+    outcome: Open[OutcomeName]
     sentence: str
-    unit: Literal["share", "ms", "count"]
+    unit: Open[Literal["share", "ms", "count"]]
     candidate: float | None = Field(description="Null where it is unbounded.")
     current: float | None
     numbers: dict[str, int]
@@ -58,7 +56,7 @@ class ReasonBody(Answer):
 class VerdictBody(Answer):
     """What is said of a candidate, from its traffic beside that of the current release."""
 
-    outcome: OutcomeName
+    outcome: Open[OutcomeName]
     summary: str
     reasons: tuple[ReasonBody, ...]
 
@@ -75,10 +73,10 @@ class VerdictBody(Answer):
 class StageBody(Answer):
     """One stage of a rollout."""
 
-    kind: Literal["mirror", "canary"]
+    kind: Open[Literal["mirror", "canary"]]
     percent: int = Field(description="Of the visitors; 0 for a mirror.")
     time_s: float
-    state: Literal["waiting", "running", "done"]
+    state: Open[Literal["waiting", "running", "done"]]
     started_at: datetime | None = None
     ended_at: datetime | None = None
     verdict: VerdictBody | None = None
@@ -158,11 +156,11 @@ class RolloutBody(Answer):
     candidate_number: int
     current: str
     current_number: int
-    state: RolloutStateName
+    state: Open[RolloutStateName]
     stages: tuple[StageBody, ...]
     stage: int = Field(description="The present one, from 0.")
     approval: bool = Field(description="Somebody must approve each next stage.")
-    wish: WishName | None = Field(None, description="Asked for and not done yet.")
+    wish: Open[WishName] | None = Field(None, description="Asked for and not done yet.")
     verdict: VerdictBody | None
     reason: str = Field("", description="Why it ended.")
     evidence: EvidenceBody | None = Field(None, description="Of a candidate that failed.")
@@ -171,22 +169,10 @@ class RolloutBody(Answer):
     elapsed_s: float
 
     @classmethod
-    def of(
-        cls,
-        rollout: Rollout,
-        records: Sequence[StageRecord],
-        environment: Environment,
-        releases: tuple[Release, Release],
-        now: datetime,
-    ) -> Self:
-        """The body of a rollout.
-
-        Parameters:
-            records: of the stages that have begun.
-            releases: the candidate and the current release.
-        """
-        candidate, current = releases
-        begun = {record.number: record for record in records}
+    def of(cls, record: RolloutRecord, environment: Environment, now: datetime) -> Self:
+        """The body of a rollout of an environment."""
+        rollout = record.rollout
+        begun = {stage.number: stage for stage in record.stages}
         stages = (
             StageBody.of(
                 stage, begun.get(number), rollout.verdict if number == rollout.stage else None
@@ -198,10 +184,10 @@ class RolloutBody(Answer):
             project=environment.project,
             environment=environment.name,
             deploy=rollout.deploy,
-            candidate=candidate.id,
-            candidate_number=candidate.number,
-            current=current.id,
-            current_number=current.number,
+            candidate=rollout.candidate,
+            candidate_number=record.candidate_number,
+            current=rollout.current,
+            current_number=record.current_number,
             state=rollout.state.value,
             stages=tuple(stages),
             stage=rollout.stage,
@@ -233,16 +219,13 @@ class CandidateBody(Answer):
     sentence: str
 
     @classmethod
-    def of(cls, rollout: Rollout, stage: Stage, number: int) -> Self:
-        """The body of a candidate.
-
-        Parameters:
-            stage: the one that the edge is in.
-            number: of the candidate among the environment's releases.
-        """
+    def of(cls, record: RolloutRecord) -> Self:
+        """The body of the candidate of a rollout that is under way."""
+        stage, number = record.rollout.present, record.candidate_number
+        assert stage is not None, "it is under way"
         gets = f"{stage.percent} % of the visitors" if stage.percent else "copies of requests"
         return cls(
-            release=rollout.candidate,
+            release=record.rollout.candidate,
             release_number=number,
             percent=stage.percent,
             sentence=f"release {number} gets {gets}",

@@ -166,6 +166,23 @@ class Rollout:
         return (self.paused_at or now) - self.stage_started_at
 
 
+@dataclass(frozen=True, slots=True)
+class RolloutRecord:
+    """Rollout and what is shown beside it.
+
+    Attributes:
+        candidate_number, current_number: of the two releases.
+        deploy_ended: the deploy that it belongs to has ended.
+        stages: those that have begun, the first one first.
+    """
+
+    rollout: Rollout
+    candidate_number: int
+    current_number: int
+    deploy_ended: bool
+    stages: tuple[StageRecord, ...]
+
+
 def buckets_of(stages: Iterable[Stage]) -> int:
     """The fewest groups of visitors that every share is a whole number of."""
     return 100 // gcd(100, *(stage.percent for stage in stages))

@@ -1,13 +1,16 @@
 """Rollouts in the database."""
 
 import json
+from collections.abc import Collection
 from datetime import datetime
+from itertools import groupby
 
 from gantry.engines.database.protocol import Row, Session
 from gantry.features.rollouts.model import (
     Evidence,
     Rollout,
     RolloutCommand,
+    RolloutRecord,
     RolloutState,
     Stage,
     StageKind,
@@ -75,6 +78,49 @@ async def latest(session: Session, environment_id: str) -> Rollout | None:
         {"environment": environment_id},
     )
     return _rollout(row) if row else None
+
+
+async def list_newest(
+    session: Session, environment_ids: Collection[str]
+) -> tuple[RolloutRecord, ...]:
+    """The newest rollout of each of some environments that had one, ended or not, with its stages."""
+    rows = await session.rows(
+        f"""SELECT newest.*, stages.number AS stage_number, stages.started_at AS stage_began_at,
+                stages.ended_at AS stage_ended_at, stages.verdict AS stage_verdict,
+                (SELECT number FROM releases WHERE id = newest.candidate) AS candidate_number,
+                (SELECT number FROM releases WHERE id = newest.current) AS current_number,
+                (SELECT finished_at IS NOT NULL FROM deploys WHERE id = newest.deploy) AS deploy_ended
+            FROM (SELECT DISTINCT ON (environment) {_COLUMNS} FROM rollouts
+                  WHERE environment = ANY(%(environments)s)
+                  ORDER BY environment, started_at DESC, id) AS newest
+            LEFT JOIN rollout_stages AS stages ON stages.rollout = newest.id
+            ORDER BY newest.id, stages.number""",
+        {"environments": list(environment_ids)},
+    )
+    grouped = groupby(rows, key=lambda row: row["id"])
+    return tuple(_record(list(stages)) for _, stages in grouped)
+
+
+def _record(rows: list[Row]) -> RolloutRecord:
+    """A rollout from its rows, one a stage."""
+    first = rows[0]
+    stages = (
+        StageRecord(
+            row["stage_number"],
+            row["stage_began_at"],
+            row["stage_ended_at"],
+            None if row["stage_verdict"] is None else Verdict.parse(row["stage_verdict"]),
+        )
+        for row in rows
+        if row["stage_number"] is not None
+    )
+    return RolloutRecord(
+        rollout=_rollout(first),
+        candidate_number=first["candidate_number"],
+        current_number=first["current_number"],
+        deploy_ended=first["deploy_ended"],
+        stages=tuple(stages),
+    )
 
 
 async def get(session: Session, rollout_id: str) -> Rollout:
@@ -238,24 +284,6 @@ async def request(session: Session, rollout: Rollout, command: RolloutCommand) -
         "rollout.aborting",
         f"the rollout {rollout.id} is being aborted",
         hint="gantry rollout status",
-    )
-
-
-async def list_stages(session: Session, rollout_id: str) -> tuple[StageRecord, ...]:
-    """Every stage that has begun, in order."""
-    rows = await session.rows(
-        """SELECT number, started_at, ended_at, verdict FROM rollout_stages
-           WHERE rollout = %(id)s ORDER BY number""",
-        {"id": rollout_id},
-    )
-    return tuple(
-        StageRecord(
-            row["number"],
-            row["started_at"],
-            row["ended_at"],
-            None if row["verdict"] is None else Verdict.parse(row["verdict"]),
-        )
-        for row in rows
     )
 
 

@@ -1,8 +1,13 @@
 """What the API takes and says of the edge's cache."""
 
+from collections.abc import Collection
+from typing import Self
+
 from pydantic import Field
 
+from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 from gantry.kernel.bodies import Answer, Request
+from gantry.kernel.units import format_size
 
 
 class CacheBody(Answer):
@@ -25,6 +30,33 @@ class CacheBody(Answer):
     limit_bytes: int = Field(description="Of all together.")
     trouble: str = Field("", description="Why it is of little use, in a sentence.")
 
+    @classmethod
+    def of(cls, status: CacheStatus, live: str, releases: Collection[str]) -> Self:
+        """What the cache does for one environment.
+
+        Parameters:
+            live: the release whose answers should not have to make room. What is kept of older ones may.
+            releases: all of the environment that visitors may reach.
+        """
+        numbers = status.of({live, *releases})
+        answered = numbers.hits + numbers.stale
+        requests = answered + numbers.misses + numbers.bypassed
+        evicted = status.of({live}).evicted
+        return cls(
+            running=status.running,
+            hits=numbers.hits,
+            stale=numbers.stale,
+            misses=numbers.misses,
+            bypassed=numbers.bypassed,
+            share=answered / requests if requests else None,
+            evicted=evicted,
+            entries=numbers.entries,
+            size_bytes=numbers.size_bytes,
+            used_bytes=status.total.size_bytes,
+            limit_bytes=status.limit_bytes,
+            trouble=_trouble(status, numbers, requests, evicted),
+        )
+
 
 class PurgeRequest(Request):
     """What the edge should forget; nothing named means everything of the environment."""
@@ -39,3 +71,20 @@ class PurgeBody(Answer):
     project: str
     environment: str
     purged: int = Field(description="Answers.")
+
+
+def _trouble(status: CacheStatus, numbers: CacheNumbers, requests: int, evicted: int) -> str:
+    if not status.running:
+        return "it does not run; the instances answer"
+    if evicted:
+        limit = format_size(status.limit_bytes)
+        return (
+            f"{evicted:,} answers made room for others too early: {limit} are not enough; "
+            "set GANTRY_CACHE_MB"
+        )
+    if requests and not numbers.entries and not numbers.hits + numbers.stale:
+        return (
+            "no answer was marked for it; a product says Cache-Control: s-maxage=60, "
+            "and sets no cookie"
+        )
+    return ""

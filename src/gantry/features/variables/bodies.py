@@ -1,9 +1,11 @@
 """What the API takes and says of variables."""
 
 from datetime import datetime
+from typing import Self
 
 from pydantic import Field
 
+from gantry.features.variables.model import Variable
 from gantry.kernel.bodies import Answer, Request
 
 
@@ -13,6 +15,13 @@ class VariableBody(Answer):
     name: str
     updated_at: datetime
     updated_by: str
+
+    @classmethod
+    def of(cls, variable: Variable) -> Self:
+        """Name and date; there is no way for a value to get here."""
+        return cls(
+            name=variable.name, updated_at=variable.updated_at, updated_by=variable.updated_by
+        )
 
 
 class VariablesRequest(Request):

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from gantry.kernel.errors import UserError
 
-LONGEST_VALUE = 32_768
-MOST_VARIABLES = 500
+MAX_VALUE_CHARACTERS = 32_768
+MAX_VARIABLES = 500
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # Gantry sets these for each instance; a value of the project's own would break routing or identity.
 RESERVED = frozenset({"PORT", "HOST", "HOSTNAME"})
@@ -40,10 +40,10 @@ def check(name: str, value: str) -> None:
             f"{name} is set by Gantry for each instance and cannot be changed",
             hint="read it in your program, or choose another name",
         )
-    if len(value) > LONGEST_VALUE or "\0" in value:
+    if len(value) > MAX_VALUE_CHARACTERS or "\0" in value:
         raise UserError(
             "variable.bad-value",
-            f"the value of {name} has {len(value)} characters; the limit is {LONGEST_VALUE}, "
+            f"the value of {name} has {len(value)} characters; the limit is {MAX_VALUE_CHARACTERS}, "
             "and none of them may be NUL",
             hint="put large data in a file of the project or in a service",
         )

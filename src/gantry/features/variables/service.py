@@ -9,7 +9,7 @@ from gantry.engines.secrets.protocol import SecretBox
 from gantry.features.audit import store as audit
 from gantry.features.projects.service import ProjectService
 from gantry.features.variables import store
-from gantry.features.variables.model import MOST_VARIABLES, Variable, check
+from gantry.features.variables.model import MAX_VARIABLES, Variable, check
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import UserError
 
@@ -53,10 +53,10 @@ class VariableService:
                         hint="gantry env list shows them",
                     )
             left = await store.list_variables(session, target.id)
-            if len(left) > MOST_VARIABLES:
+            if len(left) > MAX_VARIABLES:
                 raise UserError(
                     "variable.too-many",
-                    f"{len(left)} variables; the limit is {MOST_VARIABLES}",
+                    f"{len(left)} variables; the limit is {MAX_VARIABLES}",
                     hint="remove some with gantry env unset",
                 )
             await audit.record(

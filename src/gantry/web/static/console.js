@@ -2,9 +2,9 @@
 "use strict";
 
 const TICK_MS = 2000;
-const MOST_LOG_LINES = 5000;
+const MAX_LOG_LINES = 5000;
 
-// ---- live regions: ask again while somebody looks -------------------------------------------------------------
+// ---- live regions: refreshed while the tab is visible -------------------------------------------------------------
 const dialog = document.getElementById("confirm");
 const refresh = () => document.body.dispatchEvent(new Event("gantry:tick"));
 
@@ -20,8 +20,9 @@ const worded = (seconds) => {
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   const minutes = Math.floor(whole / 60);
-  if (minutes < 60) return `${minutes} min ${whole % 60} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  const rest = (value, unit) => (value ? ` ${value} ${unit}` : "");
+  if (minutes < 60) return `${minutes} min${rest(whole % 60, "s")}`;
+  return `${Math.floor(minutes / 60)} h${rest(minutes % 60, "min")}`;
 };
 // The page says how far this machine's clock is from the server's.
 const skewMs = Date.now() - Date.parse(document.documentElement.dataset.now);
@@ -119,7 +120,7 @@ const follow = (panel) => {
       element.append(line || " ");
       panel.append(element);
     }
-    while (panel.childElementCount > MOST_LOG_LINES) panel.firstElementChild.remove();
+    while (panel.childElementCount > MAX_LOG_LINES) panel.firstElementChild.remove();
     if (stay) panel.scrollTop = panel.scrollHeight;
   };
 

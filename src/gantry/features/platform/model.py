@@ -1,0 +1,92 @@
+"""The whole platform at a glance: what the database knows of each environment, and what the engines say."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from gantry.engines.edge_cache.protocol import CacheStatus
+from gantry.engines.runtime.protocol import ProcessStatus
+from gantry.features.deploys.model import DeployKind, DeployRecord, DeployState, Step
+from gantry.features.instances.model import Health, Instance
+from gantry.features.projects.model import Environment, Project
+from gantry.features.projects.naming import Naming
+from gantry.features.releases.model import BuiltRelease, ReleaseState
+from gantry.features.rollouts.model import RolloutRecord
+from gantry.features.services.model import ServiceKind
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRecord:
+    """An environment and everything that is shown of it.
+
+    Attributes:
+        releases: those that are live, run or have instances, and as many others as were asked for; newest first.
+        instances: of its releases, the newest release's first.
+        deploys: the one that is under way and the newest, as many as were asked for; newest first.
+        rollout: the newest one, ended or not.
+    """
+
+    environment: Environment
+    services: tuple[ServiceKind, ...]
+    releases: tuple[BuiltRelease, ...]
+    instances: tuple[Instance, ...]
+    deploys: tuple[DeployRecord, ...]
+    rollout: RolloutRecord | None
+
+    @property
+    def live(self) -> BuiltRelease | None:
+        """The release that visitors get."""
+        wanted = self.environment.live_release
+        return next((built for built in self.releases if built.release.id == wanted), None)
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Identities of the releases that run or have instances."""
+        serving = {instance.release for instance in self.instances}
+        return tuple(
+            built.release.id
+            for built in self.releases
+            if built.release.state is ReleaseState.RUNNING or built.release.id in serving
+        )
+
+    @property
+    def deploy(self) -> DeployRecord | None:
+        """The deploy that is under way, or else the newest."""
+        active = (record for record in self.deploys if record.deploy.state is DeployState.ACTIVE)
+        return next(active, self.deploys[0] if self.deploys else None)
+
+    @property
+    def open_rollout(self) -> RolloutRecord | None:
+        """The rollout that moves its visitors now; it lasts until all traffic has moved."""
+        found = self.rollout
+        if found is None or found.deploy_ended or found.rollout.present is None:
+            return None
+        return found if found.rollout.current == self.environment.live_release else None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRecord:
+    """A project and its environments, production first."""
+
+    project: Project
+    environments: tuple[EnvironmentRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What bodies are made with beside the database's records: how things are named, and what is so just now.
+
+    Attributes:
+        steps_of: the steps that a kind of deploy takes, in order.
+        processes: what runs, by identity; an instance's process has the identity of the instance.
+        health: instance -> what its last probes said.
+        waits: deploy -> what its present step waits for, where it met a fault that may pass.
+    """
+
+    now: datetime
+    naming: Naming
+    steps_of: Callable[[DeployKind], tuple[Step, ...]]
+    processes: Mapping[str, ProcessStatus]
+    health: Mapping[str, Health]
+    cache: CacheStatus
+    waits: Mapping[str, str]

@@ -1,0 +1,117 @@
+"""Login links, API tokens, and logging in and out of the console."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+from urllib.parse import urlencode
+
+from fastapi import Form, Path, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from gantry.features.accounts import store
+from gantry.features.accounts.bodies import LoginLinkBody, TokenBody, TokenRequest
+from gantry.features.accounts.model import Role
+from gantry.kernel.errors import AccessError
+from gantry.web.access import (
+    PUBLIC,
+    Cookie,
+    Developer,
+    Owner,
+    address_of,
+    attempts_of,
+    clear_session,
+    require_same_origin,
+    set_session,
+)
+from gantry.web.frame import Page, frame_of
+from gantry.web.noun import Noun
+from gantry.web.render import render
+from gantry.web.services import Has
+
+noun = Noun("accounts", "Login links and API tokens.")
+
+MAX_TOKEN_CHARACTERS = 200
+
+
+@noun.api.post("/login-links", status_code=201, summary="Make a login link")
+async def create_login_link(services: Has, caller: Developer) -> LoginLinkBody:
+    """A link that logs one browser in as the caller, once, within 15 minutes."""
+    secret, link = await services.accounts.login_link(by=caller)
+    console = services.settings.url(services.settings.console_host)
+    return LoginLinkBody(
+        url=f"{console}/login?{urlencode({'token': secret})}", expires_at=link.expires_at
+    )
+
+
+@noun.api.get("/tokens", summary="List API tokens")
+async def list_tokens(services: Has, _caller: Owner) -> tuple[TokenBody, ...]:
+    """Every API token, newest first. The tokens themselves are not stored and cannot be shown."""
+    async with services.state.transaction() as session:
+        return tuple(TokenBody.of(token) for token in await store.list_api_tokens(session))
+
+
+@noun.api.post("/tokens", status_code=201, summary="Make an API token")
+async def create_token(services: Has, caller: Owner, request: TokenRequest) -> TokenBody:
+    """A token for a program; `token` is shown this once. It expires, and may not do more than its maker."""
+    secret, token = await services.accounts.api_token(
+        label=request.label, role=Role(request.role), days=request.days, by=caller
+    )
+    return TokenBody.of(token, secret)
+
+
+@noun.api.delete("/tokens/{token}", status_code=204, summary="Revoke an API token")
+async def revoke_token(
+    services: Has,
+    caller: Owner,
+    token: Annotated[str, Path(max_length=64, description="`id` of the token.")],
+) -> None:
+    """Ends a token at once."""
+    await services.accounts.revoke(token, by=caller)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginPage(Page):
+    """A page with one button, so that a program that merely opens the link does not use it up."""
+
+    template: ClassVar[str] = "accounts"
+    refreshes: ClassVar[bool] = False
+
+    token: str
+
+
+@noun.console.get("/login", dependencies=[PUBLIC])
+async def login_page(
+    request: Request,
+    services: Has,
+    token: Annotated[str, Query(max_length=MAX_TOKEN_CHARACTERS)] = "",
+) -> HTMLResponse:
+    """The page that a login link opens. Opening it does not use the link up."""
+    return render(request, LoginPage(token), frame_of(services))
+
+
+@noun.console.post("/login", dependencies=[PUBLIC])
+async def login(
+    request: Request, services: Has, token: Annotated[str, Form(max_length=MAX_TOKEN_CHARACTERS)]
+) -> RedirectResponse:
+    """Changes the link's secret for a session's, once."""
+    require_same_origin(request)
+    attempts, address = attempts_of(request), address_of(request)
+    attempts.check(address)
+    try:
+        secret, _ = await services.accounts.redeem(token)
+    except AccessError:
+        attempts.failed(address)
+        raise
+    response = RedirectResponse("/", status_code=303)
+    set_session(response, secret)
+    return response
+
+
+@noun.console.post("/logout", dependencies=[PUBLIC])
+async def logout(request: Request, services: Has, cookie: Cookie) -> RedirectResponse:
+    """Ends the session, in the database too."""
+    require_same_origin(request)
+    if cookie is not None:
+        await services.accounts.log_out(cookie)
+    response = RedirectResponse("/login", status_code=303)
+    clear_session(response)
+    return response

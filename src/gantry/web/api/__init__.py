@@ -1,1 +1,0 @@
-"""The HTTP API below `/api/v1`, one file per area."""

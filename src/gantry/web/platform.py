@@ -1,0 +1,241 @@
+"""The platform itself: its health, everything at a glance, and its end."""
+
+import asyncio
+import os
+import shlex
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from fastapi import Query, Request
+from fastapi.responses import HTMLResponse
+
+from gantry import __version__
+from gantry.config.fields import project_name_fault
+from gantry.features.audit import store as audit
+from gantry.features.platform import store
+from gantry.features.platform.bodies import (
+    CapabilityBody,
+    EnvironmentBody,
+    HealthBody,
+    PartBody,
+    ProjectBody,
+    ReachedBody,
+    StatusBody,
+)
+from gantry.features.platform.capabilities import CAPABILITIES, Capability, Maturity, by_maturity
+from gantry.features.releases import store as releases
+from gantry.kernel.names import RELEASE_HEADER
+from gantry.web.access import PUBLIC, Owner, Viewer
+from gantry.web.frame import EnvironmentCard, Page, frame_of, in_order
+from gantry.web.noun import Mark, Noun
+from gantry.web.render import render
+from gantry.web.services import Has, Services
+
+noun = Noun(
+    "platform",
+    "The platform itself: whether and how it runs.",
+    marks={
+        Maturity.STABLE: Mark("Stable", "good", "circle-check"),
+        Maturity.BETA: Mark("Beta", "busy", "circle-dot"),
+        Maturity.EXPERIMENTAL: Mark("Experimental", "warn", "triangle-alert"),
+        Maturity.PLANNED: Mark("Planned", "quiet", "clock"),
+    },
+)
+
+
+@noun.api.get("/health", dependencies=[PUBLIC], summary="Whether the control plane answers")
+async def health() -> HealthBody:
+    """Costs nothing and touches no engine: it answers as long as the control plane lives."""
+    return HealthBody(status="ok", version=__version__, pid=os.getpid())
+
+
+@noun.api.get("/status", summary="Everything at a glance")
+async def status(
+    services: Has,
+    _caller: Viewer,
+    *,
+    probe: Annotated[
+        bool,
+        Query(description="Also ask the public port which release answers for each environment."),
+    ] = False,
+) -> StatusBody:
+    """Projects with their environments, releases and instances, and the parts of the platform.
+
+    With `probe=true` Gantry sends one request through its own public port for each environment that is live, as a
+    visitor would, and reports the release that answered in `reached`.
+    """
+    return await read_status(services, probe=probe)
+
+
+@noun.api.get("/capabilities", summary="What this version can do")
+async def capabilities(_caller: Viewer) -> tuple[CapabilityBody, ...]:
+    """Every capability with one label: `stable`, `beta`, `experimental`, or `planned` (nothing of it can be used yet)."""
+    return tuple(CapabilityBody.of(capability) for capability in CAPABILITIES)
+
+
+@noun.api.post("/shutdown", status_code=202, summary="End the platform")
+async def shutdown(services: Has, caller: Owner) -> None:
+    """Ends the control plane and everything that it started. Answers before that happens."""
+    async with services.state.transaction() as session:
+        await audit.record(
+            session,
+            at=services.clock.now(),
+            actor=caller.account,
+            action="platform.shutdown",
+            target=str(services.settings.home),
+        )
+    services.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewPage(Page):
+    """Everything at a glance."""
+
+    template: ClassVar[str] = "platform"
+
+    projects: tuple[tuple[ProjectBody, tuple[EnvironmentCard, ...]], ...]
+    parts: tuple[PartBody, ...]
+    warnings: tuple[str, ...]
+
+
+@noun.console.get("/")
+async def overview(request: Request, services: Has, caller: Viewer) -> HTMLResponse:
+    """Every project and environment."""
+    status = await read_status(services, probe=False)
+    page = OverviewPage(
+        projects=tuple((project, in_order(project.environments)) for project in status.projects),
+        parts=status.parts,
+        warnings=status.warnings,
+    )
+    return render(request, page, frame_of(services, caller, here="overview"))
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilitiesPage(Page):
+    """What this version can do, by how far it may be relied on."""
+
+    template: ClassVar[str] = "platform/capabilities"
+    refreshes: ClassVar[bool] = False
+
+    groups: tuple[tuple[Maturity, tuple[Capability, ...]], ...]
+
+
+@noun.console.get("/capabilities")
+async def capabilities_page(request: Request, services: Has, caller: Viewer) -> HTMLResponse:
+    """The list behind docs/roadmap.md, for the version that runs."""
+    page = CapabilitiesPage(by_maturity())
+    return render(request, page, frame_of(services, caller))
+
+
+async def read_status(services: Services, *, probe: bool) -> StatusBody:
+    """The whole platform; with `probe` every environment's public address is asked as well."""
+    context = await services.context()
+    async with services.state.transaction() as session:
+        found = await store.list_projects(session)
+    projects = tuple(ProjectBody.of(record, context) for record in found)
+    if probe:
+        projects = await _probe_all(services, projects)
+    parts = await services.parts()
+    return StatusBody(
+        version=__version__,
+        home=str(services.settings.home),
+        console_url=services.settings.url(services.settings.console_host),
+        parts=parts,
+        projects=projects,
+        warnings=await _warnings(services, parts, projects),
+    )
+
+
+async def _probe_all(
+    services: Services, projects: tuple[ProjectBody, ...]
+) -> tuple[ProjectBody, ...]:
+    live = [body for project in projects for body in project.environments if body.live]
+    answers = await asyncio.gather(*(_probe(services, body) for body in live))
+    numbers = await _numbers(services, projects, {answer.release for answer in answers})
+    reached = {
+        (body.project, body.name): answer.model_copy(
+            update={"release_number": numbers.get(answer.release)}
+        )
+        for body, answer in zip(live, answers, strict=True)
+    }
+    return tuple(
+        project.model_copy(
+            update={
+                "environments": tuple(
+                    body.model_copy(update={"reached": reached.get((body.project, body.name))})
+                    for body in project.environments
+                )
+            }
+        )
+        for project in projects
+    )
+
+
+async def _probe(services: Services, environment: EnvironmentBody) -> ReachedBody:
+    host = environment.url.removeprefix("https://").split(":")[0]
+    answer = await services.prober.get(
+        f"https://127.0.0.1:{services.settings.https_port}/", host=host
+    )
+    release = answer.headers.get(RELEASE_HEADER, "")
+    return ReachedBody(
+        release=release,
+        release_number=None,
+        status=answer.status,
+        elapsed_s=round(answer.elapsed_s, 4),
+        expected=release in _expected(environment),
+        error=answer.error,
+    )
+
+
+def _expected(environment: EnvironmentBody) -> set[str]:
+    """A visitor who was not drawn yet may get either side of a rollout."""
+    live, candidate = environment.live, environment.candidate
+    found = {live.id} if live is not None else set()
+    return found | ({candidate.release} if candidate is not None and candidate.percent else set())
+
+
+async def _numbers(
+    services: Services, projects: tuple[ProjectBody, ...], answered: set[str]
+) -> dict[str, int]:
+    """Numbers of the releases that answered; the live ones are known already."""
+    bodies = (body.live for project in projects for body in project.environments)
+    known = {live.id: live.number for live in bodies if live is not None}
+    others = answered - known.keys() - {""}
+    if not others:
+        return known
+    async with services.state.transaction() as session:
+        return known | await releases.numbers(session, others)
+
+
+async def _warnings(
+    services: Services, parts: tuple[PartBody, ...], projects: tuple[ProjectBody, ...]
+) -> tuple[str, ...]:
+    warnings = [f"{part.name} does not run: {part.detail}" for part in parts if not part.running]
+    edge = await services.edge.status()
+    if edge.rejected:
+        warnings.append(f"the edge refused its last configuration: {edge.rejected}")
+    for project in projects:
+        fault = project_name_fault(project.name)
+        if fault is not None:
+            warnings.append(
+                f"{project.name}: the name of this project {fault}. It gets no address that is another's, and no deploy: "
+                f"deploy it under another name, then gantry destroy --project {shlex.quote(project.name)}"
+            )
+        for environment in project.environments:
+            warnings.extend(_environment_warnings(environment))
+    return tuple(warnings)
+
+
+def _environment_warnings(environment: EnvironmentBody) -> list[str]:
+    live, reached = environment.live, environment.reached
+    name = f"{environment.project}/{environment.name}"
+    if live is None:
+        return []
+    found = []
+    serving = [body for body in environment.instances if body.release == live.id]
+    if live.framework != "static" and not any(body.state == "healthy" for body in serving):
+        found.append(f"{name}: no instance of the live release {live.number} is healthy")
+    if reached is not None and not reached.expected:
+        said = reached.release or reached.error or f"status {reached.status}"
+        found.append(f"{name}: release {live.number} is live, but a request reached {said}")
+    return found
