@@ -22,6 +22,7 @@ from gantry.features.audit import store as audit
 from gantry.features.audit.bodies import AuditBody
 from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import DeployBody, PlanBody
+from gantry.features.deploys.pipeline import PIPELINE
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import (
     CapabilityBody,
@@ -90,7 +91,7 @@ async def test_a_deploy_is_queued_and_the_reactor_woken(
     deploy = DeployBody.model_validate(answer.json())
     assert (deploy.state, deploy.queue_position, deploy.requested_by) == ("queued", 0, "ada")
     assert deploy.url == "https://smart-sign.localhost:8443"
-    assert [step.state for step in deploy.steps] == ["waiting"] * 11
+    assert [step.state for step in deploy.steps] == ["waiting"] * len(PIPELINE)
     assert house.woken == 1
     second = DeployBody.model_validate((await http.post(f"{_ENV}/deploys", json=request)).json())
     assert second.queue_position == 1
@@ -150,11 +151,18 @@ async def test_bad_requests_name_the_field(http: httpx.AsyncClient) -> None:
     ],
 )
 async def test_a_text_that_no_database_holds_is_refused(
-    house: House, http: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None
+    house: House,
+    http: httpx.AsyncClient,
+    tmp_path: Path,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
 ) -> None:
     await seed(house, START)
     if body is not None and "source_digest" in body:
-        body["source_digest"] = next(iter(house.machine.snapshots))
+        digest, archive = upload(tmp_path / "tree", {"gantry.toml": MANIFEST})
+        await http.put(f"/api/v1/sources/{digest}", content=archive)
+        body = {**body, "source_digest": digest}
     error = _error(await http.request(method, path, json=body), 400)
     assert (error["code"], "NUL" in error["hint"]) == ("state.bad-value", True)
     assert (await http.get("/deploys/%00")).status_code in (400, 401)
