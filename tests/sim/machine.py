@@ -150,11 +150,13 @@ class Machine:
             if process.status.state is ProcessState.RUNNING and "PORT" in process.spec.env
         ]
 
-    def visit(self, host: str) -> tuple[int, str]:
-        """What a visitor of `host` gets: status and the release that answered."""
+    def visit(self, host: str, address: str = "127.0.0.1") -> tuple[int, str]:
+        """What a visitor of `host` from `address` gets: status and the release that answered."""
         if not self.edge_runs:
             return 0, ""
         site = next((site for site in self.edge_config.sites if host in site.hosts), None)
+        if site is not None and site.closed is not None and not site.closed.lets_in(address):
+            return 503, site.release
         if site is None or site.backend is None:
             return 503, ""
         backend = next(one for one in self.edge_config.backends if one.name == site.backend)
