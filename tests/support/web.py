@@ -258,6 +258,8 @@ class House:
             prober=self.prober,
             settings=self.settings,
             clock=self.clock,
+            wake=self._wake,
+            closed_by=(),
             shutdown=self._shutdown,
             parts=self._parts,
             removals=RemovalService(self.state, self.clock, self._wake),
