@@ -10,6 +10,7 @@ import pytest
 
 from gantry.cli.main import build_cli
 from gantry.cli.reference import walk
+from gantry.features.deploys.pipeline import PIPELINE
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -138,6 +139,14 @@ def test_every_room_has_a_page_that_is_found() -> None:
     linked = set(_LINK.findall((DOCS / "rooms/README.md").read_text()))
     pages = {page.name for page in (DOCS / "rooms").glob("*.md")} - {"README.md"}
     assert pages <= linked
+
+
+def test_pages_tell_the_steps_in_the_order_of_the_pipeline() -> None:
+    steps = [row.step.value for row in PIPELINE]
+    for page in (ROOT / "README.md", DOCS / "architecture.md"):
+        assert " → ".join(steps) in page.read_text(), page
+    rows = re.findall(r"^\| (\w+) \|", (DOCS / "rooms/deploys.md").read_text(), re.MULTILINE)
+    assert [word for word in rows if word in steps][: len(steps)] == steps
 
 
 def test_every_setting_of_the_platform_is_described() -> None:

@@ -7,6 +7,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -327,7 +328,8 @@ def _closed(annotation: object, *, open_: bool = False) -> bool:
         inner, *metadata = get_args(annotation)
         marked = any(type(mark).__name__ == "_Open" for mark in metadata)
         return _closed(inner, open_=open_ or marked)
-    if get_origin(annotation) is Literal:
+    listed = isinstance(annotation, type) and issubclass(annotation, Enum)
+    if listed or get_origin(annotation) is Literal:
         return not open_
     return any(_closed(part) for part in get_args(annotation))
 

@@ -92,6 +92,7 @@ class Engines:
         databases: the cluster of the projects' databases.
         is_engine: whether a process, by its id, is part of the platform itself.
         keep_clock: writes down what the next control plane needs of the clock.
+        free_share: the free part of the platform's disk, 0 to 1.
     """
 
     runtime: Runtime
@@ -111,6 +112,7 @@ class Engines:
     ids: IdSource
     is_engine: Callable[[str], bool]
     keep_clock: Callable[[], None]
+    free_share: Callable[[], float]
 
 
 class Platform:
@@ -356,7 +358,7 @@ class Platform:
             engines.workshop,
             engines.sources,
             self.clock,
-            self.settings.home,
+            engines.free_share,
         )
 
     @cached_property

@@ -18,6 +18,7 @@ from gantry.engines.edge.protocol import (
 from gantry.engines.edge.visitors import sides
 from gantry.kernel.errors import PermanentError
 
+_REFUSED = "the edge refused its configuration: "
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
 
 
@@ -78,12 +79,17 @@ def _check_closed(closed: Closed) -> None:
 
 
 def rejected(reason: str) -> PermanentError:
-    """The edge's own words about a configuration that it does not take."""
+    """The error for a configuration that the edge does not take, with the edge's own words."""
     return PermanentError(
         "edge.rejected",
-        f"the edge refused its configuration: {reason or 'it does not say why'}",
+        f"{_REFUSED}{reason or 'it does not say why'}",
         hint="the configuration before stays in effect; please report this",
     )
+
+
+def reason_of(error: PermanentError) -> str:
+    """The edge's own words in an error made by `rejected`."""
+    return error.message.removeprefix(_REFUSED)
 
 
 def _unique(what: str, names: Iterable[str]) -> None:
