@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.builders.fake import FakeWorkshop
 from gantry.engines.builders.protocol import BuildRequest, Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.runtime.protocol import ProcessSpec
-from gantry.engines.sources.fake import FakeSourceStore
+from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import IntegrityError, UserError
+from tests.fakes.builders import FakeWorkshop
+from tests.fakes.machine import Machine
+from tests.fakes.programs import TASK_S
 from tests.support.builders import (
     NODE_PACKAGE,
     NODE_SERVER,
@@ -38,11 +40,13 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     files = {"package.json": NODE_PACKAGE, "server.js": NODE_SERVER}
     wanted = a_request(write_tree(tmp_path / "tree", files), test="node -e 'process.exit(0)'")
     if request.param == "fake":
-        fake = FakeWorkshop()
+        machine = Machine(ManualClock())
 
-        async def nothing(_spec: ProcessSpec) -> None: ...
+        async def spawn(spec: ProcessSpec) -> None:
+            machine.spawn(spec)
+            machine.pass_time(TASK_S)
 
-        return Case(fake, nothing, fake.corrupt, wanted)
+        return Case(FakeWorkshop(machine), spawn, machine.altered.add, wanted)
     workshop = a_workshop(tmp_path / "home")
 
     def damage(digest: str) -> None:
@@ -164,8 +168,8 @@ async def test_an_unknown_tree_is_refused(case: Case, tmp_path: Path) -> None:
 @pytest.mark.real
 async def test_a_snapshot_may_go_once_it_was_built(tmp_path: Path) -> None:
     workshop = a_workshop(tmp_path / "home")
-    tree = FakeSourceStore(tmp_path / "sources").add({"index.html": "<h1>hello</h1>"})
-    request = a_request(tree.root, source_digest=tree.digest)
+    tree = write_tree(tmp_path / "tree", {"index.html": "<h1>hello</h1>"})
+    request = a_request(tree)
     await run_task(await workshop.build_task(request))
-    shutil.rmtree(tree.root)
+    shutil.rmtree(tree)
     assert await workshop.find(request) is not None

@@ -4,37 +4,21 @@ import random
 
 import pytest
 
+from gantry.app.engines import is_engine
 from gantry.engines.database.postgres import PostgresState
-from gantry.engines.runtime.protocol import ProcessSpec, ProcessState
+from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.features.deploys.model import DeployState
 from gantry.features.projects import store as projects
-from gantry.features.removals.rules import ObservedRemoval, Removal, decide
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import ConflictError, NotFoundError
 from gantry.kernel.ids import SeededIds
-from tests.sim.machine import Machine
-from tests.sim.platform import Crasher, CrashError, Platform
-from tests.sim.test_stories import HOST, program
+from tests.fakes.machine import Machine
+from tests.sim.platform import HOST, Crasher, CrashError, Platform, program
 
 
 @pytest.fixture
 def platform(state: PostgresState) -> Platform:
     return Platform(state, Machine(ManualClock(), random.Random(1)), SeededIds(1))
-
-
-@pytest.mark.parametrize(
-    ("instances", "commands", "removal"),
-    [
-        (("i-1",), ("cron-1",), Removal.STOP_COMMANDS),
-        ((), ("cron-1",), Removal.STOP_COMMANDS),
-        (("i-1",), (), None),
-        ((), (), Removal.DELETE),
-    ],
-)
-def test_what_a_removal_needs_next(
-    instances: tuple[str, ...], commands: tuple[str, ...], removal: Removal | None
-) -> None:
-    assert decide(ObservedRemoval(instances, commands)) is removal
 
 
 async def deploy(platform: Platform, environment: str = "production") -> None:
@@ -59,11 +43,11 @@ async def until_gone(platform: Platform, count: int) -> None:
 
 
 def running(platform: Platform) -> list[str]:
-    """Processes that run."""
+    """Processes of products that run."""
     return [
         key
         for key, process in platform.machine.processes.items()
-        if process.status.state is ProcessState.RUNNING
+        if process.runs(platform.machine.now_s) and not is_engine(key)
     ]
 
 

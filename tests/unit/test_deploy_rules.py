@@ -12,9 +12,10 @@ from gantry.features.builds.model import BuildState
 from gantry.features.deploys import pipeline, rules
 from gantry.features.deploys.model import DeployKind, DeployState, Step, StepState
 from gantry.features.deploys.pipeline import PIPELINE, Intent, following, steps_of
-from gantry.features.deploys.rules import WAIT, Do, Fail, Next, Observed
+from gantry.features.deploys.rules import WAIT, Do, Fail, Next, Observed, RolloutProgress
 from gantry.features.probes.public import SmokeResult
 from gantry.features.releases.reading import parse_manifest
+from gantry.features.rollouts.model import RolloutState
 from tests.support.stories import at, build, deploy, exited, running
 
 OBSERVED = Observed(now=at(1))
@@ -27,9 +28,19 @@ ERROR = {
     "where": "",
 }
 
+ONLY_WORKERS = '[project]\nname = "shop"\n[processes]\nweb = false\n[processes.worker.mail]\ncommand = "mail"\n'
+
 
 def observed(**changes: Any) -> Observed:
     return replace(OBSERVED, **changes)
+
+
+def fails(action: object, code: str, *told: str) -> None:
+    """`action` ends the deploy with `code`, a message that tells the reason, and a hint."""
+    assert isinstance(action, Fail)
+    assert action.error["code"] == code
+    assert all(part in action.error["message"] for part in told)
+    assert action.error["hint"]
 
 
 def test_the_queue() -> None:
@@ -56,6 +67,25 @@ def test_no_step_lasts_for_ever(step: Step) -> None:
     assert isinstance(action, Fail)
     expected = "health.never-passed" if step is Step.HEALTHY else f"{step}.timeout"
     assert action.error["code"] == expected
+    in_time = pipeline.decide(story, observed(now=at(600), build=build(), deadline_s=600))
+    assert not isinstance(in_time, Fail) or in_time.error["code"] != expected
+
+
+@pytest.mark.parametrize(
+    ("candidate", "why"),
+    [
+        (None, ""),
+        (rules.Candidate(1, 0), ""),
+        (rules.Candidate(1, 0, message="/: 500"), ": /: 500"),
+    ],
+)
+def test_a_deadline_that_passed_is_told_with_the_reason(
+    candidate: rules.Candidate | None, why: str
+) -> None:
+    late = observed(now=at(46), deadline_s=45, candidate=candidate)
+    action = pipeline.decide(deploy(Step.HEALTHY, release="r-2"), late)
+    fails(action, "health.never-passed", "45 s")
+    assert isinstance(action, Fail) and action.error["message"].endswith(f"45 s{why}")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +134,29 @@ def test_test(changes: dict[str, Any], action: rules.Decision) -> None:
     assert pipeline.decide(deploy(Step.TEST, build="b-1"), observed(**changes)) == action
 
 
+@pytest.mark.parametrize("step", [Step.BUILD, Step.TEST])
+@pytest.mark.parametrize("error", [None, ERROR])
+def test_an_artifact_that_is_no_longer_kept_ends_the_deploy(
+    step: Step, error: dict[str, str] | None
+) -> None:
+    gone = build(state=BuildState.GONE, error=error)
+    no_longer_kept = rules.error_of(
+        "build.gone", "the artifact of build b-1 is no longer kept", "deploy again"
+    )
+    action = pipeline.decide(deploy(step, build="b-1"), observed(build=gone))
+    assert action == Fail(error or no_longer_kept)
+
+
+def test_the_source_is_read_once() -> None:
+    assert pipeline.decide(deploy(Step.SOURCE), OBSERVED) == Do.READ_SOURCE
+    known = deploy(Step.SOURCE, build="b-1", source_digest="0123456789abcdef")
+    assert pipeline.decide(known, OBSERVED) == Next(detail="snapshot 0123456789ab")
+
+
+def test_the_start_says_what_is_wanted() -> None:
+    assert pipeline.decide(deploy(Step.START, release="r-2"), OBSERVED) == Do.START_RELEASE
+
+
 def test_release_and_migrate() -> None:
     assert pipeline.decide(deploy(Step.RELEASE), OBSERVED) == Do.MAKE_RELEASE
     assert pipeline.decide(deploy(Step.RELEASE, release="r-2"), observed(release_number=2)) == Next(
@@ -132,22 +185,70 @@ def test_healthy_waits_for_the_instances_and_for_the_edge() -> None:
 def test_a_crash_loop_fails_the_deploy_long_before_its_deadline() -> None:
     story = deploy(Step.HEALTHY, release="r-2")
     action = pipeline.decide(story, observed(candidate=rules.Candidate(2, 1, 3, "exited with 1")))
-    assert isinstance(action, Fail)
-    assert action.error["code"] == "start.crash-loop"
-    assert "exited with 1" in action.error["message"]
+    fails(action, "start.crash-loop", "3 times", "exited with 1")
+    assert pipeline.decide(story, observed(candidate=rules.Candidate(2, 1, 2))) is WAIT
+
+
+def test_a_release_without_web_instances_does_not_wait_for_the_edge() -> None:
+    story = deploy(Step.HEALTHY, release="r-2")
+    workers_only = pipeline.decide(story, observed(candidate=rules.Candidate(0, 0)))
+    assert workers_only == Next(detail="0 of 0 instances are healthy")
 
 
 def test_smoke_is_tried_three_times() -> None:
     story = deploy(Step.SMOKE, release="r-2")
-    assert isinstance(pipeline.decide(story, OBSERVED), Next)
+    none = Next(StepState.SKIPPED, "no smoke checks are declared")
+    assert pipeline.decide(story, OBSERVED) == none
     assert pipeline.decide(story, observed(has_smoke=True)) == Do.ASK_SMOKE
-    bad = SmokeResult(failures=("/: status 500",), checked=2)
-    assert pipeline.decide(story, observed(has_smoke=True, smoke=bad)) == Do.ASK_SMOKE
+    bad = SmokeResult(failures=("/: status 500", "/b: no answer"), checked=2)
+    for attempts in (1, 2):
+        again = observed(has_smoke=True, smoke=replace(bad, attempts=attempts))
+        assert pipeline.decide(story, again) == Do.ASK_SMOKE
     action = pipeline.decide(story, observed(has_smoke=True, smoke=replace(bad, attempts=3)))
-    assert isinstance(action, Fail)
-    assert action.error["code"] == "smoke.failed"
+    fails(action, "smoke.failed", "/: status 500; /b: no answer")
     good = pipeline.decide(story, observed(has_smoke=True, smoke=SmokeResult((), 2)))
     assert good == Next(detail="2 paths answered well")
+
+
+@pytest.mark.parametrize(
+    ("rollout", "action"),
+    [
+        (None, Next(StepState.SKIPPED, "all traffic moves at once")),
+        (RolloutProgress(), Do.BEGIN_ROLLOUT),
+        (RolloutProgress(RolloutState.RUNNING), WAIT),
+        (RolloutProgress(RolloutState.PAUSED), WAIT),
+        (RolloutProgress(RolloutState.WAITING), WAIT),
+        (
+            RolloutProgress(RolloutState.PASSED, "3 stages went well"),
+            Next(detail="3 stages went well"),
+        ),
+    ],
+)
+def test_the_rollout_has_rules_of_its_own(
+    rollout: RolloutProgress | None, action: rules.Decision
+) -> None:
+    story = deploy(Step.ROLLOUT, release="r-2")
+    assert pipeline.decide(story, observed(rollout=rollout)) == action
+
+
+@pytest.mark.parametrize("state", [RolloutState.FAILED, RolloutState.ABORTED])
+def test_a_rollout_that_was_taken_back_ends_the_deploy(state: RolloutState) -> None:
+    story = deploy(Step.ROLLOUT, release="r-2")
+    action = pipeline.decide(story, observed(rollout=RolloutProgress(state, "5 % failed")))
+    fails(action, f"rollout.{state}", "5 % failed")
+
+
+@pytest.mark.parametrize(
+    ("previous", "action"),
+    [
+        (None, Next(StepState.SKIPPED, "nothing was live before")),
+        ("r-2", Next(StepState.SKIPPED, "nothing was live before")),
+        ("r-1", Next(detail="r-1 ends its requests and stays warm")),
+    ],
+)
+def test_the_drain_holds_nobody_up(previous: str | None, action: rules.Decision) -> None:
+    story = deploy(Step.DRAIN, release="r-2", previous_release=previous)
+    assert pipeline.decide(story, OBSERVED) == action
 
 
 def test_the_switch_is_done_when_the_public_port_answers_with_the_release() -> None:
@@ -234,6 +335,35 @@ def test_the_table_is_complete() -> None:
     assert {row.step for row in PIPELINE if row.task} == {Step.BUILD, Step.TEST, Step.MIGRATE}
 
 
+def test_the_process_of_a_step_is_named_by_what_it_works_on() -> None:
+    names = {
+        step: pipeline.task_of(deploy(step, build="b-1"))
+        for step in (Step.BUILD, Step.TEST, Step.MIGRATE, Step.HEALTHY)
+    }
+    assert names == {
+        Step.BUILD: "build-b-1",
+        Step.TEST: "test-b-1",
+        Step.MIGRATE: "migrate-dep-1",
+        Step.HEALTHY: None,
+    }
+
+
+def test_a_release_is_live_only_when_visitors_get_it() -> None:
+    assert rules.is_live(deploy(release="r-2"), observed(live_release="r-2"))
+    assert not rules.is_live(deploy(release="r-2"), observed(live_release="r-1"))
+    assert not rules.is_live(deploy(), OBSERVED), "an environment and a deploy without a release"
+
+
+def test_an_error_is_stored_whole() -> None:
+    assert rules.error_of("a.b", "it broke", "fix it") == {
+        "kind": "permanent",
+        "code": "a.b",
+        "message": "it broke",
+        "hint": "fix it",
+        "where": "",
+    }
+
+
 def test_a_deploy_can_be_cancelled_until_its_switch() -> None:
     may = [step for step in steps_of(DeployKind.DEPLOY) if pipeline.may_cancel(deploy(step))]
     assert may == list(steps_of(DeployKind.DEPLOY))[: list(Step).index(Step.SWITCH)]
@@ -262,5 +392,6 @@ def test_deadlines_are_those_of_the_manifest() -> None:
     }
     assert {step: pipeline.deadline_s(step, manifest) for step in wanted} == wanted
     assert pipeline.deadline_s(Step.BUILD, None) == 120.0
+    assert pipeline.deadline_s(Step.HEALTHY, load_manifest(ONLY_WORKERS)) == 120.0
     patient = '[project]\nname = "shop"\n[processes.web]\nhealth.start_deadline = "10m"\n'
     assert pipeline.deadline_s(Step.SWITCH, load_manifest(patient)) == 600.0
