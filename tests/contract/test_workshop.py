@@ -89,6 +89,21 @@ async def test_a_build_is_made_once_and_found_again(case: Case, tmp_path: Path) 
     assert await workshop.find(replace(case.request, command="true")) is None
 
 
+def test_what_a_build_does_not_get_is_no_part_of_its_identity(case: Case, tmp_path: Path) -> None:
+    withheld = replace(case.request, withheld=("SECRET",), of_services=("DATABASE_URL",))
+    assert case.workshop.key(withheld) == case.workshop.key(case.request)
+    assert case.workshop.key(replace(withheld, env={"SECRET": "s"})) != case.workshop.key(withheld)
+
+
+def test_the_product_s_framework_says_which_variables_everybody_may_see(
+    case: Case, tmp_path: Path
+) -> None:
+    assert case.workshop.public_prefixes(case.request) == ()
+    files = {"package.json": '{"devDependencies": {"vite": "7"}}'}
+    request = a_request(write_tree(tmp_path / "vite", files))
+    assert case.workshop.public_prefixes(request) == ("VITE_",)
+
+
 async def test_tests_that_passed_are_remembered(case: Case) -> None:
     await _build(case, case.request)
     spec = await case.workshop.test_task(case.request)

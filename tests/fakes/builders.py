@@ -39,9 +39,13 @@ class FakeWorkshop:
         """See `Workshop.detect`."""
         return detection.detect(Tree(root))
 
+    def public_prefixes(self, request: BuildRequest) -> tuple[str, ...]:
+        """See `Workshop.public_prefixes`."""
+        return detection.public_prefixes(request)
+
     def key(self, request: BuildRequest) -> str:
         """See `Workshop.key`."""
-        facts = asdict(replace(request, id="", source_root=Path()))
+        facts = asdict(replace(request, id="", source_root=Path(), withheld=(), of_services=()))
         return hashlib.sha256(
             json.dumps(facts, sort_keys=True, default=_plain).encode()
         ).hexdigest()

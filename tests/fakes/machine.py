@@ -270,13 +270,15 @@ class Machine:
             return self.is_running(self.sockets.get(endpoint.socket, ""))
         return self.answer(endpoint.port, path) == 200
 
-    def visit(self, host: str, path: str = "/") -> tuple[int, str]:
-        """What a visitor of `host` gets: status and the release that answered; 0 when the edge does not run."""
+    def visit(self, host: str, path: str = "/", *, address: str = "127.0.0.1") -> tuple[int, str]:
+        """What a visitor of `host` from `address` gets: status and release; 0 when the edge does not run."""
         if not self.is_running(EDGE):
             return 0, ""
         site = next((site for site in self.edge_config.sites if host in site.hosts), None)
         if site is None:
             return 404, ""
+        if site.closed is not None and not site.closed.lets_in(address):
+            return 503, site.release
         backends = (item for item in self.edge_config.backends if item.name == site.backend)
         for backend in backends:
             for endpoint in backend.endpoints:

@@ -49,7 +49,12 @@ class FakeSources:
 
     def put(self, program: Program) -> str:
         """Keep a source that behaves like `program`; its digest."""
-        package = {"name": "shop", "scripts": {"start": "node server.js"}, "behaves": repr(program)}
+        package = {
+            "name": "shop",
+            "scripts": {"start": "node server.js"},
+            "dependencies": {"nx": "22"},  # whose public variables reach a build
+            "behaves": repr(program),
+        }
         files = {"gantry.toml": program.manifest, "package.json": json.dumps(package)}
         if program.env_example:
             files[".env.example"] = program.env_example

@@ -12,7 +12,7 @@ from tests.fakes.machine import Faults
 from tests.sim.platform import HOST, Crasher, CrashError, Platform, program
 
 # Of a deploy to an environment that has a release.
-_COMMITS = 26
+_COMMITS = 27
 
 
 async def _crash_at(platform: Platform, crasher: Crasher, deploy_id: str) -> bool:
@@ -50,13 +50,36 @@ async def test_every_commit_of_a_deploy_is_covered(live: Platform) -> None:
     assert crasher.commits == _COMMITS
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(1, 7))
+async def test_a_crash_at_a_commit_of_a_promotion_that_builds_anew(
+    live: Platform, at: int, after: bool
+) -> None:
+    platform = live
+    platform.machine.chance.seed(at)
+    staging = {"NX_PUBLIC_API": "https://api.staging"}
+    await platform.plane.variables.change("shop", "staging", put=staging, remove=(), by="ada")
+    source = platform.sources.put(program("2"))
+    staged = await platform.finish((await platform.request(source, "staging")).id)
+    promoted = await platform.plane.deploys.promote(
+        "shop", "production", from_environment="staging", by="ada"
+    )
+    builds = platform.machine.builds_run
+    assert await _crash_at(platform, Crasher(platform.state, at=at, after=after), promoted.id)
+    platform.boot(platform.state)
+    ended = await platform.finish(promoted.id)
+    assert ended.state is DeployState.SUCCEEDED, ended.error
+    assert ended.build != staged.build
+    assert platform.machine.builds_run == builds + 1, "production's own values are built once"
+
+
 CANARY = """
 [deploy]
 strategy = "canary"
 steps = [{ percent = 5, time = "1s" }, { percent = 50, time = "1s" }]
 """
 # The rollout lies between these commits of such a deploy; those before are those of any deploy.
-_FIRST, _LAST = 17, 36
+_FIRST, _LAST = 18, 37
 
 
 async def _canary(platform: Platform) -> Deploy:

