@@ -266,8 +266,9 @@ def _without_wording(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
 
 
 def _difference(before: ast.AST, after: ast.AST) -> str:
-    texts = (ast.unparse(function).splitlines()[1:] for function in (before, after))
-    changed = [line for line in difflib.unified_diff(*texts, lineterm="", n=0) if line[:2] != "@@"]
+    old, new = (ast.unparse(function).splitlines()[1:] for function in (before, after))
+    lines = difflib.unified_diff(old, new, lineterm="", n=0)
+    changed = [line for line in lines if line[:2] != "@@"]
     return "\n".join(changed[2:])
 
 

@@ -12,16 +12,16 @@ import pytest
 
 from gantry.config.paths import Paths
 from gantry.engines.postgres.external import ExternalServer
-from gantry.engines.postgres.fake import FakeServer
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer
 from gantry.engines.postgres.server import DATA, SYSTEM, PostgresServer
-from gantry.engines.runtime import sandbox
+from gantry.engines.runtime import procfs, sandbox
 from gantry.engines.runtime.folder import ProcessFolder
 from gantry.engines.runtime.process import ProcessRuntime
-from gantry.engines.runtime.procfs import Machine
-from gantry.kernel.clock import SystemClock
+from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.ids import SystemIds
+from tests.fakes.machine import Machine
+from tests.fakes.postgres import FakeDatabaseServer
 from tests.support.runtime import gone, until
 
 SHOP = DatabaseGrant("shop_production", "shop_production", "pass'word \"1%")
@@ -52,7 +52,7 @@ def postgres(runtime: ProcessRuntime, tmp_path: Path) -> PostgresServer:
 async def server(request: pytest.FixtureRequest, postgres: PostgresServer) -> DatabaseServer:
     match request.param:
         case "fake":
-            return FakeServer()
+            return FakeDatabaseServer(Machine(ManualClock()))
         case "embedded":
             return postgres
         case _:
@@ -156,7 +156,7 @@ async def test_it_comes_back_after_kill_9_with_what_was_committed(
         session.execute("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n")
     status = (await runtime.statuses())["postgres-data"]
     assert status.pid is not None
-    for seen in Machine().tree(status.pid):
+    for seen in procfs.Machine().tree(status.pid):
         with contextlib.suppress(ProcessLookupError):  # they die with the first
             os.kill(seen.pid, signal.SIGKILL)
     await postgres.start()

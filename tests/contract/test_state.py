@@ -12,7 +12,7 @@ from gantry.engines.database.postgres import PostgresState
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import ConflictError, PermanentError, TransientError, UserError
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.own_database]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Which scheduled commands start, and what becomes of those that are due while the run before lasts."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ RUNS = Run("env-1", "tidy", at(0), "cron-1")
 SKIPPED = "the run before had not ended"
 
 
-def due(overlap: Overlap = "skip", **changes: str) -> Due:
+def due(overlap: Overlap = "skip", **changes: Any) -> Due:
     return Due(replace(TIDY, overlap=overlap, **changes), at(300))
 
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from gantry.features.builds.model import Build, BuildState
 from gantry.features.deploys.model import Step
 from gantry.features.releases.model import Release, ReleaseState
@@ -67,6 +69,55 @@ def test_a_nearly_full_disk_never_costs_the_rollback_target() -> None:
     ]  # fmt: skip
 
 
+def test_a_tenth_of_the_disk_is_enough_room() -> None:
+    assert gone(stored(were_live(6), free_share=0.10)) == ["b-1", "b-2", "b-3"]
+    assert gone(stored(were_live(6), free_share=0.0999)) == ["b-1", "b-2", "b-3", "b-4"]
+
+
+def test_the_release_before_the_live_one_is_kept_whatever_is_asked_for() -> None:
+    assert gone(stored(were_live(4), keep={"env-1": 0})) == ["b-1", "b-2"]
+    assert gone(stored(were_live(4), keep={"env-1": 2})) == ["b-1", "b-2"]
+
+
+def test_each_environment_keeps_its_own() -> None:
+    elsewhere = release(
+        "r-9", environment="env-2", build="b-1", state=ReleaseState.RETIRED,
+        live_at=at(1), left_at=at(2),
+    )  # fmt: skip
+    both = stored((elsewhere, *were_live(4)), keep={"env-1": 2, "env-2": 2})
+    assert gone(replace(both, live={"env-1": "r-4", "env-2": None})) == ["b-2"]
+
+
+@pytest.mark.parametrize("state", [ReleaseState.RUNNING, ReleaseState.PENDING])
+def test_what_runs_or_is_about_to_is_kept(state: ReleaseState) -> None:
+    first, *others = were_live(5)
+    assert gone(stored((first, *others))) == ["b-1", "b-2"]
+    assert gone(stored((replace(first, state=state), *others))) == ["b-2"]
+    new = release("r-new", build="b-1", state=state)
+    assert gone(stored((new, first, *others))) == ["b-2"]
+
+
+def test_the_live_release_is_kept_even_when_nothing_of_it_runs() -> None:
+    returned_to = stored(were_live(5), live={"env-1": "r-1"})
+    assert gone(returned_to) == ["b-2"]
+
+
+@pytest.mark.parametrize(
+    ("state", "goes"),
+    [
+        (BuildState.BUILDING, False),
+        (BuildState.BUILT, True),
+        (BuildState.READY, True),
+        (BuildState.FAILED, False),
+        (BuildState.GONE, False),
+    ],
+)
+def test_only_a_build_that_has_an_artifact_can_lose_it(state: BuildState, goes: bool) -> None:
+    old = build(id="b-old", state=state, created_at=at(0))
+    later = stored(were_live(1), builds=(old,), now=T0 + timedelta(days=2))
+    assert gone(later) == (["b-old"] if goes else [])
+
+
 def test_what_a_deploy_works_on_is_kept() -> None:
     rollback = deploy(Step.START, release="r-1", build="b-1")
     assert "b-1" not in gone(stored(were_live(6), deploys=(rollback,)))
@@ -81,11 +132,16 @@ def test_an_unused_build_is_kept_for_a_day() -> None:
     fresh = build(id="b-new", state=BuildState.READY, created_at=at(0))
     with_new = stored(were_live(1), builds=(fresh,))
     assert gone(with_new) == []
-    assert gone(replace(with_new, now=T0 + timedelta(hours=25))) == ["b-new"]
+    assert gone(replace(with_new, now=T0 + timedelta(hours=24))) == []
+    assert gone(replace(with_new, now=T0 + timedelta(hours=24, seconds=1))) == ["b-new"]
+    held = replace(with_new, deploys=(deploy(Step.RELEASE, build="b-new"),))
+    assert gone(replace(held, now=T0 + timedelta(hours=25))) == []
 
 
 def test_snapshots_go_with_their_builds() -> None:
     assert decide(stored(were_live(4))).sources == ("orphan", "s-b-1")
+    again = deploy(Step.BUILD, source_digest="s-b-1")
+    assert decide(stored(were_live(4), deploys=(again,))).sources == ("orphan",)
 
 
 def test_a_folder_goes_when_its_build_and_what_works_in_it_are_done() -> None:
@@ -101,6 +157,8 @@ def test_a_folder_goes_when_its_build_and_what_works_in_it_are_done() -> None:
         processes={"test-b-4": running("test-b-4"), "build-b-1": exited("build-b-1")},
     )
     assert decide(story).folders == ("b-1", "b-failed")
+    still_built = replace(story, processes={"build-b-1": running("build-b-1")})
+    assert decide(still_built).folders == ("b-4", "b-failed")
 
 
 def test_artifacts_that_no_build_knows_go() -> None:
@@ -118,6 +176,36 @@ def test_logs_of_ended_processes_go_after_days_and_never_those_in_use() -> None:
         now=T0 + timedelta(days=4),
     )
     assert set(decide(story).processes) == {"i-0", "i-2"}
+
+
+def test_logs_are_kept_for_three_days_from_the_end() -> None:
+    processes = {
+        "i-1": exited("i-1", ended_at=at(0)),
+        "i-2": exited("i-2", started_at=at(0), ended_at=at(1)),
+        "i-3": exited("i-3", started_at=at(0), ended_at=None),
+    }
+    for seconds, gone_now in ((0, ()), (1, ("i-1", "i-3")), (2, ("i-2", "i-1", "i-3"))):
+        now = T0 + timedelta(days=3, seconds=seconds)
+        assert decide(stored(were_live(1), processes=processes, now=now)).processes == gone_now
+
+
+def test_only_the_newest_three_hundred_logs_are_kept() -> None:
+    processes = {f"i-{number}": exited(f"i-{number}", ended_at=at(number)) for number in range(301)}
+    assert decide(stored(were_live(1), processes=processes)).processes == ("i-0",)
+    del processes["i-7"]
+    assert decide(stored(were_live(1), processes=processes)).processes == ()
+
+
+def test_logs_of_what_a_deploy_works_on_are_in_use() -> None:
+    names = ("build-b-1", "test-b-1", "migrate-dep-1", "build-b-2", "migrate-dep-2")
+    processes = {name: exited(name) for name in names}
+    later = stored(
+        were_live(1),
+        processes=processes,
+        deploys=(deploy(Step.MIGRATE, build="b-1"),),
+        now=T0 + timedelta(days=4),
+    )
+    assert set(decide(later).processes) == {"build-b-2", "migrate-dep-2"}
 
 
 PATIENCE = Patience(keep_warm_s=600, requests_s=30, streams_s=60, skew_s=0)

@@ -125,6 +125,9 @@ def _environment(body: EnvironmentBody, now: datetime) -> Group:
     facts.add_column(style="dim", min_width=9)
     facts.add_column()
     facts.add_row("live", _live(body, now))
+    if body.closed is not None:
+        said = f"{body.closed.title}: “{body.closed.message}” ({body.closed.sentence})"
+        facts.add_row("closed", Text(said, style="yellow"))
     if body.candidate is not None:
         facts.add_row("rollout", Text(body.candidate.sentence, style="cyan"))
     if body.live is not None and body.reached is not None:

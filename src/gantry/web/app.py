@@ -76,6 +76,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.streams = Streams()
     app.state.masks = Masks(services)
     app.state.templates = templates(NOUNS)
+    app.state.offers = tuple(noun.offers for noun in NOUNS if noun.offers is not None)
     for noun in NOUNS:
         app.include_router(noun.api)
         app.include_router(noun.console)
