@@ -186,7 +186,7 @@ class RealApi(FakeApi):
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def handle(self, method: str, target: str, body: bytes) -> Reply:
-        path = httpx.URL(target).path
+        path = httpx.URL(target).raw_path.decode()
         headers = {"content-type": "application/json"}
         asked = self.http.request(method, path, content=body, headers=headers)
         answer = asyncio.run_coroutine_threadsafe(asked, self.loop).result(timeout=30)
@@ -213,7 +213,9 @@ async def test_the_commands(live: Platform, owner: httpx.AsyncClient, tmp_path: 
     refused = await run("on", "--allow", "office.example")
     assert refused.code != 0
     assert "maintenance.bad-address" in refused.err
-    shown = await asyncio.to_thread(bench.run, "status", "--no-probe")
+    await settled(live)
+    shown = await asyncio.to_thread(bench.run, "status")
+    assert "✓ the public port shows visitors the page, with release 1 behind it (503, " in shown.out
     assert f"{TITLE}: “Back at noon.” (let through: {OFFICE}, 10.0.0.0/8)" in shown.out
     off = await run("off")
     assert (off.code, off.out) == (0, "production is open to visitors\n")

@@ -170,7 +170,7 @@ def _networks(addresses: tuple[str, ...]) -> list[str]:
         except ValueError as error:
             raise UserError(
                 "maintenance.bad-address",
-                f"{address[:80]!r} is not an address that visitors can have: {error}",
+                f"{address[:80]!r} is not an address or a network that visitors can come from",
                 hint="write 203.0.113.7, or a network such as 203.0.113.0/24",
             ) from error
     return list(found)
