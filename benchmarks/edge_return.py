@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 from rich.table import Table
-from tests.e2e.test_node_product import write_project
 from tests.support.platform import Platform, fresh_platform
+from tests.support.product import write_project
 
 _AIM_S = 1.0
 

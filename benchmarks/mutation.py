@@ -8,7 +8,7 @@ with the tests of that revision, and the exit code is 1 where the score of a nou
 What does not count: a fault in nothing but the wording of a sentence (a string with a space in it). A sentence that is
 missing altogether does count, and so does every code, name and key.
 
-`pip install --group mutation` brings mutmut; decision 0006 says why it was chosen, and what it does not see.
+`pip install --group mutation` brings mutmut; decision 0081 says why it was chosen, and what it does not see.
 """
 
 import argparse

@@ -13,9 +13,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tests.e2e.test_canary import ONE_IN_TWENTY, write
-from tests.e2e.test_node_product import SERVER
-from tests.support.platform import Platform, fresh_platform
+from tests.e2e.test_canary import ONE_IN_TWENTY, rollout, write
+from tests.support.platform import fresh_platform
+from tests.support.product import SERVER, Product
 
 _CONNECTIONS, _PAUSE_S = 40, 0.2
 
@@ -26,11 +26,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="bad candidates, and good ones")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gantry-bench-") as scratch, fresh_platform() as up:
-        project = write(Path(scratch) / "small")
-        up.run("deploy", str(project))
+        product = Product(up, Path(scratch) / "small", "small")
+        write(product)
+        product.deploy()
         rounds = range(options.rounds)
-        bad = [_candidate(up, project, ONE_IN_TWENTY, f"bad {number}") for number in rounds]
-        good = [_candidate(up, project, SERVER, f"good {number}") for number in rounds]
+        bad = [_candidate(product, ONE_IN_TWENTY, f"bad {number}") for number in rounds]
+        good = [_candidate(product, SERVER, f"good {number}") for number in rounds]
     table = Table("what", "measured", "baseline", "aim", title="Canaries at 5 %, then 50 %")
     taken_s = [one["seconds"] for one in bad]
     table.add_row(
@@ -56,14 +57,12 @@ def main() -> None:
     Console(width=140).print(table)
 
 
-def _candidate(platform: Platform, project: Path, server: str, note: str) -> dict[str, Any]:
+def _candidate(product: Product, server: str, note: str) -> dict[str, Any]:
     """Deploy one under load, and what became of it."""
-    write(project, server=server, note=note)
-    with platform.strict_client(
-        "small.localhost", "/shop", connections=_CONNECTIONS, pause_s=_PAUSE_S
-    ) as tally:
-        platform.run("deploy", str(project), check=False)
-    ended = platform.json("rollout", "status", "--project", "small")
+    write(product, server=server, note=note)
+    with product.visitors("/shop", connections=_CONNECTIONS, pause_s=_PAUSE_S) as tally:
+        product.deploy(check=False)
+    ended = rollout(product)
     candidate = ended["candidate"]
     first_s, last_s = tally["first_seen_s"][candidate], tally["last_seen_s"][candidate]
     lasted_s = max(tally["last_seen_s"].values()) - min(tally["first_seen_s"].values())

@@ -1,36 +1,21 @@
 """What every test gets."""
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
+from hypothesis import settings
 
-pytest_plugins = ["tests.support.postgres", "tests.support.browser"]
+pytest_plugins = [
+    "tests.support.suite",
+    "tests.support.temporary",
+    "tests.support.postgres",
+    "tests.support.browser",
+]
+
+# How long one example may take says more of what else the machine does; pytest bounds the whole test.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """Gantry runs on asyncio only."""
     return "asyncio"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def temporary_folder() -> Iterator[Path]:
-    """A temporary folder for this run and for the programs that it starts, with a name short enough for sockets.
-
-    Programs that give up root's rights must be able to pass through it.
-    """
-    before = os.environ.get("TMPDIR")
-    folder = Path(tempfile.mkdtemp(prefix="gt-"))
-    folder.chmod(0o711)
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    yield folder
-    tempfile.tempdir = None
-    if before is None:
-        del os.environ["TMPDIR"]
-    else:
-        os.environ["TMPDIR"] = before
-    shutil.rmtree(folder, ignore_errors=True)

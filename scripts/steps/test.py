@@ -1,6 +1,7 @@
 """Every check and every test, as CI runs them. Bare Python 3.11; sets up `.venv` itself.
 
-scripts/test           everything
+scripts/test           everything but more of the same
+scripts/test --all     everything: also tests marked exhaustive
 scripts/test --fast    the unit tests only
 """
 
@@ -15,6 +16,7 @@ import environment as venv
 from running import StepError, environment, say, step
 
 BIN = venv.VENV / "bin"
+COVERAGE = venv.ROOT / ".coverage"  # see pyproject.toml
 NO_TESTS_COLLECTED = 5
 # Package -> the program that it brings. Tests that need a missing one are skipped, and say so.
 SYSTEM_PACKAGES = {"chromium": "chromium", "pebble": "pebble"}
@@ -22,7 +24,7 @@ SYSTEM_PACKAGES = {"chromium": "chromium", "pebble": "pebble"}
 
 def main() -> int:
     arguments = sys.argv[1:]
-    if arguments not in ([], ["--fast"]):
+    if arguments not in ([], ["--fast"], ["--all"]):
         say(__doc__ or "")
         return 2
     os.chdir(venv.ROOT)
@@ -31,23 +33,49 @@ def main() -> int:
     except StepError as error:
         say(f"the test environment could not be set up: {error}")
         return 1
-    if arguments:
-        return run_all([("unit tests", pytest("tests/unit", "-n", "2"))])
+    if arguments == ["--fast"]:
+        return run_all([("unit tests", pytest("tests/unit"))])
     install_system_packages()
-    return run_all(
+    more = ["--exhaustive"] if arguments else []
+    # Coverage is of the unit tests: it makes Python slower, and most of the others wait for programs that are none.
+    shutil.rmtree(COVERAGE, ignore_errors=True)
+    COVERAGE.mkdir()
+    code = run_all(
         [
             ("formatting", [str(BIN / "ruff"), "format", "--check", "."]),
             ("lint", [str(BIN / "ruff"), "check", "."]),
             ("types", [str(BIN / "mypy")]),
             ("architecture", [str(BIN / "lint-imports")]),
-            ("unit and contract tests", pytest("-m", "not slow", "-n", "2")),
-            ("end-to-end tests", pytest("-m", "slow")),
+            ("unit tests", [*coverage("run", "-m"), *pytest("tests/unit", *more)[2:]]),
+            ("contracts, simulation", pytest("--ignore=tests/unit", "-m", "not slow", *more)),
+            ("end-to-end tests", pytest("-m", "slow", *more)),
         ]
     )
+    say_coverage()
+    return code
 
 
 def pytest(*arguments: str) -> list[str]:
-    return [str(venv.PYTHON), "-m", "pytest", *arguments]
+    """Tests of a file run in one process: many share an Envoy, a Postgres or a whole platform."""
+    spread = ("-n", "2", "--dist", "loadfile", "--durations=20", "--durations-min=1")
+    return [str(venv.PYTHON), "-m", "pytest", *spread, *arguments]
+
+
+def coverage(*arguments: str) -> list[str]:
+    return [str(venv.PYTHON), "-m", "coverage", *arguments]
+
+
+def say_coverage() -> None:
+    """How much of each room the unit tests run."""
+    subprocess.call(coverage("combine", "--quiet"), env=environment())
+    for room in sorted(path.name for path in (venv.ROOT / "src/gantry").iterdir() if path.is_dir()):
+        included = f"--include=src/gantry/{room}/*"
+        done = subprocess.run(
+            coverage("report", "--format=total", included),
+            capture_output=True, text=True, env=environment(), check=False,
+        )  # fmt: skip
+        if done.returncode == 0:
+            say(f"  {done.stdout.strip():>3} % of {room} is run by the unit tests")
 
 
 def install_system_packages() -> None:

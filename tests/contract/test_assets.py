@@ -13,12 +13,13 @@ import pytest
 import zstandard
 
 from gantry.config.paths import Paths
-from gantry.engines.assets.fake import FakeAssets
 from gantry.engines.assets.protocol import HEADER, AssetServer, of_build, of_scope
 from gantry.engines.assets.server import PROCESS, CaddyAssets
 from gantry.engines.runtime.process import ProcessRuntime
-from gantry.kernel.clock import SystemClock
+from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import GantryError
+from tests.fakes.assets import FakeAssets
+from tests.fakes.machine import Machine
 
 _CLOCK = SystemClock()
 _STATIC = {"/_next/static": ".next/static"}
@@ -33,7 +34,7 @@ def paths(tmp_path: Path) -> Paths:
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.real)])
 async def assets(request: pytest.FixtureRequest, paths: Paths) -> AsyncIterator[AssetServer]:
     if request.param == "fake":
-        yield FakeAssets()
+        yield FakeAssets(Machine(ManualClock()))
         return
     runtime = ProcessRuntime(paths, _CLOCK)
     server = CaddyAssets(paths=paths, runtime=runtime, clock=_CLOCK)

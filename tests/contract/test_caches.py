@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from gantry.config.paths import Paths
-from gantry.engines.redis.fake import FakeCaches
 from gantry.engines.redis.protocol import CacheGrant, CacheServers
 from gantry.engines.redis.server import RedisServers, find_program
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.engines.runtime.protocol import ProcessState
-from gantry.kernel.clock import SystemClock
+from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import UserError
+from tests.fakes.machine import Machine
+from tests.fakes.redis import FakeRedis
 
 SHOP = CacheGrant("shop-production", "password-1", 8_000_000)
 BLOG = CacheGrant("blog-production", "password-2")
@@ -39,7 +40,7 @@ def redis(runtime: ProcessRuntime, tmp_path: Path) -> RedisServers:
 
 @pytest.fixture(params=["fake", pytest.param("redis", marks=real)])
 def servers(request: pytest.FixtureRequest, redis: RedisServers) -> CacheServers:
-    return FakeCaches() if request.param == "fake" else redis
+    return FakeRedis(Machine(ManualClock())) if request.param == "fake" else redis
 
 
 async def test_a_server_keeps_its_url(servers: CacheServers) -> None:

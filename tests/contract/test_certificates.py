@@ -12,11 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from gantry.engines.certificates.fake import FakeAuthority
 from gantry.engines.certificates.local import LocalAuthority
 from gantry.engines.certificates.protocol import Authority, Issued
 from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import TransientError, UserError
+from tests.fakes.certificates import FakeAuthority
+from tests.fakes.machine import Machine
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOSTS = ("a.localhost", "b.localhost")
@@ -30,7 +31,7 @@ async def nobody(_: Mapping[str, str]) -> None:
 def authority(request: pytest.FixtureRequest, tmp_path: Path) -> Authority:
     clock = ManualClock(NOW)
     if request.param == "fake":
-        return FakeAuthority(clock)
+        return FakeAuthority(Machine(clock))
     return LocalAuthority(tmp_path / "ca", "localhost", clock)
 
 
@@ -54,27 +55,28 @@ async def test_the_fake_proves_names_as_acme_does() -> None:
     async def publish(challenges: Mapping[str, str]) -> None:
         published.update(challenges)
 
-    await FakeAuthority(ManualClock(), proves=True).issue(HOSTS, publish)
+    await FakeAuthority(Machine(ManualClock()), proves=True).issue(HOSTS, publish)
     assert len(published) == len(HOSTS)
 
 
 @pytest.mark.parametrize(
     ("fault", "value", "error", "code"),
     [
-        ("unreachable", 1.0, TransientError, "certificate.unreachable"),
-        ("rate_limited", 1.0, TransientError, "certificate.rate-limited"),
+        ("refuse", 1.0, TransientError, "certificate.unreachable"),
+        ("rate_limited", True, TransientError, "certificate.rate-limited"),
         ("refused", frozenset({"b.localhost"}), UserError, "certificate.refused"),
     ],
 )
 async def test_the_fake_fails_when_told_to(
     fault: str, value: object, error: type[TransientError | UserError], code: str
 ) -> None:
-    authority = FakeAuthority(ManualClock())
-    setattr(authority.faults, fault, value)
+    machine = Machine(ManualClock())
+    authority = FakeAuthority(machine)
+    setattr(machine.faults if fault == "refuse" else authority, fault, value)
     with pytest.raises(error) as caught:
         await authority.issue(HOSTS, nobody)
     assert caught.value.code == code
-    assert authority.issued == []
+    assert machine.issued == []
 
 
 # -- the local authority's own promises ------------------------------------------------------

@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gantry.engines.edge.fake import FakeEdge
 from gantry.engines.edge.protocol import Backend, Certificate, Edge, EdgeConfig, EdgeStatus, Site
+from gantry.engines.runtime.protocol import ProcessSpec
+from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import PermanentError, TransientError
+from tests.fakes.edge import FakeEdge
+from tests.fakes.machine import Machine
 from tests.support.edge import DEADLINE_S, Instance, backend, config, lab
 from tests.support.upstream import serve
 
@@ -57,8 +60,14 @@ async def envoy(request: pytest.FixtureRequest) -> AsyncIterator[Stage | None]:
 
 @pytest.fixture
 def stage(envoy: Stage | None) -> Stage:
+    if envoy is not None:
+        return envoy
+    machine = Machine(ManualClock())
+    for name, port in (("one", 1), ("two", 2)):
+        machine.spawn(ProcessSpec(name, ("serve",), {"PORT": str(port)}, "/"))
+    machine.pass_time(1.0)
     certificate = Certificate("local", ("a.localhost",), "chain", "key")
-    return envoy or Stage(FakeEdge(), certificate, Instance("one", 1), Instance("two", 2))
+    return Stage(FakeEdge(machine), certificate, Instance("one", 1), Instance("two", 2))
 
 
 async def test_it_runs_between_start_and_stop(stage: Stage) -> None:
@@ -136,7 +145,7 @@ async def test_a_refused_configuration_leaves_the_old_one(
     assert words in caught.value.message
     status = await stage.edge.status()
     assert status.applied == applied
-    assert words in status.rejected
+    assert status.rejected == words
     await stage.edge.apply(good)
     assert (await stage.edge.status()).rejected == ""
 

@@ -354,6 +354,7 @@ async def test_requests_arrive_with_what_only_the_edge_knows(edge: Lab) -> None:
         "x-forwarded-for": "203.0.113.9",
         "x-forwarded-host": "evil.example",
         "x-forwarded-proto": "http",
+        "x-forwarded-port": "1",
         "x-real-ip": "203.0.113.9",
         "forwarded": "for=203.0.113.9",
         "x-envoy-original-path": "/forged",
@@ -367,6 +368,7 @@ async def test_requests_arrive_with_what_only_the_edge_knows(edge: Lab) -> None:
     headers = seen["headers"]
     assert headers["x-forwarded-proto"] == "https"
     assert headers["x-forwarded-host"] == f"a.localhost:{edge.settings.https_port}"
+    assert headers["x-forwarded-port"] == str(edge.settings.https_port)
     assert "forged" not in json.dumps(seen)
     assert "203.0.113.9" not in json.dumps(seen)
     assert "x-envoy-upstream-rq-timeout-ms" not in headers

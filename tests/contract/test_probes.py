@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from gantry.engines.certificates.local import LocalAuthority
-from gantry.engines.probes.fake import Asked, FakeProber
 from gantry.engines.probes.http import HttpProber
 from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.kernel.clock import SystemClock
+from tests.fakes.probes import Asked, FakeProber
 from tests.support.upstream import serve
 
 

@@ -4,16 +4,19 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from gantry.config.paths import Paths
-from gantry.engines.runtime.fake import FakeRuntime, Script
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.engines.runtime.protocol import ProcessSpec, ProcessState, ProcessStatus, Runtime
-from gantry.kernel.clock import SystemClock
+from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import UserError
+from tests.fakes.machine import Machine
+from tests.fakes.programs import Script
+from tests.fakes.runtime import FakeRuntime
 from tests.support.runtime import DEADLINE_S, ended, logged, shell
 
 # What the programs of this file do: as a shell script, and as a script of the fake.
@@ -41,10 +44,23 @@ def _script(spec: ProcessSpec) -> Script:
     return PROGRAMS[spec.argv[2]]
 
 
+class PassingClock(ManualClock):
+    """A clock whose time passes by itself, as it does for real processes."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        return SystemClock().monotonic_s()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
 @pytest.fixture(params=["fake", pytest.param("process", marks=pytest.mark.real)])
 async def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runtime]:
     if request.param == "fake":
-        yield FakeRuntime(SystemClock(), scripts=_script)
+        yield FakeRuntime(Machine(PassingClock(), scripts=_script))
         return
     real = ProcessRuntime(Paths(tmp_path), SystemClock())
     yield real
@@ -215,7 +231,7 @@ async def test_it_is_not_run_again_when_that_is_not_wanted_any_more(runtime: Run
 async def killed_from_outside(runtime: Runtime, running: ProcessStatus) -> ProcessStatus:
     """The status once `running` was killed by somebody else and has another process, or none."""
     if isinstance(runtime, FakeRuntime):
-        runtime.crash(running.id)
+        runtime.machine.crash(running.id)
     else:
         assert running.pid is not None
         os.kill(running.pid, signal.SIGKILL)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gantry.engines.secrets.age import AgeBox
-from gantry.engines.secrets.fake import FakeBox
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.kernel.errors import IntegrityError
+from tests.fakes.secrets import FakeBox
 
 Make = Callable[[str], SecretBox]
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.sources.fake import FakeSourceStore
 from gantry.engines.sources.protocol import SourceStore
 from gantry.engines.sources.store import FolderSourceStore
-from gantry.kernel.errors import UserError
+from gantry.kernel.clock import ManualClock
+from gantry.kernel.errors import TransientError, UserError
 from gantry.source.pack import Bounds, pack
+from tests.fakes.machine import Faults, Machine
+from tests.fakes.sources import FakeSources
 from tests.support.builders import stream, write_tree
 
 _BOUNDS = Bounds(size_bytes=1_000_000, files=100)
@@ -22,7 +24,7 @@ _FILES = {"gantry.toml": "[project]", "src/main.js": "1", "src/deep/a.txt": "a"}
 @pytest.fixture(params=["fake", "folder"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> SourceStore:
     if request.param == "fake":
-        return FakeSourceStore(tmp_path / "fake", _BOUNDS)
+        return FakeSources(Machine(ManualClock()), tmp_path / "fake", _BOUNDS)
     return FolderSourceStore(tmp_path / "sources", _BOUNDS)
 
 
@@ -173,7 +175,8 @@ async def test_a_restart_finds_what_was_kept_and_drops_what_was_damaged(tmp_path
 
 async def test_the_fake_can_lose_a_reply_after_it_kept_the_snapshot(tmp_path: Path) -> None:
     packed = pack(write_tree(tmp_path / "tree", _FILES))
-    fake = FakeSourceStore(tmp_path / "fake", lose_replies=1)
-    with pytest.raises(ConnectionResetError):
+    machine = Machine(ManualClock(), faults=Faults(lose_reply=1.0))
+    fake = FakeSources(machine, tmp_path / "fake")
+    with pytest.raises(TransientError):
         await fake.receive(stream(*packed.chunks()), digest=packed.digest)
     assert await fake.get(packed.digest) is not None

@@ -17,7 +17,7 @@ from psycopg import waiting
 
 from gantry.engines.database.postgres import PostgresState
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.own_database]
 
 
 class Hangup(Enum):

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.builders.fake import FakeWorkshop
 from gantry.engines.builders.protocol import BuildRequest, Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.runtime.protocol import ProcessSpec
-from gantry.engines.sources.fake import FakeSourceStore
+from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import IntegrityError, UserError
+from tests.fakes.builders import FakeWorkshop
+from tests.fakes.machine import Machine
+from tests.fakes.programs import TASK_S
 from tests.support.builders import (
     NODE_PACKAGE,
     NODE_SERVER,
@@ -38,11 +40,13 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     files = {"package.json": NODE_PACKAGE, "server.js": NODE_SERVER}
     wanted = a_request(write_tree(tmp_path / "tree", files), test="node -e 'process.exit(0)'")
     if request.param == "fake":
-        fake = FakeWorkshop()
+        machine = Machine(ManualClock())
 
-        async def nothing(_spec: ProcessSpec) -> None: ...
+        async def spawn(spec: ProcessSpec) -> None:
+            machine.spawn(spec)
+            machine.pass_time(TASK_S)
 
-        return Case(fake, nothing, fake.corrupt, wanted)
+        return Case(FakeWorkshop(machine), spawn, machine.altered.add, wanted)
     workshop = a_workshop(tmp_path / "home")
 
     def damage(digest: str) -> None:
@@ -83,6 +87,21 @@ async def test_a_build_is_made_once_and_found_again(case: Case, tmp_path: Path) 
     assert (await workshop.artifact(digest)).digest == digest
     assert set(await workshop.list()) == {digest}
     assert await workshop.find(replace(case.request, command="true")) is None
+
+
+def test_what_a_build_does_not_get_is_no_part_of_its_identity(case: Case, tmp_path: Path) -> None:
+    withheld = replace(case.request, withheld=("SECRET",), of_services=("DATABASE_URL",))
+    assert case.workshop.key(withheld) == case.workshop.key(case.request)
+    assert case.workshop.key(replace(withheld, env={"SECRET": "s"})) != case.workshop.key(withheld)
+
+
+def test_the_product_s_framework_says_which_variables_everybody_may_see(
+    case: Case, tmp_path: Path
+) -> None:
+    assert case.workshop.public_prefixes(case.request) == ()
+    files = {"package.json": '{"devDependencies": {"vite": "7"}}'}
+    request = a_request(write_tree(tmp_path / "vite", files))
+    assert case.workshop.public_prefixes(request) == ("VITE_",)
 
 
 async def test_tests_that_passed_are_remembered(case: Case) -> None:
@@ -149,8 +168,8 @@ async def test_an_unknown_tree_is_refused(case: Case, tmp_path: Path) -> None:
 @pytest.mark.real
 async def test_a_snapshot_may_go_once_it_was_built(tmp_path: Path) -> None:
     workshop = a_workshop(tmp_path / "home")
-    tree = FakeSourceStore(tmp_path / "sources").add({"index.html": "<h1>hello</h1>"})
-    request = a_request(tree.root, source_digest=tree.digest)
+    tree = write_tree(tmp_path / "tree", {"index.html": "<h1>hello</h1>"})
+    request = a_request(tree)
     await run_task(await workshop.build_task(request))
-    shutil.rmtree(tree.root)
+    shutil.rmtree(tree)
     assert await workshop.find(request) is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gantry.engines.builders.next_address import UNKNOWN
 from gantry.engines.builders.protocol import BuildOutcome, BuildRequest
 from gantry.engines.builders.watching import descendants
 from gantry.engines.builders.workshop import LocalWorkshop
@@ -31,11 +32,12 @@ from tests.support.builders import (
     stream,
     write_tree,
 )
+from tests.support.next_pages import PAGES, check_addresses
+from tests.support.platform import copy_of_smart_sign
 
 pytestmark = pytest.mark.real
 
 _SECRET = "correct-horse-battery"
-_EXAMPLE = Path(__file__).parents[2] / "examples" / "smart-sign"
 
 
 @pytest.fixture
@@ -277,26 +279,38 @@ async def test_a_full_machine_refuses_before_it_begins(
     assert refusal.value.code == "build.low-memory"
 
 
+_VISITOR = {"Host": "shop.example:8443", "X-Forwarded-Host": "shop.example:8443", "X-Forwarded-Proto": "https"}  # fmt: skip
+
+
+# By default the example is built once, on the whole platform: tests/e2e/test_smart_sign.py.
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.skipif(
-    not (_EXAMPLE / "package-lock.json").exists(), reason="needs examples/smart-sign"
-)
 async def test_the_example_is_built_served_and_rebuilt_from_caches(
     workshop: LocalWorkshop, tmp_path: Path
 ) -> None:
-    packed = pack(_EXAMPLE)
+    product = write_tree(copy_of_smart_sign(tmp_path), PAGES)
+    (product / "instrumentation.ts").unlink()  # refuses to start without a database
+    packed = pack(product)
     store = FolderSourceStore(tmp_path / "sources")
     snapshot = await store.receive(stream(*packed.chunks()), digest=packed.digest)
-    request = a_request(snapshot.root, action_key="q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=")
+    request = a_request(
+        snapshot.root,
+        action_key="q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=",
+        env={"NEXT_PUBLIC_API": "https://api.first.test"},
+    )
     outcome, log = await _build(workshop, request)
     assert outcome.artifact is not None, log
     artifact = outcome.artifact
+    assert UNKNOWN not in artifact.reasons
     assert artifact.assets == {"/_next/static": ".next/static"}
     assert (artifact.root / "server.js").is_file()
     manifests = (artifact.root / ".next").rglob("*.json")
     assert any(artifact.env["NEXT_DEPLOYMENT_ID"] in path.read_text() for path in manifests)
-    outcome, log = await _build(workshop, replace(request, id="b-2", env={"CHANGED": "yes"}))
+    with running(artifact, tmp_path) as port:
+        check_addresses(lambda path: fetch(port, path, _VISITOR), "https://shop.example:8443")
+    changed = replace(request, id="b-2", env={"NEXT_PUBLIC_API": "https://api.second.test"})
+    outcome, log = await _build(workshop, changed)
     assert outcome.artifact is not None, log
     assert "install" not in outcome.phases, "packages came from the store"
     assert "No build cache found" not in log

@@ -1,16 +1,14 @@
 """Canaries for real: Envoy divides visitors, the verdict decides, and a bad release never gets more than its share."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.e2e.test_node_product import SERVER, live, write_project
 from tests.support.browser import CHROMIUM, log_in, picture
-from tests.support.platform import Platform, fresh_platform, wait_until
+from tests.support.platform import wait_until
+from tests.support.product import SERVER, Product
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -33,30 +31,23 @@ ONE_IN_TWENTY = SERVER.replace(
 ).replace("const release", "globalThis.asked = 0;\nconst release")
 
 
-def write(folder: Path, *, server: str = SERVER, note: str = "", canary: str = CANARY) -> Path:
+def write(product: Product, *, server: str = SERVER, note: str = "", deploy: str = CANARY) -> None:
     """The small product, as a canary."""
-    write_project(folder, server=server, note=note)
-    manifest = folder / "gantry.toml"
-    manifest.write_text(manifest.read_text().replace("[deploy]\n", f"[deploy]\n{canary}"))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def platform() -> Iterator[Platform]:
-    with fresh_platform() as up:
-        yield up
+    product.write(server=server, note=f"{product.name} {note}")
+    manifest = product.folder / "gantry.toml"
+    manifest.write_text(manifest.read_text().replace("[deploy]\n", f"[deploy]\n{deploy}"))
 
 
 @pytest.fixture
-def project(platform: Platform, tmp_path: Path) -> Iterator[Path]:
-    folder = write(tmp_path / "small", note=str(tmp_path))
-    platform.run("deploy", str(folder))
-    yield folder
-    platform.run("destroy", "--project", "small", "--yes", check=False)
+def canary(product: Product) -> Product:
+    """The small product with a first release, that deploys by stages."""
+    write(product)
+    product.deploy()
+    return product
 
 
-def rollout(platform: Platform, check: bool = True) -> Any:
-    return platform.json("rollout", "status", "--project", "small", check=check)
+def rollout(product: Product, *, check: bool = True) -> Any:
+    return product.platform.json("rollout", "status", "--project", product.name, check=check)
 
 
 def show_rollout(page: Page) -> None:
@@ -64,18 +55,18 @@ def show_rollout(page: Page) -> None:
 
 
 def test_a_good_candidate_gets_all_traffic_and_no_request_fails(
-    platform: Platform, project: Path
+    canary: Product,
 ) -> None:
-    before = live(platform)["live"]["id"]  # type: ignore[index]
-    write(project, note="next")
-    with platform.strict_client("small.localhost", "/shop", connections=40, pause_s=0.1) as tally:
-        platform.run("deploy", str(project))
-        ended = rollout(platform)
+    before = canary.live()
+    write(canary, note="next")
+    with canary.visitors("/shop", connections=40, pause_s=0.1) as tally:
+        canary.deploy()
+        ended = rollout(canary)
     assert tally["failures"] == 0, tally
     assert ended["state"] == "passed"
     assert [stage["state"] for stage in ended["stages"]] == ["done", "done"]
     candidate = ended["candidate"]
-    assert live(platform)["live"]["id"] == candidate  # type: ignore[index]
+    assert canary.live() == candidate
     assert set(tally["releases"]) == {before, candidate}
     few, half = [stage["verdict"] for stage in ended["stages"]]
     # 5 % of what a busy machine answers may be too little to tell; that it was asked at the stage's end is what counts.
@@ -85,18 +76,18 @@ def test_a_good_candidate_gets_all_traffic_and_no_request_fails(
 
 
 def test_a_candidate_with_five_percent_errors_is_taken_back(
-    platform: Platform, project: Path
+    canary: Product,
 ) -> None:
-    before = live(platform)["live"]["id"]  # type: ignore[index]
-    write(project, server=ONE_IN_TWENTY, note="bad")
-    with platform.strict_client("small.localhost", "/shop", connections=40, pause_s=0.2) as tally:
-        failed = platform.run("deploy", str(project), check=False)
+    before = canary.live()
+    write(canary, server=ONE_IN_TWENTY, note="bad")
+    with canary.visitors("/shop", connections=40, pause_s=0.2) as tally:
+        failed = canary.deploy(check=False)
         time.sleep(1)
     assert "error[rollout.failed]" in failed.stderr, failed.stderr
     assert "requests failed on the candidate" in failed.stderr
-    ended = rollout(platform)
+    ended = rollout(canary)
     assert ended["state"] == "failed"
-    assert live(platform)["live"]["id"] == before  # type: ignore[index]
+    assert canary.live() == before
     candidate = ended["candidate"]
     served = tally["releases"][candidate]
     # A share of 5 %, and the chance of the draw.
@@ -104,7 +95,7 @@ def test_a_candidate_with_five_percent_errors_is_taken_back(
     assert tally["failures"] <= served
     assert ended["stages"][1]["state"] == "waiting", "it never got more than its first share"
     deadline_s = time.monotonic() + 30
-    while (kept := rollout(platform)["evidence"]["requests"]) is None:
+    while (kept := rollout(canary)["evidence"]["requests"]) is None:
         assert time.monotonic() < deadline_s
         time.sleep(0.2)
     assert {(one["path"], one["status"]) for one in kept} == {("/shop", 500)}
@@ -117,19 +108,20 @@ def test_a_candidate_with_five_percent_errors_is_taken_back(
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing")
-def test_people_steer_it(platform: Platform, project: Path, context: BrowserContext) -> None:
-    write(project, note="steered", canary=SLOW_CANARY)
-    platform.run("deploy", str(project), "--detach")
+def test_people_steer_it(canary: Product, context: BrowserContext) -> None:
+    platform = canary.platform
+    write(canary, note="steered", deploy=SLOW_CANARY)
+    canary.deploy("--detach")
 
     def stands(state: str) -> bool:
-        return bool(rollout(platform, check=False).get("state") == state)
+        return bool(rollout(canary, check=False).get("state") == state)
 
     wait_until(lambda: stands("running"), what="the rollout")
     page = context.new_page()
     page.set_viewport_size({"width": 1280, "height": 960})
     log_in(platform, page)
-    page.goto(platform.url("gantry.localhost", "/projects/small/production"))
-    with platform.strict_client("small.localhost", "/shop", connections=20, pause_s=0.1):
+    page.goto(platform.url("gantry.localhost", f"/projects/{canary.name}/production"))
+    with canary.visitors("/shop", connections=20, pause_s=0.1):
         expect(page.get_by_text("Copies of requests go to it")).to_be_visible(timeout=30_000)
         expect(page.get_by_role("cell", name="P95")).to_be_visible()
         show_rollout(page)
@@ -142,10 +134,10 @@ def test_people_steer_it(platform: Platform, project: Path, context: BrowserCont
     page.get_by_role("button", name="Pause").click()
     wait_until(lambda: stands("paused"), what="the pause")
     expect(page.get_by_text("Paused", exact=True).first).to_be_visible()
-    shown = platform.run("rollout", "status", "--project", "small").stdout
+    shown = canary.run("rollout", "status").stdout
     assert "paused" in shown
     assert "5 %" in shown
-    platform.run("rollout", "abort", "--project", "small")
+    canary.run("rollout", "abort")
     wait_until(lambda: stands("aborted"), what="the end")
-    again = platform.run("rollout", "resume", "--project", "small", check=False)
+    again = canary.run("rollout", "resume", check=False)
     assert "error[rollout." in again.stderr

@@ -9,7 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.platform import Platform, fresh_platform, wait_until
+from tests.support.platform import Platform, wait_until
+from tests.support.product import Product, get
+from tests.support.suite import slow_teardown
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -67,19 +69,12 @@ def write_pages(folder: Path, name: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def platform() -> Iterator[Platform]:
-    with fresh_platform() as up:
-        yield up
-
-
-def get(platform: Platform, host: str, path: str, **headers: str) -> httpx.Response:
-    with httpx.Client(verify=False, timeout=20) as client:
-        return client.get(
-            f"https://127.0.0.1:{platform.https_port}{path}",
-            headers={"host": host, **headers},
-            extensions={"sni_hostname": host},
-        )
+@pytest.fixture(scope="module", autouse=True)
+@slow_teardown("destroys two projects: their instances end in order")
+def nothing_is_left(platform: Platform) -> Iterator[None]:
+    yield
+    for project in ("news", "pages"):
+        platform.run("destroy", "--project", project, "--yes")
 
 
 def test_kept_answers_are_purged_by_path_and_tag(platform: Platform, tmp_path: Path) -> None:
@@ -96,7 +91,7 @@ def test_kept_answers_are_purged_by_path_and_tag(platform: Platform, tmp_path: P
     second = get(platform, "news.localhost", "/news/today")
     assert (second.headers["x-gantry-cache"], second.text != first) == ("miss", True)
     assert "removed 1 cached response from" in platform.run("purge", "--tag", "news", *place).stderr
-    seen = platform.json("status")["projects"][0]["environments"][0]["cache"]
+    seen = Product(platform, project, "news").environment()["cache"]
     assert seen["hits"] >= 2
     assert (seen["running"], seen["trouble"], seen["entries"]) == (True, "", 0)
     # A new release begins with nothing, and the release before keeps what is its own.

@@ -7,20 +7,21 @@ control plane at exactly that point; the second moment is in the middle of what 
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import LiteralString
 
 import psycopg
 import pytest
+from _pytest.mark import ParameterSet
 
 from gantry.config.paths import Paths
 from gantry.engines.postgres import wheel
 from gantry.engines.postgres.admin import Address
 from gantry.features.deploys.model import Step
-from tests.e2e.test_node_product import SERVER, live, write_project
-from tests.support.platform import Platform, fresh_platform, wait_until
+from tests.support.platform import Platform, wait_until
+from tests.support.product import SERVER, Product
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -34,19 +35,6 @@ command = "sleep 0.7"
 _SLOW_START = SERVER.replace("server.listen(", "setTimeout(() => server.listen(").replace(
     "process.env.HOST);", "process.env.HOST), 700);"
 )
-
-
-@pytest.fixture(scope="module")
-def platform() -> Iterator[Platform]:
-    with fresh_platform() as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def project(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_project(tmp_path_factory.mktemp("killed") / "small")
-    platform.run("deploy", str(folder))
-    return folder
 
 
 def connect(platform: Platform) -> psycopg.Connection:
@@ -90,32 +78,37 @@ def kill_control_plane(platform: Platform) -> None:
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), what="the end of the control plane")
 
 
-def finishes(platform: Platform, before: str) -> None:
+def finishes(product: Product, before: str) -> None:
     """A new control plane brings the deploy to its end, and the status says what the public port serves."""
-    platform.run("up")
+    product.platform.run("up")
 
     def ended() -> bool:
-        return bool(live(platform)["deploy"]["state"] not in ("queued", "active"))  # type: ignore[index]
+        return bool(product.environment()["deploy"]["state"] not in ("queued", "active"))
 
     wait_until(ended, timeout_s=60, what="the deploy's end")
-    found = live(platform)
-    assert found["deploy"]["state"] == "succeeded", found["deploy"]  # type: ignore[index]
-    assert found["live"]["id"] != before  # type: ignore[index]
-    assert found["reached"]["release"] == found["live"]["id"]  # type: ignore[index]
+    found = product.environment()["deploy"]
+    assert found["state"] == "succeeded", found
+    assert product.live() != before
 
 
-@pytest.mark.parametrize("step", list(Step))
-def test_killed_when_a_step_is_done_and_not_recorded(
-    platform: Platform, project: Path, step: Step
-) -> None:
-    before = live(platform)["live"]["id"]  # type: ignore[index]
-    write_project(project, note=f"done {step}", more=_LONG, server=_SLOW_START)
+def sampled(steps: Iterable[Step], sample: set[Step]) -> list[ParameterSet]:
+    """All steps; those outside of `sample` are more of the same: the simulation dies at every commit."""
+    return [
+        pytest.param(step, marks=() if step in sample else (pytest.mark.exhaustive,))
+        for step in steps
+    ]
+
+
+@pytest.mark.parametrize("step", sampled(Step, {Step.BUILD, Step.MIGRATE, Step.SWITCH}))
+def test_killed_when_a_step_is_done_and_not_recorded(good: Product, step: Step) -> None:
+    before = good.live()
+    good.write(note=f"done {step}", more=_LONG, server=_SLOW_START)
     with (
-        platform.strict_client("small.localhost", connections=10, pause_s=0.01) as tally,
-        connect(platform) as session,
+        good.visitors(connections=10, pause_s=0.01) as tally,
+        connect(good.platform) as session,
     ):
         with held_before_the_record_of(session, step):
-            platform.run("deploy", str(project), "--detach")
+            good.deploy("--detach")
 
             def is_held() -> bool:
                 query: LiteralString = f"SELECT count(*) FROM pg_locks WHERE {_WAITING}"
@@ -123,21 +116,23 @@ def test_killed_when_a_step_is_done_and_not_recorded(
                 return bool(row and row[0])
 
             wait_until(is_held, what=f"the end of the step {step}")
-            kill_control_plane(platform)
-        finishes(platform, before)
+            kill_control_plane(good.platform)
+        finishes(good, before)
     assert tally["failures"] == 0, tally
     assert tally["requests"] > 100
 
 
-@pytest.mark.parametrize("step", [Step.BUILD, Step.TEST, Step.MIGRATE, Step.HEALTHY])
-def test_killed_in_the_middle_of_a_step(platform: Platform, project: Path, step: Step) -> None:
-    before = live(platform)["live"]["id"]  # type: ignore[index]
-    write_project(project, note=f"middle {step}", more=_LONG, server=_SLOW_START)
+@pytest.mark.parametrize(
+    "step", sampled((Step.BUILD, Step.TEST, Step.MIGRATE, Step.HEALTHY), {Step.HEALTHY})
+)
+def test_killed_in_the_middle_of_a_step(good: Product, step: Step) -> None:
+    before = good.live()
+    good.write(note=f"middle {step}", more=_LONG, server=_SLOW_START)
     with (
-        platform.strict_client("small.localhost", connections=10, pause_s=0.01) as tally,
-        connect(platform) as session,
+        good.visitors(connections=10, pause_s=0.01) as tally,
+        connect(good.platform) as session,
     ):
-        platform.run("deploy", str(project), "--detach")
+        good.deploy("--detach")
 
         def is_reached() -> bool:
             row = session.execute("SELECT step FROM deploys WHERE state = 'active'").fetchone()
@@ -145,6 +140,6 @@ def test_killed_in_the_middle_of_a_step(platform: Platform, project: Path, step:
 
         wait_until(is_reached, what=f"the step {step}")
         time.sleep(0.25)
-        kill_control_plane(platform)
-        finishes(platform, before)
+        kill_control_plane(good.platform)
+        finishes(good, before)
     assert tally["failures"] == 0, tally

@@ -10,11 +10,11 @@ from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import UserError
 from gantry.kernel.ids import SeededIds
+from tests.fakes.secrets import FakeBox
 from tests.support.names import BAD, GOOD
 from tests.support.stories import T0
-from tests.support.web import MemoryBox
 
-SERVICE = ProjectService(MemoryBox(), ManualClock(), SeededIds())
+SERVICE = ProjectService(FakeBox(), ManualClock(), SeededIds())
 
 
 async def _insert(state: PostgresState, name: str) -> None:
@@ -54,7 +54,7 @@ async def test_the_database_refuses_environments_that_cannot_be_part_of_an_addre
 
 @pytest.mark.parametrize("name", BAD)
 async def test_no_service_makes_a_project_of_a_bad_name(state: PostgresState, name: str) -> None:
-    variables = VariableService(state, SERVICE, MemoryBox(), ManualClock())
+    variables = VariableService(state, SERVICE, FakeBox(), ManualClock())
     with pytest.raises(UserError) as caught:
         await variables.change(name, "production", put={"A": "b"}, remove=(), by="eve")
     assert caught.value.code == "project.bad-name"
@@ -66,6 +66,6 @@ async def test_no_service_makes_a_project_of_a_bad_name(state: PostgresState, na
 
 
 async def test_variables_may_be_set_before_the_first_deploy(state: PostgresState) -> None:
-    variables = VariableService(state, SERVICE, MemoryBox(), ManualClock())
+    variables = VariableService(state, SERVICE, FakeBox(), ManualClock())
     await variables.change("smart-sign", "production", put={"A": "b"}, remove=(), by="ada")
     assert await _projects(state) == ["smart-sign"]

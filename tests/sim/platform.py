@@ -1,12 +1,11 @@
 """The control plane on a machine of glass: made, crashed, and made again over the same database."""
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gantry.app.platform import Engines, Platform as ControlPlane
+from gantry.app.platform import Platform as ControlPlane
 from gantry.config.settings import Settings
 from gantry.engines.database.protocol import Session, State
 from gantry.engines.edge_cache.protocol import EdgeCache
@@ -18,21 +17,42 @@ from gantry.features.releases.model import Commit, Release
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.loops import health_targets
+from tests.fakes.assets import FakeAssets
+from tests.fakes.edge import FakeEdge
 from tests.fakes.edge_cache import FakeEdgeCache
-from tests.sim.machine import (
-    Machine,
-    SimAuthority,
-    SimBox,
-    SimCaches,
-    SimDatabases,
-    SimEdge,
-    SimProber,
-    SimRuntime,
-    SimSources,
-    SimWorkshop,
-)
+from tests.fakes.engines import fake_engines
+from tests.fakes.machine import Machine
+from tests.fakes.programs import Program
+from tests.fakes.runtime import FakeRuntime
+from tests.fakes.sources import FakeSources
 
 SETTINGS = Settings(home=Path("/sim"))
+HOST = "shop.localhost"
+MANIFEST = """
+[project]
+name = "shop"
+[build]
+timeout = "60s"
+[test]
+command = "npm test"
+[release]
+command = "npm run migrate"
+timeout = "60s"
+[processes.web]
+instances = 2
+health = { path = "/health", start_deadline = "10s" }
+smoke = ["/"]
+[services]
+postgres = true
+[environments.production]
+[environments.staging]
+processes.web.instances = 1
+"""
+
+
+def program(note: str = "", **how: str) -> Program:
+    """A source of the shop; `note` makes it different from others."""
+    return Program(manifest=f"{MANIFEST}# {note}\n", **how)
 
 
 class CrashError(BaseException):
@@ -41,7 +61,7 @@ class CrashError(BaseException):
 
 @dataclass(slots=True)
 class Crasher:
-    """A state whose control plane dies before or after its n-th commit, and counts commits."""
+    """A database that counts commits, and whose control plane dies before or after its n-th, when `at` says so."""
 
     state: State
     at: int | None = None
@@ -84,16 +104,6 @@ class _Counting:
         return await self.session.execute(sql, parameters)  # type: ignore[arg-type]
 
 
-class Ports:
-    """Ports of the machine of glass."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-
-    def pick(self) -> int:
-        return self._chance.randrange(20_000, 32_000)
-
-
 @dataclass
 class Platform:
     """A control plane and the machine that it runs."""
@@ -104,40 +114,21 @@ class Platform:
     edge_cache: EdgeCache = field(default_factory=FakeEdgeCache)
 
     def __post_init__(self) -> None:
+        self.runtime, self.edge = FakeRuntime(self.machine), FakeEdge(self.machine)
+        self.sources, self.assets = FakeSources(self.machine), FakeAssets(self.machine)
         self.boot(self.state)
 
     def boot(self, state: State) -> None:
         """Start a control plane: all that it knew is what the database knows."""
-        machine = self.machine
-        self.runtime, self.edge = SimRuntime(machine), SimEdge(machine)
-        self.sources, self.workshop = SimSources(machine), SimWorkshop(machine)
-        databases = SimDatabases(machine)
-        engines = Engines(
-            runtime=self.runtime,
-            edge=self.edge,
-            system=databases,
-            databases=databases,
-            caches=SimCaches(),
-            assets=machine.assets,
-            edge_cache=self.edge_cache,
-            workshop=self.workshop,
-            sources=self.sources,
-            authorities={"local": SimAuthority(machine)},
-            prober=SimProber(machine),
-            box=SimBox(),
-            ports=Ports(machine.chance),
-            clock=machine.clock,
-            ids=self.ids,
-            is_engine=lambda process_id: process_id.startswith("engine-"),
-            keep_clock=lambda: None,
-        )
+        engines = replace(fake_engines(self.machine, self.ids), edge_cache=self.edge_cache)
+        self.database = state if isinstance(state, Crasher) else Crasher(state)
         self.tasks = TaskSet()
-        self.plane = ControlPlane(SETTINGS, engines, state, self.tasks)
+        self.plane = ControlPlane(SETTINGS, engines, self.database, self.tasks)
 
     async def tick(self, seconds: float = 0.1) -> None:
         """One look, its steps, its probes; then time passes."""
         plane = self.plane
-        if plane.asset_publisher.served is None or await plane.assets_due.wait(0):
+        if plane.asset_publisher.served is None or await plane.assets_due.wait(0, plane.clock):
             await plane.asset_publisher.once()
         world = await plane.reconciler.once()
         await plane.reconciler.settle()
@@ -146,13 +137,17 @@ class Platform:
         await plane.health_check.probe_due(health_targets(world, plane.naming))
         self.machine.pass_time(seconds)
 
-    async def finish(self, deploy_id: str, *, ticks: int = 2_000) -> Deploy:
+    async def finish(self, deploy_id: str, *, ticks: int = 2_000, seconds: float = 0.1) -> Deploy:
         """Go on until the deploy has ended."""
-        for _ in range(ticks):
-            await self.tick()
-            if (found := await self.get(deploy_id)).state.ended:
-                return found
         found = await self.get(deploy_id)
+        for _ in range(ticks):
+            if found.state.ended:
+                return found
+            before = self.database.commits
+            await self.tick(seconds)
+            # Nothing ends without a commit, and most ticks have none.
+            if self.database.commits > before:
+                found = await self.get(deploy_id)
         raise AssertionError(f"{deploy_id} is stuck at {found.step}")
 
     async def get(self, deploy_id: str) -> Deploy:

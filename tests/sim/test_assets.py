@@ -12,9 +12,8 @@ from gantry.engines.edge.protocol import Assets
 from gantry.features.deploys.model import Deploy
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
-from tests.sim.machine import Machine
-from tests.sim.platform import Platform
-from tests.sim.test_stories import HOST, program
+from tests.fakes.machine import Machine
+from tests.sim.platform import HOST, Platform, program
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ async def deployed(platform: Platform, note: str) -> Deploy:
 
 async def scope(platform: Platform, deploy: Deploy) -> tuple[str, ...]:
     """The builds whose files the environment has."""
-    return (await platform.machine.assets.status()).scopes.get(deploy.environment, ())
+    return (await platform.assets.status()).scopes.get(deploy.environment, ())
 
 
 def served(platform: Platform) -> Assets | None:
@@ -43,14 +42,14 @@ async def test_a_full_disk_costs_the_new_build_s_files_until_there_is_room(
     platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = await deployed(platform, "1")
-    platform.machine.assets.full = True
+    platform.machine.faults.assets_full = True
     with caplog.at_level(logging.WARNING, "gantry.reactor.assets"):
         second = await deployed(platform, "2")
         for _ in range(5):
             await platform.plane.asset_publisher.once()
     assert len(caplog.records) == 1, "said once, however often it is tried"
     assert await scope(platform, first) == (first.build,)
-    platform.machine.assets.full = False
+    platform.machine.faults.assets_full = False
     await platform.plane.asset_publisher.once()
     assert await scope(platform, second) == (second.build, first.build)
 
@@ -64,7 +63,7 @@ async def test_a_build_that_cannot_be_read_keeps_its_files(platform: Platform) -
     platform.machine.artifacts.clear()
     platform.boot(platform.state)
     await platform.plane.asset_publisher.once()
-    assert (await platform.machine.assets.status()).builds == set(both)
+    assert (await platform.assets.status()).builds == set(both)
     assert await scope(platform, first) == both
     platform.machine.artifacts.update(lost)
     await platform.tick()

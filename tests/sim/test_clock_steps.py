@@ -11,9 +11,8 @@ from gantry.features.deploys.model import DeployState, Step
 from gantry.features.releases.model import ReleaseState
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
-from tests.sim.machine import Machine
-from tests.sim.platform import Platform
-from tests.sim.test_stories import program
+from tests.fakes.machine import Machine
+from tests.sim.platform import Platform, program
 
 HOUR_S = 3600.0
 

@@ -1,61 +1,40 @@
 """SIGKILL of the control plane at every commit, before and after it: the deploy ends, and visitors notice nothing."""
 
 import random
-from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
-from gantry.engines.database.postgres import PostgresState
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.rollouts.model import RolloutState
-from gantry.kernel.clock import ManualClock
-from gantry.kernel.ids import SeededIds
-from tests.sim.machine import Faults, Machine
-from tests.sim.platform import Crasher, CrashError, Platform
-from tests.sim.test_stories import HOST, program
+from tests.fakes.machine import Faults
+from tests.sim.platform import HOST, Crasher, CrashError, Platform, program
 
-
-async def _live_platform(state: PostgresState, seed: int) -> tuple[Platform, Deploy]:
-    machine = Machine(ManualClock(), random.Random(seed))
-    platform = Platform(state, machine, SeededIds(seed))
-    first = await platform.finish((await platform.request(platform.sources.put(program("1")))).id)
-    assert first.state is DeployState.SUCCEEDED
-    return platform, first
+# Of a deploy to an environment that has a release.
+_COMMITS = 27
 
 
 async def _crash_at(platform: Platform, crasher: Crasher, deploy_id: str) -> bool:
     """Go on until the control plane dies or the deploy ends; whether it died."""
     platform.boot(crasher)
-    try:
-        while not (await platform.get(deploy_id)).state.ended:
-            await platform.tick()
-            if crasher.crashed:  # in a background step
-                return True
-    except CrashError:
-        return True
-    return False
-
-
-async def _commits(state: PostgresState) -> int:
-    platform, _ = await _live_platform(state, 0)
-    deploy = await platform.request(platform.sources.put(program("2")))
-    crasher = Crasher(state)
-    assert not await _crash_at(platform, crasher, deploy.id)
-    return crasher.commits
+    with suppress(CrashError):
+        await platform.finish(deploy_id)
+    return crasher.crashed
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", range(1, 31))
-async def test_a_crash_at_a_commit(state: PostgresState, at: int, after: bool) -> None:
-    platform, _ = await _live_platform(state, at)
+@pytest.mark.parametrize("at", range(1, _COMMITS + 1))
+async def test_a_crash_at_a_commit(live: Platform, at: int, after: bool) -> None:
+    platform = live
+    platform.machine.chance.seed(at)
     deploy = await platform.request(platform.sources.put(program("2")))
     builds = platform.machine.builds_run
-    crasher = Crasher(state, at=at, after=after)
+    crasher = Crasher(platform.state, at=at, after=after)
     died = await _crash_at(platform, crasher, deploy.id)
     assert died == (crasher.commits >= at)
     assert platform.machine.visit(HOST)[0] == 200, "the edge serves without a control plane"
-    platform.boot(state)
+    platform.boot(platform.state)
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert platform.machine.visit(HOST) == (200, ended.release)
@@ -64,8 +43,34 @@ async def test_a_crash_at_a_commit(state: PostgresState, at: int, after: bool) -
     assert len(migrations) == 1, "what ran to its end is not run again"
 
 
-async def test_every_commit_of_a_deploy_is_covered(state: PostgresState) -> None:
-    assert 15 <= await _commits(state) <= 30, "widen the range of test_a_crash_at_a_commit"
+async def test_every_commit_of_a_deploy_is_covered(live: Platform) -> None:
+    deploy = await live.request(live.sources.put(program("2")))
+    crasher = Crasher(live.state)
+    assert not await _crash_at(live, crasher, deploy.id)
+    assert crasher.commits == _COMMITS
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(1, 7))
+async def test_a_crash_at_a_commit_of_a_promotion_that_builds_anew(
+    live: Platform, at: int, after: bool
+) -> None:
+    platform = live
+    platform.machine.chance.seed(at)
+    staging = {"NX_PUBLIC_API": "https://api.staging"}
+    await platform.plane.variables.change("shop", "staging", put=staging, remove=(), by="ada")
+    source = platform.sources.put(program("2"))
+    staged = await platform.finish((await platform.request(source, "staging")).id)
+    promoted = await platform.plane.deploys.promote(
+        "shop", "production", from_environment="staging", by="ada"
+    )
+    builds = platform.machine.builds_run
+    assert await _crash_at(platform, Crasher(platform.state, at=at, after=after), promoted.id)
+    platform.boot(platform.state)
+    ended = await platform.finish(promoted.id)
+    assert ended.state is DeployState.SUCCEEDED, ended.error
+    assert ended.build != staged.build
+    assert platform.machine.builds_run == builds + 1, "production's own values are built once"
 
 
 CANARY = """
@@ -74,7 +79,7 @@ strategy = "canary"
 steps = [{ percent = 5, time = "1s" }, { percent = 50, time = "1s" }]
 """
 # The rollout lies between these commits of such a deploy; those before are those of any deploy.
-_FIRST, _LAST = 17, 36
+_FIRST, _LAST = 18, 37
 
 
 async def _canary(platform: Platform) -> Deploy:
@@ -85,12 +90,13 @@ async def _canary(platform: Platform) -> Deploy:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(_FIRST, _LAST + 1))
-async def test_a_crash_at_a_commit_of_a_canary(state: PostgresState, at: int, after: bool) -> None:
-    platform, _ = await _live_platform(state, at)
+async def test_a_crash_at_a_commit_of_a_canary(live: Platform, at: int, after: bool) -> None:
+    platform = live
+    platform.machine.chance.seed(at)
     deploy = await _canary(platform)
-    crasher = Crasher(state, at=at, after=after)
+    crasher = Crasher(platform.state, at=at, after=after)
     assert await _crash_at(platform, crasher, deploy.id)
-    platform.boot(state)
+    platform.boot(platform.state)
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert platform.machine.visit(HOST) == (200, ended.release)
@@ -98,10 +104,10 @@ async def test_a_crash_at_a_commit_of_a_canary(state: PostgresState, at: int, af
     assert (await service.latest("shop", "production")).state is RolloutState.PASSED
 
 
-async def test_every_commit_of_a_canary_is_covered(state: PostgresState) -> None:
-    platform, _ = await _live_platform(state, 0)
+async def test_every_commit_of_a_canary_is_covered(live: Platform) -> None:
+    platform = live
     deploy = await _canary(platform)
-    crasher = Crasher(state)
+    crasher = Crasher(platform.state)
     begun = 0
     platform.boot(crasher)
     while not (found := await platform.get(deploy.id)).state.ended:
@@ -112,20 +118,13 @@ async def test_every_commit_of_a_canary_is_covered(state: PostgresState) -> None
     assert crasher.commits >= _LAST, f"there are {crasher.commits} commits"
 
 
-@pytest.fixture(params=range(12))
-async def stormy(
-    request: pytest.FixtureRequest, state: PostgresState
-) -> AsyncIterator[tuple[Platform, Deploy, random.Random]]:
-    seed: int = request.param
-    platform, first = await _live_platform(state, seed)
-    platform.machine.faults = Faults(lose_reply=0.1, refuse=0.1)
-    yield platform, first, random.Random(seed)
-
-
-async def test_a_storm_of_faults(stormy: tuple[Platform, Deploy, random.Random]) -> None:
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_storm_of_faults(live: Platform, seed: int) -> None:
     """Lost replies, refusals, killed instances and control planes, in an order drawn from the seed."""
-    platform, first, chance = stormy
-    live = first.release
+    platform, chance = live, random.Random(seed)
+    platform.machine.chance.seed(seed)
+    platform.machine.faults = Faults(lose_reply=0.1, refuse=0.1)
+    _, serving = platform.machine.visit(HOST)
     for number in range(4):
         how = chance.choice([{}, {}, {"web": "crash"}, {"migrate": "fail"}, {"build": "fail"}])
         deploy = await platform.request(platform.sources.put(program(f"s{number}", **how)))
@@ -134,22 +133,22 @@ async def test_a_storm_of_faults(stormy: tuple[Platform, Deploy, random.Random])
             if chance.random() < 0.05:
                 platform.boot(platform.state)
             running = platform.machine.running_instances()
-            serving = [key for key in running if _is_up(platform, key)]
-            if chance.random() < 0.1 and len(serving) > 2:
-                platform.machine.kill(chance.choice(serving))
+            answering = [key for key in running if _is_up(platform, key)]
+            if chance.random() < 0.1 and len(answering) > 2:
+                platform.machine.kill(chance.choice(answering))
             status, _ = platform.machine.visit(HOST)
-            assert status == 200 or not _has_healthy(platform, live), (number, status)
+            assert status == 200 or not _has_healthy(platform, serving), (number, status)
             if (await platform.get(deploy.id)).state.ended:
                 break
         found = await platform.get(deploy.id)
         assert found.state.ended, f"stuck at {found.step}"
         if found.state is DeployState.SUCCEEDED:
             assert not how, how
-            live = found.release
+            serving = found.release or ""
         platform.machine.faults = Faults()
         for _ in range(50):
             await platform.tick()
-        assert platform.machine.visit(HOST) == (200, live)
+        assert platform.machine.visit(HOST) == (200, serving)
         platform.machine.faults = Faults(lose_reply=0.1, refuse=0.1)
 
 

@@ -12,9 +12,10 @@ from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
 from gantry.kernel.ids import SeededIds
 from tests.fakes.edge_cache import FakeEdgeCache
-from tests.sim.machine import Machine, Program, SimRuntime
-from tests.sim.platform import Platform
-from tests.sim.test_stories import HOST, MANIFEST
+from tests.fakes.machine import Machine
+from tests.fakes.programs import Program
+from tests.fakes.runtime import FakeRuntime
+from tests.sim.platform import HOST, MANIFEST, Platform
 
 CACHED = Program(manifest=f'{MANIFEST}[routes]\ncache = ["/news/:slug*"]\n')
 
@@ -77,13 +78,13 @@ async def test_visitors_are_taken_back_while_an_instance_takes_long_to_start(
         await session.execute(
             "UPDATE environments SET live_release = %(id)s", {"id": first.release}
         )
-    may_start, start = asyncio.Event(), SimRuntime.start
+    may_start, start = asyncio.Event(), FakeRuntime.start
 
-    async def slowly(runtime: SimRuntime, spec: ProcessSpec) -> ProcessStatus:
+    async def slowly(runtime: FakeRuntime, spec: ProcessSpec) -> ProcessStatus:
         await may_start.wait()
         return await start(runtime, spec)
 
-    monkeypatch.setattr(SimRuntime, "start", slowly)
+    monkeypatch.setattr(FakeRuntime, "start", slowly)
     looking = asyncio.create_task(platform.plane.reconciler.once())
     async with asyncio.timeout(5):
         while machine.visit(HOST) != (200, first.release):

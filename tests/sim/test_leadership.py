@@ -16,12 +16,12 @@ from gantry.engines.database.postgres import PostgresState
 from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.releases.model import Commit
-from gantry.kernel.clock import ManualClock, SystemClock
+from gantry.kernel.clock import SystemClock
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
-from tests.sim.machine import Machine
-from tests.sim.platform import Platform
-from tests.sim.test_stories import program
+from tests.fakes.clock import HeldClock
+from tests.fakes.machine import Machine
+from tests.sim.platform import Platform, program
 
 TIMEOUT_TAKEOVER_S = 10.0
 TIMEOUT_DEPLOY_S = 60.0
@@ -32,7 +32,7 @@ class Pair:
 
     def __init__(self, state: PostgresState, url: str, home: Path) -> None:
         self.state = state
-        self.sim = Platform(state, Machine(ManualClock(), random.Random(1)), SeededIds(1))
+        self.sim = Platform(state, Machine(HeldClock(), random.Random(1)), SeededIds(1))
         self.tasks = {"first": TaskSet(), "second": TaskSet()}
         hold = partial(hold_leadership, url, SystemClock(), every_s=0.05)
         self.planes = {

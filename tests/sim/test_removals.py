@@ -4,16 +4,16 @@ import random
 
 import pytest
 
+from gantry.app.engines import is_engine
 from gantry.engines.database.postgres import PostgresState
-from gantry.engines.runtime.protocol import ProcessSpec, ProcessState
+from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.features.deploys.model import DeployState
 from gantry.features.projects import store as projects
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import ConflictError, NotFoundError
 from gantry.kernel.ids import SeededIds
-from tests.sim.machine import Machine
-from tests.sim.platform import Crasher, CrashError, Platform
-from tests.sim.test_stories import HOST, program
+from tests.fakes.machine import Machine
+from tests.sim.platform import HOST, Crasher, CrashError, Platform, program
 
 
 @pytest.fixture
@@ -43,11 +43,11 @@ async def until_gone(platform: Platform, count: int) -> None:
 
 
 def running(platform: Platform) -> list[str]:
-    """Processes that run."""
+    """Processes of products that run."""
     return [
         key
         for key, process in platform.machine.processes.items()
-        if process.status.state is ProcessState.RUNNING
+        if process.runs(platform.machine.now_s) and not is_engine(key)
     ]
 
 

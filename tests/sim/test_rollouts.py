@@ -19,7 +19,10 @@ from gantry.features.rollouts.verdict.model import CheckName, Outcome
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import ConflictError, TransientError
 from gantry.kernel.ids import SeededIds
-from tests.sim.machine import Machine, Program, SimEdge, SimRuntime
+from tests.fakes.edge import FakeEdge
+from tests.fakes.machine import Machine
+from tests.fakes.programs import Program
+from tests.fakes.runtime import FakeRuntime
 from tests.sim.platform import Platform
 
 HOST = "shop.localhost"
@@ -343,7 +346,7 @@ async def test_what_is_asked_while_a_verdict_is_made_is_not_lost(
     count = type(platform.edge).numbers
     asked = False
 
-    async def ask_meanwhile(edge: SimEdge) -> Mapping[str, BackendNumbers]:
+    async def ask_meanwhile(edge: FakeEdge) -> Mapping[str, BackendNumbers]:
         nonlocal asked
         age = (await service.latest("shop", "production")).stage_age(platform.machine.clock.now())
         if not asked and age.total_seconds() >= 30:
@@ -403,7 +406,7 @@ async def test_shares_that_the_edge_does_not_take_end_the_rollout(platform: Plat
     assert ended.state is DeployState.FAILED
     assert ended.error is not None
     assert (
-        "the edge did not take its share of the traffic: it does not like them"
+        "the edge did not take its share of the traffic: the edge refused its configuration: it does not like them"
         in ended.error["message"]
     )
     assert platform.machine.visit(HOST) == (200, first.release)
@@ -444,7 +447,7 @@ async def test_a_candidate_is_taken_back_before_anything_is_read_of_it(
     states: list[RolloutState] = []
     service = platform.plane.rollouts
 
-    async def look_first(runtime: SimRuntime, *arguments: Any, **named: Any) -> LogChunk:
+    async def look_first(runtime: FakeRuntime, *arguments: Any, **named: Any) -> LogChunk:
         states.append((await service.latest("shop", "production")).state)
         return await read(runtime, *arguments, **named)
 

@@ -1,7 +1,6 @@
 """Scheduled commands on a machine of glass."""
 
 import random
-from datetime import timedelta
 
 import pytest
 
@@ -12,7 +11,9 @@ from gantry.features.probes.public import PublicProbe
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
-from tests.sim.machine import Machine, Program, SimProber
+from tests.fakes.machine import Machine
+from tests.fakes.probes import FakeProber
+from tests.fakes.programs import Program
 from tests.sim.platform import Platform
 from tests.support.stories import at
 
@@ -24,6 +25,7 @@ health = { path = "/health" }
 [processes.cron.tidy]
 command = "node tidy.mjs"
 schedule = "*/5 * * * *"
+timeout = "15m"
 [processes.cron.call]
 path = "/api/cron"
 schedule = "*/10 * * * *"
@@ -46,7 +48,7 @@ async def scheduled(state: PostgresState) -> tuple[Platform, CronScheduler]:
     source = platform.sources.put(Program(manifest=MANIFEST))
     await platform.finish((await platform.request(source)).id)
     launcher = platform.plane.launcher
-    probe = PublicProbe(SimProber(machine), platform.plane.naming)
+    probe = PublicProbe(FakeProber(machine.probe), platform.plane.naming)
     return platform, CronScheduler(
         state, platform.runtime, launcher, probe, TaskSet(), machine.clock
     )
@@ -80,9 +82,9 @@ async def test_a_run_that_lasts_keeps_the_next_one_away(
 ) -> None:
     platform, schedule = scheduled
     await schedule.once()
-    platform.machine.clock.advance(timedelta(minutes=5).total_seconds())
+    platform.machine.pass_time(300.0)
     await schedule.once()
-    platform.machine.clock.advance(timedelta(minutes=5).total_seconds())
+    platform.machine.pass_time(300.0)
     await schedule.once()
     await schedule.tasks.join()
     states = [row["state"] for row in await _runs(platform) if row["cron"] == "tidy"]

@@ -116,14 +116,16 @@ def running(artifact: Artifact, scratch: Path) -> Iterator[int]:
         process.wait()
 
 
-def fetch(port: int, path: str = "/") -> tuple[int, Mapping[str, str], bytes]:
+def fetch(
+    port: int, path: str = "/", headers: Mapping[str, str] = {}
+) -> tuple[int, Mapping[str, str], bytes]:
     """GET `path`: status, headers with lower-case names, body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("GET", path, headers={"Accept": "text/html,*/*"})
+        connection.request("GET", path, headers={"Accept": "text/html,*/*", **headers})
         answer = connection.getresponse()
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, headers, answer.read()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, found, answer.read()
     finally:
         connection.close()
 

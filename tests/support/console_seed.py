@@ -97,8 +97,8 @@ class Seeder:
         self, session: Session, environment: Environment, change: Change, at: datetime
     ) -> str:
         """A finished build of a change, made once for the whole project."""
-        key = hashlib.sha256(f"{environment.project}{change.message}".encode()).hexdigest()
-        self.house.sources.kept[key] = b"tar"
+        manifest = f'[project]\nname = "{environment.project}"\n'
+        key = self.house.sources.add({"gantry.toml": manifest, "message": change.message}).digest
         build = await builds.claim(
             session,
             build_id=self.house.ids.new("bld"),
@@ -280,8 +280,8 @@ class Seeder:
                 await instances.set_healthy(session, instance_id, at=at + timedelta(seconds=1))
         if state != "backing-off":
             memory_bytes = self.random.randrange(88_000_000, 140_000_000)
-            self.house.runtime.put(instance_id, memory_bytes=memory_bytes)
-            self.house.runtime.say(
+            self.house.run(instance_id, memory_bytes=memory_bytes)
+            self.house.machine.say(
                 instance_id, "▲ Next.js 16.4.0\n✓ Ready in 312ms\nGET / 200 in 14ms\n"
             )
         return instance_id
@@ -380,9 +380,9 @@ async def _under_way(
         )
     async with state.transaction() as session:
         done = (await deploys.list_for_environment(session, production.id))[-1]
-    runtime = seeder.house.runtime
-    runtime.say(build.build_task, _BUILD_LOG)
-    runtime.say(build.test_task, _TEST_LOG)
+    for task_id, log in ((build.build_task, _BUILD_LOG), (build.test_task, _TEST_LOG)):
+        seeder.house.run(task_id)
+        seeder.house.machine.say(task_id, log)
     return {"failed": failed.id, "running": running.id, "done": done.id}
 
 

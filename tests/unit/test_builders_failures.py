@@ -3,7 +3,7 @@
 import pytest
 
 from gantry.engines.builders.confine import Ended
-from gantry.engines.builders.failures import Tail, explain
+from gantry.engines.builders.failures import Tail, Unseen, explain
 
 _EUSAGE = """npm error code EUSAGE
 npm error
@@ -13,11 +13,16 @@ npm error A complete log of this run can be found in: /home/gantry/.npm/_logs/x.
 _TYPES = "\x1b[31mFailed to compile.\x1b[0m\n\n./app/page.tsx:3:7\nType error: Type 'string' is not assignable to type 'number'."
 
 
-def _explain(phase: str, output: str, ended: Ended) -> tuple[str, str, str]:
+_NONE = Unseen()
+
+
+def _explain(phase: str, output: str, ended: Ended, unseen: Unseen = _NONE) -> tuple[str, str, str]:
     tail = Tail()
     for line in output.splitlines():
         tail.add(line)
-    failure = explain(phase, "next build", ended, tail, memory_bytes=512_000_000, timeout_s=90)
+    failure = explain(
+        phase, "next build", ended, tail, memory_bytes=512_000_000, timeout_s=90, unseen=unseen
+    )
     return failure.code, failure.message, failure.hint
 
 
@@ -63,3 +68,31 @@ def test_only_the_last_lines_are_told() -> None:
     _, message, _ = _explain("build", output, _ended())
     assert message.splitlines()[0] == "next build exited with 1: Error: it broke"
     assert len(message.splitlines()) == 21
+
+
+_LAST = "[build] env in gantry.toml names what it needs"
+_UNSEEN = Unseen(("AUTH_SECRET", "POSTGRES_URL"), ("DATABASE_URL",))
+
+
+@pytest.mark.parametrize(
+    ("output", "unseen", "hint"),
+    [
+        ("Error: POSTGRES_URL is not set", _UNSEEN,
+         '[build] env = ["POSTGRES_URL"] in gantry.toml: what is neither public nor named there does not reach the build'),
+        ("no DATABASE_URL, no AUTH_SECRET", _UNSEEN,
+         '[build] env = ["AUTH_SECRET"] in gantry.toml: what is neither public nor named there does not reach the build'),
+        ("no DATABASE_URL", _UNSEEN,
+         "DATABASE_URL is set in a release only: read it when a request comes, not when a module is loaded"),
+        ("Error: Invalid URL", _UNSEEN,
+         "run it on your machine without AUTH_SECRET, POSTGRES_URL, which it did not get: next build; " + _LAST),
+        ("MY_POSTGRES_URL_2 x", Unseen(("POSTGRES_URL",)),
+         "run it on your machine without POSTGRES_URL, which it did not get: next build; " + _LAST),
+        ("x", Unseen(of_services=("DATABASE_URL",)), "run it on your machine: next build"),
+        ("x", Unseen(tuple(f"V{number}" for number in range(10))),
+         "run it on your machine without V0, V1, V2, V3, V4, V5, V6, V7 and 2 more, which it did not get: next build; " + _LAST),
+    ],
+)  # fmt: skip
+def test_a_failed_build_names_the_variables_that_it_did_not_get(
+    output: str, unseen: Unseen, hint: str
+) -> None:
+    assert _explain("build", output, _ended(), unseen)[2] == hint

@@ -1,10 +1,12 @@
 """The scripts that people run first: finding Python, steps that fail, locks without addresses."""
 
+import importlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -105,3 +107,35 @@ def test_the_locks_agree_and_cover_what_the_project_needs() -> None:
     text = (ROOT / "pyproject.toml").read_text().split("[project.scripts]")[0]
     for name in re.findall(r'^  "([a-z0-9-]+)(?:\[\w+\])?[><=]', text, re.M):
         assert name in run, f"run scripts/lock: {name} is not locked"
+
+
+@pytest.fixture
+def clean_debian(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPTS / "steps"))
+    return importlib.import_module("clean_debian")
+
+
+def test_a_clean_debian_is_told_how_packages_are_found_and_nothing_else(
+    clean_debian: ModuleType, tmp_path: Path
+) -> None:
+    told = {
+        "PIP_INDEX_URL": "i", "npm_config_registry": "r", "UV_INDEX": "u", "https_proxy": "p", "NO_PROXY": "n",
+        "SSL_CERT_FILE": "c", "NODE_EXTRA_CA_CERTS": "c", "REQUESTS_CA_BUNDLE": "c",
+    }  # fmt: skip
+    others = {"GANTRY_HOME": "/srv", "HOME": "/root", "PATH": "/bin", "PYTHONPATH": "x", "AWS_SECRET": "s", "MY_PIP_": "x"}  # fmt: skip
+    assert clean_debian.variables({**told, **others}) == told
+
+
+def test_a_clean_debian_sees_what_the_configuration_of_pip_and_npm_names(
+    clean_debian: ModuleType, tmp_path: Path
+) -> None:
+    wheels, index, authority = tmp_path / "wheels", tmp_path / "index/simple", tmp_path / "ca.crt"
+    for folder in (wheels, index):
+        folder.mkdir(parents=True)
+    authority.touch()
+    texts = [
+        f"[global]\nfind-links = {wheels}\nextra-index-url = file://{index} file://{tmp_path}/gone\n",
+        f"nodedir=/usr\ncafile={authority}\nregistry=https://npm.test/\n",
+    ]
+    environ = {"PIP_CERT": "/etc/ssl/certs/ca-certificates.crt", "HOME": str(tmp_path)}
+    assert clean_debian.named_paths(texts, environ) == sorted([wheels, index.parent, authority])

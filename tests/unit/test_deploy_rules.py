@@ -310,7 +310,7 @@ def test_pipelines_end_and_begin_where_they_should() -> None:
     assert steps_of(DeployKind.DEPLOY) == tuple(row.step for row in PIPELINE)
     assert set(steps_of(DeployKind.DEPLOY)) == set(Step), "each step has a row"
     assert steps_of(DeployKind.DEPLOY)[0] is Step.SOURCE
-    assert steps_of(DeployKind.PROMOTE)[0] is Step.RELEASE
+    assert steps_of(DeployKind.PROMOTE) == steps_of(DeployKind.DEPLOY)
     assert steps_of(DeployKind.ROLLBACK) == (Step.START, Step.HEALTHY, Step.SWITCH, Step.DRAIN)
     for kind in DeployKind:
         steps = steps_of(kind)

@@ -31,13 +31,14 @@ from gantry.drill.observed import (
 from gantry.drill.recording import Recording, Watch
 from gantry.drill.schedule import Fault, ScheduledFault
 from gantry.drill.scratch import Platform
-from gantry.engines.runtime.fake import FakeRuntime
 from gantry.features.deploys.bodies import DeployBody
 from gantry.features.instances.bodies import InstanceBody
 from gantry.features.platform.bodies import EnvironmentBody, StatusBody
 from gantry.features.rollouts.bodies import RolloutBody
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
+from tests.fakes.machine import Machine
+from tests.fakes.runtime import FakeRuntime
 from tests.support.bodies import NOW, deploy, failed, instance, release, status, succeeded
 
 DEPLOY = deploy().id
@@ -300,7 +301,7 @@ def injector(directory: Path, *instances: InstanceBody) -> FaultInjector:
 
     return FaultInjector(
         Platform(directory, 0, 0),
-        FakeRuntime(ManualClock(NOW)),
+        FakeRuntime(Machine(ManualClock(NOW))),
         None,
         clock_file,
         watch=Watch(plane.client(), DEPLOY, now_s=lambda: 1.0),

@@ -16,9 +16,11 @@ from gantry.cache.tally import Tally, status_of
 from gantry.config.paths import Paths
 from gantry.engines.edge_cache.process import EdgeCacheProcess, read_status
 from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus, Purge
-from gantry.engines.runtime.fake import FakeRuntime, Script
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
+from tests.fakes.machine import Machine
+from tests.fakes.programs import Script
+from tests.fakes.runtime import FakeRuntime
 
 # Of the machine's time; far below what the client waits at most.
 _EARLY_S = 2.0
@@ -38,7 +40,7 @@ def home() -> Iterator[Path]:
 def made(home: Path, clock: ManualClock, script: Script | None = None) -> EdgeCacheProcess:
     return EdgeCacheProcess(
         paths=Paths(home),
-        runtime=FakeRuntime(clock, scripts=lambda _: script or Script()),
+        runtime=FakeRuntime(Machine(clock, scripts=lambda _: script or Script())),
         clock=clock,
         upstream=home / "inner.sock",
         limit_bytes=1_000_000,

@@ -11,13 +11,17 @@ import pytest
 
 from gantry.config.routes import MOST_HEADERS
 from gantry.engines.edge import render
+from gantry.engines.edge.checks import check
 from gantry.engines.edge.protocol import (
     ASSETS,
     CACHE,
+    MAX_MESSAGE,
+    MAX_TITLE,
     Assets,
     Backend,
     Canary,
     Certificate,
+    Closed,
     EdgeConfig,
     Endpoint,
     HeaderRule,
@@ -27,7 +31,7 @@ from gantry.engines.edge.protocol import (
     Rules,
     Site,
 )
-from gantry.kernel.errors import UserError
+from gantry.kernel.errors import PermanentError, UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "edge"
 PATHS = render.EdgePaths(
@@ -77,11 +81,19 @@ DIVIDED = Site(
         ),
     ),
 )
+CLOSED = Site(
+    ("closed.localhost",),
+    "r-2",
+    release="r-2",
+    headers=(HeaderRule("/(.*)", (("x-frame-options", "DENY"),)),),
+    closed=Closed("Down for maintenance", "Back at noon.", ("203.0.113.7/32", "2001:db8::/32")),
+)
 CONFIG = EdgeConfig(
     sites=(
         SHOP,
         Site(("shop.example", "www.shop.example"), "r-2", release="r-2"),
         DIVIDED,
+        CLOSED,
         Site(("new.localhost",), None, title="New", noindex=True),
         Site(("gantry.localhost",), "console", noindex=True),
     ),
@@ -149,6 +161,46 @@ def test_more_headers_for_both_sides_than_envoy_takes_are_those_of_the_current_r
     assert headers_of(crowded)["x-side"] == "current"
     alone = replace(crowded, headers=())
     assert "candidate" in headers_of(alone)["x-side"]
+
+
+def test_a_site_that_lets_nobody_in_asks_for_no_address() -> None:
+    assert CLOSED.closed is not None
+    shut = replace(CLOSED, closed=replace(CLOSED.closed, allowed=()))
+    routes = render.routes_files(EdgeConfig(sites=(shut,)), "", PATHS)[render.RDS_HTTPS]
+    host = routes["resources"][0]["virtual_hosts"][0]
+    assert "matcher" not in host
+    assert {route["direct_response"]["status"] for route in host["routes"]} == {503}
+
+
+@pytest.mark.parametrize(
+    "closed",
+    [
+        Closed("Closed", "x", ("127.0.0.1/33",)),
+        Closed("Closed", "x", ("10.0.0.1/24",)),
+        Closed("Closed", "x", ("office.example",)),
+        Closed("Closed", "x", ("fe80::1%eth0",)),
+        Closed("Closed", "x" * (MAX_MESSAGE + 1)),
+        Closed("x" * (MAX_TITLE + 1), "x"),
+    ],
+)
+def test_what_envoy_would_refuse_of_a_closed_site_is_found_before(closed: Closed) -> None:
+    with pytest.raises(PermanentError) as caught:
+        check(replace(CONFIG, sites=(replace(CLOSED, closed=closed),)))
+    assert caught.value.code == "edge.rejected"
+
+
+@pytest.mark.parametrize(
+    ("address", "enters"),
+    [
+        ("203.0.113.7", True),
+        ("203.0.113.8", False),
+        ("2001:db8::1", True),
+        ("2001:db9::1", False),
+    ],
+)
+def test_who_is_let_into_a_closed_site(address: str, enters: bool) -> None:
+    assert CLOSED.closed is not None
+    assert CLOSED.closed.lets_in(address) is enters
 
 
 def test_strict_transport_only_where_it_is_true() -> None:

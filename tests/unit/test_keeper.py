@@ -2,12 +2,13 @@
 
 import pytest
 
-from gantry.engines.postgres.fake import FakeServer
-from gantry.engines.runtime.fake import FakeRuntime
 from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
 from gantry.reactor.supervisor import EngineSupervisor
+from tests.fakes.machine import Machine
+from tests.fakes.postgres import FakeDatabaseServer
+from tests.fakes.runtime import FakeRuntime
 
 
 def spec(name: str) -> ProcessSpec:
@@ -18,9 +19,9 @@ class Kept:
     """A machine with an edge and a database, and what was asked of them."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.runtime = FakeRuntime(self.clock)
-        self.database = FakeServer()
+        self.machine = Machine(ManualClock())
+        self.runtime = FakeRuntime(self.machine)
+        self.database = FakeDatabaseServer(self.machine)
         self.asked: list[str] = []
         self.keeper = EngineSupervisor(
             self.runtime,
@@ -58,7 +59,7 @@ async def test_an_instance_that_ended_is_somebody_elses(kept: Kept) -> None:
 
 async def test_one_that_does_not_start_keeps_no_other_from_it(kept: Kept) -> None:
     await kept.database.start()
-    kept.database.crash()
+    kept.machine.kill("postgres-data")
     await kept.runtime.start(spec("edge"))
     await kept.runtime.signal("edge", kill=True)
     await kept.keeper.once()
@@ -71,8 +72,8 @@ async def test_what_its_shim_ran_again_is_told_once(
 ) -> None:
     await kept.runtime.start(spec("edge"))
     await kept.runtime.restart_when_killed("edge", wanted=True)
-    await kept.clock.sleep(2)
-    kept.runtime.crash("edge")
+    kept.machine.pass_time(2.0)
+    kept.machine.crash("edge")
     for _ in range(2):
         await kept.keeper.once()
     assert kept.asked == []

@@ -24,7 +24,13 @@ NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     ("text", "size_bytes"),
-    [("512 MB", 512_000_000), ("1.5GB", 1_500_000_000), ("64 MiB", 67_108_864), ("7 B", 7)],
+    [
+        ("512 MB", 512_000_000),
+        ("1.5GB", 1_500_000_000),
+        ("64 MiB", 67_108_864),
+        ("7 B", 7),
+        ("2159894594.7 KB", 2_159_894_594_700),
+    ],
 )
 def test_sizes(text: str, size_bytes: int) -> None:
     assert parse_size(text) == size_bytes

@@ -3,11 +3,11 @@
 import pytest
 
 from gantry.config.load import load_manifest
-from gantry.engines.probes.fake import FakeProber
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.features.probes.public import PublicProbe
 from gantry.features.projects.model import Environment
 from gantry.features.projects.naming import Naming
+from tests.fakes.probes import FakeProber
 from tests.support.stories import T0, release
 
 NAMING = Naming("localhost", 8443)

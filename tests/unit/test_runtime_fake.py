@@ -4,10 +4,12 @@ import random
 
 import pytest
 
-from gantry.engines.runtime.fake import FakeRuntime, Script
 from gantry.engines.runtime.protocol import ProcessSpec, ProcessState
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
+from tests.fakes.machine import Faults, Machine
+from tests.fakes.programs import Script
+from tests.fakes.runtime import FakeRuntime
 
 
 def _spec(process_id: str, timeout_s: float | None = None) -> ProcessSpec:
@@ -16,7 +18,8 @@ def _spec(process_id: str, timeout_s: float | None = None) -> ProcessSpec:
 
 async def test_a_script_runs_on_the_clock() -> None:
     clock = ManualClock()
-    runtime = FakeRuntime(clock, scripts=lambda _: Script(exits_after_s=5.0, exit_code=2))
+    exits = Script(exits_after_s=5.0, exit_code=2)
+    runtime = FakeRuntime(Machine(clock, scripts=lambda _: exits))
     await runtime.start(_spec("a"))
     clock.advance(4.9)
     assert (await runtime.statuses())["a"].state is ProcessState.RUNNING
@@ -27,13 +30,13 @@ async def test_a_script_runs_on_the_clock() -> None:
 
 
 async def test_memory_deadlines_and_reboots_are_told_apart() -> None:
-    clock = ManualClock()
     hungry = Script(exits_after_s=1.0, out_of_memory=True)
-    runtime = FakeRuntime(clock, scripts=lambda spec: hungry if spec.id == "oom" else Script())
+    machine = Machine(ManualClock(), scripts=lambda spec: hungry if spec.id == "oom" else Script())
+    runtime = FakeRuntime(machine)
     for spec in (_spec("oom"), _spec("slow", timeout_s=2.0), _spec("web")):
         await runtime.start(spec)
-    clock.advance(3.0)
-    runtime.kill_all()
+    machine.pass_time(3.0)
+    machine.reboot()
     seen = await runtime.statuses()
     assert (seen["oom"].exit_code, seen["oom"].out_of_memory) == (137, True)
     assert (seen["slow"].exit_code, seen["slow"].timed_out) == (137, True)
@@ -41,23 +44,27 @@ async def test_memory_deadlines_and_reboots_are_told_apart() -> None:
 
 
 async def test_a_program_listens_when_its_script_says() -> None:
-    clock = ManualClock()
     scripts = {"slow": Script(listens_after_s=2.0), "never": Script(listens_after_s=None)}
-    runtime = FakeRuntime(clock, scripts=lambda spec: scripts[spec.id])
+    machine = Machine(ManualClock(), scripts=lambda spec: scripts[spec.id])
+    runtime = FakeRuntime(machine)
     await runtime.start(_spec("slow"))
     await runtime.start(_spec("never"))
-    assert not runtime.listens("slow")
-    clock.advance(2.0)
-    assert runtime.listens("slow")
-    assert not runtime.listens("never")
-    runtime.crash("slow")
-    assert not runtime.listens("slow")
+    assert not machine.listens("slow")
+    machine.pass_time(2.0)
+    assert machine.listens("slow")
+    assert not machine.listens("never")
+    machine.crash("slow")
+    assert not machine.listens("slow")
 
 
 async def _story(seed: int) -> list[str]:
-    clock = ManualClock()
-    runtime = FakeRuntime(clock, random.Random(seed), scripts=lambda _: Script(dies_per_hour=20.0))
-    runtime.faults.lose_reply = 0.3
+    machine = Machine(
+        ManualClock(),
+        random.Random(seed),
+        scripts=lambda _: Script(dies_per_hour=20.0),
+        faults=Faults(lose_reply=0.3),
+    )
+    runtime = FakeRuntime(machine)
     told = []
     for number in range(20):
         try:
@@ -65,7 +72,7 @@ async def _story(seed: int) -> list[str]:
             told.append("started")
         except TransientError:
             told.append("no reply")
-        clock.advance(60.0)
+        machine.pass_time(60.0)
         told.append(",".join(s.state for s in (await runtime.statuses()).values()))
     return told
 
@@ -77,8 +84,7 @@ async def test_the_same_seed_tells_the_same_story() -> None:
 
 
 async def test_a_lost_reply_is_no_lost_effect() -> None:
-    runtime = FakeRuntime(ManualClock())
-    runtime.faults.lose_reply = 1.0
+    runtime = FakeRuntime(Machine(ManualClock(), faults=Faults(lose_reply=1.0)))
     with pytest.raises(TransientError):
         await runtime.start(_spec("a"))
     assert set(await runtime.statuses()) == {"a"}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -101,6 +102,56 @@ def test_secrets_stay_and_are_named(tmp_path: Path) -> None:
     assert packed.files == (".env.example", ".envrc.md", "ca.pem", "environment.ts", "web/.npmrc")
     assert set(packed.left_out) == set(files) - set(packed.files)
     assert "NPM_TOKEN" in packed.left_out[".npmrc"]
+    assert "gantry env set" in packed.left_out[".env"]
+
+
+def _committed(folder: Path, *paths: str) -> Path:
+    for command in (("init", "-q"), ("add", "-f", *paths)):
+        subprocess.run(("git", *command), cwd=folder, check=True)
+    return folder
+
+
+_ENV = "VITE_API=https://api.example\nDB_PASSWORD=hunter2\n"
+_VITE = '{"devDependencies": {"vite": "7"}}'
+
+
+def test_of_a_committed_env_file_only_what_is_public_is_sent(tmp_path: Path) -> None:
+    files = {
+        "package.json": _VITE,
+        ".env": _ENV, ".env.production": "VITE_MODE='live'\n", ".env.staging": _ENV, ".env.local": _ENV,
+        "api/.env": "DB_PASSWORD=hunter2\n", "web/.env": "NEXT_PUBLIC_A=1\nVITE_B=2\nPUBLIC_C=3\n",
+        "web/package.json": '{"dependencies": {"next": "16"}}', "bad/.env": "VITE_A=1\nprose\n",
+    }  # fmt: skip
+    folder = _committed(
+        write_tree(tmp_path / "tree", files),
+        "package.json", ".env", ".env.production", ".env.local", "api/.env", "web/.env", "bad/.env",
+    )  # fmt: skip
+    packed = pack(folder)
+    data = b"".join(packed.chunks())
+    assert b"hunter2" not in zlib.decompress(data, 31)
+    unpack(BytesIO(data), tmp_path / "out", Bounds())
+    sent = {path: (tmp_path / "out" / path).read_text() for path in packed.files if ".env" in path}
+    assert sent == {
+        ".env": "VITE_API=https://api.example\n",
+        ".env.production": "VITE_MODE='live'\n",
+        "web/.env": "NEXT_PUBLIC_A=1\nVITE_B=2\n",
+    }
+    assert tree_digest(tmp_path / "out").digest == packed.digest
+    assert set(packed.left_out) == {
+        ".env",
+        ".env.staging",
+        ".env.local",
+        "api/.env",
+        "web/.env",
+        "bad/.env",
+    }
+    assert packed.left_out[".env"].startswith("only its public variables are sent")
+    assert packed.left_out["bad/.env"] == "cannot be read: .env:2: is not NAME=value"
+
+
+def test_without_git_no_env_file_is_sent(tmp_path: Path) -> None:
+    packed = pack(write_tree(tmp_path, {"package.json": _VITE, ".env": _ENV}))
+    assert packed.files == ("package.json",)
     assert "gantry env set" in packed.left_out[".env"]
 
 

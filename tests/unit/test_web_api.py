@@ -1,6 +1,7 @@
 """The API's endpoints on a real database."""
 
 import html
+import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from gantry.cache.policy import Lifetime
 from gantry.cache.store import Key, StoredAnswer
 from gantry.engines.database.protocol import State
-from gantry.engines.edge.protocol import EdgeStatus
+from gantry.engines.edge.protocol import EdgeConfig, Site
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.features.accounts.bodies import TokenBody
 from gantry.features.accounts.model import Role
@@ -21,12 +22,13 @@ from gantry.features.audit import store as audit
 from gantry.features.audit.bodies import AuditBody
 from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import DeployBody, PlanBody
+from gantry.features.deploys.model import DeployKind
+from gantry.features.deploys.pipeline import steps_of
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import (
     CapabilityBody,
     EnvironmentBody,
     HealthBody,
-    PartBody,
     ProjectBody,
     StatusBody,
 )
@@ -39,10 +41,12 @@ from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.rollouts.model import Stage, StageKind
 from gantry.features.routes.bodies import PurgeBody
 from gantry.kernel.bodies import ErrorBody
+from gantry.kernel.errors import PermanentError
 from gantry.web.app import create_app
+from tests.fakes.probes import Asked
 from tests.support.console_seed import CHANGES, Seeder, seed
 from tests.support.names import BAD
-from tests.support.web import START, House, client
+from tests.support.web import MANIFEST, START, House, client, upload
 
 _DIGEST = "a" * 64
 _ENV = "/api/v1/projects/smart-sign/environments/production"
@@ -75,19 +79,21 @@ async def test_health_needs_nobody(house: House) -> None:
 
 
 async def test_a_deploy_is_queued_and_the_reactor_woken(
-    house: House, http: httpx.AsyncClient
+    house: House, http: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    uploaded = await http.put(f"/api/v1/sources/{_DIGEST}", content=b"tar")
-    assert SourceBody.model_validate(uploaded.json()).size_bytes == 3
-    assert (await http.head(f"/api/v1/sources/{_DIGEST}")).status_code == 200
+    digest, archive = upload(tmp_path / "tree", {"gantry.toml": MANIFEST})
+    uploaded = await http.put(f"/api/v1/sources/{digest}", content=archive)
+    assert SourceBody.model_validate(uploaded.json()).size_bytes == len(MANIFEST)
+    assert (await http.head(f"/api/v1/sources/{digest}")).status_code == 200
     commit = {"sha": "abc123", "message": "First", "branch": "main"}
-    request = {"source_digest": _DIGEST, "commit": commit}
+    request = {"source_digest": digest, "commit": commit}
     answer = await http.post(f"{_ENV}/deploys", json=request)
     assert answer.status_code == 202
     deploy = DeployBody.model_validate(answer.json())
     assert (deploy.state, deploy.queue_position, deploy.requested_by) == ("queued", 0, "ada")
     assert deploy.url == "https://smart-sign.localhost:8443"
-    assert [step.state for step in deploy.steps] == ["waiting"] * 11
+    assert [step.name for step in deploy.steps] == list(steps_of(DeployKind.DEPLOY))
+    assert {step.state for step in deploy.steps} == {"waiting"}
     assert house.woken == 1
     second = DeployBody.model_validate((await http.post(f"{_ENV}/deploys", json=request)).json())
     assert second.queue_position == 1
@@ -147,17 +153,25 @@ async def test_bad_requests_name_the_field(http: httpx.AsyncClient) -> None:
     ],
 )
 async def test_a_text_that_no_database_holds_is_refused(
-    house: House, http: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None
+    house: House,
+    http: httpx.AsyncClient,
+    tmp_path: Path,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
 ) -> None:
     await seed(house, START)
-    await http.put(f"/api/v1/sources/{_DIGEST}", content=b"tar")
+    if body is not None and "source_digest" in body:
+        digest, archive = upload(tmp_path / "tree", {"gantry.toml": MANIFEST})
+        await http.put(f"/api/v1/sources/{digest}", content=archive)
+        body = {**body, "source_digest": digest}
     error = _error(await http.request(method, path, json=body), 400)
     assert (error["code"], "NUL" in error["hint"]) == ("state.bad-value", True)
     assert (await http.get("/deploys/%00")).status_code in (400, 401)
 
 
 async def test_bodies_are_bounded_declared_or_not(
-    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(5):
@@ -168,7 +182,9 @@ async def test_bodies_are_bounded_declared_or_not(
         answer = await http.patch(f"{_ENV}/variables", content=content, headers=json)
         assert _error(answer, 413)["code"] == "request.too-large"
     # Snapshots may be larger, and have a bound of their own.
-    assert (await http.put(f"/api/v1/sources/{_DIGEST}", content=b" " * 4_000_001)).is_success
+    digest, archive = upload(tmp_path / "tree", {"photo": random.Random(1).randbytes(4_100_000)})
+    assert len(archive) > 4_000_000
+    assert (await http.put(f"/api/v1/sources/{digest}", content=archive)).is_success
     monkeypatch.setattr("gantry.web.sources.MAX_UPLOAD_BYTES", 3_000_000)
     for content in (b" " * 3_000_001, chunks()):
         answer = await http.put(f"/api/v1/sources/{_DIGEST}", content=content)
@@ -202,10 +218,18 @@ async def test_variables_go_in_and_never_come_out(http: httpx.AsyncClient) -> No
     assert len((await http.get(f"{_ENV}/variables")).json()) == 1
 
 
-async def test_a_plan_is_passed_on(house: House, http: httpx.AsyncClient) -> None:
-    plan = await http.post(f"{_ENV}/plan", json={"source_digest": _DIGEST})
-    assert PlanBody.model_validate(plan.json()).changes[0].action == "create"
-    assert house.planned == [("smart-sign", "production", _DIGEST)]
+async def test_a_plan_says_what_a_deploy_would_change(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    digest = house.sources.add({"gantry.toml": MANIFEST.decode()}).digest
+    answer = await http.post(f"{_ENV}/plan", json={"source_digest": digest})
+    plan = PlanBody.model_validate(answer.json())
+    assert (plan.project, plan.environment) == ("smart-sign", "production")
+    assert [(change.what, change.action) for change in plan.changes] == [
+        ("host", "create"), ("build", "create"), ("release", "create"),
+    ]  # fmt: skip
+    assert (await http.get("/api/v1/projects")).json() == [], "nothing was made"
+    assert house.woken == 0
 
 
 async def test_destroying_is_an_intent(house: House, http: httpx.AsyncClient) -> None:
@@ -278,7 +302,7 @@ async def test_status_shows_everything_and_who_answers(
     reached = status.projects[1].environments[0].reached
     assert reached is not None
     assert (reached.release, reached.release_number) == (production.live.id, 4)
-    assert ("https://127.0.0.1:8443/", "smart-sign.localhost") in house.prober.asked
+    assert Asked("https://127.0.0.1:8443/", "smart-sign.localhost", {}) in house.prober.asked
     # Development has no live release: there is nobody to ask.
     assert len(house.prober.asked) == 3
     # Staging's probe found nobody: that is worth a warning, in words.
@@ -364,12 +388,15 @@ async def test_a_rollout_that_was_taken_back_explains_no_answer(
 
 
 async def test_parts_that_do_not_run_are_warned_of(house: House, http: httpx.AsyncClient) -> None:
-    house.parts = (PartBody(name="edge", running=False, detail="port 8443 is taken"),)
-    house.edge.seen = EdgeStatus(running=False, rejected="route is malformed")
+    await house.edge.start()
+    with pytest.raises(PermanentError):
+        await house.edge.apply(EdgeConfig(sites=(Site((), None),)))
+    house.machine.serve("assets")
+    house.machine.kill("assets")
     warnings = (await http.get("/api/v1/status")).json()["warnings"]
     assert warnings == [
-        "edge does not run: port 8443 is taken",
-        "the edge refused its last configuration: route is malformed",
+        "assets does not run: exited: 137",
+        "the edge refused its last configuration: a site has no host",
     ]
 
 
@@ -380,7 +407,8 @@ async def test_instances_tell_how_they_stand(house: House, http: httpx.AsyncClie
     states = {each.slot: each for each in staging.instances}
     assert states[1].state == "backing-off"
     assert (states[1].restarts, states[1].message) == (3, "killed: out of memory")
-    assert (states[0].state, states[0].pid) == ("healthy", 4242)
+    pid = house.machine.processes[states[0].id].pid
+    assert (states[0].state, states[0].pid) == ("healthy", pid)
     house.health[states[0].id] = Health(
         healthy=False, failures=3, message="/api/health: status 500"
     )
@@ -388,7 +416,7 @@ async def test_instances_tell_how_they_stand(house: House, http: httpx.AsyncClie
     again = next(each for each in project.environments if each.name == "staging").instances
     unhealthy = next(each for each in again if each.slot == 0)
     assert (unhealthy.state, unhealthy.message) == ("unhealthy", "/api/health: status 500")
-    house.runtime.known.clear()
+    house.machine.processes.clear()
     project = ProjectBody.model_validate((await http.get("/api/v1/projects/smart-sign")).json())
     gone = next(each for each in project.environments if each.name == "staging").instances
     assert {each.state for each in gone} == {"unhealthy", "backing-off"}
@@ -422,8 +450,8 @@ async def test_what_lacks_required_variables_is_not_queued(
 ) -> None:
     await seed(house, START)
     before = (await http.get(f"{_ENV}/deploys")).json()
-    house.sources.files[".env.example"] = b"STRIPE_KEY=\nLOG_LEVEL=info\n"
-    digest = next(iter(house.sources.kept))
+    house.sources.rewrite(".env.example", "STRIPE_KEY=\nLOG_LEVEL=info\n")
+    digest = next(iter(house.machine.snapshots))
     for answer in (
         await http.post(f"{_ENV}/promote", json={"from_environment": "staging"}),
         await http.post(f"{_ENV}/deploys", json={"source_digest": digest}),
@@ -445,13 +473,12 @@ async def test_what_lacks_required_variables_is_not_queued(
 async def test_no_call_makes_a_project_of_a_bad_name(
     house: House, http: httpx.AsyncClient, name: str
 ) -> None:
-    await http.put(f"/api/v1/sources/{_DIGEST}", content=b"tar")
-    house.sources.files["gantry.toml"] = f'[project]\nname = "{name}"\n'.encode()
+    digest = house.sources.add({"gantry.toml": f'[project]\nname = "{name}"\n'}).digest
     base = f"/api/v1/projects/{quote(name, safe='').replace('.', '%2E')}/environments/production"
     bodies = {
         "variables": ("PATCH", {"set": {"A": "b"}}),
-        "deploys": ("POST", {"source_digest": _DIGEST}),
-        "plan": ("POST", {"source_digest": _DIGEST}),
+        "deploys": ("POST", {"source_digest": digest}),
+        "plan": ("POST", {"source_digest": digest}),
         "promote": ("POST", {"from_environment": "staging"}),
         "rollback": ("POST", {}),
         "cache/purge": ("POST", {}),
@@ -475,6 +502,7 @@ async def test_an_environment_of_another_name_is_refused(http: httpx.AsyncClient
     assert error["hint"] == "use one of development, staging, production"
 
 
+@pytest.mark.own_database
 async def test_a_project_of_a_bad_name_from_before_can_be_seen_and_destroyed(
     house: House, http: httpx.AsyncClient
 ) -> None:

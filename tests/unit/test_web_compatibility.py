@@ -7,6 +7,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -153,7 +154,7 @@ def _new_answer_field(document: dict[str, Any]) -> None:
 
 
 def _new_answer_value(document: dict[str, Any]) -> None:
-    _schema(document, "StepBody")["properties"]["name"]["enum"].append("scan")
+    _schema(document, "StepBody")["properties"]["name"]["enum"].append("gilding")
 
 
 def _new_request_field(document: dict[str, Any]) -> None:
@@ -242,7 +243,7 @@ def _grown(sent: object) -> object:
         return grown | {"novelty": {"deep": [1]}} if sent else grown
     if isinstance(sent, list):
         return [_grown(item) for item in sent]
-    return "scan" if sent == "smoke" else sent
+    return "gilding" if sent == "smoke" else sent
 
 
 async def test_this_command_line_reads_what_a_later_platform_answers(
@@ -266,7 +267,7 @@ async def test_this_command_line_reads_what_a_later_platform_answers(
     assert "novelty" not in status.model_dump_json()
     deploy = api.get(DeployBody, path("deploys", ids["running"]))
     steps = [step["name"] for step in sent[path("deploys", ids["running"])]["steps"]]
-    assert [step.name for step in deploy.steps] == ["scan" if s == "smoke" else s for s in steps]
+    assert [step.name for step in deploy.steps] == ["gilding" if s == "smoke" else s for s in steps]
 
 
 def test_commands_show_a_value_that_they_do_not_know(tmp_path: Path) -> None:
@@ -284,14 +285,14 @@ def test_commands_show_a_value_that_they_do_not_know(tmp_path: Path) -> None:
     assert (shown.code, "musing" in shown.out, shown.err) == (0, True, "")
     bench.api.story = [
         DeployEvent.model_validate(
-            _replaced(event.model_dump(), {"smoke": "scan", "done": "blessed"})
+            _replaced(event.model_dump(), {"smoke": "gilding", "done": "blessed"})
         )
         for event in bench.api.story
         if isinstance(event, DeployEvent)
     ]
     shown = bench.run("deploy")
     assert shown.code == 0, shown.err
-    assert "scan" in shown.err
+    assert "gilding" in shown.err
 
 
 def _replaced(value: object, texts: dict[str, str]) -> Any:
@@ -327,7 +328,8 @@ def _closed(annotation: object, *, open_: bool = False) -> bool:
         inner, *metadata = get_args(annotation)
         marked = any(type(mark).__name__ == "_Open" for mark in metadata)
         return _closed(inner, open_=open_ or marked)
-    if get_origin(annotation) is Literal:
+    listed = isinstance(annotation, type) and issubclass(annotation, Enum)
+    if listed or get_origin(annotation) is Literal:
         return not open_
     return any(_closed(part) for part in get_args(annotation))
 

@@ -17,7 +17,7 @@ from gantry.web import assets, render
 from gantry.web.access import COOKIE
 from gantry.web.app import create_app
 from tests.support.console_seed import CHANGES, Seeder, seed
-from tests.support.web import CONSOLE, START, House, client
+from tests.support.web import CONSOLE, MANIFEST, START, House, client
 
 _SAME = {"Origin": CONSOLE, "Sec-Fetch-Site": "same-origin"}
 _VOID = {
@@ -282,13 +282,13 @@ async def test_buttons_do_what_they_say(house: House, http: httpx.AsyncClient) -
     page = await http.get(back.headers["location"])
     assert "Rollback to production" in page.text
     assert "Next in the queue" in page.text
-    house.sources.files[".env.example"] = b"STRIPE_KEY=\n"
+    house.sources.rewrite(".env.example", "STRIPE_KEY=\n")
     refused = await http.post(
         f"{base}/promote", data={"from_environment": "staging"}, headers=_SAME
     )
     assert (refused.status_code, "STRIPE_KEY" in refused.text) == (400, True)
     assert "gantry env set" in refused.text
-    del house.sources.files[".env.example"]
+    house.sources.rewrite(".env.example", "")
     promoted = await http.post(
         f"{base}/promote", data={"from_environment": "staging"}, headers=_SAME
     )
@@ -331,9 +331,8 @@ async def test_whoever_is_not_logged_in_is_told_how(house: House) -> None:
 
 
 async def test_texts_from_outside_are_escaped(house: House, http: httpx.AsyncClient) -> None:
-    await house.sources.receive(_bytes(), digest="b" * 64)
     request = {
-        "source_digest": "b" * 64,
+        "source_digest": house.sources.add({"gantry.toml": MANIFEST.decode()}).digest,
         "commit": {"message": "<script>alert(1)</script>", "branch": '"><b>'},
     }
     path = "/api/v1/projects/smart-sign/environments/production/deploys"
@@ -344,10 +343,6 @@ async def test_texts_from_outside_are_escaped(house: House, http: httpx.AsyncCli
     assert Page(page.text).faults == []
     login = await http.get("/login", params={"token": '"><script>alert(1)</script>'})
     assert "<script>alert" not in login.text
-
-
-async def _bytes() -> AsyncIterator[bytes]:
-    yield b"tar"
 
 
 async def test_assets_that_npm_cannot_fetch_are_only_a_warning(

@@ -78,10 +78,10 @@ async def test_a_deploy_costs_the_same_however_many_wait(
         for path in (f"/deploys/{ids[name]}", f"/api/v1/deploys/{ids[name]}")
     ]
     for _ in range(3):
-        await house.deploys.promote(
+        await house.platform.deploys.promote(
             "smart-sign", "production", from_environment="staging", by="ada"
         )
-    queued = await house.deploys.promote(
+    queued = await house.platform.deploys.promote(
         "smart-sign", "production", from_environment="staging", by="ada"
     )
     paths += [f"/deploys/{queued.id}", f"/api/v1/deploys/{queued.id}"]

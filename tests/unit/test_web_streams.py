@@ -14,7 +14,6 @@ from gantry.features.deploys.bodies import DeployEvent
 from gantry.features.deploys.model import Deploy, DeployState, Step, StepState
 from gantry.features.instances.bodies import LogBody
 from gantry.features.platform.bodies import HealthBody
-from gantry.kernel.clock import ManualClock
 from gantry.kernel.redact import Redactor
 from gantry.web import deploy_events
 from gantry.web.app import create_app
@@ -99,7 +98,7 @@ async def test_a_running_deploy_is_followed_step_by_step(house: House) -> None:
     async with house.state.transaction() as session:
         build = await session.one("SELECT build FROM deploys WHERE id = %(id)s", {"id": deploy.id})
         assert build is not None
-        house.runtime.say(f"test-{build['build']}", "38 passed\n")
+        house.machine.say(f"test-{build['build']}", "38 passed\n")
         await store.advance(
             session, deploy, Step.RELEASE, state=StepState.DONE, detail="38 tests", at=START
         )
@@ -127,10 +126,10 @@ async def test_a_stream_ends_when_the_platform_does(house: House) -> None:
 
 async def test_logs_come_with_every_known_secret_masked(house: House) -> None:
     await seed(house, START)
-    instance = next(iter(house.runtime.known))
-    house.runtime.say(instance, "now value-of-session_secret\n")  # the variable as it is
-    house.runtime.say(instance, "then correct-horse-battery\n")  # as the release still has it
-    house.runtime.say(instance, "url postgres://u:service-password@h/d\n")  # a service's password
+    instance = next(iter(house.machine.processes))
+    house.machine.say(instance, "now value-of-session_secret\n")  # the variable as it is
+    house.machine.say(instance, "then correct-horse-battery\n")  # as the release still has it
+    house.machine.say(instance, "url postgres://u:service-password@h/d\n")  # a service's password
     async with await _open(house) as http:
         bodies = [LogBody.model_validate(each) for each in (await http.get(_LOGS)).json()]
         text = next(body.text for body in bodies if body.source == instance)
@@ -144,22 +143,21 @@ async def test_logs_come_with_every_known_secret_masked(house: House) -> None:
 
 async def test_a_changed_variable_is_masked_from_the_next_look_on(house: House) -> None:
     await seed(house, START)
-    instance = next(iter(house.runtime.known))
+    instance = next(iter(house.machine.processes))
     masks = Masks(house.services)
     logs = EnvironmentLogs(house.services, masks, "smart-sign", "production", instance)
     await logs.tail(1)
-    assert isinstance(house.clock, ManualClock)
     house.clock.advance(1)
     await house.variables.change(
         "smart-sign", "production", put={"NEW": "brand-new-secret"}, remove=(), by="ada"
     )
-    house.runtime.say(instance, "brand-new-secret\n")
+    house.machine.say(instance, "brand-new-secret\n")
     assert [body.text for body in await logs.tail(1)] == ["[redacted]\n"]
 
 
 async def test_followed_logs_go_on_where_they_were(house: House) -> None:
     await seed(house, START)
-    instance = next(iter(house.runtime.known))
+    instance = next(iter(house.machine.processes))
     logs = EnvironmentLogs(
         house.services, Masks(house.services), "smart-sign", "production", instance
     )
@@ -167,7 +165,7 @@ async def test_followed_logs_go_on_where_they_were(house: House) -> None:
     texts: list[str] = []
     async for event in stream:
         if event is None and len(texts) == 1:
-            house.runtime.say(instance, "one more\n")
+            house.machine.say(instance, "one more\n")
         elif event is None:
             house.closing = True
         else:
@@ -187,7 +185,8 @@ async def test_following_over_http(house: House) -> None:
 
 async def test_a_late_reader_gets_the_latest_lines_only(house: House) -> None:
     line = "x" * 99 + "\n"
-    house.runtime.say("big", line * 10_000)
+    house.run("big")
+    house.machine.say("big", line * 10_000)
     follower = Follower(house.services)
     with_nothing_to_hide = Redactor(())
     body = await follower.first("big", with_nothing_to_hide, lines=5_000)
@@ -197,7 +196,6 @@ async def test_a_late_reader_gets_the_latest_lines_only(house: House) -> None:
 
 
 async def test_heartbeats_keep_a_quiet_stream_open(house: House) -> None:
-    assert isinstance(house.clock, ManualClock)
     clock = house.clock
 
     async def quiet() -> AsyncIterator[Event | None]:

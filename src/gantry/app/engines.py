@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import random
+import shutil
 import subprocess  # noqa: TID251 -- asks the engines' programs for their versions
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -95,7 +96,13 @@ def make_engines(settings: Settings) -> LocalEngines:
         ids=ids,
         is_engine=is_engine,
         keep_clock=lambda: clock_file(settings).write(clock.epochs),
+        free_share=lambda: _free_share(settings.home),
     )
+
+
+def _free_share(home: Path) -> float:
+    usage = shutil.disk_usage(home)
+    return usage.free / usage.total
 
 
 def make_runtime(paths: Paths) -> ProcessRuntime:

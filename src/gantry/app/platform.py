@@ -23,6 +23,7 @@ from gantry.engines.redis.protocol import CacheServers
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import SourceStore
+from gantry.features import maintenance
 from gantry.features.accounts.service import AccountService
 from gantry.features.assets.act import INTERVAL_S as ASSETS_INTERVAL_S, AssetPublisher
 from gantry.features.certificates.act import CertificateIssuer
@@ -71,6 +72,8 @@ from gantry.web.services import Services
 _RETENTION_INTERVAL_S = 60.0
 _CRONS_INTERVAL_S = 5.0
 _CLOCK_INTERVAL_S = 60.0
+# Which environments are closed to visitors: a query of each noun that closes some, the first of which says why.
+CLOSED_BY: tuple[str, ...] = (maintenance.CLOSED,)
 
 
 class Revivable(Protocol):
@@ -90,6 +93,7 @@ class Engines:
         databases: the cluster of the projects' databases.
         is_engine: whether a process, by its id, is part of the platform itself.
         keep_clock: writes down what the next control plane needs of the clock.
+        free_share: the free part of the platform's disk, 0 to 1.
     """
 
     runtime: Runtime
@@ -109,6 +113,7 @@ class Engines:
     ids: IdSource
     is_engine: Callable[[str], bool]
     keep_clock: Callable[[], None]
+    free_share: Callable[[], float]
 
 
 class Platform:
@@ -214,6 +219,8 @@ class Platform:
             prober=engines.prober,
             settings=self.settings,
             clock=self.clock,
+            wake=self.waker.wake,
+            closed_by=CLOSED_BY,
             shutdown=self.shutdown,
             parts=PartsView(engines.runtime, engines.is_engine, lambda: self.leader.leads).parts,
             removals=self.removals,
@@ -319,15 +326,18 @@ class Platform:
 
     @cached_property
     def reconciler(self) -> Reconciler:
+        engines = self.engines
         return Reconciler(
-            lambda: observe(self.database, self.engines.runtime, self.engines.edge, self.clock),
+            lambda: observe(
+                self.database, engines.runtime, engines.edge, self.clock, closed_by=CLOSED_BY
+            ),
             Executors(
                 instances=self.instance_executor,
                 releases=ReleaseRetirer(self.database, self.clock),
                 edge=self.edge_executor,
                 assets=self.asset_publisher,
                 deploys=self.deploy_executor,
-                removals=RemovalExecutor(self.database, self.engines.runtime, self.provider),
+                removals=RemovalExecutor(self.database, engines.runtime, self.provider),
             ),
             self.edge_progress,
             self.clock,
@@ -349,7 +359,7 @@ class Platform:
             engines.workshop,
             engines.sources,
             self.clock,
-            self.settings.home,
+            engines.free_share,
         )
 
     @cached_property

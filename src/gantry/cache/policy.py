@@ -38,7 +38,9 @@ _STEERING = (
     b"x-forwarded-", b"x-original-", b"x-rewrite-", b"x-host", b"x-http-", b"x-method-", b"x-middleware-", b"x-invoke-",
     b"x-matched-path", b"x-now-",
 )  # fmt: skip
-_BY_EDGE = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
+_BY_EDGE = frozenset(
+    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port")
+)
 _MAX_VARIED = 16
 
 

@@ -99,8 +99,8 @@ def deploy(
 def promote(session: Session, source: str, environment: str, project: str, detach: bool) -> None:
     """Deploy what is live in one environment to another.
 
-    Nothing is built again: the build that was tried is the one that goes live, with the other environment's
-    configuration.
+    The build that was tried is the one that goes live, with the other environment's configuration. It is built again
+    only where that environment has its own values of variables that are written into pages, such as NEXT_PUBLIC_...
     """
     name = project_name(session, project)
     request = PromoteRequest(from_environment=source)

@@ -28,6 +28,7 @@ from gantry.kernel.units import (
 )
 
 _INTERVAL_WATCH_S = 2.0
+_CLOSED = 503
 _DEPLOY_STYLES: dict[DeployStateName, str] = {
     "queued": "yellow",
     "active": "cyan",
@@ -125,6 +126,9 @@ def _environment(body: EnvironmentBody, now: datetime) -> Group:
     facts.add_column(style="dim", min_width=9)
     facts.add_column()
     facts.add_row("live", _live(body, now))
+    if body.closed is not None:
+        said = f"{body.closed.title}: “{body.closed.message}” ({body.closed.sentence})"
+        facts.add_row("closed", Text(said, style="yellow"))
     if body.candidate is not None:
         facts.add_row("rollout", Text(body.candidate.sentence, style="cyan"))
     if body.live is not None and body.reached is not None:
@@ -162,6 +166,11 @@ def _reached(body: EnvironmentBody) -> Text:
     assert live is not None
     elapsed = f"in {reached.elapsed_s * 1000:.0f} ms"
     number = f"release {reached.release_number}" if reached.release_number else reached.release
+    if reached.expected and body.closed is not None and reached.status == _CLOSED:
+        return Text.assemble(
+            ("✓ ", "green"),
+            f"the public port shows visitors the page, with {number} behind it ({reached.status}, {elapsed})",
+        )
     if reached.expected:
         return Text.assemble(
             ("✓ ", "green"),

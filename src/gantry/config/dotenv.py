@@ -30,6 +30,7 @@ class Entry:
         line: where its name stands, from 1.
         comment: what the line says behind `#`.
         above: the comment lines directly above it, without `#`.
+        written: its lines as they stand in the file, with the last line break.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Entry:
     line: int
     comment: str = ""
     above: tuple[str, ...] = ()
+    written: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class _Reader:
 
     def _variable(self) -> None:
         start = _START.match(self._text, self._position)
-        line = self._line
+        line, begin = self._line, self._position
         if start is None or not _NAME.fullmatch(start[1]):
             self._reject("is not NAME=value")
             return
@@ -120,7 +122,8 @@ class _Reader:
             return
         self._seen[start[1]] = line
         value, comment = found
-        self.entries.append(Entry(start[1], value, line, comment, tuple(self._above)))
+        written = self._text[begin : self._position].rstrip("\n") + "\n"
+        self.entries.append(Entry(start[1], value, line, comment, tuple(self._above), written))
 
     def _value(self) -> tuple[str, str] | None:
         """The value and the comment behind it; moves to the next line unless the value is bad."""

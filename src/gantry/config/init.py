@@ -58,8 +58,8 @@ _TABLES = (
             _Key("memory", "2 GB", "Most memory for the build."),
             _Key(
                 "env",
-                ["NEXT_PUBLIC_API"],
-                "Variables that the build reads. No other one reaches it.",
+                ["SENTRY_AUTH_TOKEN"],
+                "Further variables for the build; NEXT_PUBLIC_… and the like reach it anyway.",
             ),
         ),
     ),

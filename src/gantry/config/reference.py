@@ -8,6 +8,7 @@ from typing import Any
 import tomlkit
 
 from gantry.config.fields import DurationOf, SizeOf
+from gantry.config.public_variables import PREFIXES
 from gantry.config.schema import manifest_schema, schema_text
 
 SCHEMA_FILE = "gantry.schema.json"
@@ -111,6 +112,30 @@ other key, are listed as not honoured.
 `changeme`, `your-…`), unless the comment on its line or directly above it says `optional`. A variable with a value is
 not required, unless its comment says `required`. `[variables] optional` wins over the file.
 
+**.env**, **.env.production** and their like stay on the machine that they are on, but for the public variables of those
+that git keeps: Vite, Next.js and others read defaults from them when they build. A variable that is set with
+`gantry env set` wins. Never sent: anything of a file that git does not keep or that ends in `.local`.
+
+## Variables that everybody may see
+
+Frameworks write the values of some variables into the pages that browsers load, told by the beginning of their names.
+Where package.json depends on the framework, such variables reach the build, and another value is another build:
+
+{public}
+
+## What a process is told
+
+| variable | what it is |
+|---|---|
+| `HOST`, `PORT` | where the web process listens; `HOSTNAME` is the same as `HOST` |
+| `GANTRY_URL` | the environment's address: its first domain, else its name below the platform's domain |
+| `GANTRY_PROJECT`, `GANTRY_ENVIRONMENT`, `GANTRY_RELEASE`, `GANTRY_INSTANCE`, `GANTRY_BUILD` | what it is |
+| `AUTH_TRUST_HOST` | `true` unless you set it: Auth.js may take its address from the request |
+
+A request says which of the product's addresses was asked: in `Host` and `X-Forwarded-Host`, with
+`X-Forwarded-Proto`, `X-Forwarded-Port` and `X-Forwarded-For`. The edge sets them; what a visitor sends under these names does
+not get through. `request.url` of Next.js is made of them.
+
 ## Paths with parameters
 
 `source` is written as Vercel and Next.js write it: `:name` matches one segment, `:name*` any number of segments,
@@ -125,7 +150,14 @@ def page() -> str:
     parts = [_HEAD]
     for title, name in _SECTIONS:
         parts += _section(title, schema["$defs"][name])
-    return "\n".join([*parts, _TAIL.strip("\n")]) + "\n"
+    tail = _TAIL.strip("\n").replace("{public}", "\n".join(_public()))
+    return "\n".join([*parts, tail]) + "\n"
+
+
+def _public() -> Iterator[str]:
+    yield "| package | public variables |\n| --- | --- |"
+    for package, prefixes in PREFIXES.items():
+        yield f"| `{package}` | {', '.join(f'`{prefix}…`' for prefix in prefixes)} |"
 
 
 def _section(title: str, definition: dict[str, Any]) -> Iterator[str]:

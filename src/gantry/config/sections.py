@@ -124,9 +124,10 @@ class Build(Section):
     )
     env: tuple[VariableName, ...] = Field(
         (),
-        description="Names of the variables that the build may read. No other variable reaches it, so that "
-        "changing another one makes no new build.",
-        examples=[["NEXT_PUBLIC_API"]],
+        description="Names of further variables that the build may read. Public ones, which the framework writes into "
+        "pages (`NEXT_PUBLIC_…`, `VITE_…`), reach it anyway; no other one does, so that changing a secret makes no new "
+        "build.",
+        examples=[["SENTRY_AUTH_TOKEN"]],
     )
 
 

@@ -123,3 +123,16 @@ class ManualClock:
     async def sleep(self, seconds: float) -> None:
         self.advance(seconds)
         await asyncio.sleep(0)
+
+
+async def wait_for(event: asyncio.Event, timeout_s: float, clock: Clock) -> bool:
+    """Wait until `event` is set, at most `timeout_s` of the clock's time; whether it is set."""
+    if event.is_set():
+        return True
+    waits = (asyncio.create_task(event.wait()), asyncio.create_task(clock.sleep(timeout_s)))
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return event.is_set()

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 _SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
@@ -20,7 +21,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a size; write it like '512 MB' or '1.5 GB'")
-    return int(float(match[1]) * _SIZES[match[2].upper()])
+    return int(Decimal(match[1]) * _SIZES[match[2].upper()])
 
 
 def parse_duration(text: str) -> float:

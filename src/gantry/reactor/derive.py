@@ -52,6 +52,7 @@ def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAsse
         assets_socket=sockets.assets,
         cache_socket=sockets.edge_cache,
         assets=assets,
+        closed=world.closed,
         environments=tuple(world.environments.values()),
         routed=tuple(
             Routed(

@@ -10,7 +10,7 @@ from gantry.features.deploys.model import DeployState
 from gantry.features.instances.health import HealthCheck, Target
 from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of
-from gantry.kernel.clock import Clock
+from gantry.kernel.clock import Clock, wait_for
 from gantry.kernel.errors import GantryError
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.reconcile import Reconciler
@@ -109,7 +109,7 @@ class Loops:
     def _paced(self, item: Periodic) -> Callable[[], Awaitable[None]]:
         async def once() -> None:
             await item.work()
-            await item.waker.wait(item.every_s)
+            await item.waker.wait(item.every_s, self.clock)
 
         return once
 
@@ -119,22 +119,19 @@ class Loops:
         moving = any(deploy.state is DeployState.ACTIVE for deploy in self._world.deploys)
         if not moving and not _unsettled(self._world):
             self._pause_s = BUSY_EVERY_S
-            await self.waker.wait(IDLE_EVERY_S)
-        elif await self.waker.wait(self._pause_s):
+            await self.waker.wait(IDLE_EVERY_S, self.clock)
+        elif await self.waker.wait(self._pause_s, self.clock):
             self._pause_s = BUSY_EVERY_S
         else:
             self._pause_s = min(2 * self._pause_s, BUSY_AT_LEAST_EVERY_S)
 
     async def _check_health(self) -> None:
+        # Before it is looked at: what appears while an instance takes long to answer is probed next.
+        self._world_changed.clear()
         targets = health_targets(self._world, self.naming) if self._world is not None else ()
         if await self.health.probe_due(targets):
             self.waker.wake()
-        self._world_changed.clear()
-        try:
-            async with asyncio.timeout(self.health.next_due_s()):
-                await self._world_changed.wait()
-        except TimeoutError:
-            pass
+        await wait_for(self._world_changed, self.health.next_due_s(), self.clock)
 
     async def _watch_exits(self) -> None:
         await self.runtime.wait_for_exit(timeout_s=60.0)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from gantry.kernel.clock import Clock, wait_for
+
 
 class Waker:
     """An event that several places may set and one loop waits for."""
@@ -13,13 +15,12 @@ class Waker:
         """Let the loop look again now. Cheap; may be called any number of times."""
         self._event.set()
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Sleep until woken, at most `timeout_s`; whether it was woken. Wakes between two waits are not lost."""
+    async def wait(self, timeout_s: float, clock: Clock) -> bool:
+        """Sleep until woken, at most `timeout_s` of the clock's time; whether it was woken.
+
+        Wakes between two waits are not lost.
+        """
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._event.wait()
-        except TimeoutError:
-            return False
+            return await wait_for(self._event, timeout_s, clock)
         finally:
             self._event.clear()
-        return True

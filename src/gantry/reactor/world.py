@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gantry.engines.database.protocol import State
-from gantry.engines.edge.protocol import Edge, EdgeStatus
+from gantry.engines.edge.protocol import Closed, Edge, EdgeStatus
 from gantry.engines.runtime.protocol import ProcessStatus, Runtime
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build
@@ -21,6 +21,7 @@ from gantry.features.releases import store as releases
 from gantry.features.releases.model import Release
 from gantry.features.rollouts import store as rollouts
 from gantry.features.rollouts.model import Rollout
+from gantry.features.routes.closed import list_closed
 from gantry.kernel.clock import Clock
 from gantry.kernel.timeline import with_even_times
 
@@ -34,6 +35,7 @@ class World:
             to an open deploy.
         deploys: those that have not ended, oldest first.
         rollouts: of these deploys, by deploy; ended ones too.
+        closed: environment -> the page that its visitors get.
 
     The moments of releases, builds, instances and deploys are those that the present clock would have recorded.
     """
@@ -46,6 +48,7 @@ class World:
     deploys: tuple[Deploy, ...]
     rollouts: Mapping[str, Rollout]
     certificates: tuple[StoredCertificate, ...]
+    closed: Mapping[str, Closed]
     processes: Mapping[str, ProcessStatus]
     edge: EdgeStatus
 
@@ -58,8 +61,13 @@ class World:
         )
 
 
-async def observe(state: State, runtime: Runtime, edge: Edge, clock: Clock) -> World:
+async def observe(
+    state: State, runtime: Runtime, edge: Edge, clock: Clock, *, closed_by: tuple[str, ...]
+) -> World:
     """Look at everything once.
+
+    Parameters:
+        closed_by: queries of the nouns that close environments, see `closed_query`.
 
     The database is read before the engines: an effect that is seen without its record is repeated, which is
     harmless; a record seen without its effect would look like a loss.
@@ -77,6 +85,7 @@ async def observe(state: State, runtime: Runtime, edge: Edge, clock: Clock) -> W
         found_builds = await builds.list_by_ids(session, tuple(sorted(wanted_builds)))
         found_instances = await instances.list_all(session)
         found_certificates = await certificates.list_all(session)
+        closed = await list_closed(session, closed_by)
     return World(
         now=clock.now(),
         environments={environment.id: environment for environment in environments},
@@ -87,6 +96,7 @@ async def observe(state: State, runtime: Runtime, edge: Edge, clock: Clock) -> W
         deploys=tuple(with_even_times(deploy, clock) for deploy in open_deploys),
         rollouts={rollout.deploy: rollout for rollout in moving},
         certificates=found_certificates,
+        closed=closed,
         processes=await runtime.statuses(),
         edge=await edge.status(),
     )

@@ -44,6 +44,12 @@ def commit_of(directory: Path) -> Commit | None:
     )
 
 
+def committed_files(directory: Path, pattern: str) -> frozenset[str]:
+    """Paths below `directory` that git keeps and that a glob such as `**/.env*` names; none when git does not know."""
+    listed = _git(directory, "ls-files", "-z", "--", f":(glob){pattern}")
+    return frozenset(path for path in (listed or "").split("\0") if path)
+
+
 def _git(directory: Path, *arguments: str) -> str | None:
     program = shutil.which("git")
     if program is None:

@@ -54,11 +54,14 @@ def is_never_source(name: str) -> bool:
     return name in _NEVER_SOURCE
 
 
+def is_env_file(name: str) -> bool:
+    """`.env` and its like, but not examples."""
+    return name == ".env" or (name.startswith(".env.") and name not in _ENV_EXAMPLES)
+
+
 def secret_reason(path: Path) -> str:
     """Why a file must not leave this machine; empty when it may."""
     name = path.name
-    if name == ".env" or (name.startswith(".env.") and name not in _ENV_EXAMPLES):
-        return "holds variables: set them with gantry env set"
     if any(fnmatchcase(name, pattern) for pattern in _PRIVATE_NAMES):
         return "is a private key"
     if any(fnmatchcase(name, pattern) for pattern in _KEY_NAMES) and "PRIVATE KEY-----" in _read(

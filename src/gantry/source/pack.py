@@ -1,19 +1,21 @@
 """Packing a project's directory: its digest, its files, and a gzip tar as a stream of bytes."""
 
+import hashlib
 import io
 import os
 import stat
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.kernel.errors import UserError
 from gantry.kernel.trees import Entry, TreeHash, content_sha256
 from gantry.kernel.units import format_size
-from gantry.source.ignore import IgnoreRules, is_never_source, secret_reason
+from gantry.source.env_files import EnvFiles
+from gantry.source.ignore import IgnoreRules, is_env_file, is_never_source, secret_reason
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -49,6 +51,7 @@ class PackedSource:
         entries: files and links that belong to the source, sorted by path.
         size_bytes: of all files together, before compression.
         left_out: path -> reason, of secrets and of links that lead out; not what ignore files name.
+        contents: path -> what is sent instead of the file's own content.
     """
 
     root: Path
@@ -56,6 +59,7 @@ class PackedSource:
     entries: tuple[Entry, ...]
     size_bytes: int
     left_out: Mapping[str, str]
+    contents: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -76,13 +80,17 @@ class PackedSource:
         yield sink.finish()
 
     def _add(self, tar: tarfile.TarFile, entry: Entry) -> None:
-        path = self.root / entry.path
+        path, content = self.root / entry.path, self.contents.get(entry.path)
         info = tarfile.TarInfo(entry.path)
         info.mode = 0o755 if entry.kind == "x" else 0o644
         try:
             if entry.kind == "l":
                 info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
                 tar.addfile(info)
+                return
+            if content is not None:
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
                 return
             with path.open("rb") as file:
                 info.size = os.fstat(file.fileno()).st_size
@@ -105,59 +113,89 @@ def pack(directory: Path, bounds: Bounds = USUAL_BOUNDS) -> PackedSource:
     root = directory.resolve()
     if not root.is_dir():
         raise UserError("source.empty", f"{directory} is not a folder", where=str(directory))
-    left_out: dict[str, str] = {}
-    found = sorted(
-        _walk(root, "", IgnoreRules(), left_out), key=lambda entry: os.fsencode(entry.path)
-    )
+    walk = _Walk(root)
+    found = sorted(walk.entries("", IgnoreRules()), key=lambda entry: os.fsencode(entry.path))
     _check(found, bounds, root)
     tree = TreeHash()
     for entry in found:
+        content = walk.contents.get(entry.path)
+        if content is not None:
+            tree.add(entry, hashlib.sha256(content).digest())
+            continue
         try:
             tree.add(entry, content_sha256(root / entry.path, entry))
         except OSError as error:
             raise _unreadable(entry.path, error) from None
     done = tree.finish()
-    return PackedSource(root, done.digest, tuple(found), done.size_bytes, left_out)
+    return PackedSource(
+        root, done.digest, tuple(found), done.size_bytes, walk.left_out, walk.contents
+    )
 
 
-def _walk(
-    root: Path, directory: str, above: IgnoreRules, left_out: dict[str, str]
-) -> Iterator[Entry]:
-    ignored = above.enter(root, directory)
-    try:
-        with os.scandir(root / directory) as listing:
-            items = list(listing)
-    except OSError as error:
-        raise _unreadable(directory, error) from None
-    for item in items:
-        path = f"{directory}/{item.name}" if directory else item.name
-        if item.is_dir(follow_symlinks=False):
-            if not is_never_source(item.name) and not ignored.match(f"{path}/"):
-                yield from _walk(root, path, ignored, left_out)
-        elif is_never_source(item.name) or ignored.match(path):
-            continue  # a link named node_modules, the .git file of a worktree
-        elif (entry := _entry(root, path, item, left_out)) is not None:
-            yield entry
+@dataclass(slots=True)
+class _Walk:
+    """One pass over a directory.
 
+    Attributes:
+        left_out: path -> reason, of what is left out though no ignore file says so; what people must know of.
+        contents: path -> what is sent instead of the file's own content.
+    """
 
-def _entry(root: Path, path: str, item: os.DirEntry[str], left_out: dict[str, str]) -> Entry | None:
-    if item.is_symlink():
-        if leads_out(path, os.fsdecode(Path(item.path).readlink())):
-            left_out[path] = "is a link that leads out of the folder"
+    root: Path
+    left_out: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    env_files: EnvFiles = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.env_files = EnvFiles(self.root)
+
+    def entries(self, directory: str, above: IgnoreRules) -> Iterator[Entry]:
+        """What is packed below `directory`."""
+        ignored = above.enter(self.root, directory)
+        try:
+            with os.scandir(self.root / directory) as listing:
+                items = list(listing)
+        except OSError as error:
+            raise _unreadable(directory, error) from None
+        for item in items:
+            path = f"{directory}/{item.name}" if directory else item.name
+            if item.is_dir(follow_symlinks=False):
+                if not is_never_source(item.name) and not ignored.match(f"{path}/"):
+                    yield from self.entries(path, ignored)
+            elif is_never_source(item.name) or ignored.match(path):
+                continue  # a link named node_modules, the .git file of a worktree
+            elif (entry := self._entry(path, item)) is not None:
+                yield entry
+
+    def _entry(self, path: str, item: os.DirEntry[str]) -> Entry | None:
+        if item.is_symlink():
+            if leads_out(path, os.fsdecode(Path(item.path).readlink())):
+                self.left_out[path] = "is a link that leads out of the folder"
+                return None
+            return Entry(path, "l", 0)
+        if not item.is_file():
+            self.left_out[path] = "is neither a file nor a folder"
             return None
-        return Entry(path, "l", 0)
-    if not item.is_file():
-        left_out[path] = "is neither a file nor a folder"
-        return None
-    try:
-        reason = secret_reason(root / path)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if reason:
-        left_out[path] = reason
-        return None
-    status = item.stat()
-    return Entry(path, "x" if status.st_mode & stat.S_IXUSR else "f", status.st_size)
+        try:
+            return self._env_file(path) if is_env_file(item.name) else self._file(path, item)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+    def _file(self, path: str, item: os.DirEntry[str]) -> Entry | None:
+        if reason := secret_reason(self.root / path):
+            self.left_out[path] = reason
+            return None
+        status = item.stat()
+        return Entry(path, "x" if status.st_mode & stat.S_IXUSR else "f", status.st_size)
+
+    def _env_file(self, path: str) -> Entry | None:
+        found = self.env_files.read(path)
+        if found.left_out:
+            self.left_out[path] = found.left_out
+        if not found.content:
+            return None
+        self.contents[path] = found.content
+        return Entry(path, "f", len(found.content))
 
 
 def leads_out(path: str, target: str) -> bool:

@@ -15,6 +15,7 @@ from gantry.web import (
     deploys,
     environments,
     logs,
+    maintenance,
     platform,
     projects,
     releases,
@@ -45,6 +46,7 @@ NOUNS = (
     sources.noun,
     rollouts.noun,
     routes.noun,
+    maintenance.noun,
     deploys.noun,
     variables.noun,
     logs.noun,
@@ -76,6 +78,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.streams = Streams()
     app.state.masks = Masks(services)
     app.state.templates = templates(NOUNS)
+    app.state.offers = tuple(noun.offers for noun in NOUNS if noun.offers is not None)
     for noun in NOUNS:
         app.include_router(noun.api)
         app.include_router(noun.console)

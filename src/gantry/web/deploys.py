@@ -114,7 +114,7 @@ async def promote(
     environment: EnvironmentName,
     request: PromoteRequest,
 ) -> DeployBody:
-    """Queues a deploy of the build that is live in another environment, without building again."""
+    """Queues a deploy of the build that is live in another environment; built again only for public variables."""
     deploy = await services.deploys.promote(
         project, environment, from_environment=request.from_environment, by=caller.account
     )

@@ -14,10 +14,20 @@ from gantry.features.platform.bodies import EnvironmentBody
 from gantry.features.platform.model import EnvironmentRecord, ProjectRecord
 from gantry.features.projects.store import no_environment, no_project
 from gantry.features.releases.bodies import ReleaseBody
+from gantry.kernel.units import first_line
 from gantry.web import deploys, releases, rollouts, routes, variables
 from gantry.web.access import Viewer
-from gantry.web.frame import EnvironmentCard, Page, Panel, ShownEnvironment, frame_of, in_order
-from gantry.web.noun import Mark, Noun
+from gantry.web.frame import (
+    Action,
+    EnvironmentCard,
+    Page,
+    Panel,
+    ShownEnvironment,
+    frame_of,
+    in_order,
+    path_of,
+)
+from gantry.web.noun import Mark, Noun, Offer
 from gantry.web.openapi import KnownEnvironment, KnownProject
 from gantry.web.render import render
 from gantry.web.services import Has, Services
@@ -29,6 +39,7 @@ noun = Noun(
         "healthy": Mark("Healthy", "good", "circle-check"),
         "degraded": Mark("Degraded", "warn", "triangle-alert"),
         "down": Mark("Down", "bad", "circle-x"),
+        "closed": Mark("Closed", "warn", "circle-pause"),
         # of instances
         "unhealthy": Mark("Unhealthy", "bad", "circle-x"),
         "starting": Mark("Starting", "busy", "loader-circle"),
@@ -71,23 +82,13 @@ _PANELS: tuple[Callable[[ShownEnvironment], Awaitable[Panel | None]], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Promotion:
-    """A promotion that the page offers."""
-
-    from_environment: str
-    to_environment: str
-    release: ReleaseBody
-
-
-@dataclass(frozen=True, slots=True)
 class EnvironmentPage(Page):
     """An environment.
 
     Attributes:
         tabs: every environment of the project, this one included.
         deploy: the deploy that runs or waits; `None` when none does.
-        rollback: where "roll back" without a choice would go.
-        promotion: what could be promoted from or to this environment.
+        actions: what can be done with it now.
     """
 
     template: ClassVar[str] = "environments"
@@ -95,8 +96,7 @@ class EnvironmentPage(Page):
     card: EnvironmentCard
     tabs: tuple[EnvironmentCard, ...]
     deploy: DeployBody | None
-    rollback: ReleaseBody | None
-    promotion: Promotion | None
+    actions: tuple[Action, ...]
     panels: tuple[Panel, ...]
 
 
@@ -109,27 +109,32 @@ async def environment_page(
     environment: KnownEnvironment,
 ) -> HTMLResponse:
     """An environment, live."""
-    page = await read_page(services, project, environment)
+    offers: tuple[Offer, ...] = request.app.state.offers
+    page = await read_page(services, project, environment, offers)
     return render(request, page, frame_of(services, caller, here="overview"))
 
 
-async def read_page(services: Services, project: str, environment: str) -> EnvironmentPage:
+async def read_page(
+    services: Services, project: str, environment: str, offers: tuple[Offer, ...]
+) -> EnvironmentPage:
     """Everything that the page shows, from one transaction."""
     context = await services.context()
     history = store.History(environment, releases.MAX_SHOWN, deploys.MAX_SHOWN)
     async with services.state.transaction() as session:
-        found = await store.list_projects(session, project, history=history)
+        found = await store.list_projects(
+            session, project, closed_by=services.closed_by, history=history
+        )
         record = _named(found, project, environment)
         tabs = in_order(EnvironmentBody.of(sibling, context) for sibling in found[0].environments)
         card = next(card for card in tabs if card.body.name == environment)
         shown = ShownEnvironment(session=session, record=record, card=card, context=context)
         panels = [await panel(shown) for panel in _PANELS]
+    actions = (*(offer(shown) for offer in offers), _rollback(shown), _promotion(card, tabs))
     return EnvironmentPage(
         card=card,
         tabs=tabs,
         deploy=_under_way(deploys.bodies_of(shown)),
-        rollback=_rollback(shown),
-        promotion=_promotion(card, tabs),
+        actions=tuple(action for action in actions if action is not None),
         panels=tuple(panel for panel in panels if panel is not None),
     )
 
@@ -142,7 +147,7 @@ async def read_environment(services: Services, project: str, environment: str) -
     """
     context = await services.context()
     async with services.state.transaction() as session:
-        found = await store.list_projects(session, project)
+        found = await store.list_projects(session, project, closed_by=services.closed_by)
     return EnvironmentBody.of(_named(found, project, environment), context)
 
 
@@ -160,17 +165,29 @@ def _under_way(recent: tuple[DeployBody, ...]) -> DeployBody | None:
     return min(waiting, key=lambda body: (body.state != "active", body.requested_at), default=None)
 
 
-def _rollback(shown: ShownEnvironment) -> ReleaseBody | None:
-    """The release that was live last before the present one."""
+def _rollback(shown: ShownEnvironment) -> Action | None:
+    """To the release that was live last before the present one."""
     environment = shown.record.environment
     bodies = (
         ReleaseBody.of(built, environment, shown.context.naming) for built in shown.record.releases
     )
     possible = [body for body in bodies if body.can_roll_back_to and body.left_at is not None]
-    return max(possible, key=lambda body: body.left_at or body.created_at, default=None)
+    last = max(possible, key=lambda body: body.left_at or body.created_at, default=None)
+    if last is None:
+        return None
+    return Action(
+        path=f"{shown.card.path}/rollback",
+        label=f"Roll back to #{last.number}",
+        icon="undo-2",
+        question=f"Roll {environment.name} back to release {last.number}?",
+        text=f"{_quoted(last)} goes live again, with the configuration that it ran with. The database is not changed.",
+        answer="Roll back",
+        values=(("release", str(last.number)),),
+        is_risky=True,
+    )
 
 
-def _promotion(card: EnvironmentCard, tabs: tuple[EnvironmentCard, ...]) -> Promotion | None:
+def _promotion(card: EnvironmentCard, tabs: tuple[EnvironmentCard, ...]) -> Action | None:
     """From staging to production, shown on both pages while their builds differ."""
     live = {tab.body.name: tab.body.live for tab in tabs}
     staged, produced = live.get("staging"), live.get("production")
@@ -178,4 +195,18 @@ def _promotion(card: EnvironmentCard, tabs: tuple[EnvironmentCard, ...]) -> Prom
         return None
     if produced is not None and produced.build == staged.build:
         return None
-    return Promotion("staging", "production", staged)
+    here = card.body.name == "production"
+    return Action(
+        path=path_of(card.body.project, "production", "/promote"),
+        label=f"Promote staging #{staged.number}" if here else "Promote to production",
+        icon="rocket",
+        question=f"Promote release {staged.number} to production?",
+        text=f"The build of {_quoted(staged)}, which is live in staging, goes to production; it is rebuilt only for public variables, such as NEXT_PUBLIC_…, with other values there.",
+        answer="Promote",
+        values=(("from_environment", "staging"),),
+        is_main=True,
+    )
+
+
+def _quoted(release: ReleaseBody) -> str:
+    return f"“{first_line(release.commit.message) or 'No commit message'}”"

@@ -83,7 +83,8 @@ class EnvironmentCard:
     """An environment in short.
 
     Attributes:
-        state: `empty`, `healthy`, `degraded` or `down`; of the live release's instances.
+        state: `empty`, `healthy`, `degraded` or `down`, of the live release's instances; `closed` where visitors get a
+            page in place of it.
         healthy, total: instances of the live release.
         memory_bytes: of all its instances.
     """
@@ -105,7 +106,9 @@ class EnvironmentCard:
         live = body.live
         serving = [item for item in body.instances if live is not None and item.release == live.id]
         healthy = sum(item.state == "healthy" for item in serving)
-        if live is None:
+        if body.closed is not None:
+            state = "closed"
+        elif live is None:
             state = "empty"
         elif (live.framework == "static" and not serving) or (healthy == len(serving) and serving):
             state = "healthy"
@@ -131,6 +134,30 @@ def in_order(bodies: Iterable[EnvironmentBody]) -> tuple[EnvironmentCard, ...]:
         EnvironmentCard.of(body)
         for body in sorted(bodies, key=lambda body: (_ORDER.get(body.name, 3), body.name))
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A button of the environment's page that changes something after a question.
+
+    Attributes:
+        path: what it posts to.
+        label, icon: of the button.
+        question, text, answer: what is asked before, what will happen, and the label of the answer that goes on.
+        values: what is posted.
+        is_main: it is what the page is for just now.
+        is_risky: the question warns.
+    """
+
+    path: str
+    label: str
+    icon: str
+    question: str
+    text: str
+    answer: str
+    values: tuple[tuple[str, str], ...] = ()
+    is_main: bool = False
+    is_risky: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,7 +131,7 @@ async def read_status(services: Services, *, probe: bool) -> StatusBody:
     """The whole platform; with `probe` every environment's public address is asked as well."""
     context = await services.context()
     async with services.state.transaction() as session:
-        found = await store.list_projects(session)
+        found = await store.list_projects(session, closed_by=services.closed_by)
     projects = tuple(ProjectBody.of(record, context) for record in found)
     if probe:
         projects = await _probe_all(services, projects)

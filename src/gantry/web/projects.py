@@ -17,7 +17,7 @@ noun = Noun("projects", "Projects, their environments and releases.")
 async def _bodies(services: Services, name: str | None = None) -> tuple[ProjectBody, ...]:
     context = await services.context()
     async with services.state.transaction() as session:
-        found = await store.list_projects(session, name)
+        found = await store.list_projects(session, name, closed_by=services.closed_by)
     return tuple(ProjectBody.of(project, context) for project in found)
 
 

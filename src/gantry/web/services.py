@@ -50,6 +50,8 @@ class Services:
     """Everything that handlers may call.
 
     Attributes:
+        wake: called when there is something new for the reactor to carry out.
+        closed_by: queries of the nouns that close environments to visitors, see `closed_query`.
         shutdown: ends the platform; returns at once.
         parts: what runs of the platform itself.
         plan: see `Plan`.
@@ -71,6 +73,8 @@ class Services:
     prober: Prober
     settings: Settings
     clock: Clock
+    wake: Callable[[], None]
+    closed_by: tuple[str, ...]
     shutdown: Callable[[], None]
     parts: Callable[[], Awaitable[tuple[PartBody, ...]]]
     removals: RemovalService

@@ -97,7 +97,16 @@ def test_what_is_unchanged_lives_on_as_the_product_says_now(
         ("GET", {"cookie": "not__prerender_bypass=x"}, True),
         ("GET", {"x-prerender-revalidate": "x"}, False),
         ("GET", {"cache_control": "no-cache"}, True),
-        ("GET", {"x-forwarded-for": "a", "x-forwarded-proto": "b", "x-forwarded-host": "c"}, True),
+        (
+            "GET",
+            {
+                "x-forwarded-for": "a",
+                "x-forwarded-proto": "b",
+                "x-forwarded-host": "c",
+                "x-forwarded-port": "d",
+            },
+            True,
+        ),
         ("GET", {"x-envoy-original-path": "/", "x-request-id": "1", "x-requested-with": "a"}, True),
         ("GET", {"x-forwarded-prefix": "/evil"}, False),
         ("GET", {"x-forwarded-scheme": "http"}, False),

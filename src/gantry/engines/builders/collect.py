@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gantry.engines.builders.failures import BuildFailed
+from gantry.engines.builders.next_address import UNKNOWN, show_visitors_address
 from gantry.engines.builders.plan import BuildPlan
 from gantry.engines.builders.workspace import inside
 from gantry.kernel.trees import copy_tree, entries, give, link_tree, remove_tree
@@ -50,6 +51,7 @@ def _collect_next(
         )
     _check_size(standalone, largest_bytes)
     copy_tree(standalone, target)
+    notes = plan.notes if show_visitors_address(target) else (*plan.notes, UNKNOWN)
     home = target / server.parent
     for source, place in (("public", "public"), (f"{folder}/static", f"{folder}/static")):
         found = _existing(product, source)
@@ -58,7 +60,7 @@ def _collect_next(
             copy_tree(found, home / place)
     _drop_links(home / folder / "static")
     assets = {prefix: (server.parent / name).as_posix() for prefix, name in plan.assets.items()}
-    return replace(plan, web=("node", server.as_posix()), assets=assets)
+    return replace(plan, web=("node", server.as_posix()), assets=assets, notes=notes)
 
 
 def _find_server(standalone: Path, root: str) -> Path | None:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from gantry.config.public_variables import prefixes_of
 from gantry.engines.builders import command, nextjs, node, python, static
-from gantry.engines.builders.context import Context
+from gantry.engines.builders.context import Context, scope
 from gantry.engines.builders.plan import BuildPlan
 from gantry.engines.builders.protocol import BuildRequest, Detection
-from gantry.engines.builders.tree import Tree
+from gantry.engines.builders.tree import Tree, read_package
 from gantry.kernel.errors import UserError
 
 _DETECT: tuple[Callable[[Tree], Detection | None], ...] = (
@@ -68,6 +69,14 @@ def choose(request: BuildRequest, product: Tree) -> Detection:
     if request.framework:
         return replace(detection, reasons=("gantry.toml says so", *detection.reasons))
     return detection
+
+
+def public_prefixes(request: BuildRequest) -> tuple[str, ...]:
+    """See `Workshop.public_prefixes`. A workspace may declare its frameworks at the top."""
+    seen, root = scope(request)
+    top = Tree(request.source_root / seen)
+    trees = (top, top.inside(root))
+    return prefixes_of({name for tree in trees for name in read_package(tree).dependencies})
 
 
 def make_plan(context: Context) -> BuildPlan:

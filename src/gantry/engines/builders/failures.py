@@ -3,11 +3,13 @@
 import re
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from gantry.engines.builders.confine import Ended
 from gantry.kernel.units import format_duration, format_size
 
 _TAIL_LINES = 20
+_MAX_NAMES = 8
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _NOISE = re.compile(
     r"^\s*$|^npm error$|^npm (notice|warn|verbose)|A complete log of this run|^npm error (A |/|errno$|path )"
@@ -40,6 +42,19 @@ class BuildFailed(Exception):  # noqa: N818 -- what happened; it ends in an outc
         self.hint = hint
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Names of variables that are set and that a build does not get.
+
+    Attributes:
+        withheld: it would get them if `[build] env` named them.
+        of_services: only releases have them.
+    """
+
+    withheld: tuple[str, ...] = ()
+    of_services: tuple[str, ...] = ()
+
+
 class Tail:
     """The last lines of a command's output, bounded."""
 
@@ -57,13 +72,24 @@ class Tail:
         """The last lines that contain a match."""
         return [line for line in self._lines if pattern.search(line)][-_TAIL_LINES:]
 
+    def named(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that some line has as a word."""
+        return [name for name in names if self.matching(re.compile(rf"\b{re.escape(name)}\b"))]
+
     def contains(self, texts: Iterable[str]) -> bool:
         """Whether some line contains one of `texts`."""
         return any(text in line for line in self._lines for text in texts)
 
 
 def explain(
-    phase: str, label: str, ended: Ended, tail: Tail, *, memory_bytes: int | None, timeout_s: float
+    phase: str,
+    label: str,
+    ended: Ended,
+    tail: Tail,
+    *,
+    memory_bytes: int | None,
+    timeout_s: float,
+    unseen: Unseen,
 ) -> BuildFailed:
     """Why a phase failed. Phases other than `install` and `test` count as building."""
     area = "test" if phase == "test" else "build"
@@ -98,7 +124,24 @@ def explain(
     return BuildFailed(
         "build.command-failed",
         _message(f"{label} exited with {ended.exit_code}", lines),
-        hint=f"run it on your machine: {label}",
+        hint=_hint(label, tail, unseen),
+    )
+
+
+def _hint(label: str, tail: Tail, unseen: Unseen) -> str:
+    """What may be missing goes first: a developer's machine has every variable, and there the build succeeds."""
+    if named := tail.named(unseen.withheld):
+        names = ", ".join(f'"{name}"' for name in named[:_MAX_NAMES])
+        return f"[build] env = [{names}] in gantry.toml: what is neither public nor named there does not reach the build"
+    if named := tail.named(unseen.of_services):
+        return f"{named[0]} is set in a release only: read it when a request comes, not when a module is loaded"
+    if not unseen.withheld:
+        return f"run it on your machine: {label}"
+    names = ", ".join(unseen.withheld[:_MAX_NAMES])
+    more = f" and {rest} more" if (rest := len(unseen.withheld) - _MAX_NAMES) > 0 else ""
+    return (
+        f"run it on your machine without {names}{more}, which it did not get: {label}; "
+        "[build] env in gantry.toml names what it needs"
     )
 
 

@@ -26,6 +26,7 @@ class Job:
         folders: further folders of packages on this machine, for the install phase.
         artifact_bytes: the largest artifact that is kept.
         reserve_bytes: of disk that are left free.
+        withheld, of_services: see `BuildRequest`.
     """
 
     task: Task
@@ -47,6 +48,8 @@ class Job:
     artifact_bytes: int
     reserve_bytes: int
     test: str = ""
+    withheld: tuple[str, ...] = ()
+    of_services: tuple[str, ...] = ()
 
     @property
     def work(self) -> Path:
@@ -75,7 +78,8 @@ class Job:
         )
         folders = tuple(Path(folder) for folder in data["folders"])
         plan = BuildPlan.from_json(data["plan"])
-        return cls(**data | places | {"plan": plan, "mounts": mounts, "folders": folders})
+        names = {name: tuple(data[name]) for name in ("withheld", "of_services")}
+        return cls(**data | places | names | {"plan": plan, "mounts": mounts, "folders": folders})
 
 
 @dataclass(frozen=True, slots=True)

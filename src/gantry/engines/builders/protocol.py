@@ -37,6 +37,8 @@ class BuildRequest:
         install, command, output: overrides from the manifest; empty for the framework's own.
         test: the project's test command, empty for none; runs in the build's folder after the build.
         env: variables for the build, secrets included; `secret_names` are masked in the log and not in the artifact.
+        withheld: names of variables that are set and that the build does not get, for the message when it fails.
+        of_services: names of variables that only releases have, because their services are theirs; likewise.
         action_key: base64 key for Next.js server actions, one per project, so that actions survive deploys.
     """
 
@@ -57,6 +59,8 @@ class BuildRequest:
     timeout_s: float = 900.0
     test_timeout_s: float = 600.0
     action_key: str = ""
+    withheld: tuple[str, ...] = ()
+    of_services: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,10 @@ class Workshop(Protocol):
         Raises:
             UserError: `build.unknown-framework` with what was looked for.
         """
+        ...
+
+    def public_prefixes(self, request: BuildRequest) -> tuple[str, ...]:
+        """How names of variables begin that the product's frameworks write into its pages: they must reach the build."""
         ...
 
     def key(self, request: BuildRequest) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gantry.engines.builders import confine
 from gantry.engines.builders.collect import collect, set_modes
-from gantry.engines.builders.failures import BuildFailed, Tail, explain
+from gantry.engines.builders.failures import BuildFailed, Tail, Unseen, explain
 from gantry.engines.builders.job import Job, Secrets
 from gantry.engines.builders.plan import APP, Phase
 from gantry.engines.builders.shelf import Shelf
@@ -158,6 +158,7 @@ class Runner:
                 tail,
                 memory_bytes=job.memory_bytes,
                 timeout_s=job.timeout_s,
+                unseen=Unseen(job.withheld, job.of_services),
             )
 
     def _mounts(self, phase: Phase) -> tuple[Mount, ...]:

@@ -31,7 +31,7 @@ from gantry.kernel.errors import IntegrityError, TransientError
 from gantry.kernel.trees import remove_tree, tree_digest
 
 # Raised when a builder makes something else of the same request.
-BUILDERS_VERSION = 1
+BUILDERS_VERSION = 2
 # The runner itself, beside what it runs; and how long it may take to say that time is up.
 _RUNNER_MEMORY_BYTES = 128_000_000
 _RUNNER_GRACE_S = 30.0
@@ -72,6 +72,10 @@ class LocalWorkshop:
     def detect(self, root: Path) -> Detection:
         """See `Workshop.detect`."""
         return detection.detect(Tree(root))
+
+    def public_prefixes(self, request: BuildRequest) -> tuple[str, ...]:
+        """See `Workshop.public_prefixes`."""
+        return detection.public_prefixes(request)
 
     def key(self, request: BuildRequest) -> str:
         """See `Workshop.key`."""
@@ -188,6 +192,8 @@ class LocalWorkshop:
             artifact_bytes=self._options.artifact_bytes,
             reserve_bytes=self._options.needs.reserve_bytes,
             test=request.test,
+            withheld=request.withheld,
+            of_services=request.of_services,
         )
         path = job.write()
         masked = [request.env[name] for name in request.secret_names if name in request.env]

@@ -4,10 +4,21 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, EdgeConfig, Site
+from gantry.engines.edge.protocol import (
+    ASSETS,
+    CACHE,
+    MAX_MESSAGE,
+    MAX_TITLE,
+    Canary,
+    Closed,
+    EdgeConfig,
+    Site,
+    network_of,
+)
 from gantry.engines.edge.visitors import sides
 from gantry.kernel.errors import PermanentError
 
+_REFUSED = "the edge refused its configuration: "
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
 
 
@@ -29,6 +40,8 @@ def check(config: EdgeConfig) -> None:
                 raise rejected(f"{site.hosts[0]} is sent to {backend}, which is no backend")
         if site.canary is not None:
             _check_canary(site.canary)
+        if site.closed is not None:
+            _check_closed(site.closed)
     for certificate in config.certificates:
         if not _FILE_NAME.fullmatch(certificate.name):
             raise rejected(f"{certificate.name!r} cannot be the name of a certificate")
@@ -55,13 +68,28 @@ def _check_canary(canary: Canary) -> None:
         raise rejected(f"{canary.percent} % is no number of {canary.buckets} buckets")
 
 
+def _check_closed(closed: Closed) -> None:
+    if len(closed.title) > MAX_TITLE or len(closed.message) > MAX_MESSAGE:
+        raise rejected(f"the page of a closed site is too long: {closed.title[:MAX_TITLE]}")
+    for network in closed.allowed:
+        try:
+            network_of(network)
+        except ValueError as error:
+            raise rejected(f"a closed site lets {network!r} through: {error}") from error
+
+
 def rejected(reason: str) -> PermanentError:
-    """The edge's own words about a configuration that it does not take."""
+    """The error for a configuration that the edge does not take, with the edge's own words."""
     return PermanentError(
         "edge.rejected",
-        f"the edge refused its configuration: {reason or 'it does not say why'}",
+        f"{_REFUSED}{reason or 'it does not say why'}",
         hint="the configuration before stays in effect; please report this",
     )
+
+
+def reason_of(error: PermanentError) -> str:
+    """The edge's own words in an error made by `rejected`."""
+    return error.message.removeprefix(_REFUSED)
 
 
 def _unique(what: str, names: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
     ANSWERED_BY_EDGE,
+    CLOSED_ROUTE,
     REACHED,
     header,
     note_filter,
@@ -235,8 +236,22 @@ def _own_pages() -> Json:
             _mapper(_NOBODY_ANSWERED, "", pages.unavailable()),
             _mapper(_TOO_SILENT, "application/json", pages.too_slow_json()),
             _mapper(_TOO_SILENT, "", pages.too_slow()),
+            # A closed site's page names the release behind it.
+            {"filter": _closed()},
             {"filter": _any_error(), "headers_to_add": [_by_edge()]},
         ]
+    }
+
+
+def _closed() -> Json:
+    return {
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": {
+                "@type": f"{_TYPE}envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                "expression": f"xds.route_name == '{CLOSED_ROUTE}'",
+            },
+        }
     }
 
 

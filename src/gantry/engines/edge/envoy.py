@@ -13,7 +13,7 @@ from gantry.config.settings import Settings
 from gantry.engines.edge import render
 from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.apply import ConfigDirectory, ConfigWriter
-from gantry.engines.edge.checks import check
+from gantry.engines.edge.checks import check, reason_of
 from gantry.engines.edge.observed import COUNTED, failed_requests, read_numbers
 from gantry.engines.edge.process import DrainTimes, EnvoyProcesses, Program
 from gantry.engines.edge.protocol import (
@@ -89,7 +89,7 @@ class EnvoyEdge:
                 check(config)
                 version = await self._apply(config)
             except PermanentError as error:
-                self._rejected = error.message
+                self._rejected = reason_of(error)
                 # The files must stay a configuration that Envoy can start from.
                 await self._writer.restore(kept)
                 raise

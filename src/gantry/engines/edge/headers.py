@@ -29,6 +29,8 @@ REACHED = "%UPSTREAM_HOST_NAME%"
 _REACHED_OR_KEPT = "%UPSTREAM_METADATA(gantry:release)%"
 # Where an instance was chosen, and the edge answers in its place.
 ANSWERED_BY_EDGE = "edge"
+# Name of the routes of a closed site's page.
+CLOSED_ROUTE = "closed"
 
 
 RulesByRoute = Mapping[str, tuple[HeaderRule, ...]]
@@ -60,7 +62,9 @@ def response_headers(
             hint="join rules, or set the headers in the product",
         )
     return added + [
-        value for route, key, rule in _named(rules) for value in _of_rule(route, key, rule)
+        value
+        for route, key, rule in _named(rules)
+        for value in _of_rule(route, key, rule, closed=site.closed is not None)
     ]
 
 
@@ -116,8 +120,11 @@ def _named(rules: RulesByRoute) -> Iterator[tuple[str, str, HeaderRule]]:
             yield route, f"{route or 'rule'}-{number}", rule
 
 
-def _of_rule(route: str, key: str, rule: HeaderRule) -> Iterator[Json]:
+def _of_rule(route: str, key: str, rule: HeaderRule, *, closed: bool) -> Iterator[Json]:
     when = []
+    if closed:
+        # The page is not the product's: it must not be kept, and its style is inline.
+        when.append(f"xds.route_name != '{CLOSED_ROUTE}'")
     if route:
         when.append(f"xds.route_name == '{route}'")
     if rule.source not in _EVERYWHERE:

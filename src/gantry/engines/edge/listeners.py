@@ -5,6 +5,7 @@ from typing import Any
 from gantry.engines.edge.connections import connection_manager, inner_manager
 from gantry.engines.edge.protocol import Certificate
 from gantry.engines.edge.routes import inner_route
+from gantry.engines.edge.visitors import ADDRESS_STATE
 
 Json = dict[str, Any]
 
@@ -69,10 +70,31 @@ def _listener(name: str, address: str, port: int) -> Json:
 
 def _chain(certificate: Certificate, routes_file: str, directory: str) -> Json:
     return {
-        "filters": [connection_manager("https", routes_file)],
+        "filters": [_kept_address(), connection_manager("https", routes_file)],
         "transport_socket": _tls(certificate.name, directory),
         # Whoever opens a connection and then says nothing is not waited for.
         "transport_socket_connect_timeout": "10s",
+    }
+
+
+def _kept_address() -> Json:
+    """Where the visitor comes from, for routes that depend on it. Once for each connection, and in no request."""
+    return {
+        "name": "envoy.filters.network.set_filter_state",
+        "typed_config": {
+            "@type": f"{_TYPE}envoy.extensions.filters.network.set_filter_state.v3.Config",
+            "on_new_connection": [
+                {
+                    "object_key": ADDRESS_STATE,
+                    "factory_key": "envoy.string",
+                    "format_string": {
+                        "text_format_source": {
+                            "inline_string": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
+                        }
+                    },
+                }
+            ],
+        },
     }
 
 

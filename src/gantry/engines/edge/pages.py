@@ -3,6 +3,9 @@
 import html
 import json
 
+# Nobody closes a site for seconds.
+CLOSED_RETRY_S = 30
+
 _STYLE = (
     ":root{color-scheme:light dark;--b:#fff;--f:#1b2430;--m:#6b7684;--l:#e4e8ee}"
     "@media(prefers-color-scheme:dark){:root{--b:#0e1217;--f:#e8edf3;--m:#8a96a5;--l:#232b35}}"
@@ -46,6 +49,11 @@ def nothing_live(name: str) -> str:
     )
 
 
+def closed(title: str, message: str) -> str:
+    """Served in place of a product that is closed to its visitors."""
+    return page(title, message, refresh_s=CLOSED_RETRY_S)
+
+
 def unknown_host() -> str:
     """Served for names that no site has."""
     return page("There is no site at this address", "Check the name, or ask who gave it to you.")
@@ -81,6 +89,11 @@ def too_slow_json() -> str:
 def nothing_live_json() -> str:
     """`nothing_live` for programs."""
     return _error_json("edge.nothing-live", "no release has been deployed to this address yet")
+
+
+def closed_json(message: str) -> str:
+    """`closed` for programs."""
+    return _error_json("edge.closed", message)
 
 
 def unknown_host_json() -> str:

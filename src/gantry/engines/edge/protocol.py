@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
 # Names of the backends that are the asset store and the cache.
 ASSETS = "assets"
 CACHE = "cache"
+# Of a closed site, in characters. Envoy answers by itself with at most 4096 bytes, the page around the texts included.
+MAX_TITLE = 60
+MAX_MESSAGE = 280
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,37 @@ class Assets:
     prefixes: tuple[str, ...]
 
 
+def network_of(text: str) -> IPv4Network | IPv6Network:
+    """A network that visitors may come from: `203.0.113.0/24`, or an address alone.
+
+    Raises:
+        ValueError: it is none, or names a network card of this machine (`fe80::1%eth0`).
+    """
+    if "%" in text:
+        raise ValueError(f"{text!r} names a network card")
+    return ip_network(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Visitors of a site get a page in place of the product, status 503; some are let through.
+
+    Attributes:
+        title: heading of the page.
+        message: its sentence; at most `MAX_MESSAGE` characters.
+        allowed: networks such as `203.0.113.7/32`, whose visitors get the product. What counts is the address that the
+            edge itself sees, never what a request says of where it comes from.
+    """
+
+    title: str
+    message: str
+    allowed: tuple[str, ...] = ()
+
+    def lets_in(self, address: str) -> bool:
+        """Whether a visitor from this IP address gets the product."""
+        return any(ip_address(address) in network_of(network) for network in self.allowed)
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """The hosts of one environment, release or console, and where their requests go.
@@ -137,6 +172,8 @@ class Site:
         assets: files that need no instance; their backend is `ASSETS`.
         cached: paths, in the form of redirects, whose answers `CACHE` may have.
         apart: what is asked here is not among the numbers of the backend: they are to compare visitors' requests.
+        closed: who gets a page in place of all of this. The page names `release` as what is behind it. Requests that have
+            begun end where they began.
     """
 
     hosts: tuple[str, ...]
@@ -155,6 +192,7 @@ class Site:
     assets: Assets | None = None
     cached: tuple[str, ...] = ()
     apart: bool = False
+    closed: Closed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,8 +191,8 @@ def listeners_file(certificates: tuple[Certificate, ...], paths: EdgePaths) -> J
 def routes_files(config: EdgeConfig, version: str, paths: EdgePaths) -> Mapping[str, Json]:
     """The sites."""
     tables = {
-        RDS_HTTP: ("http", http_virtual_hosts(config, paths.https_port)),
-        RDS_HTTPS: ("https", https_virtual_hosts(config, paths.https_port)),
+        RDS_HTTP: ("http", paths.http_port, http_virtual_hosts(config, paths.https_port)),
+        RDS_HTTPS: ("https", paths.https_port, https_virtual_hosts(config, paths.https_port)),
     }
     return {
         file: {
@@ -205,13 +205,14 @@ def routes_files(config: EdgeConfig, version: str, paths: EdgePaths) -> Mapping[
                     "virtual_hosts": hosts,
                     "request_headers_to_add": [
                         header("x-forwarded-host", "%REQ(:AUTHORITY)%"),
+                        header("x-forwarded-port", str(port)),
                         {**header("traceparent", _TRACE), "append_action": "ADD_IF_ABSENT"},
                     ],
                     "response_headers_to_remove": ["server", "x-envoy-upstream-service-time"],
                 }
             ],
         }
-        for file, (name, hosts) in tables.items()
+        for file, (name, port, hosts) in tables.items()
     }
 
 

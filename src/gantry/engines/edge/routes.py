@@ -8,6 +8,7 @@ from gantry.config.routes import MOST_HEADERS
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
+    CLOSED_ROUTE,
     RulesByRoute,
     count,
     header,
@@ -19,6 +20,7 @@ from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
 from gantry.engines.edge.visitors import (
     Side,
     asset_destinations,
+    by_address,
     by_side,
     cached_destinations,
     destinations,
@@ -51,8 +53,8 @@ _STREAM_IDLE_S = 3600.0
 def https_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
     """Every site, and a page for names that no site has."""
     hosts = [_site(site, https_port) for site in config.sites]
-    unknown = _page_host("unknown", ["*"], 404, pages.unknown_host(), pages.unknown_host_json())
-    return [*hosts, unknown]
+    page = _pages(404, pages.unknown_host(), pages.unknown_host_json())
+    return [*hosts, {"name": "unknown", "domains": ["*"], "routes": page}]
 
 
 def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
@@ -77,18 +79,37 @@ def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
 
 
 def _site(site: Site, https_port: int) -> Json:
+    host = {"name": site.hosts[0], "domains": list(site.hosts)}
     if site.backend is None:
         page = pages.nothing_live(site.title), pages.nothing_live_json()
-        return _page_host(site.hosts[0], list(site.hosts), 503, *page)
+        return {**host, **_unless_closed(site, {"routes": _pages(503, *page)})}
     rules = _header_rules(site)
     cached = any(side.site.cached for side in sides(site))
     return {
-        "name": site.hosts[0],
-        "domains": list(site.hosts),
-        **by_side(site, _routes),
+        **host,
+        **_unless_closed(site, by_side(site, _routes)),
         "response_headers_to_add": response_headers(site, rules, https_port, cached=cached),
         "typed_per_filter_config": notes(rules),
     }
+
+
+def _unless_closed(site: Site, routes: Json) -> Json:
+    """The routes or matcher of a site, or the page of a closed one for everybody whom it does not let through."""
+    closed = site.closed
+    if closed is None:
+        return routes
+    bodies = pages.closed(closed.title, closed.message), pages.closed_json(closed.message)
+    page = _pages(503, *bodies, retry_s=pages.CLOSED_RETRY_S)
+    named = [{"name": CLOSED_ROUTE, **_with_release(route, site.release)} for route in page]
+    return by_address(closed.allowed, allowed=routes, others=named)
+
+
+def _with_release(route: Json, release: str) -> Json:
+    """The page says what is behind it, so that a switch of releases can be confirmed from outside."""
+    if not release:
+        return route
+    added = [*route["response_headers_to_add"], header(RELEASE_HEADER, release)]
+    return {**route, "response_headers_to_add": added}
 
 
 def _routes(side: Side) -> list[Json]:
@@ -110,28 +131,24 @@ def _header_rules(site: Site) -> RulesByRoute:
     return found if count(found) <= MOST_HEADERS else {"": site.headers}
 
 
-def _page_host(name: str, domains: list[str], status: int, html: str, json: str) -> Json:
+def _pages(status: int, html: str, json: str, *, retry_s: int = 5) -> list[Json]:
+    """One page for everything that is asked: for programs, and for people."""
     wants_json = _header_match("accept", "application/json", contains=True)
-    return {
-        "name": name,
-        "domains": domains,
-        "routes": [
-            _page({"prefix": "/", "headers": [wants_json]}, status, "application/json", json),
-            _page({"prefix": "/"}, status, "text/html; charset=utf-8", html),
-        ],
-    }
-
-
-def _page(match: Json, status: int, content_type: str, body: str) -> Json:
-    return {
-        "match": match,
-        "direct_response": {"status": status, "body": {"inline_string": body}},
-        "response_headers_to_add": [
-            header("content-type", content_type),
-            header("cache-control", "no-store"),
-            header("retry-after", "5"),
-        ],
-    }
+    return [
+        {
+            "match": match,
+            "direct_response": {"status": status, "body": {"inline_string": body}},
+            "response_headers_to_add": [
+                header("content-type", content_type),
+                header("cache-control", "no-store"),
+                header("retry-after", f"{retry_s}"),
+            ],
+        }
+        for match, content_type, body in (
+            ({"prefix": "/", "headers": [wants_json]}, "application/json", json),
+            ({"prefix": "/"}, "text/html; charset=utf-8", html),
+        )
+    ]
 
 
 def _redirect(site: Site, redirect: Redirect) -> Iterator[Json]:

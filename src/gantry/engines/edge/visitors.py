@@ -15,14 +15,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gantry.engines.edge.headers import header
-from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, Pin, Site
+from gantry.engines.edge.headers import CLOSED_ROUTE, header
+from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, Pin, Site, network_of
 from gantry.kernel.edge_names import BACKEND_HEADER, is_joined, or_else
 
 Json = dict[str, Any]
 
 COOKIE = "gantry-rollout"
 CANDIDATE, CURRENT = "candidate", "current"
+# Where a connection keeps the address that the edge itself sees at its other end. The route table can read it, and no
+# header of a request comes near it; Envoy gives a visitor from 127.0.0.1 the machine's own address in `x-forwarded-for`.
+ADDRESS_STATE = "gantry.address"
 _COOKIE_LIFE_S = 24 * 3600
 _SIGNATURE_DIGITS = 16
 _APART = "~"
@@ -81,9 +84,42 @@ def by_side(site: Site, routes: Callable[[Side], list[Json]]) -> Json:
     if len(found) == 1:
         return {"routes": routes(found[0])}
     assert site.canary is not None, "only a canary has two sides"
-    candidate, current = ({"action": _route_list(side, routes(side))} for side in found)
+    candidate, current = ({"action": _route_list(side.name, routes(side))} for side in found)
     theirs = {"predicate": _is_candidates(site.canary, found[0].buckets), "on_match": candidate}
     return {"matcher": {"matcher_list": {"matchers": [theirs]}, "on_no_match": current}}
+
+
+def by_address(networks: tuple[str, ...], *, allowed: Json, others: list[Json]) -> Json:
+    """The routes of a virtual host that depend on where a visitor comes from.
+
+    Parameters:
+        allowed: routes, or the matcher that finds them, for visitors from these networks.
+    """
+    if not networks:
+        return {"routes": others}
+    ranges = [
+        {"address_prefix": str(network.network_address), "prefix_len": network.prefixlen}
+        for network in map(network_of, networks)
+    ]
+    found = {"action": _route_list("", allowed["routes"])} if "routes" in allowed else allowed
+    trie = {
+        "@type": f"{_TYPE}xds.type.matcher.v3.IPMatcher",
+        "range_matchers": [{"ranges": ranges, "on_match": found}],
+    }
+    address = {
+        "@type": f"{_TYPE}envoy.extensions.matching.common_inputs.network.v3.FilterStateInput",
+        "key": ADDRESS_STATE,
+    }
+    tree = {
+        "input": {"name": "address", "typed_config": address},
+        "custom_match": {"name": "networks", "typed_config": trie},
+    }
+    return {
+        "matcher": {
+            "matcher_tree": tree,
+            "on_no_match": {"action": _route_list(CLOSED_ROUTE, others)},
+        }
+    }
 
 
 def destinations(side: Side, *, safe: bool) -> Iterator[Destination]:
@@ -270,10 +306,10 @@ def _header(name: str, how: Json, *, invert: bool = False) -> Json:
     return match
 
 
-def _route_list(side: Side, routes: list[Json]) -> Json:
-    named = [{"name": side.name, **route} for route in routes]
+def _route_list(name: str, routes: list[Json]) -> Json:
+    named = [{"name": name, **route} for route in routes] if name else routes
     return {
-        "name": side.name,
+        "name": name or "routes",
         "typed_config": {"@type": f"{_TYPE}envoy.config.route.v3.RouteList", "routes": named},
     }
 

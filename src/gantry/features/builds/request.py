@@ -1,27 +1,20 @@
 """From a manifest and a snapshot to what a builder is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from gantry.config.manifest import Manifest
+from gantry.config.public_variables import is_public
 from gantry.engines.builders.protocol import BuildRequest
 from gantry.engines.runtime.protocol import Limits
 from gantry.engines.sources.protocol import Snapshot
 
 
 def build_request(
-    build_id: str,
-    manifest: Manifest,
-    snapshot: Snapshot,
-    variables: Mapping[str, str],
-    *,
-    action_key: str,
+    build_id: str, manifest: Manifest, snapshot: Snapshot, *, action_key: str
 ) -> BuildRequest:
-    """The request for a build; two that differ only in `build_id` have the same key.
-
-    Only the variables that `[build] env` names reach the build, so that a changed password makes no new build.
-    """
+    """The request for a build, without variables; two that differ only in `build_id` have the same key."""
     build, test = manifest.build, manifest.test
-    named = {name: variables[name] for name in build.env if name in variables}
     web = manifest.web
     return BuildRequest(
         id=build_id,
@@ -35,10 +28,36 @@ def build_request(
         output=build.output or "",
         test=test.command or "",
         start=(web.command or "") if web is not None else "",
-        env=named,
-        secret_names=frozenset(named),
         limits=Limits(memory_bytes=build.memory_bytes, cpu_cores=build.cpu, processes=4096),
         timeout_s=build.timeout_s,
         test_timeout_s=test.timeout_s,
         action_key=action_key,
+    )
+
+
+def with_variables(
+    request: BuildRequest,
+    manifest: Manifest,
+    variables: Mapping[str, str],
+    public: tuple[str, ...],
+    of_services: Collection[str],
+) -> BuildRequest:
+    """`request` with the variables that reach the build: public ones, and those that `[build] env` names.
+
+    No other one does, so that a changed password makes no new build.
+
+    Parameters:
+        public: prefixes of variables that are in the product's pages.
+        of_services: names of variables that the environment's services set, unless the team does itself.
+    """
+    named = frozenset(manifest.build.env)
+    given = {
+        name: value for name, value in variables.items() if name in named or is_public(name, public)
+    }
+    return replace(
+        request,
+        env=given,
+        secret_names=frozenset(name for name in given if not is_public(name, public)),
+        withheld=tuple(sorted(variables.keys() - given.keys())),
+        of_services=tuple(sorted(set(of_services) - variables.keys())),
     )

@@ -116,7 +116,7 @@ async def read_source(context: Context, work: Work) -> Next:
     manifest = prepared.manifest.model_dump(mode="json")
     async with context.state.transaction() as session:
         await store.set_source(session, deploy.id, manifest=manifest, build=prepared.build.id)
-    return Next(detail=f"snapshot {deploy.source_digest[:12]}")
+    return Next(detail=prepared.detail)
 
 
 async def start_build(context: Context, work: Work) -> None:
@@ -168,7 +168,7 @@ async def make_release(context: Context, work: Work) -> Next:
     deploy, build = work.deploy, work.claimed_build
     manifest = (
         parse_manifest(deploy.manifest)
-        if deploy.manifest is not None
+        if deploy.manifest is not None  # not of a promotion that an older Gantry has queued
         else await context.preparer.checks.manifest(deploy.source_digest, work.environment)
     )
     async with context.state.transaction() as session:

@@ -28,7 +28,7 @@ class DeployRequest(Request):
 
 
 class PromoteRequest(Request):
-    """Bring the build that is live in another environment here, without building again."""
+    """Bring the build that is live in another environment here; built again only for public variables."""
 
     from_environment: str = "staging"
 

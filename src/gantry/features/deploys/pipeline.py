@@ -21,7 +21,6 @@ _TASK_MARGIN_S = 60.0
 _EVERY = frozenset(DeployKind)
 # A release that was live before has passed its smoke checks; the database is never migrated backwards.
 _NEW_RELEASE = frozenset({DeployKind.DEPLOY, DeployKind.PROMOTE})
-_FROM_SOURCE = frozenset({DeployKind.DEPLOY})
 
 
 def _quick(manifest: Manifest) -> float:
@@ -80,16 +79,16 @@ class Row:
 
 
 PIPELINE: tuple[Row, ...] = (
-    Row(Step.SOURCE, "Read source", rules.source, {Do.READ_SOURCE: act.read_source}, kinds=_FROM_SOURCE),
+    Row(Step.SOURCE, "Read source", rules.source, {Do.READ_SOURCE: act.read_source}, kinds=_NEW_RELEASE),
     Row(
         Step.BUILD, "Build", rules.build, {Do.START_TASK: act.start_build, Do.TAKE_OUTCOME: act.take_build},
-        deadline=_for_build, deadline_key="build.timeout", kinds=_FROM_SOURCE, task=lambda deploy: f"build-{deploy.build}",
+        deadline=_for_build, deadline_key="build.timeout", kinds=_NEW_RELEASE, task=lambda deploy: f"build-{deploy.build}",
     ),
     Row(
         Step.TEST, "Test", rules.test, {Do.START_TASK: act.start_test, Do.TAKE_OUTCOME: act.take_test},
-        deadline=_for_test, deadline_key="test.timeout", kinds=_FROM_SOURCE, task=lambda deploy: f"test-{deploy.build}",
+        deadline=_for_test, deadline_key="test.timeout", kinds=_NEW_RELEASE, task=lambda deploy: f"test-{deploy.build}",
     ),
-    Row(Step.SCAN, "Scan", rules.scan, kinds=_FROM_SOURCE),
+    Row(Step.SCAN, "Scan", rules.scan, kinds=_NEW_RELEASE),
     Row(Step.RELEASE, "Make release", rules.release, {Do.MAKE_RELEASE: act.make_release}, kinds=_NEW_RELEASE),
     Row(
         Step.MIGRATE, "Migrate", rules.migrate,

@@ -38,13 +38,15 @@ class Planner:
         """What a deploy of `source_digest` to `environment` would do.
 
         Raises:
-            UserError: the manifest cannot be read; `project.bad-name`, `environment.bad-name`.
+            UserError: the manifest cannot be read, or the snapshot is not kept; `project.bad-name`,
+                `environment.bad-name`.
         """
         check_project(project)
         check_environment(environment)
         async with self.state.transaction() as session:
             known = await projects.find_environment(session, project, environment)
         target = known or Environment("", project, environment, None, 0, self.clock.now())
+        await self.preparer.snapshot(source_digest)
         manifest = await self.preparer.checks.manifest(source_digest, target)
         changes: list[PlanChange] = []
         changes += [] if known else [_change("host", "create", self._host(target))]
@@ -94,8 +96,9 @@ class Planner:
         return [_change("build", "keep", f"artifact {kept.digest[:12]} was built from this tree")]
 
     async def _configuration(self, target: Environment, manifest: Manifest) -> list[PlanChange]:
+        number = f"release {target.releases_made + 1}"
         if target.live_release is None:
-            return [_change("release", "create", "release 1", after=self._host(target))]
+            return [_change("release", "create", number, after=self._host(target))]
         async with self.state.transaction() as session:
             live = await releases.get(session, target.live_release)
             before = self.variables.open_all(
@@ -105,10 +108,7 @@ class Planner:
                 **manifest.variables.plain,
                 **await self.variables.reveal(session, target.id),
             }
-        number = target.releases_made + 1
-        changes = [
-            _change("release", "create", f"release {number}", before=f"release {live.number}")
-        ]
+        changes = [_change("release", "create", number, before=f"release {live.number}")]
         changes += _differences("variable", _masked(before, after), _masked(after, before))
         old, new = _settings(manifest_of(live)), _settings(manifest)
         return changes + _differences("setting", old, new)

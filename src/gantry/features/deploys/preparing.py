@@ -9,11 +9,14 @@ from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build, BuildState
-from gantry.features.builds.request import build_request
+from gantry.features.builds.request import build_request, with_variables
 from gantry.features.deploys.checks import DeployChecks
-from gantry.features.deploys.model import Deploy
+from gantry.features.deploys.model import Deploy, DeployKind
+from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
+from gantry.features.releases import store as releases
+from gantry.features.releases.reading import manifest_of
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import IntegrityError, UserError
@@ -27,11 +30,13 @@ class Prepared:
     Attributes:
         manifest: resolved for the environment.
         request: for the builder; its `id` is the build's.
+        detail: what people are told of it.
     """
 
     manifest: Manifest
     request: BuildRequest
     build: Build
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +73,55 @@ class Preparer:
         async with self.state.transaction() as session:
             values = await self.variables.reveal(session, deploy.environment)
             key = await projects.action_key_sealed(session, manifest.project.name)
-        return build_request(
-            build_id,
+        request = build_request(build_id, manifest, snapshot, action_key=self.box.open(key))
+        return self._with_variables(request, manifest, {**manifest.variables.plain, **values})
+
+    def _with_variables(
+        self, request: BuildRequest, manifest: Manifest, variables: dict[str, str]
+    ) -> BuildRequest:
+        return with_variables(
+            request,
             manifest,
-            snapshot,
-            {**manifest.variables.plain, **values},
-            action_key=self.box.open(key),
+            variables,
+            public=self.workshop.public_prefixes(request),
+            of_services=[kind.variable for kind in wanted_services(manifest)],
         )
 
     async def prepare(self, deploy: Deploy, environment: Environment) -> Prepared:
         """Check everything that can be checked before work begins, and find or claim the build.
 
+        A promoted build is taken as it is, unless the environment has its own values of variables that are in it.
+
         Raises:
             UserError: as `DeployChecks.check`; `source.unknown`.
         """
-        manifest = await self.checks.check(
-            deploy.source_digest, environment, branch=deploy.commit.branch
-        )
+        promoted = deploy.kind is DeployKind.PROMOTE
+        # Of no branch: that is what a promotion is for.
+        branch = "" if promoted else deploy.commit.branch
+        manifest = await self.checks.check(deploy.source_digest, environment, branch=branch)
         request = await self.request(deploy, manifest, self.ids.new("b"))
+        detail = f"snapshot {deploy.source_digest[:12]}"
+        if promoted:
+            assert deploy.build is not None, "it was asked for with a build"
+            own = await self._own_values(deploy.build, request)
+            if not own:
+                async with self.state.transaction() as session:
+                    build = await builds.get(session, deploy.build)
+                return Prepared(manifest, request, build, detail)
+            values = "value" if len(own) == 1 else "values"
+            detail += f", built anew: {environment.name} has its own {values} of {', '.join(own)}"
         build = await self._claim(request, environment.project)
-        return Prepared(manifest, request, build)
+        return Prepared(manifest, request, build, detail)
+
+    async def _own_values(self, build_id: str, request: BuildRequest) -> tuple[str, ...]:
+        """Names of variables that `request` gives to the build and that `build_id` was made without, or with another value."""
+        async with self.state.transaction() as session:
+            release = await releases.newest_of_build(session, build_id)
+            assert release is not None, "a build is promoted that is live somewhere"
+            sealed = await releases.variables_sealed(session, release.id)
+        then = self._with_variables(request, manifest_of(release), self.variables.open_all(sealed))
+        names = then.env.keys() | request.env.keys()
+        return tuple(sorted(n for n in names if then.env.get(n) != request.env.get(n)))
 
     async def _claim(self, request: BuildRequest, project: str) -> Build:
         key = self.workshop.key(request)

@@ -127,7 +127,7 @@ Decision = Wait | Do | Next | Fail
 
 def source(deploy: Deploy, observed: Observed) -> Decision:
     """The tree is read once."""
-    if deploy.build is None:
+    if deploy.manifest is None:
         return Do.READ_SOURCE
     return Next(detail=f"snapshot {deploy.source_digest[:12]}")
 

@@ -69,7 +69,7 @@ class DeployService:
     async def promote(
         self, project: str, environment: str, *, from_environment: str, by: str
     ) -> Deploy:
-        """Queue a deploy of the build that is live in `from_environment`, without building again.
+        """Queue a deploy of the build that is live in `from_environment`; it is built again only for public variables.
 
         Raises:
             UserError: `promote.nothing-live`, `promote.same-environment`, `environment.bad-name`; as `DeployChecks.check`,

@@ -97,12 +97,11 @@ class Launcher:
         )
 
     def _identity(self, launch: Launch, process_id: str, port: int | None) -> Identity:
-        host = self.naming.environment_host(launch.environment)
         return Identity(
             instance=process_id,
             release=launch.release,
             environment=launch.environment,
-            url=self.naming.url(host),
+            url=self.naming.public_url(launch.environment, launch.manifest.domains),
             port=port,
         )
 

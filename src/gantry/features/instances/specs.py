@@ -11,6 +11,9 @@ from gantry.features.projects.model import Environment
 from gantry.features.releases.model import Release
 
 APP_FOLDER = "/app"
+# Libraries that believe a proxy only when they are told to. The edge sets Host and X-Forwarded-* itself and passes none of
+# a visitor's on, so a product learns from them which of its addresses was asked: a domain, an environment's, a release's.
+_BEHIND_THE_EDGE = {"AUTH_TRUST_HOST": "true"}  # Auth.js and NextAuth
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Identity:
     Attributes:
         instance: id of the process.
         port: where it should listen; `None` for processes that do not.
-        url: public URL of its environment.
+        url: public URL of its environment, where its first domain leads when it has any.
     """
 
     instance: str
@@ -50,7 +53,7 @@ def process_spec(
         id=identity.instance,
         argv=argv,
         # Gantry's own come last: nothing may change where an instance listens or who it is.
-        env={**artifact.env, **variables, **_own_variables(identity)},
+        env={**artifact.env, **_BEHIND_THE_EDGE, **variables, **_own_variables(identity)},
         cwd=APP_FOLDER,
         sandbox=Sandbox(mounts=(app, *artifact.mounts)),
         limits=limits,

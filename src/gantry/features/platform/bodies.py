@@ -11,7 +11,7 @@ from gantry.features.platform.capabilities import Capability, Maturity
 from gantry.features.platform.model import Context, EnvironmentRecord, ProjectRecord
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.rollouts.bodies import CandidateBody
-from gantry.features.routes.bodies import CacheBody
+from gantry.features.routes.bodies import CacheBody, ClosedBody
 from gantry.kernel.bodies import Answer, Open
 
 
@@ -46,6 +46,9 @@ class EnvironmentBody(Answer):
     cache: CacheBody | None = Field(
         None, description="Where the live release names paths for the edge to keep."
     )
+    closed: ClosedBody | None = Field(
+        None, description="While visitors get a page in place of the product."
+    )
     deploy: DeployBody | None = Field(
         None, description="The deploy that runs, or else the last one."
     )
@@ -74,6 +77,7 @@ class EnvironmentBody(Answer):
             ),
             services=tuple(kind.value for kind in record.services),
             cache=_cache(record, context),
+            closed=ClosedBody.of(record.closed) if record.closed is not None else None,
             deploy=_deploy(record, context),
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from gantry.engines.edge.protocol import Closed
 from gantry.engines.edge_cache.protocol import CacheStatus
 from gantry.engines.runtime.protocol import ProcessStatus
 from gantry.features.deploys.model import DeployKind, DeployRecord, DeployState, Step
@@ -24,6 +25,7 @@ class EnvironmentRecord:
         instances: of its releases, the newest release's first.
         deploys: the one that is under way and the newest, as many as were asked for; newest first.
         rollout: the newest one, ended or not.
+        closed: the page that its visitors get in place of the product.
     """
 
     environment: Environment
@@ -32,6 +34,7 @@ class EnvironmentRecord:
     instances: tuple[Instance, ...]
     deploys: tuple[DeployRecord, ...]
     rollout: RolloutRecord | None
+    closed: Closed | None
 
     @property
     def live(self) -> BuiltRelease | None:

@@ -10,6 +10,7 @@ from gantry.features.platform.model import EnvironmentRecord, ProjectRecord
 from gantry.features.projects.model import Environment, Project
 from gantry.features.releases import store as releases
 from gantry.features.rollouts import store as rollouts
+from gantry.features.routes.closed import closed_of, closed_query
 from gantry.features.services.model import ServiceKind
 
 
@@ -28,20 +29,27 @@ class History:
 
 
 async def list_projects(
-    session: Session, name: str | None = None, *, history: History | None = None
+    session: Session,
+    name: str | None = None,
+    *,
+    closed_by: Iterable[str],
+    history: History | None = None,
 ) -> tuple[ProjectRecord, ...]:
     """Every project, or the one of that name, with its environments.
 
     Parameters:
+        closed_by: queries of the nouns that close environments, see `closed_query`.
         history: of an environment of the project `name`.
     """
     # Not one statement for each environment: whoever looks, looks again two seconds later.
     rows = await session.rows(
-        """SELECT projects.name AS project, projects.created_at AS project_created_at,
+        f"""SELECT projects.name AS project, projects.created_at AS project_created_at,
                   environments.id, environments.name, live_release, releases_made,
                   environments.created_at, removal_requested_at, removal_requested_by,
                   ARRAY(SELECT kind FROM services WHERE environment = environments.id ORDER BY kind)
-                      AS services
+                      AS services,
+                  (SELECT to_jsonb(closed) FROM ({closed_query(closed_by)}) AS closed
+                   WHERE closed.environment = environments.id LIMIT 1) AS closed
            FROM projects LEFT JOIN environments ON environments.project = projects.name
            WHERE %(name)s::text IS NULL OR projects.name = %(name)s
            ORDER BY projects.name, environments.name <> 'production', environments.name""",
@@ -61,12 +69,12 @@ async def list_projects(
 async def _environments(
     session: Session, rows: Iterable[Row], history: History | None
 ) -> tuple[EnvironmentRecord, ...]:
-    found = [(_environment(row), row["services"]) for row in rows if row["id"] is not None]
-    ids = [environment.id for environment, _ in found]
+    found = {row["id"]: (_environment(row), row) for row in rows if row["id"] is not None}
+    ids = list(found)
     if not ids:
         return ()
     past = history or History("", 0, 1)
-    detailed = next((item.id for item, _ in found if item.name == past.environment), "")
+    detailed = next((item.id for item, _ in found.values() if item.name == past.environment), "")
     built = await releases.list_built(session, ids, newest_of=detailed, newest=past.releases)
     running = await instances.list_for_environments(session, ids)
     newest = {item: past.deploys if item == detailed else 1 for item in ids}
@@ -76,14 +84,15 @@ async def _environments(
     return tuple(
         EnvironmentRecord(
             environment=environment,
-            services=tuple(ServiceKind(kind) for kind in services),
+            services=tuple(ServiceKind(kind) for kind in row["services"]),
+            closed=closed_of(row["closed"]) if row["closed"] is not None else None,
             releases=tuple(item for item in built if item.release.environment == environment.id),
             # Each statement sees what is there when it begins: a release may have come since the first.
             instances=tuple(item for item in running if owner.get(item.release) == environment.id),
             deploys=tuple(item for item in recent if item.deploy.environment == environment.id),
             rollout=moving.get(environment.id),
         )
-        for environment, services in found
+        for environment, row in found.values()
     )
 
 

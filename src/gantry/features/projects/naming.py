@@ -26,6 +26,10 @@ class Naming:
         """`smart-sign.localhost`, `staging--smart-sign.localhost`."""
         return f"{environment.label}.{self.domain}"
 
+    def public_url(self, environment: Environment, domains: tuple[str, ...]) -> str:
+        """URL by which visitors know an environment: its first own domain, else its name below the platform's."""
+        return self.url(domains[0] if domains else self.environment_host(environment))
+
     def release_host(self, project: str, release_id: str) -> str:
         """The release's own address: always this release, as long as it runs."""
         return f"{release_id}--{project}.{self.domain}"

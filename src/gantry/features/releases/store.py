@@ -44,6 +44,16 @@ async def find_by_number(session: Session, environment_id: str, number: int) -> 
     return _release(row) if row else None
 
 
+async def newest_of_build(session: Session, build_id: str) -> Release | None:
+    """The newest release that was made of a build, whatever its environment."""
+    row = await session.one(
+        f"""SELECT {_COLUMNS} FROM releases WHERE build = %(build)s
+            ORDER BY created_at DESC, id DESC LIMIT 1""",
+        {"build": build_id},
+    )
+    return _release(row) if row else None
+
+
 async def list_for_environment(
     session: Session, environment_id: str, *, limit: int = 50
 ) -> tuple[Release, ...]:

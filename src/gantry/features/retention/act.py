@@ -1,10 +1,8 @@
 """Deletes what nothing can reach any more, and keeps logs within bounds."""
 
 import logging
-import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.database.protocol import State
@@ -29,14 +27,18 @@ _DEFAULT_KEEP = 10
 
 @dataclass(slots=True)
 class Retention:
-    """Looks at everything stored, decides, and deletes."""
+    """Looks at everything stored, decides, and deletes.
+
+    Attributes:
+        free_share: the free part of the platform's disk, 0 to 1.
+    """
 
     state: State
     runtime: Runtime
     workshop: Workshop
     sources: SourceStore
     clock: Clock
-    home: Path
+    free_share: Callable[[], float]
     _artifacts_seen_s: dict[str, float] = field(default_factory=dict)
     _sources_seen_s: dict[str, float] = field(default_factory=dict)
 
@@ -61,7 +63,6 @@ class Retention:
         keep = {environment.id: _DEFAULT_KEEP for environment in environments}
         for release in everything:  # oldest first: the newest manifest has the last word
             keep[release.environment] = manifest_of(release).deploy.keep_releases
-        usage = shutil.disk_usage(self.home)
         return Stored(
             releases=everything,
             builds=found_builds,
@@ -73,7 +74,7 @@ class Retention:
             sources=snapshots,
             instances=frozenset(instance.id for instance in found_instances),
             processes=await self.runtime.statuses(),
-            free_share=usage.free / usage.total,
+            free_share=self.free_share(),
             now=self.clock.now(),
         )
 

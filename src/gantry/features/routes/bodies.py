@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field
 
+from gantry.engines.edge.protocol import Closed
 from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 from gantry.kernel.bodies import Answer, Request
 from gantry.kernel.units import format_size
@@ -56,6 +57,28 @@ class CacheBody(Answer):
             limit_bytes=status.limit_bytes,
             trouble=_trouble(status, numbers, requests, evicted),
         )
+
+
+class ClosedBody(Answer):
+    """What visitors of an environment get in place of the product, with status 503."""
+
+    title: str
+    message: str
+    allowed: tuple[str, ...] = Field(description="Networks whose visitors get the product.")
+
+    @classmethod
+    def of(cls, closed: Closed) -> Self:
+        """The page as the edge has it."""
+        return cls(title=closed.title, message=closed.message, allowed=closed.allowed)
+
+    @property
+    def sentence(self) -> str:
+        """For whom it is closed, and for whom not, in a few words."""
+        # One address is written without the length of its prefix, as people write it.
+        names = [network.removesuffix("/32").removesuffix("/128") for network in self.allowed]
+        if not names:
+            return "nobody is let through"
+        return f"let through: {', '.join(names)}"
 
 
 class PurgeRequest(Request):

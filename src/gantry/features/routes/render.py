@@ -15,6 +15,7 @@ from gantry.engines.edge.protocol import (
     Backend,
     Canary,
     Certificate,
+    Closed,
     EdgeConfig,
     Endpoint,
     HeaderRule,
@@ -59,6 +60,7 @@ class Routes:
         deployments: build -> what its pages call themselves.
         assets: what is served without an instance.
         assets_socket, cache_socket: where the asset store and the cache listen.
+        closed: environment -> the page that visitors of its own addresses get. Its releases' addresses stay open.
     """
 
     naming: Naming
@@ -70,6 +72,7 @@ class Routes:
     assets: ServedAssets = field(default_factory=ServedAssets)
     assets_socket: str = ""
     cache_socket: str = ""
+    closed: Mapping[str, Closed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,12 +212,14 @@ def _environment_sites(routes: Routes, holders: Mapping[str, str]) -> Iterable[S
                 backend=None,
                 title=environment.project,
                 noindex=environment.name != PRODUCTION,
+                closed=routes.closed.get(environment.id),
             )
         elif item is not None and (names := (*own, *granted[environment.id])):
             site = _site(item, names, noindex=environment.name != PRODUCTION)
             yield replace(
                 site,
                 pins=_pins(item, routes),
+                closed=routes.closed.get(environment.id),
                 assets=_assets(of_scope(environment.id), routes.assets.prefixes(environment.id)),
                 **_shares(item, routes),
             )

@@ -1,4 +1,4 @@
-"""A box that hides nothing, for tests and the simulation."""
+"""A box that hides nothing."""
 
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""A prober that asks nobody, for tests and the simulation."""
+"""A prober that asks nobody."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,11 +28,15 @@ class FakeProber:
     """Answers from a function, and remembers what was asked.
 
     Parameters:
-        answer: what comes back; an answer that took longer than the deadline becomes a timeout.
+        answer: what comes back, such as `Machine.probe`; what takes longer than the deadline becomes a timeout.
+
+    Attributes:
+        answers: host -> what comes back for it instead.
     """
 
     def __init__(self, answer: Answer = refuse) -> None:
         self.answer = answer
+        self.answers: dict[str, ProbeResult] = {}
         self.asked: list[Asked] = []
 
     async def get(
@@ -45,7 +49,7 @@ class FakeProber:
     ) -> ProbeResult:
         """See `Prober.get`."""
         self.asked.append(Asked(url, host, headers or {}))
-        result = self.answer(url, host)
+        result = self.answers.get(host) or self.answer(url, host)
         if result.elapsed_s > timeout_s:
             return ProbeResult(0, timeout_s, f"no answer within {timeout_s:g} s")
         return result

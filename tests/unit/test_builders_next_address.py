@@ -1,0 +1,69 @@
+"""What is written into a copy of Next.js, so that it knows the address of its visitors."""
+
+from pathlib import Path
+
+import pytest
+
+from gantry.engines.builders.next_address import show_visitors_address
+from tests.support.builders import write_tree
+
+_SERVER = "node_modules/next/dist/server/next-server.js"
+_ROUTER = "node_modules/next/dist/server/lib/router-utils/resolve-routes.js"
+# As they stand in Next.js 16.4, and with the quotes of 13.5.
+_INIT = (
+    "const initUrl = this.fetchHostname && this.port ? `${protocol}://${this.fetchHostname}:${this.port}${req.url}` : "
+    "this.nextConfig.experimental.trustHostHeader ? `https://${req.headers.host || 'localhost'}${req.url}` : req.url;\n"
+)
+_MIDDLEWARE = (
+    "url = `${getRequestMeta(params.request, 'initProtocol')}://${this.fetchHostname || 'localhost'}:${this.port}"
+    "${locale ? `/${locale}` : ''}`;\n"
+)
+_ROUTES = (
+    "const initUrl = config.experimental.trustHostHeader ? `https://${req.headers.host || 'localhost'}${req.url}` : "
+    "opts.port ? `${protocol}://${formatHostname(opts.hostname || 'localhost')}:${opts.port}${req.url}` : req.url || '';\n"
+)
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize(
+    "below", ["", "node_modules/.pnpm/next@16.4.5_react/"], ids=["npm", "pnpm"]
+)
+def test_every_place_takes_the_host_that_the_edge_says(
+    tmp_path: Path, quote: str, below: str
+) -> None:
+    files = {_SERVER: _INIT + _MIDDLEWARE, _ROUTER: _ROUTES}
+    write_tree(
+        tmp_path, {f"{below}{path}": text.replace("'", quote) for path, text in files.items()}
+    )
+    assert show_visitors_address(tmp_path)
+    server, router = (tmp_path / f"{below}{path}" for path in (_SERVER, _ROUTER))
+    asked = "(req.headers['x-forwarded-host'] ?? req.headers.host)"
+    of_request = f"const initUrl = {asked} ? `${{protocol}}://${{{asked}}}${{req.url}}` : "
+    assert server.read_text().splitlines()[0].startswith(f"{of_request}this.fetchHostname")
+    assert router.read_text().startswith(f"{of_request}config.experimental")
+    middleware = server.read_text().splitlines()[1]
+    assert "://${(params.request.headers['x-forwarded-host'] ??" in middleware
+    assert middleware.count("`") == _MIDDLEWARE.count("`") + 2, "its own address is still there"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {_SERVER: _INIT, _ROUTER: _ROUTES},
+        {_SERVER: _INIT + _MIDDLEWARE},
+        {_SERVER: _INIT + _MIDDLEWARE, _ROUTER: "const initUrl = address(req);"},
+    ],
+    ids=["nothing", "no middleware", "no router", "another router"],
+)
+def test_a_version_that_is_not_known_is_said_to_be(tmp_path: Path, files: dict[str, str]) -> None:
+    assert not show_visitors_address(write_tree(tmp_path, files))
+
+
+def test_a_link_to_another_next_is_not_followed(tmp_path: Path) -> None:
+    files = {_SERVER: _INIT + _MIDDLEWARE, _ROUTER: _ROUTES}
+    outside = write_tree(tmp_path / "outside", files)
+    (tmp_path / "app/node_modules").mkdir(parents=True)
+    (tmp_path / "app/node_modules/next").symlink_to(outside / "node_modules/next")
+    assert not show_visitors_address(tmp_path / "app")
+    assert (outside / _SERVER).read_text() == files[_SERVER]
