@@ -353,7 +353,7 @@ def test_a_limit_beyond_the_last_bound_is_told() -> None:
 def test_the_reason_of_latency_tells_how_many_took_longer_than_which_bound() -> None:
     candidate, current = took((100, 90.0), (300, 900.0)), took((3990, 90.0), (10, 900.0))
     numbers = given_of(candidate, current)
-    then_ms, now_ms = (each.latency.quantile_ms(0.5) for each in (candidate, current))
+    then_ms, now_ms = candidate.latency.quantile_ms(0.5), current.latency.quantile_ms(0.5)
     assert MEDIAN.reason(numbers, FAIL) == Reason(
         CheckName.P50,
         FAIL,
