@@ -153,6 +153,11 @@ def test_the_source_is_read_once() -> None:
     assert pipeline.decide(known, OBSERVED) == Next(detail="snapshot 0123456789ab")
 
 
+def test_the_scan_is_skipped_visibly() -> None:
+    skipped = Next(StepState.SKIPPED, "no scanner is set up")
+    assert pipeline.decide(deploy(Step.SCAN, build="b-1"), OBSERVED) == skipped
+
+
 def test_the_start_says_what_is_wanted() -> None:
     assert pipeline.decide(deploy(Step.START, release="r-2"), OBSERVED) == Do.START_RELEASE
 
@@ -295,8 +300,9 @@ def test_a_step_that_takes_too_long_says_what_would_help(
     action = pipeline.decide(
         story, observed(now=at(601), live_release="r-2", deadline_s=600, **changes)
     )
+    code = "health.never-passed" if step is Step.HEALTHY else f"{step}.timeout"
+    fails(action, code, message)
     assert isinstance(action, Fail)
-    assert message in action.error["message"]
     assert hint in action.error["hint"]
 
 

@@ -226,6 +226,9 @@ def of_shop(**changes: Any) -> Release:
 def test_workers_run_of_the_live_release_only() -> None:
     assert rules.wants_of(of_shop(), live=True) == (WEB, MAIL)
     assert rules.wants_of(of_shop(), live=False) == (WEB,)
+    assert rules.wants_of(of_shop(), live=False, now=at(400)) == (WEB,), (
+        "nobody is known to be on it"
+    )
 
 
 @pytest.mark.parametrize("state", [state for state in ReleaseState if state != "running"])
