@@ -1,7 +1,9 @@
 """What every database server promises."""
 
+import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator
@@ -39,11 +41,38 @@ async def runtime(tmp_path: Path) -> AsyncIterator[ProcessRuntime]:
     await runtime.aclose()
 
 
-@pytest.fixture
-def postgres(runtime: ProcessRuntime, tmp_path: Path) -> PostgresServer:
+def _server(home: Path, runtime: ProcessRuntime) -> PostgresServer:
     return PostgresServer(
-        DATA, paths=Paths(tmp_path), runtime=runtime, clock=SystemClock(), ids=SystemIds()
+        DATA, paths=Paths(home), runtime=runtime, clock=SystemClock(), ids=SystemIds()
     )
+
+
+async def _create(home: Path) -> None:
+    runtime = ProcessRuntime(Paths(home), SystemClock())
+    server = _server(home, runtime)
+    await server.start()
+    await server.stop()
+    await runtime.aclose()
+
+
+@pytest.fixture(scope="module")
+def created(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A home with a cluster that was made, started and ended: making one takes longer than everything else here."""
+    home = tmp_path_factory.mktemp("created")
+    home.chmod(0o700)
+    asyncio.run(_create(home))
+    return Paths(home)
+
+
+@pytest.fixture
+def postgres(runtime: ProcessRuntime, tmp_path: Path, created: Paths) -> PostgresServer:
+    """A server with a copy of that cluster, which was never started here."""
+    own, cluster = Paths(tmp_path), DATA.name
+    shutil.copytree(created.postgres / cluster, own.postgres / cluster)
+    password = f"postgres-{cluster}.password"
+    own.keys.mkdir(mode=0o700)
+    shutil.copy(created.keys / password, own.keys / password)
+    return _server(tmp_path, runtime)
 
 
 @pytest.fixture(
@@ -203,9 +232,7 @@ async def test_a_new_control_plane_finds_the_server(
     await postgres.start()
     before = (await runtime.statuses())["postgres-data"].pid
     later = ProcessRuntime(Paths(tmp_path), SystemClock())
-    again = PostgresServer(
-        DATA, paths=Paths(tmp_path), runtime=later, clock=SystemClock(), ids=SystemIds()
-    )
+    again = _server(tmp_path, later)
     await again.start()
     assert (await later.statuses())["postgres-data"].pid == before
     await later.aclose()

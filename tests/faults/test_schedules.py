@@ -14,6 +14,7 @@ from gantry.cli import drills
 from gantry.drill.judge import DrillResult
 from gantry.drill.rehearsal import rehearsing
 from gantry.drill.schedule import CandidateKind, Fault, draw
+from tests.support.suite import slow_teardown
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -23,6 +24,7 @@ SEEDS = (4, 20, 24, 35, 46, 47)
 
 
 @pytest.fixture(scope="module")
+@slow_teardown("ends a platform in order")
 def run_drill() -> Iterator[Callable[[int], DrillResult]]:
     """One platform for all drills of this module."""
     with rehearsing(make_runtime, Console(file=sys.stdout, width=160).print) as run:
