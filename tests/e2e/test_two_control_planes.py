@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.support.platform import Platform, stopped_platform, wait_until
+from tests.support.suite import slow_teardown
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -17,6 +18,7 @@ TIMEOUT_TAKEOVER_S = 10.0
 
 
 @pytest.fixture
+@slow_teardown("ends two platforms in order")
 def pair(postgres_socket: str) -> Iterator[tuple[Platform, Platform]]:
     """The second has the keys of the first: what is sealed in their database is for both."""
     with psycopg.connect(f"host={postgres_socket} user=postgres", autocommit=True) as admin:

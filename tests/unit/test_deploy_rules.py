@@ -149,7 +149,9 @@ def test_an_artifact_that_is_no_longer_kept_ends_the_deploy(
 
 def test_the_source_is_read_once() -> None:
     assert pipeline.decide(deploy(Step.SOURCE), OBSERVED) == Do.READ_SOURCE
-    known = deploy(Step.SOURCE, manifest={}, source_digest="0123456789abcdef")
+    promoted = deploy(Step.SOURCE, kind=DeployKind.PROMOTE, build="b-1")
+    assert pipeline.decide(promoted, OBSERVED) == Do.READ_SOURCE, "it may have to be built anew"
+    known = deploy(Step.SOURCE, manifest={}, build="b-1", source_digest="0123456789abcdef")
     assert pipeline.decide(known, OBSERVED) == Next(detail="snapshot 0123456789ab")
 
 

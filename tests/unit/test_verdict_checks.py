@@ -3,6 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from math import comb, inf, sqrt
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -37,7 +38,7 @@ RESTARTS = EventsCheck(
 )
 
 
-def given_of(candidate: Numbers, current: Numbers, number: int = 2, **policy: float) -> CheckInput:
+def given_of(candidate: Numbers, current: Numbers, number: int = 2, **policy: Any) -> CheckInput:
     return CheckInput(
         candidate, current, replace(POLICY, **policy), Analysis(number=number, at_end=True)
     )
