@@ -10,7 +10,7 @@ from gantry.engines.database.leadership import hold_leadership
 from gantry.engines.database.migrate import migrate
 from gantry.engines.database.postgres import PostgresState
 from gantry.kernel.clock import SystemClock
-from gantry.kernel.errors import ConflictError, PermanentError, TransientError
+from gantry.kernel.errors import ConflictError, PermanentError, TransientError, UserError
 
 pytestmark = [pytest.mark.real, pytest.mark.own_database]
 
@@ -54,6 +54,18 @@ async def test_a_second_row_of_the_same_key_is_a_conflict(state: PostgresState, 
         async with state.transaction() as session:
             await session.execute("INSERT INTO things VALUES (1), (1)")
     assert caught.value.code == "state.conflict"
+
+
+async def test_a_text_that_it_cannot_hold_is_refused_and_nothing_is_kept(
+    state: PostgresState, table: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        async with state.transaction() as session:
+            await session.execute("INSERT INTO things VALUES (1, 'kept?')")
+            await session.execute("INSERT INTO things VALUES (2, %(name)s)", {"name": "a\0b"})
+    assert refused.value.code == "state.bad-value"
+    async with state.transaction() as session:
+        assert await session.rows("SELECT * FROM things") == []
 
 
 async def test_more_than_one_row_where_one_was_promised_is_a_defect(state: PostgresState) -> None:

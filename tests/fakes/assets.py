@@ -39,8 +39,8 @@ class FakeAssets:
     async def publish(self, build: str, root: Path, prefixes: Mapping[str, str]) -> None:
         """See `AssetServer.publish`."""
         check_name(build)
-        for prefix, folder in prefixes.items():
-            check_prefix(prefix, folder)
+        for prefix, directory in prefixes.items():
+            check_prefix(prefix, directory)
         if self.machine.faults.assets_full and build not in self.machine.published:
             raise TransientError(_STORE_FAILED, "no space left on device (simulated)")
         self.machine.published.add(build)

@@ -24,7 +24,7 @@ class FakeSources:
     """The snapshots of a machine.
 
     Parameters:
-        directory: of the test; without it one below the temporary folder of the run, which is deleted with it.
+        directory: of the test; without it one below the temporary directory of the run, which is deleted with it.
     """
 
     def __init__(

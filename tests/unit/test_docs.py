@@ -10,6 +10,7 @@ import pytest
 
 from gantry.cli.main import build_cli
 from gantry.cli.reference import walk
+from gantry.features.deploys.model import DeployKind
 from gantry.features.deploys.pipeline import PIPELINE
 
 ROOT = Path(__file__).parents[2]
@@ -145,8 +146,16 @@ def test_pages_tell_the_steps_in_the_order_of_the_pipeline() -> None:
     steps = [row.step.value for row in PIPELINE]
     for page in (ROOT / "README.md", DOCS / "architecture.md"):
         assert " → ".join(steps) in page.read_text(), page
-    rows = re.findall(r"^\| (\w+) \|", (DOCS / "rooms/deploys.md").read_text(), re.MULTILINE)
-    assert [word for word in rows if word in steps][: len(steps)] == steps
+    names = {DeployKind.DEPLOY: "deploy", DeployKind.PROMOTE: "promotion"}
+    taken_by = [
+        "all"
+        if row.kinds == set(DeployKind)
+        else ", ".join(names[kind] for kind in sorted(row.kinds))
+        for row in PIPELINE
+    ]
+    table = (DOCS / "rooms/deploys.md").read_text().partition("| step | taken by |")[2]
+    told = re.findall(r"^\| (\w+) \| ([\w, ]+) \|", table, re.MULTILINE)[: len(steps)]
+    assert told == list(zip(steps, taken_by, strict=True))
 
 
 def test_every_setting_of_the_platform_is_described() -> None:

@@ -178,6 +178,7 @@ def test_a_site_that_lets_nobody_in_asks_for_no_address() -> None:
         Closed("Closed", "x", ("127.0.0.1/33",)),
         Closed("Closed", "x", ("10.0.0.1/24",)),
         Closed("Closed", "x", ("office.example",)),
+        Closed("Closed", "x", ("fe80::1%eth0",)),
         Closed("Closed", "x" * (MAX_MESSAGE + 1)),
         Closed("x" * (MAX_TITLE + 1), "x"),
     ],

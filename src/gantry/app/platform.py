@@ -23,6 +23,7 @@ from gantry.engines.redis.protocol import CacheServers
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import SourceStore
+from gantry.features import maintenance
 from gantry.features.accounts.service import AccountService
 from gantry.features.assets.act import INTERVAL_S as ASSETS_INTERVAL_S, AssetPublisher
 from gantry.features.certificates.act import CertificateIssuer
@@ -72,7 +73,7 @@ _RETENTION_INTERVAL_S = 60.0
 _CRONS_INTERVAL_S = 5.0
 _CLOCK_INTERVAL_S = 60.0
 # Which environments are closed to visitors: a query of each noun that closes some, the first of which says why.
-CLOSED_BY: tuple[str, ...] = ()
+CLOSED_BY: tuple[str, ...] = (maintenance.CLOSED,)
 
 
 class Revivable(Protocol):

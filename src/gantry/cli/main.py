@@ -32,6 +32,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "rollout": ("rollouts", "Watch and control how traffic moves to a new release."),
         "cancel": ("deploys", "Cancel a deploy, whatever step it is at."),
         "purge": ("routes", "Remove responses from the edge's cache, by path or by tag."),
+        "maintenance": (
+            "maintenance",
+            "Show visitors a page in place of an environment's product.",
+        ),
         "releases": ("releases", "List an environment's releases, newest first."),
     },
     "Rehearse": {

@@ -28,6 +28,7 @@ from gantry.kernel.units import (
 )
 
 _INTERVAL_WATCH_S = 2.0
+_CLOSED = 503
 _DEPLOY_STYLES: dict[DeployStateName, str] = {
     "queued": "yellow",
     "active": "cyan",
@@ -165,6 +166,11 @@ def _reached(body: EnvironmentBody) -> Text:
     assert live is not None
     elapsed = f"in {reached.elapsed_s * 1000:.0f} ms"
     number = f"release {reached.release_number}" if reached.release_number else reached.release
+    if reached.expected and body.closed is not None and reached.status == _CLOSED:
+        return Text.assemble(
+            ("✓ ", "green"),
+            f"the public port shows visitors the page, with {number} behind it ({reached.status}, {elapsed})",
+        )
     if reached.expected:
         return Text.assemble(
             ("✓ ", "green"),

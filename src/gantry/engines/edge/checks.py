@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
-from ipaddress import ip_network
 
 from gantry.engines.edge.protocol import (
     ASSETS,
@@ -14,6 +13,7 @@ from gantry.engines.edge.protocol import (
     Closed,
     EdgeConfig,
     Site,
+    network_of,
 )
 from gantry.engines.edge.visitors import sides
 from gantry.kernel.errors import PermanentError
@@ -73,7 +73,7 @@ def _check_closed(closed: Closed) -> None:
         raise rejected(f"the page of a closed site is too long: {closed.title[:MAX_TITLE]}")
     for network in closed.allowed:
         try:
-            ip_network(network)
+            network_of(network)
         except ValueError as error:
             raise rejected(f"a closed site lets {network!r} through: {error}") from error
 

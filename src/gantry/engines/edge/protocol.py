@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
 # Names of the backends that are the asset store and the cache.
@@ -125,6 +125,17 @@ class Assets:
     prefixes: tuple[str, ...]
 
 
+def network_of(text: str) -> IPv4Network | IPv6Network:
+    """A network that visitors may come from: `203.0.113.0/24`, or an address alone.
+
+    Raises:
+        ValueError: it is none, or names a network card of this machine (`fe80::1%eth0`).
+    """
+    if "%" in text:
+        raise ValueError(f"{text!r} names a network card")
+    return ip_network(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
     """Visitors of a site get a page in place of the product, status 503; some are let through.
@@ -142,7 +153,7 @@ class Closed:
 
     def lets_in(self, address: str) -> bool:
         """Whether a visitor from this IP address gets the product."""
-        return any(ip_address(address) in ip_network(network) for network in self.allowed)
+        return any(ip_address(address) in network_of(network) for network in self.allowed)
 
 
 @dataclass(frozen=True, slots=True)

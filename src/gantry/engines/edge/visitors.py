@@ -13,11 +13,10 @@ import hmac
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 from typing import Any
 
 from gantry.engines.edge.headers import CLOSED_ROUTE, header
-from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, Pin, Site
+from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, Pin, Site, network_of
 from gantry.kernel.edge_names import BACKEND_HEADER, is_joined, or_else
 
 Json = dict[str, Any]
@@ -100,7 +99,7 @@ def by_address(networks: tuple[str, ...], *, allowed: Json, others: list[Json]) 
         return {"routes": others}
     ranges = [
         {"address_prefix": str(network.network_address), "prefix_len": network.prefixlen}
-        for network in map(ip_network, networks)
+        for network in map(network_of, networks)
     ]
     found = {"action": _route_list("", allowed["routes"])} if "routes" in allowed else allowed
     trie = {

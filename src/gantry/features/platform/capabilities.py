@@ -107,6 +107,10 @@ CAPABILITIES = (
         "Orders certificates over ACME; tested against a test authority, not against a public one.",
     ),
     Capability(
+        "maintenance", Maturity.BETA, "0.1",
+        "Answers an environment's visitors with a page while it is worked on; listed addresses get the product.",
+    ),
+    Capability(
         "Redis", Maturity.BETA, "0.1",
         "Gives each environment a cache of its own, which may be empty after a restart.",
     ),
