@@ -8,7 +8,7 @@ with the tests of that revision, and the exit code is 1 where the score of a nou
 What does not count: a fault in nothing but the wording of a sentence (a string with a space in it). A sentence that is
 missing altogether does count, and so does every code, name and key.
 
-`pip install --group mutation` brings mutmut; decision 0006 says why it was chosen, and what it does not see.
+`pip install --group mutation` brings mutmut; decision 0081 says why it was chosen, and what it does not see.
 """
 
 import argparse
@@ -241,7 +241,8 @@ def _mutants(root: Path, noun: Noun) -> list[Mutant]:
                 continue
             before, after = functions[_original(name)], functions[name]
             if _without_wording(before) != _without_wording(after):
-                mutants.append(Mutant(file, f"{module}.{name}", _difference(before, after)))
+                texts = [_source(mutated.code, function) for function in (before, after)]
+                mutants.append(Mutant(file, f"{module}.{name}", _difference(*texts)))
     return mutants
 
 
@@ -265,11 +266,14 @@ def _without_wording(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     return ast.dump(_Wording().visit(copy))
 
 
-def _difference(before: ast.AST, after: ast.AST) -> str:
-    old, new = (ast.unparse(function).splitlines()[1:] for function in (before, after))
-    lines = difflib.unified_diff(old, new, lineterm="", n=0)
-    changed = [line for line in lines if line[:2] != "@@"]
-    return "\n".join(changed[2:])
+def _source(code: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """The lines of a function below its name."""
+    return code.splitlines()[function.lineno : function.end_lineno]
+
+
+def _difference(old: list[str], new: list[str]) -> str:
+    changed = difflib.unified_diff(old, new, lineterm="", n=0)
+    return "\n".join(line for line in list(changed)[2:] if not line.startswith("@@"))
 
 
 def _run(root: Path, run: Path, noun: Noun, mutants: Sequence[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from tests.fakes.edge_cache import FakeEdgeCache
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Program
 from tests.fakes.runtime import FakeRuntime
-from tests.sim.platform import HOST, MANIFEST, Platform
+from tests.sim.platform import HOST, MANIFEST, Platform, program
 
 CACHED = Program(manifest=f'{MANIFEST}[routes]\ncache = ["/news/:slug*"]\n')
 
@@ -58,7 +58,7 @@ async def test_a_cache_that_an_earlier_control_plane_left_is_ended(state: Postgr
     cache = FakeEdgeCache()
     await cache.start()
     platform = Platform(state, machine, SeededIds(1), cache)
-    await platform.finish((await platform.request(platform.sources.put(Program()))).id)
+    await platform.finish((await platform.request(platform.sources.put(program()))).id)
     assert not (await cache.status()).running, "no site has use for it"
 
 
@@ -68,8 +68,8 @@ async def test_visitors_are_taken_back_while_an_instance_takes_long_to_start(
     machine = Machine(ManualClock(), random.Random(1))
     platform = Platform(state, machine)
     first, second = [
-        await platform.finish((await platform.request(platform.sources.put(program))).id)
-        for program in (Program(manifest=MANIFEST), Program(manifest=f"{MANIFEST}\n"))
+        await platform.finish((await platform.request(platform.sources.put(program(note)))).id)
+        for note in ("1", "2")
     ]
     assert machine.visit(HOST) == (200, second.release)
     machine.kill(machine.running_instances()[-1])

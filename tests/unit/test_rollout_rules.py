@@ -160,6 +160,9 @@ def test_stages_follow_the_manifest() -> None:
         Stage(StageKind.MIRROR, 0, 30),
         Stage(StageKind.CANARY, 10, 5),
     )
+    assert rules.stages_of(canary.model_copy(update={"mirror_s": 0})) == (
+        Stage(StageKind.CANARY, 10, 5),
+    )
 
 
 @pytest.mark.parametrize(
