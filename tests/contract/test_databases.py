@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from gantry.config.paths import Paths
+from gantry.engines.postgres import wheel
 from gantry.engines.postgres.external import ExternalServer
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer
 from gantry.engines.postgres.server import DATA, SYSTEM, PostgresServer
@@ -269,9 +270,16 @@ async def test_without_sandboxes_the_home_must_be_reachable(
         assert caught.value.code == "database.unreachable-folder"
         assert caught.value.hint == f"chmod o+x {home}"
         Path(home).chmod(0o711)
-        await server.start()
-        assert (await server.status()).running
-        await server.stop()
+        if all(place.stat().st_mode & 0o001 for place in wheel.programs().parents):
+            await server.start()
+            assert (await server.status()).running
+            await server.stop()
+            return
+        # A checkout in /root: the programs are closed to others too.
+        with pytest.raises(UserError) as caught:
+            await server.start()
+        assert caught.value.code == "database.unreachable-folder"
+        assert "or its programs" in caught.value.message
 
 
 async def test_a_bad_url_of_an_external_server_is_refused() -> None:

@@ -76,7 +76,7 @@ def _make_template(folder: str) -> None:
 
 
 @pytest.fixture(scope="session")
-@slow_teardown("stops a server, and deletes what all tests of the process left in it")
+@slow_teardown("ends a Postgres server and deletes it, once for each process")
 def postgres_socket() -> Iterator[str]:
     """Folder with the socket of a running server; the database `template_gantry` has every migration."""
     with running_postgres() as socket:
@@ -140,7 +140,7 @@ class SharedDatabase:
 
 
 @pytest.fixture(scope="session")
-@slow_teardown("drops the database of all tests of the process")
+@slow_teardown("drops a database with the sessions on it, once for each process")
 def shared_database(postgres_socket: str) -> Iterator[SharedDatabase]:
     """The database that tests without a database of their own get, empty."""
     with fresh_database(postgres_socket) as url:
