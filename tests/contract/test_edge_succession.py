@@ -25,11 +25,13 @@ from tests.support.edge import (
     upgraded,
 )
 from tests.support.edge_visitors import url, visitors
+from tests.support.suite import slow_teardown
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture
+@slow_teardown("Envoys are ended in the middle of an upgrade, where one may wait for the other")
 async def edge() -> AsyncIterator[Lab]:
     async with lab() as made:
         await made.edge.start()

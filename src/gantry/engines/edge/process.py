@@ -198,11 +198,12 @@ class EnvoyProcesses:
         if not await self._running():
             return
         await self._drain()
-        for generation in await self._running():
-            await self._runtime.signal(generation.id)
         deadline_s = self._clock.monotonic_s() + _TIMEOUT_STOP_S
-        while await self._running() and self._clock.monotonic_s() < deadline_s:
-            await self._runtime.wait_for_exit(timeout_s=0.1)
+        # The newest first: one that loses its predecessor while it asks it something hangs for ten seconds.
+        for generation in reversed(await self._running()):
+            await self._runtime.signal(generation.id)
+            while generation in await self._running() and self._clock.monotonic_s() < deadline_s:
+                await self._runtime.wait_for_exit(timeout_s=0.1)
         await self._kill_all()
 
     async def log(self, size_bytes: int = _MAX_LOG_BYTES) -> str:
