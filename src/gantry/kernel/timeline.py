@@ -95,8 +95,10 @@ class EvenClock(Protocol):
 def with_even_times(record: _T, clock: EvenClock) -> _T:
     """A dataclass whose moments are those that the present clock would have recorded."""
     changes = {
-        field.name: clock.even(moment)
+        field.name: evened
         for field in fields(record)
         if isinstance(moment := getattr(record, field.name), datetime)
+        # Nearly always no clock was set: then each record is what it was, and nothing is copied.
+        and (evened := clock.even(moment)) is not moment
     }
     return replace(record, **changes) if changes else record
