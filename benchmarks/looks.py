@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from tests.support.console_seed import crowd
 from tests.support.postgres import fresh_database, running_postgres
-from tests.support.statements import CountingState
+from tests.support.statements import CountingDatabase
 from tests.support.web import START, House, client
 
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.features.accounts.model import Role
 from gantry.web.access import COOKIE
 from gantry.web.app import create_app
@@ -51,19 +51,19 @@ class Look:
 async def _measure(
     database: str, rounds: int, *, projects: int, environments: int, deploys: int
 ) -> dict[str, Look]:
-    state = PostgresState(database, most_connections=3)
-    await state.open()
+    database_pool = PostgresDatabase(database, most_connections=3)
+    await database_pool.open()
     try:
         with tempfile.TemporaryDirectory(prefix="gantry-bench-") as home:
-            counting = CountingState(state)
+            counting = CountingDatabase(database_pool)
             house = House(counting, Path(home))
             await crowd(house, START, projects=projects, environments=environments, deploys=deploys)
             return await _looks(house, counting, rounds)
     finally:
-        await state.aclose()
+        await database_pool.aclose()
 
 
-async def _looks(house: House, counting: CountingState, rounds: int) -> dict[str, Look]:
+async def _looks(house: House, counting: CountingDatabase, rounds: int) -> dict[str, Look]:
     cookie = await house.session(Role.OWNER)
     found = {}
     async with client(create_app(house.services)) as http:
@@ -76,7 +76,7 @@ async def _looks(house: House, counting: CountingState, rounds: int) -> dict[str
     return found
 
 
-async def _look(http: httpx.AsyncClient, counting: CountingState, path: str) -> Look:
+async def _look(http: httpx.AsyncClient, counting: CountingDatabase, path: str) -> Look:
     counting.statements.clear()
     begun_s = time.perf_counter()
     answer = await http.get(path)

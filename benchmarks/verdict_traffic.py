@@ -23,8 +23,8 @@ _MEDIAN_MS = 50.0
 _SPREAD = 0.6
 _POOL_REQUESTS = 80_000
 _POOL_REQUESTS_CHANGING = 10_000
-_FEWEST_SECONDS = 200
-_MOST_SECONDS = 20_000
+_MIN_SECONDS = 200
+_MAX_SECONDS = 20_000
 _BURST_S = range(20, 23)
 
 # How many times as long a request takes, `second` seconds into the rollout.
@@ -100,7 +100,7 @@ class Traffic:
         key = rate, slowness, at
         if key not in self.pools:
             requests = _POOL_REQUESTS_CHANGING if at else _POOL_REQUESTS
-            seconds = min(_MOST_SECONDS, max(_FEWEST_SECONDS, int(requests / rate)))
+            seconds = min(_MAX_SECONDS, max(_MIN_SECONDS, int(requests / rate)))
             self.pools[key] = [_second(self.random, *key) for _ in range(seconds)]
         return self.pools[key]
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.kernel.names import API_PREFIX
 from gantry.web.app import create_app
 from tests.support.cli import MANIFEST, Bench
@@ -19,14 +19,14 @@ COMMANDS = (
 
 
 async def test_every_request_of_a_command_is_one_that_the_api_documents(
-    state: State, tmp_path: Path
+    database: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "gantry.toml").write_text(MANIFEST)
     bench = Bench(tmp_path)
     bench.api.log_breaks = [KeyboardInterrupt()]
     for line in COMMANDS:
         assert bench.run(*line.split()).code == 0, line
-    document = create_app(House(state, tmp_path).services).openapi()
+    document = create_app(House(database, tmp_path).services).openapi()
     documented = [
         (method.upper(), re.compile(re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(API_PREFIX))))
         for path, operations in document["paths"].items()

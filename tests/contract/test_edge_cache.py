@@ -425,7 +425,7 @@ async def test_one_of_another_version_is_replaced(
 # -- its waits end early ---------------------------------------------------------------------
 
 # The process waits for answers on their way when it is to end, and for no more than this.
-_TIMEOUT_SHUTDOWN_S = 3.0
+_SHUTDOWN_TIMEOUT_S = 3.0
 
 
 @pytest.mark.real
@@ -434,7 +434,7 @@ async def test_a_stop_does_not_wait_for_connections_that_are_only_kept(
 ) -> None:
     async with visitor(real) as client:
         await asyncio.gather(*(client.get(f"/{number}") for number in range(20)))
-        async with asyncio.timeout(_TIMEOUT_SHUTDOWN_S):
+        async with asyncio.timeout(_SHUTDOWN_TIMEOUT_S):
             await real.stop()
 
 
@@ -445,7 +445,7 @@ async def test_a_stop_ends_with_the_last_answer_on_its_way(
     product.gate.clear()
     asking = asyncio.ensure_future(ask(real))
     await until(lambda: product.asked)
-    async with asyncio.timeout(_TIMEOUT_SHUTDOWN_S):
+    async with asyncio.timeout(_SHUTDOWN_TIMEOUT_S):
         stopping = asyncio.ensure_future(real.stop())
         while (await real.status()).running:
             await asyncio.sleep(0.01)
@@ -497,7 +497,7 @@ async def test_a_process_that_ends_does_not_wait_for_the_next_try_in_the_backgro
         assert how(await ask(cache)) == "stale"
         assert len(product.asked) == 3, "the next try is not yet due"
         process.terminate()
-        async with asyncio.timeout(_TIMEOUT_SHUTDOWN_S):
+        async with asyncio.timeout(_SHUTDOWN_TIMEOUT_S):
             await process.wait()
     finally:
         if process.returncode is None:

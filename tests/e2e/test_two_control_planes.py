@@ -14,7 +14,7 @@ from tests.support.suite import slow_teardown
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-TIMEOUT_TAKEOVER_S = 10.0
+TAKEOVER_TIMEOUT_S = 10.0
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_other_acts_when_the_leader_is_killed(
     wait_until(lambda: leads(first), what="the first to lead")
     assert not leads(second)
     os.kill(first.control_pid(), signal.SIGKILL)
-    wait_until(lambda: leads(second), timeout_s=TIMEOUT_TAKEOVER_S, what="the second to lead")
+    wait_until(lambda: leads(second), timeout_s=TAKEOVER_TIMEOUT_S, what="the second to lead")
     project = tmp_path / "site"
     project.mkdir()
     (project / "index.html").write_text("<h1>hello</h1>")

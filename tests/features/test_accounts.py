@@ -2,7 +2,7 @@
 
 import pytest
 
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.features.accounts.model import Caller, Role, TokenKind
 from gantry.features.accounts.service import AccountService
 from gantry.kernel.clock import ManualClock
@@ -18,8 +18,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def accounts(state: PostgresState, clock: ManualClock) -> AccountService:
-    return AccountService(state, clock, SystemIds())
+def accounts(database: PostgresDatabase, clock: ManualClock) -> AccountService:
+    return AccountService(database, clock, SystemIds())
 
 
 async def test_a_login_link_works_once(accounts: AccountService) -> None:

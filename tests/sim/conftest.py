@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import pytest
 
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.features.deploys.model import DeployState
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
@@ -23,7 +23,7 @@ def kept(shared_database: SharedDatabase) -> tuple[Machine, SeededIds]:
     machine, ids = Machine(ManualClock(), random.Random(1)), SeededIds(1)
 
     async def go_live() -> None:
-        state = PostgresState(shared_database.url, most_connections=3)
+        state = PostgresDatabase(shared_database.url, most_connections=3)
         await state.open()
         try:
             platform = Platform(state, machine, ids)
@@ -40,8 +40,8 @@ def kept(shared_database: SharedDatabase) -> tuple[Machine, SeededIds]:
 
 @pytest.fixture
 async def live(
-    kept: tuple[Machine, SeededIds], state: PostgresState, shared_database: SharedDatabase
+    kept: tuple[Machine, SeededIds], database: PostgresDatabase, shared_database: SharedDatabase
 ) -> Platform:
     """A platform on which release 1 of the shop is live."""
     shared_database.bring_back(_KEPT)
-    return Platform(state, *deepcopy(kept))
+    return Platform(database, *deepcopy(kept))

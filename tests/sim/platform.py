@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gantry.app.platform import Platform as ControlPlane
 from gantry.config.settings import Settings
-from gantry.engines.database.protocol import Session, State
+from gantry.engines.database.protocol import Database, Session
 from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.features.deploys import store as deploy_store
 from gantry.features.deploys.model import Deploy, StepRecord
@@ -63,7 +63,7 @@ class CrashError(BaseException):
 class Crasher:
     """A database that counts commits, and whose control plane dies before or after its n-th, when `at` says so."""
 
-    state: State
+    database: Database
     at: int | None = None
     after: bool = False
     commits: int = 0
@@ -73,7 +73,7 @@ class Crasher:
     async def transaction(self) -> AsyncIterator[Session]:
         if self.crashed:
             raise CrashError
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             counted = _Counting(session)
             yield counted
             if counted.changed:
@@ -108,7 +108,7 @@ class _Counting:
 class Platform:
     """A control plane and the machine that it runs."""
 
-    state: State
+    database: Database
     machine: Machine
     ids: SeededIds = field(default_factory=SeededIds)
     edge_cache: EdgeCache = field(default_factory=FakeEdgeCache)
@@ -116,14 +116,14 @@ class Platform:
     def __post_init__(self) -> None:
         self.runtime, self.edge = FakeRuntime(self.machine), FakeEdge(self.machine)
         self.sources, self.assets = FakeSources(self.machine), FakeAssets(self.machine)
-        self.boot(self.state)
+        self.boot(self.database)
 
-    def boot(self, state: State) -> None:
+    def boot(self, database: Database) -> None:
         """Start a control plane: all that it knew is what the database knows."""
         engines = replace(fake_engines(self.machine, self.ids), edge_cache=self.edge_cache)
-        self.database = state if isinstance(state, Crasher) else Crasher(state)
+        self.counted = database if isinstance(database, Crasher) else Crasher(database)
         self.tasks = TaskSet()
-        self.plane = ControlPlane(SETTINGS, engines, self.database, self.tasks)
+        self.plane = ControlPlane(SETTINGS, engines, self.counted, self.tasks)
 
     async def tick(self, seconds: float = 0.1) -> None:
         """One look, its steps, its probes; then time passes."""
@@ -134,7 +134,7 @@ class Platform:
         await plane.reconciler.settle()
         await plane.rollout_loop.once()
         await self.tasks.join()
-        await plane.health_check.probe_due(health_targets(world, plane.naming))
+        await plane.health_check.probe_due(health_targets(world, plane.host_names))
         self.machine.pass_time(seconds)
 
     async def finish(self, deploy_id: str, *, ticks: int = 2_000, seconds: float = 0.1) -> Deploy:
@@ -143,26 +143,26 @@ class Platform:
         for _ in range(ticks):
             if found.state.ended:
                 return found
-            before = self.database.commits
+            before = self.counted.commits
             await self.tick(seconds)
             # Nothing ends without a commit, and most ticks have none.
-            if self.database.commits > before:
+            if self.counted.commits > before:
                 found = await self.get(deploy_id)
         raise AssertionError(f"{deploy_id} is stuck at {found.step}")
 
     async def get(self, deploy_id: str) -> Deploy:
         """A deploy as the database has it."""
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             return await deploy_store.get(session, deploy_id)
 
     async def release(self, release_id: str) -> Release:
         """A release as the database has it."""
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             return await release_store.get(session, release_id)
 
     async def steps(self, deploy_id: str) -> tuple[StepRecord, ...]:
         """Its steps as the database has them."""
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             records = await deploy_store.list_steps(session, deploy_id)
         order = [row.step for row in PIPELINE]
         return tuple(sorted(records, key=lambda record: order.index(record.name)))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gantry.engines.assets.protocol import of_scope
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.edge.protocol import Assets
 from gantry.features.deploys.model import Deploy
 from gantry.kernel.clock import ManualClock
@@ -17,8 +17,8 @@ from tests.sim.platform import HOST, Platform, program
 
 
 @pytest.fixture
-def platform(state: PostgresState) -> Platform:
-    return Platform(state, Machine(ManualClock(), random.Random(1)), SeededIds(1))
+def platform(database: PostgresDatabase) -> Platform:
+    return Platform(database, Machine(ManualClock(), random.Random(1)), SeededIds(1))
 
 
 async def deployed(platform: Platform, note: str) -> Deploy:
@@ -61,7 +61,7 @@ async def test_a_build_that_cannot_be_read_keeps_its_files(platform: Platform) -
     lost = dict(platform.machine.artifacts)
     # A new control plane reads all of them anew, and cannot.
     platform.machine.artifacts.clear()
-    platform.boot(platform.state)
+    platform.boot(platform.database)
     await platform.plane.asset_publisher.once()
     assert (await platform.assets.status()).builds == set(both)
     assert await scope(platform, first) == both

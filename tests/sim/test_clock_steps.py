@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.features.audit import store as audit
 from gantry.features.deploys.model import DeployState, Step
 from gantry.features.releases.model import ReleaseState
@@ -18,8 +18,8 @@ HOUR_S = 3600.0
 
 
 @pytest.fixture
-def platform(state: PostgresState) -> Platform:
-    return Platform(state, Machine(ManualClock(), random.Random(1)), SeededIds(1))
+def platform(database: PostgresDatabase) -> Platform:
+    return Platform(database, Machine(ManualClock(), random.Random(1)), SeededIds(1))
 
 
 @pytest.mark.parametrize("step_s", [2 * HOUR_S, -2 * HOUR_S, 20 * HOUR_S])
@@ -32,13 +32,13 @@ async def test_a_deploy_goes_on_as_if_nothing_had_happened(
         await platform.tick()
     platform.machine.clock.jump(step_s)
     if at is Step.BUILD:
-        platform.boot(platform.state)  # also over a restart
+        platform.boot(platform.database)  # also over a restart
     ended = await platform.finish(deploy.id)
     assert (ended.state, ended.error) == (DeployState.SUCCEEDED, None)
     assert ended.finished_at is not None
     now = platform.machine.clock.now()
     assert abs(ended.finished_at - now) < timedelta(seconds=5), "recorded by the machine's clock"
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         release = await platform.release(ended.release or "")
         entries = await audit.latest(session, limit=10)
     assert release.live_at is not None

@@ -30,11 +30,11 @@ async def test_a_crash_at_a_commit(live: Platform, at: int, after: bool) -> None
     platform.machine.chance.seed(at)
     deploy = await platform.request(platform.sources.put(program("2")))
     builds = platform.machine.builds_run
-    crasher = Crasher(platform.state, at=at, after=after)
+    crasher = Crasher(platform.database, at=at, after=after)
     died = await _crash_at(platform, crasher, deploy.id)
     assert died == (crasher.commits >= at)
     assert platform.machine.visit(HOST)[0] == 200, "the edge serves without a control plane"
-    platform.boot(platform.state)
+    platform.boot(platform.database)
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert platform.machine.visit(HOST) == (200, ended.release)
@@ -45,7 +45,7 @@ async def test_a_crash_at_a_commit(live: Platform, at: int, after: bool) -> None
 
 async def test_every_commit_of_a_deploy_is_covered(live: Platform) -> None:
     deploy = await live.request(live.sources.put(program("2")))
-    crasher = Crasher(live.state)
+    crasher = Crasher(live.database)
     assert not await _crash_at(live, crasher, deploy.id)
     assert crasher.commits == _COMMITS
 
@@ -65,8 +65,8 @@ async def test_a_crash_at_a_commit_of_a_promotion_that_builds_anew(
         "shop", "production", from_environment="staging", by="ada"
     )
     builds = platform.machine.builds_run
-    assert await _crash_at(platform, Crasher(platform.state, at=at, after=after), promoted.id)
-    platform.boot(platform.state)
+    assert await _crash_at(platform, Crasher(platform.database, at=at, after=after), promoted.id)
+    platform.boot(platform.database)
     ended = await platform.finish(promoted.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert ended.build != staged.build
@@ -94,9 +94,9 @@ async def test_a_crash_at_a_commit_of_a_canary(live: Platform, at: int, after: b
     platform = live
     platform.machine.chance.seed(at)
     deploy = await _canary(platform)
-    crasher = Crasher(platform.state, at=at, after=after)
+    crasher = Crasher(platform.database, at=at, after=after)
     assert await _crash_at(platform, crasher, deploy.id)
-    platform.boot(platform.state)
+    platform.boot(platform.database)
     ended = await platform.finish(deploy.id)
     assert ended.state is DeployState.SUCCEEDED, ended.error
     assert platform.machine.visit(HOST) == (200, ended.release)
@@ -107,7 +107,7 @@ async def test_a_crash_at_a_commit_of_a_canary(live: Platform, at: int, after: b
 async def test_every_commit_of_a_canary_is_covered(live: Platform) -> None:
     platform = live
     deploy = await _canary(platform)
-    crasher = Crasher(platform.state)
+    crasher = Crasher(platform.database)
     begun = 0
     platform.boot(crasher)
     while not (found := await platform.get(deploy.id)).state.ended:
@@ -131,7 +131,7 @@ async def test_a_storm_of_faults(live: Platform, seed: int) -> None:
         for _ in range(3_000):
             await platform.tick(chance.choice([0.05, 0.2, 1.0]))
             if chance.random() < 0.05:
-                platform.boot(platform.state)
+                platform.boot(platform.database)
             running = platform.machine.running_instances()
             answering = [key for key in running if _is_up(platform, key)]
             if chance.random() < 0.1 and len(answering) > 2:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.runtime.protocol import ProcessSpec, ProcessStatus
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
@@ -37,11 +37,11 @@ class Reluctant(FakeEdgeCache):
 
 
 async def test_a_cache_that_does_not_start_is_tried_again_ever_less_often(
-    state: PostgresState,
+    database: PostgresDatabase,
 ) -> None:
     machine = Machine(ManualClock(), random.Random(1))
     cache = Reluctant(machine.clock, refusals=5)
-    platform = Platform(state, machine, SeededIds(1), cache)
+    platform = Platform(database, machine, SeededIds(1), cache)
     deploy = await platform.finish((await platform.request(platform.sources.put(CACHED))).id)
     assert machine.visit(HOST) == (200, deploy.release), "nobody waits for it"
     for _ in range(300):
@@ -53,20 +53,22 @@ async def test_a_cache_that_does_not_start_is_tried_again_ever_less_often(
     assert waits_s[0] < 1.0 < 6.0 < waits_s[-1]
 
 
-async def test_a_cache_that_an_earlier_control_plane_left_is_ended(state: PostgresState) -> None:
+async def test_a_cache_that_an_earlier_control_plane_left_is_ended(
+    database: PostgresDatabase,
+) -> None:
     machine = Machine(ManualClock(), random.Random(1))
     cache = FakeEdgeCache()
     await cache.start()
-    platform = Platform(state, machine, SeededIds(1), cache)
+    platform = Platform(database, machine, SeededIds(1), cache)
     await platform.finish((await platform.request(platform.sources.put(program()))).id)
     assert not (await cache.status()).running, "no site has use for it"
 
 
 async def test_visitors_are_taken_back_while_an_instance_takes_long_to_start(
-    state: PostgresState, monkeypatch: pytest.MonkeyPatch
+    database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine(ManualClock(), random.Random(1))
-    platform = Platform(state, machine)
+    platform = Platform(database, machine)
     first, second = [
         await platform.finish((await platform.request(platform.sources.put(program(note)))).id)
         for note in ("1", "2")
@@ -74,7 +76,7 @@ async def test_visitors_are_taken_back_while_an_instance_takes_long_to_start(
     assert machine.visit(HOST) == (200, second.release)
     machine.kill(machine.running_instances()[-1])
     await platform.plane.reconciler.once()  # sees that it ended
-    async with state.transaction() as session:  # as a rollback's step does it
+    async with database.transaction() as session:  # as a rollback's step does it
         await session.execute(
             "UPDATE environments SET live_release = %(id)s", {"id": first.release}
         )

@@ -12,7 +12,7 @@ import pytest
 from gantry.app.platform import Platform as ControlPlane
 from gantry.config.settings import Settings
 from gantry.engines.database.leadership import hold_leadership
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.releases.model import Commit
@@ -23,21 +23,21 @@ from tests.fakes.clock import HeldClock
 from tests.fakes.machine import Machine
 from tests.sim.platform import Platform, program
 
-TIMEOUT_TAKEOVER_S = 10.0
-TIMEOUT_DEPLOY_S = 60.0
+TAKEOVER_TIMEOUT_S = 10.0
+DEPLOY_TIMEOUT_S = 60.0
 
 
 class Pair:
     """Two control planes that run, on one machine whose time passes by itself."""
 
-    def __init__(self, state: PostgresState, url: str, home: Path) -> None:
-        self.state = state
-        self.sim = Platform(state, Machine(HeldClock(), random.Random(1)), SeededIds(1))
+    def __init__(self, database: PostgresDatabase, url: str, home: Path) -> None:
+        self.database = database
+        self.sim = Platform(database, Machine(HeldClock(), random.Random(1)), SeededIds(1))
         self.tasks = {"first": TaskSet(), "second": TaskSet()}
         hold = partial(hold_leadership, url, SystemClock(), every_s=0.05)
         self.planes = {
             name: ControlPlane(
-                Settings(home=home), self.sim.plane.engines, state, tasks, hold_leadership=hold
+                Settings(home=home), self.sim.plane.engines, database, tasks, hold_leadership=hold
             )
             for name, tasks in self.tasks.items()
         }
@@ -49,7 +49,7 @@ class Pair:
 
     async def leads(self, name: str) -> None:
         """Wait until it acts, which must not take longer than people may wait for it."""
-        async with asyncio.timeout(TIMEOUT_TAKEOVER_S):
+        async with asyncio.timeout(TAKEOVER_TIMEOUT_S):
             while not self.planes[name].leader.leads:
                 await asyncio.sleep(0.01)
 
@@ -72,9 +72,9 @@ class Pair:
 
     async def until(self, deploy_id: str, *steps: Step) -> Deploy:
         """The deploy once it has reached one of `steps`, or ended where none is named."""
-        async with asyncio.timeout(TIMEOUT_DEPLOY_S):
+        async with asyncio.timeout(DEPLOY_TIMEOUT_S):
             while True:
-                async with self.state.transaction() as session:
+                async with self.database.transaction() as session:
                     found = await deploys.get(session, deploy_id)
                 if found.state.ended or found.step in steps:
                     return found
@@ -87,8 +87,10 @@ class Pair:
 
 
 @pytest.fixture
-async def pair(state: PostgresState, postgres_url: str, tmp_path: Path) -> AsyncIterator[Pair]:
-    made = Pair(state, postgres_url, tmp_path)
+async def pair(
+    database: PostgresDatabase, postgres_url: str, tmp_path: Path
+) -> AsyncIterator[Pair]:
+    made = Pair(database, postgres_url, tmp_path)
     made._time.spawn(made.pass_time(), name="time")
     yield made
     await made.aclose()
@@ -116,12 +118,12 @@ async def test_the_other_takes_over_and_nothing_is_done_twice(pair: Pair, step: 
 
 
 async def test_a_leader_that_loses_its_session_stops_and_leads_again(
-    pair: Pair, state: PostgresState
+    pair: Pair, database: PostgresDatabase
 ) -> None:
     pair.start("first")
     first = await pair.until((await pair.deploy(by="first")).id)
     assert first.state is DeployState.SUCCEEDED
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         ended = await session.rows(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
         )

@@ -11,7 +11,7 @@ import pytest
 
 from gantry.app.platform import Platform as ControlPlane
 from gantry.config.settings import Settings
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.engines.runtime.protocol import ProcessSpec, ProcessStatus
 from gantry.features.deploys import store as deploys
@@ -21,7 +21,7 @@ from gantry.features.releases.model import Commit
 from gantry.kernel.errors import PermanentError, TransientError
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
-from gantry.reactor.loops import IDLE_EVERY_S, Loops, Periodic
+from gantry.reactor.loops import IDLE_INTERVAL_S, Loops, Periodic
 from gantry.reactor.waker import Waker
 from tests.fakes.clock import HeldClock
 from tests.fakes.engines import fake_engines
@@ -99,8 +99,8 @@ class Work:
 class Running:
     """Loops over a platform on a machine of glass, with periodic work of the test's own."""
 
-    def __init__(self, state: PostgresState, home: Path) -> None:
-        self.state, self.clock = state, HeldClock()
+    def __init__(self, database: PostgresDatabase, home: Path) -> None:
+        self.database, self.clock = database, HeldClock()
         self.machine = Machine(self.clock, random.Random(1))
         self.runtime, self.sources = WatchedRuntime(self.machine), FakeSources(self.machine)
         self.prober = SlowProber(self.machine.probe)
@@ -108,7 +108,7 @@ class Running:
         self.plane = ControlPlane(
             Settings(home=home),
             replace(engines, runtime=self.runtime, prober=self.prober),
-            state,
+            database,
             TaskSet(),
         )
         self.machine_work, self.work = Work(self.clock), Work(self.clock)
@@ -118,7 +118,7 @@ class Running:
             health=self.plane.health_check,
             runtime=self.runtime,
             waker=self.plane.waker,
-            naming=self.plane.naming,
+            host_names=self.plane.host_names,
             clock=self.clock,
             periodic=(
                 Periodic("work", 10.0, self.work.once, self.tidy),
@@ -158,8 +158,8 @@ class Running:
 
 
 @pytest.fixture
-async def running(state: PostgresState, tmp_path: Path) -> AsyncIterator[Running]:
-    made = Running(state, tmp_path)
+async def running(database: PostgresDatabase, tmp_path: Path) -> AsyncIterator[Running]:
+    made = Running(database, tmp_path)
     yield made
     await made.loops.aclose()
     assert made.clock.sleepers == 0, "nothing waits on when it was closed"
@@ -167,9 +167,9 @@ async def running(state: PostgresState, tmp_path: Path) -> AsyncIterator[Running
 
 async def test_nothing_to_do_is_looked_at_every_three_seconds(running: Running) -> None:
     await running.begin()
-    assert await running.looks(IDLE_EVERY_S - 0.1) == 0
+    assert await running.looks(IDLE_INTERVAL_S - 0.1) == 0
     assert await running.looks(0.2) == 1
-    assert await running.looks(2 * IDLE_EVERY_S) == 2
+    assert await running.looks(2 * IDLE_INTERVAL_S) == 2
 
 
 async def test_whoever_wants_something_wakes_the_reconciler(running: Running) -> None:
@@ -189,7 +189,7 @@ async def test_a_deploy_that_waits_is_looked_at_ever_less_often(running: Running
     running.plane.waker.wake()
     while not any(task_id.startswith("build-") for task_id in running.machine.processes):
         await running.pass_time(0.05)
-    async with running.state.transaction() as session:
+    async with running.database.transaction() as session:
         assert (await deploys.get(session, deploy.id)).step is Step.BUILD
     await running.pass_time(2.0)
     assert await running.looks(2.0) == 4, "twice a second, and not more"
@@ -328,7 +328,7 @@ async def test_an_instance_that_appears_while_others_are_probed_is_probed_at_onc
         return queued.id
 
     async def state_of(deploy_id: str) -> DeployState:
-        async with running.state.transaction() as session:
+        async with running.database.transaction() as session:
             return (await deploys.get(session, deploy_id)).state
 
     first = await deploy("production")

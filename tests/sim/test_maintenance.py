@@ -42,7 +42,7 @@ OFFICE, VISITOR = "203.0.113.7", "198.51.100.1"
 
 @pytest.fixture
 def service(live: Platform) -> MaintenanceService:
-    return MaintenanceService(live.state, live.machine.clock, live.plane.waker.wake)
+    return MaintenanceService(live.database, live.machine.clock, live.plane.waker.wake)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def settled(live: Platform) -> None:
 
 async def actions(live: Platform) -> list[tuple[str, str, str]]:
     """The newest entries of the audit log."""
-    async with live.state.transaction() as session:
+    async with live.database.transaction() as session:
         return [(e.actor, e.action, e.target) for e in await audit.latest(session, limit=3)]
 
 
@@ -85,7 +85,7 @@ async def test_visitors_get_the_page_and_listed_addresses_the_product(
     assert len(closed) > 1
     assert set(closed.values()) == {None}
     # What another control plane finds is what the database says.
-    live.boot(live.state)
+    live.boot(live.database)
     await settled(live)
     assert visit(HOST, address=VISITOR) == (503, release)
     assert (await service.end("shop", "production", by="ben")).closed is None

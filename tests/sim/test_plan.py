@@ -12,9 +12,9 @@ from tests.sim.platform import MANIFEST, Platform, program
 async def plan(platform: Platform, source: str, environment: str = "production") -> PlanBody:
     """The plan of a deploy, made without a single commit and without a trace on the machine."""
     machine = platform.machine
-    before = (platform.database.commits, list(machine.spawned), dict(machine.databases))
+    before = (platform.counted.commits, list(machine.spawned), dict(machine.databases))
     found = await platform.plane.planner.plan("shop", environment, source)
-    assert (platform.database.commits, machine.spawned, machine.databases) == before
+    assert (platform.counted.commits, machine.spawned, machine.databases) == before
     return found
 
 

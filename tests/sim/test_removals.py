@@ -5,7 +5,7 @@ import random
 import pytest
 
 from gantry.app.engines import is_engine
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.features.deploys.model import DeployState
 from gantry.features.projects import store as projects
@@ -17,8 +17,8 @@ from tests.sim.platform import HOST, Crasher, CrashError, Platform, program
 
 
 @pytest.fixture
-def platform(state: PostgresState) -> Platform:
-    return Platform(state, Machine(ManualClock(), random.Random(1)), SeededIds(1))
+def platform(database: PostgresDatabase) -> Platform:
+    return Platform(database, Machine(ManualClock(), random.Random(1)), SeededIds(1))
 
 
 async def deploy(platform: Platform, environment: str = "production") -> None:
@@ -29,7 +29,7 @@ async def deploy(platform: Platform, environment: str = "production") -> None:
 
 async def names(platform: Platform) -> list[str]:
     """The environments that are recorded."""
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         return [each.name for each in await projects.list_environments(session)]
 
 
@@ -76,7 +76,7 @@ async def test_a_project_ends_with_its_last_environment(platform: Platform) -> N
     await until_gone(platform, 0)
     assert running(platform) == []
     assert platform.machine.databases == {}
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         assert await projects.list_projects(session) == ()
     with pytest.raises(NotFoundError):
         await platform.plane.removals.request("shop", None, by="ada")
@@ -99,15 +99,15 @@ async def test_no_deploy_and_removal_at_once(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_a_crash_anywhere_is_gone_on_from(state: PostgresState, *, after: bool) -> None:
+async def test_a_crash_anywhere_is_gone_on_from(database: PostgresDatabase, *, after: bool) -> None:
     """The control plane dies at each commit of a removal in turn; the next one finishes it."""
     at = 1
     while True:
         platform = Platform(
-            state, Machine(ManualClock(), random.Random(at)), SeededIds(at + 100 * after)
+            database, Machine(ManualClock(), random.Random(at)), SeededIds(at + 100 * after)
         )
         await deploy(platform)
-        crasher = Crasher(state, at=at, after=after)
+        crasher = Crasher(database, at=at, after=after)
         platform.boot(crasher)
         await platform.plane.asset_publisher.once()
         try:
@@ -117,7 +117,7 @@ async def test_a_crash_anywhere_is_gone_on_from(state: PostgresState, *, after: 
             pass
         await platform.tasks.aclose()
         crashed = crasher.crashed
-        platform.boot(state)
+        platform.boot(database)
         if await names(platform) and not await removing(platform):
             # The request itself was lost with its transaction: whoever asked asks again.
             await platform.plane.removals.request("shop", "production", by="ada")
@@ -132,11 +132,11 @@ async def test_a_crash_anywhere_is_gone_on_from(state: PostgresState, *, after: 
 
 async def identity(platform: Platform, name: str) -> str:
     """Id of an environment."""
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         return (await projects.get_environment(session, "shop", name)).id
 
 
 async def removing(platform: Platform) -> bool:
     """Whether the end of some environment was recorded."""
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         return any(each.removing for each in await projects.list_environments(session))

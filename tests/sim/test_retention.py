@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.features.accounts.model import Caller, Role
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import BuildState
@@ -24,8 +24,8 @@ KEEP = '[deploy]\nkeep_releases = 3\nkeep_warm = "5s"\nskew_protection = "0s"\n'
 
 
 @pytest.fixture
-def platform(state: PostgresState) -> Platform:
-    return Platform(state, Machine(ManualClock(), random.Random(1)), SeededIds(1))
+def platform(database: PostgresDatabase) -> Platform:
+    return Platform(database, Machine(ManualClock(), random.Random(1)), SeededIds(1))
 
 
 def source(platform: Platform, number: int) -> str:
@@ -54,7 +54,7 @@ async def settled(platform: Platform) -> None:
 
 
 async def build_states(platform: Platform, deploys: list[Deploy]) -> list[BuildState]:
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         return [(await builds.get(session, deploy.build or "")).state for deploy in deploys]
 
 
@@ -139,7 +139,7 @@ async def test_an_artifact_that_no_build_knows_goes_after_an_hour(platform: Plat
 
 async def test_an_artifact_goes_with_the_last_build_that_made_it(platform: Platform) -> None:
     deploys = await deployed(platform, 4)
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         live = await builds.get(session, deploys[3].build or "")
         # As when a tree differs in a file that does not get into the artifact.
         await session.execute(
@@ -154,13 +154,13 @@ async def test_an_artifact_goes_with_the_last_build_that_made_it(platform: Platf
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_a_crash_between_the_record_and_the_deletion(platform: Platform, after: bool) -> None:
     deploys = await deployed(platform, 4)
-    platform.boot(Crasher(platform.state, at=1, after=after))
+    platform.boot(Crasher(platform.database, at=1, after=after))
     with pytest.raises(CrashError):
         await platform.plane.retention.once()
     assert len(platform.machine.artifacts) == 4, "nothing is deleted before it is recorded"
     expected = BuildState.GONE if after else BuildState.READY
     assert await build_states(platform, deploys[:1]) == [expected]
-    platform.boot(platform.state)
+    platform.boot(platform.database)
     await settled(platform)
     assert await build_states(platform, deploys[:1]) == [BuildState.GONE]
     assert len(platform.machine.artifacts) == 3, "and what was recorded is deleted in the end"
@@ -176,7 +176,7 @@ async def test_a_deploy_keeps_what_it_works_with(platform: Platform) -> None:
             # An hour after every look, in which no control plane runs and the deploy cannot be late.
             platform.machine.pass_time(HOUR_S)
             await retention.once()
-            platform.boot(platform.state)
+            platform.boot(platform.database)
         await platform.tick()
     assert (found.state, found.error) == (DeployState.SUCCEEDED, None)
 
@@ -208,7 +208,7 @@ async def test_tokens_that_have_expired_are_forgotten(platform: Platform) -> Non
     await platform.plane.accounts.api_token(label="ci", role=Role.VIEWER, days=365, by=by)
 
     async def labels() -> list[object]:
-        async with platform.state.transaction() as session:
+        async with platform.database.transaction() as session:
             return [row["label"] for row in await session.rows("SELECT label FROM tokens")]
 
     await platform.plane.retention.once()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.edge.protocol import TIMES_MS, BackendNumbers, FailedRequest, Site
 from gantry.engines.runtime.protocol import LogChunk
 from gantry.features.deploys.model import Deploy, DeployState, Step
@@ -46,8 +46,8 @@ def program(note: str, more: str = "") -> Program:
 
 
 @pytest.fixture
-def platform(state: PostgresState) -> Platform:
-    return Platform(state, Machine(ManualClock(), random.Random(1)), SeededIds(1))
+def platform(database: PostgresDatabase) -> Platform:
+    return Platform(database, Machine(ManualClock(), random.Random(1)), SeededIds(1))
 
 
 def site(platform: Platform) -> Site:
@@ -90,7 +90,7 @@ async def stages(platform: Platform) -> tuple[StageRecord, ...]:
     """The stages so far, as the database has them."""
     service = platform.plane.rollouts
     rollout = await service.latest("shop", "production")
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         (record,) = await store.list_newest(session, (rollout.environment,))
     return record.stages
 
@@ -251,7 +251,9 @@ async def test_a_command_wakes_the_reactor_when_it_is_recorded(platform: Platfor
     second = await platform.request(platform.sources.put(program("2")))
     await run(platform, second, 20)
     states: list[str] = []
-    service = RolloutService(platform.state, platform.machine.clock, lambda: states.append("woken"))
+    service = RolloutService(
+        platform.database, platform.machine.clock, lambda: states.append("woken")
+    )
     with pytest.raises(ConflictError):
         await service.request("shop", "production", RolloutCommand.RESUME, by="ada")
     assert states == [], "nothing was recorded"

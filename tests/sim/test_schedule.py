@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.database.protocol import Row
 from gantry.features.crons.act import CronScheduler, last_due
 from gantry.features.probes.public import PublicProbe
@@ -42,20 +42,20 @@ def test_a_moment_is_due_once() -> None:
 
 
 @pytest.fixture
-async def scheduled(state: PostgresState) -> tuple[Platform, CronScheduler]:
+async def scheduled(database: PostgresDatabase) -> tuple[Platform, CronScheduler]:
     machine = Machine(ManualClock(), random.Random(3))
-    platform = Platform(state, machine, SeededIds(3))
+    platform = Platform(database, machine, SeededIds(3))
     source = platform.sources.put(Program(manifest=MANIFEST))
     await platform.finish((await platform.request(source)).id)
     launcher = platform.plane.launcher
-    probe = PublicProbe(FakeProber(machine.probe), platform.plane.naming)
+    probe = PublicProbe(FakeProber(machine.probe), platform.plane.host_names)
     return platform, CronScheduler(
-        state, platform.runtime, launcher, probe, TaskSet(), machine.clock
+        database, platform.runtime, launcher, probe, TaskSet(), machine.clock
     )
 
 
 async def _runs(platform: Platform) -> list[Row]:
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         return await session.rows(
             "SELECT cron, state, detail FROM cron_runs ORDER BY scheduled_for, cron"
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gantry.engines.assets.protocol import of_scope
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.edge.protocol import Assets
 from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import Deploy, DeployState, Step, StepState
@@ -23,9 +23,9 @@ from tests.support.stories import T0
 
 
 @pytest.fixture
-def platform(state: PostgresState) -> Platform:
+def platform(database: PostgresDatabase) -> Platform:
     machine = Machine(ManualClock(), random.Random(1))
-    return Platform(state, machine, SeededIds(1))
+    return Platform(database, machine, SeededIds(1))
 
 
 async def test_the_first_deploy_goes_live(platform: Platform) -> None:
@@ -161,7 +161,7 @@ async def test_a_bad_release_never_reaches_visitors(
 
 
 async def live_release(platform: Platform) -> str | None:
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         return (await projects.get_environment(session, "shop", "production")).live_release
 
 
@@ -232,7 +232,7 @@ async def test_a_release_serves_again_when_the_switch_away_from_it_is_never_conf
     assert (await platform.release(good.release)).state is ReleaseState.RUNNING
     assert (await platform.release(ended.release)).state is ReleaseState.FAILED
     platform.machine.reboot()
-    platform.boot(platform.state)
+    platform.boot(platform.database)
     for _ in range(20):
         await platform.tick()
     assert platform.machine.visit(HOST) == (200, good.release)
@@ -299,7 +299,7 @@ def lacks(environment: str, *names: str) -> pytest.RaisesExc[UserError]:
 
 
 async def deploys_of(platform: Platform, environment: str) -> tuple[Deploy, ...]:
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         found = await projects.find_environment(session, "shop", environment)
         return await deploys.list_for_environment(session, found.id) if found else ()
 
@@ -308,7 +308,7 @@ async def test_missing_variables_stop_a_deploy_before_the_queue(platform: Platfo
     source = platform.sources.put(requiring_variables())
     with lacks("production", "API_KEY", "SESSION_SECRET"):
         await platform.request(source)
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         assert await projects.find_project(session, "shop") is None, "a refusal makes nothing"
     await set_variables(platform, "production", "API_KEY")
     with lacks("production", "SESSION_SECRET"):
@@ -435,7 +435,7 @@ async def test_time_without_a_control_plane_is_not_held_against_a_candidate(
             break
     assert (await platform.get(deploy.id)).step is Step.HEALTHY
     platform.machine.pass_time(300.0)
-    platform.boot(platform.state)
+    platform.boot(platform.database)
     assert (await platform.finish(deploy.id)).state is DeployState.SUCCEEDED
 
 
@@ -488,7 +488,7 @@ async def test_a_project_of_a_bad_name_stops_the_edge_for_nobody(platform: Platf
         (await platform.request(platform.sources.put(program("1")), "staging")).id
     )
     before = {site.hosts: site for site in platform.machine.edge_config.sites}
-    async with platform.state.transaction() as session:
+    async with platform.database.transaction() as session:
         # As an earlier version could be made to store it.
         await session.execute("ALTER TABLE projects DROP CONSTRAINT projects_name")
         for number, name in enumerate((*BAD, "staging--shop", f"{first.release}--shop")):
@@ -535,7 +535,7 @@ async def test_after_a_reboot_everything_runs_again(platform: Platform) -> None:
     ended = await platform.finish((await platform.request(platform.sources.put(program()))).id)
     platform.machine.reboot()
     assert platform.machine.visit(HOST)[0] == 0
-    platform.boot(platform.state)
+    platform.boot(platform.database)
     for _ in range(20):
         await platform.tick()
     assert platform.machine.visit(HOST) == (200, ended.release)
@@ -580,7 +580,7 @@ async def test_the_asset_store_has_what_visitors_may_still_ask_for(platform: Pla
     assert site.assets == Assets(of_scope(second.environment), ("/_next/static",))
     # A control plane that has just begun does not take the files away until it has looked.
     before = platform.machine.edge_config
-    platform.boot(platform.state)
+    platform.boot(platform.database)
     await platform.plane.reconciler.once()
     assert platform.machine.edge_config == before
     await platform.tick()

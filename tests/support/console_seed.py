@@ -81,7 +81,7 @@ class Seeder:
     async def environment(self, project: str, name: str, *, age: timedelta) -> Environment:
         """An environment that has been there for `age`."""
         at = self.now - age
-        async with self.house.state.transaction() as session:
+        async with self.house.database.transaction() as session:
             key = self.house.box.seal("k" * 32)
             await projects.insert_project(session, project, action_key_sealed=key, at=at)
             environment_id = self.house.ids.new("env")
@@ -129,7 +129,7 @@ class Seeder:
     ) -> Release:
         """A release that went live `ago`, with the deploy that made it."""
         at = self.now - ago
-        async with self.house.state.transaction() as session:
+        async with self.house.database.transaction() as session:
             current = await projects.lock_environment(session, environment.id)
             build = await self.build(session, environment, change, at)
             release = Release(
@@ -156,7 +156,7 @@ class Seeder:
 
     async def canary(self, environment: Environment, change: Change, *stages: Stage) -> Release:
         """A release that a rollout gives its first share."""
-        async with self.house.state.transaction() as session:
+        async with self.house.database.transaction() as session:
             current = await projects.lock_environment(session, environment.id)
             assert current.live_release is not None, "it takes visitors from one"
             release = Release(
@@ -264,7 +264,7 @@ class Seeder:
     ) -> str:
         """An instance with a process, in one of the states that the console tells apart."""
         instance_id, at = self.house.ids.new("ins"), self.now - age
-        async with self.house.state.transaction() as session:
+        async with self.house.database.transaction() as session:
             await instances.insert(
                 session, instance_id=instance_id, release=release.id, process="web", slot=slot,
                 port=self.random.randrange(20_000, 60_000), at=at,
@@ -302,14 +302,14 @@ class Seeder:
 
     async def service(self, environment: Environment, kind: ServiceKind) -> None:
         """A database or a cache."""
-        async with self.house.state.transaction() as session:
+        async with self.house.database.transaction() as session:
             sealed = self.house.box.seal("service-password")
             name = f"{environment.project}_{environment.name}_{kind}"
             await services.insert(session, Service(environment.id, kind, name, sealed), at=self.now)
 
     async def variable(self, environment: Environment, name: str, value: str, *, days: int) -> None:
         """A variable that was set some days ago."""
-        async with self.house.state.transaction() as session:
+        async with self.house.database.transaction() as session:
             at = self.now - timedelta(days=days)
             sealed = self.house.box.seal(value)
             await variables.put(session, environment.id, name, sealed, at=at, by="ada")
@@ -358,7 +358,7 @@ async def seed(house: House, now: datetime) -> dict[str, str]:
 async def _under_way(
     seeder: Seeder, production: Environment, staging: Environment
 ) -> dict[str, str]:
-    now, state = seeder.now, seeder.house.state
+    now, database = seeder.now, seeder.house.database
     error = {
         "kind": "permanent",
         "code": "build.command-failed",
@@ -366,7 +366,7 @@ async def _under_way(
         "hint": "run npm run build in your folder: it fails there too; the log below has the lines before",
         "where": "app/composer/page.tsx:4",
     }
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         build = await builds.claim(
             session, build_id=seeder.house.ids.new("bld"), project="smart-sign", key="e" * 64,
             source_digest="e" * 64, at=now,
@@ -378,7 +378,7 @@ async def _under_way(
         running = await seeder.deploy(
             session, staging, CHANGES[5], at=now, until=Step.TEST, running_s=41, build=build.id
         )
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         done = (await deploys.list_for_environment(session, production.id))[-1]
     for task_id, log in ((build.build_task, _BUILD_LOG), (build.test_task, _TEST_LOG)):
         seeder.house.run(task_id)

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from gantry.engines.database.migrate import FOLDER
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from tests.support.suite import slow_teardown
 
 # Found without importing it: the package's own Python layer touches the user's folders when it is imported.
@@ -173,9 +173,9 @@ def fresh_database(socket: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def state(postgres_url: str) -> AsyncIterator[PostgresState]:
-    """The control plane's state on an empty database."""
-    opened = PostgresState(postgres_url, most_connections=3)
+async def database(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
+    """The control plane's database, empty and migrated database."""
+    opened = PostgresDatabase(postgres_url, most_connections=3)
     await opened.open()
     yield opened
     await opened.aclose()

@@ -4,19 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gantry.engines.database.protocol import Parameters, Row, Session, State
+from gantry.engines.database.protocol import Database, Parameters, Row, Session
 
 
 @dataclass
-class CountingState:
+class CountingDatabase:
     """A state that writes down every statement."""
 
-    state: State
+    database: Database
     statements: list[str] = field(default_factory=list)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             yield _CountingSession(session, self.statements)
 
 

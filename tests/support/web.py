@@ -11,7 +11,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 
 from gantry.app.platform import Platform
 from gantry.config.settings import Settings
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.features.accounts.model import Caller, Role
 from gantry.kernel.clock import ManualClock
@@ -50,8 +50,8 @@ class CountingWaker(Waker):
 class House:
     """Everything that a test may look at or move. No loop runs: what is asked for stays an intent."""
 
-    def __init__(self, state: State, home: Path, clock: ManualClock | None = None) -> None:
-        self.state, self.clock = state, clock or ManualClock(START)
+    def __init__(self, database: Database, home: Path, clock: ManualClock | None = None) -> None:
+        self.database, self.clock = database, clock or ManualClock(START)
         self.machine, self.ids = Machine(self.clock), SeededIds()
         self.runtime, self.edge = FakeRuntime(self.machine), FakeEdge(self.machine)
         self.sources, self.box = FakeSources(self.machine), FakeBox()
@@ -64,7 +64,7 @@ class House:
         self.platform = Platform(
             self.settings,
             engines,
-            state,
+            database,
             TaskSet(),
             shutdown=self._shutdown,
             closing=lambda: self.closing,

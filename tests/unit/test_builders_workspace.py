@@ -133,7 +133,7 @@ def test_a_cache_behind_a_link_is_left_alone(tmp_path: Path) -> None:
 def test_a_download_cache_that_has_grown_too_large_is_emptied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gantry.engines.builders.workspace._LARGEST_DOWNLOADS_BYTES", 10)
+    monkeypatch.setattr("gantry.engines.builders.workspace._MAX_DOWNLOADS_BYTES", 10)
     caches = Caches(tmp_path, tmp_path, None)
     place = caches.shared(Cache("npm", "/cache/npm", shared=True))
     (place / "a").write_text("small")

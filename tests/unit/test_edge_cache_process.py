@@ -25,7 +25,7 @@ from tests.fakes.runtime import FakeRuntime
 # Of the machine's time; far below what the client waits at most.
 _EARLY_S = 2.0
 # Of the test's clock: what a start waits at most.
-_TIMEOUT_START_S = 20.0
+_START_TIMEOUT_S = 20.0
 _STATUS = b'{"running": true, "limit_bytes": 1000000, "total": {}, "lately": {}}'
 
 
@@ -120,7 +120,7 @@ async def test_a_start_ends_when_the_process_answers(home: Path) -> None:
             await starting
             answered_s = clock.monotonic_s()
             assert (await cache.status()).running
-    assert answered_s < _TIMEOUT_START_S / 4
+    assert answered_s < _START_TIMEOUT_S / 4
 
 
 async def test_a_start_ends_when_the_process_does(home: Path) -> None:

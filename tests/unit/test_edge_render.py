@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gantry.config.routes import MOST_HEADERS
+from gantry.config.routes import MAX_HEADERS
 from gantry.engines.edge import render
 from gantry.engines.edge.checks import check
 from gantry.engines.edge.protocol import (
@@ -155,7 +155,7 @@ def headers_of(site: Site, paths: render.EdgePaths = PATHS) -> dict[str, str]:
 def test_more_headers_for_both_sides_than_envoy_takes_are_those_of_the_current_release() -> None:
     assert DIVIDED.canary is not None
     assert DIVIDED.canary.rules is not None
-    many = (HeaderRule("/docs", (("x-side", "candidate"),) * MOST_HEADERS),)
+    many = (HeaderRule("/docs", (("x-side", "candidate"),) * MAX_HEADERS),)
     rules = replace(DIVIDED.canary.rules, headers=many)
     crowded = replace(DIVIDED, canary=replace(DIVIDED.canary, rules=rules))
     assert headers_of(crowded)["x-side"] == "current"
@@ -272,7 +272,7 @@ def test_a_redirect_to_another_host(
         (replace(SHOP, redirects=(Redirect("/a", "/:b"),)), "route.unknown-parameter"),
         (replace(SHOP, rewrites=(Rewrite("/a", "https://b.example/"),)), "route.bad-rewrite"),
         (
-            replace(SHOP, headers=(HeaderRule("/a", (("x-a", ""),) * (MOST_HEADERS + 1)),)),
+            replace(SHOP, headers=(HeaderRule("/a", (("x-a", ""),) * (MAX_HEADERS + 1)),)),
             "route.too-many-headers",
         ),
     ],

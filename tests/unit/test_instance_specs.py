@@ -7,8 +7,8 @@ import pytest
 from gantry.engines.builders.protocol import Artifact
 from gantry.engines.runtime.protocol import Limits
 from gantry.features.instances.specs import Identity, process_spec
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
 from tests.support.stories import at, release
 
 _ENVIRONMENT = Environment("e-1", "shop", "staging", None, 0, at(0))
@@ -58,4 +58,4 @@ def test_a_team_may_say_that_its_product_believes_no_proxy() -> None:
 def test_the_url_of_an_environment_is_that_of_its_first_domain(
     domains: tuple[str, ...], url: str
 ) -> None:
-    assert Naming("localhost", 8443).public_url(_ENVIRONMENT, domains) == url
+    assert HostNames("localhost", 8443).public_url(_ENVIRONMENT, domains) == url

@@ -82,7 +82,7 @@ async def test_what_belongs_together_is_woken_together(platform: Platform) -> No
 
 def test_the_web_room_gets_what_the_platform_has(platform: Platform) -> None:
     services = platform.services
-    assert services.state is platform.database
+    assert services.database is platform.database
     assert services.deploys is platform.deploys
     assert services.rollouts is platform.rollouts
     assert services.runtime is platform.engines.runtime

@@ -5,13 +5,13 @@ import pytest
 from gantry.config.faults import ManifestError
 from gantry.config.fields import project_name_fault
 from gantry.config.load import load_manifest
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import NAMES, Environment, check_environment, check_project
-from gantry.features.projects.naming import Naming
 from gantry.kernel.errors import UserError
 from tests.support.names import BAD, GOOD
 from tests.support.stories import T0
 
-NAMING = Naming("localhost", 8443)
+NAMING = HostNames("localhost", 8443)
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -5,12 +5,12 @@ import pytest
 from gantry.config.load import load_manifest
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.features.probes.public import PublicProbe
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
 from tests.fakes.probes import FakeProber
 from tests.support.stories import T0, release
 
-NAMING = Naming("localhost", 8443)
+NAMING = HostNames("localhost", 8443)
 MANIFEST = load_manifest('[project]\nname = "shop"\n[processes.web]\nsmoke = ["/old"]\n')
 RELEASE = release(manifest=MANIFEST.model_dump(mode="json"))
 HOST = NAMING.release_host("shop", RELEASE.id)

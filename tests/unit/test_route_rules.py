@@ -9,15 +9,15 @@ from gantry.engines.assets.protocol import of_build, of_scope
 from gantry.engines.edge.checks import check
 from gantry.engines.edge.protocol import ASSETS, Assets, EdgeConfig, Redirect, Rules, Site
 from gantry.features.assets.model import ServedAssets
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import ReleaseState
 from gantry.features.rollouts.model import Rollout, RolloutState, Stage, StageKind
 from gantry.features.routes.render import Routed, Routes, domains, hosts, refused, render
 from tests.support.names import BAD
 from tests.support.stories import at, instance, release
 
-NAMING = Naming("apps.example.net", 443)
+NAMING = HostNames("apps.example.net", 443)
 
 
 def routed(project: str, *names: str, created_s: float = 0.0, live: bool = True) -> Routed:

@@ -8,7 +8,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import Mount
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.features.accounts.model import Caller, Role
 from gantry.kernel.clock import ManualClock
 from gantry.web.access import (
@@ -66,8 +66,8 @@ ROLES = {
 
 
 @pytest.fixture
-def house(state: State, tmp_path: Path) -> House:
-    return House(state, tmp_path)
+def house(database: Database, tmp_path: Path) -> House:
+    return House(database, tmp_path)
 
 
 def _needed(dependant: Dependant) -> set[Role | None]:

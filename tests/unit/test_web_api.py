@@ -13,7 +13,7 @@ import pytest
 
 from gantry.cache.policy import Lifetime
 from gantry.cache.store import Key, StoredAnswer
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import EdgeConfig, Site
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.features.accounts.bodies import TokenBody
@@ -54,8 +54,8 @@ _STAGING = "/api/v1/projects/smart-sign/environments/staging"
 
 
 @pytest.fixture
-def house(state: State, tmp_path: Path) -> House:
-    return House(state, tmp_path)
+def house(database: Database, tmp_path: Path) -> House:
+    return House(database, tmp_path)
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ async def test_destroying_is_an_intent(house: House, http: httpx.AsyncClient) ->
     assert (await http.delete("/api/v1/projects/smart-sign")).status_code == 202
     assert _error(await http.delete("/api/v1/projects/nothing"), 404)["code"] == "project.unknown"
     assert house.woken >= 2
-    async with house.state.transaction() as session:
+    async with house.database.transaction() as session:
         (environment,) = await projects.list_environments(session, "smart-sign")
         entries = await audit.latest(session, limit=2)
     assert (environment.removing, environment.removal_requested_by) == (True, "ada")
@@ -379,7 +379,7 @@ async def test_a_rollout_that_was_taken_back_explains_no_answer(
     house: House, http: httpx.AsyncClient
 ) -> None:
     await _in_a_rollout(house, Stage(StageKind.CANARY, 25, 60.0))
-    async with house.state.transaction() as session:
+    async with house.database.transaction() as session:
         (rollout,) = await rollouts.list_open(session)
         await rollouts.abort(session, rollout.id, "it was slow", at=START)
     body, warnings = await _production(http)
@@ -506,7 +506,7 @@ async def test_an_environment_of_another_name_is_refused(http: httpx.AsyncClient
 async def test_a_project_of_a_bad_name_from_before_can_be_seen_and_destroyed(
     house: House, http: httpx.AsyncClient
 ) -> None:
-    async with house.state.transaction() as session:
+    async with house.database.transaction() as session:
         await session.execute("ALTER TABLE projects DROP CONSTRAINT projects_name")
     await Seeder(house, START).environment("gantry", "production", age=timedelta(days=1))
     assert (await http.get("/api/v1/projects/gantry")).status_code == 200
@@ -514,7 +514,7 @@ async def test_a_project_of_a_bad_name_from_before_can_be_seen_and_destroyed(
     (warning,) = [each for each in status.warnings if each.startswith("gantry:")]
     assert "gantry destroy --project gantry" in warning
     assert (await http.delete("/api/v1/projects/gantry")).status_code == 202
-    async with house.state.transaction() as session:
+    async with house.database.transaction() as session:
         (ending,) = await projects.list_environments(session, "gantry")
     assert ending.removal_requested_by == "ada"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 from gantry.features.accounts.model import Role
 from gantry.features.platform.bodies import StatusBody
@@ -21,8 +21,8 @@ _PAGE = "/projects/smart-sign/production"
 
 
 @pytest.fixture
-async def house(state: State, tmp_path: Path) -> House:
-    house = House(state, tmp_path)
+async def house(database: Database, tmp_path: Path) -> House:
+    house = House(database, tmp_path)
     await seed(house, START)
     return house
 

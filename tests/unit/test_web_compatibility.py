@@ -16,7 +16,7 @@ import pytest
 from pydantic import BaseModel
 
 from gantry.cli.transport import Api, path
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.features.accounts.model import Role
 from gantry.features.deploys.bodies import DeployBody, DeployEvent
 from gantry.features.platform.bodies import StatusBody
@@ -36,8 +36,8 @@ _DEPLOYS = "/api/v1/projects/{project}/environments/{environment}/deploys"
 
 
 @pytest.fixture
-def house(state: State, tmp_path: Path) -> House:
-    return House(state, tmp_path)
+def house(database: Database, tmp_path: Path) -> House:
+    return House(database, tmp_path)
 
 
 @pytest.fixture

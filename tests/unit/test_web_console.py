@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.features.accounts.model import Role
 from gantry.features.rollouts import store as rollouts
 from gantry.features.rollouts.model import Stage, StageKind
@@ -108,8 +108,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def house(state: State, tmp_path: Path) -> House:
-    return House(state, tmp_path)
+def house(database: Database, tmp_path: Path) -> House:
+    return House(database, tmp_path)
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ async def test_a_rollout_is_shown_and_can_be_stopped(house: House, http: httpx.A
         pressed = await http.post(f"{base}/rollout/{command}", headers=_SAME)
         assert pressed.headers["location"] == f"{base}#rollout"
     assert house.woken == 2
-    async with house.state.transaction() as session:
+    async with house.database.transaction() as session:
         (rollout,) = await rollouts.list_open(session)
         await rollouts.abort(session, rollout.id, "ada aborted it", at=START)
     page = Page((await http.get(base)).text)
@@ -246,7 +246,7 @@ async def test_pages_say_what_matters(house: House, http: httpx.AsyncClient) -> 
 
 async def test_an_altered_audit_log_is_shown(house: House, http: httpx.AsyncClient) -> None:
     await seed(house, START)
-    async with house.state.transaction() as session:
+    async with house.database.transaction() as session:
         await session.execute("UPDATE audit SET actor = 'somebody else' WHERE seq = 2")
     assert "audit entry 2 is not what was written" in (await http.get("/audit")).text
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.features.accounts.model import Role
 from gantry.features.platform.bodies import StatusBody
 from gantry.kernel.clock import ManualClock
@@ -15,7 +15,7 @@ from gantry.web.access import COOKIE
 from gantry.web.app import create_app
 from gantry.web.streams import Masks
 from tests.support.console_seed import crowd, seed
-from tests.support.statements import CountingState
+from tests.support.statements import CountingDatabase
 from tests.support.web import START, House, client
 
 # Statements, who the caller is included.
@@ -35,16 +35,16 @@ LIMITS = {
 
 
 @pytest.fixture
-def counting(state: State) -> CountingState:
-    return CountingState(state)
+def counting(database: Database) -> CountingDatabase:
+    return CountingDatabase(database)
 
 
 @pytest.fixture
-def house(counting: CountingState, tmp_path: Path) -> House:
+def house(counting: CountingDatabase, tmp_path: Path) -> House:
     return House(counting, tmp_path)
 
 
-async def _counts(house: House, counting: CountingState, *paths: str) -> dict[str, int]:
+async def _counts(house: House, counting: CountingDatabase, *paths: str) -> dict[str, int]:
     cookie = await house.session(Role.OWNER)
     found = {}
     async with client(create_app(house.services)) as http:
@@ -61,7 +61,7 @@ async def _counts(house: House, counting: CountingState, *paths: str) -> dict[st
     ("projects", "environments", "deploys"), [(1, 1, 1), (1, 1, 20), (1, 6, 2), (3, 2, 2)]
 )
 async def test_a_look_costs_the_same_however_much_there_is(
-    house: House, counting: CountingState, projects: int, environments: int, deploys: int
+    house: House, counting: CountingDatabase, projects: int, environments: int, deploys: int
 ) -> None:
     await crowd(house, START, projects=projects, environments=environments, deploys=deploys)
     counts = await _counts(house, counting, *LIMITS)
@@ -69,7 +69,7 @@ async def test_a_look_costs_the_same_however_much_there_is(
 
 
 async def test_a_deploy_costs_the_same_however_many_wait(
-    house: House, counting: CountingState
+    house: House, counting: CountingDatabase
 ) -> None:
     ids = await seed(house, START)
     paths = [
@@ -89,7 +89,7 @@ async def test_a_deploy_costs_the_same_however_many_wait(
     assert max(counts.values()) <= 4, counts
 
 
-async def test_an_empty_platform_costs_two(house: House, counting: CountingState) -> None:
+async def test_an_empty_platform_costs_two(house: House, counting: CountingDatabase) -> None:
     assert await _counts(house, counting, "/", "/api/v1/status") == {"/": 2, "/api/v1/status": 2}
 
 
@@ -114,7 +114,7 @@ async def test_everything_is_shown_of_a_crowd(house: House) -> None:
             assert body.services == ("postgres",)
 
 
-async def test_nothing_is_asked_when_nobody_looks(house: House, counting: CountingState) -> None:
+async def test_nothing_is_asked_when_nobody_looks(house: House, counting: CountingDatabase) -> None:
     ids = await seed(house, START)
     counting.statements.clear()
     app = create_app(house.services)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi.sse import KEEPALIVE_COMMENT
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.features.accounts.model import Role
 from gantry.features.deploys import store
 from gantry.features.deploys.bodies import DeployEvent
@@ -35,8 +35,8 @@ _LOGS = "/api/v1/projects/smart-sign/environments/production/logs"
 
 
 @pytest.fixture
-def house(state: State, tmp_path: Path) -> House:
-    return House(state, tmp_path)
+def house(database: Database, tmp_path: Path) -> House:
+    return House(database, tmp_path)
 
 
 def _parsed(text: str) -> list[tuple[str, str]]:
@@ -81,7 +81,7 @@ async def test_a_deploy_that_has_ended_is_told_in_one_go(house: House) -> None:
 
 
 async def _get(house: House, deploy_id: str) -> Deploy:
-    async with house.state.transaction() as session:
+    async with house.database.transaction() as session:
         return await store.get(session, deploy_id)
 
 
@@ -95,7 +95,7 @@ async def test_a_running_deploy_is_followed_step_by_step(house: House) -> None:
     assert await _until_quiet(stream) == [], "nothing but the time has passed"
 
     deploy = await _get(house, ids["running"])
-    async with house.state.transaction() as session:
+    async with house.database.transaction() as session:
         build = await session.one("SELECT build FROM deploys WHERE id = %(id)s", {"id": deploy.id})
         assert build is not None
         house.machine.say(f"test-{build['build']}", "38 passed\n")
@@ -108,7 +108,7 @@ async def test_a_running_deploy_is_followed_step_by_step(house: House) -> None:
     assert news[0].text == "38 passed\n"
 
     deploy = await _get(house, ids["running"])
-    async with house.state.transaction() as session:
+    async with house.database.transaction() as session:
         error = {"kind": "cancelled", "code": "deploy.cancelled", "message": "cancelled by ada"}
         await store.finish_failed(session, deploy, DeployState.CANCELLED, error, at=START)
     end = await _until_quiet(stream)
@@ -244,7 +244,7 @@ async def test_a_stream_of_what_was_destroyed_breaks_off(
 ) -> None:
     await seed(house, START)
     logs = EnvironmentLogs(house.services, Masks(house.services), "smart-sign", "production")
-    async with house.state.transaction() as session:
+    async with house.database.transaction() as session:
         await session.execute("DELETE FROM projects")
     stream = event_stream(logs.follow(1), house.services)
     assert [chunk async for chunk in stream.body_iterator] == [KEEPALIVE_COMMENT]

@@ -20,7 +20,7 @@ from gantry.app.platform import Platform
 from gantry.config.settings import Settings
 from gantry.engines.database.leadership import hold_leadership
 from gantry.engines.database.migrate import migrate
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.kernel.errors import PermanentError, UserError
 from gantry.kernel.tasks import TaskSet
@@ -31,7 +31,7 @@ from gantry.web.render import assets_changed
 
 _log = logging.getLogger(__name__)
 # From SIGTERM to SIGKILL when the whole platform ends.
-_INSTANCE_PATIENCE_S = 10.0
+_INSTANCE_TIMEOUT_S = 10.0
 
 
 class ControlPlane:
@@ -95,7 +95,7 @@ class ControlPlane:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         url = await self._start_database(engines)
-        state = await self._open_state(url)
+        state = await self._open_database(url)
         tasks = TaskSet()
         self._cleanups.push("background tasks", tasks.aclose)
         platform = Platform(
@@ -131,13 +131,13 @@ class ControlPlane:
         self._progress("starting the system database")
         return self._settings.database_url or await engines.start_system_database()
 
-    async def _open_state(self, url: str) -> PostgresState:
+    async def _open_database(self, url: str) -> PostgresDatabase:
         self._progress("migrating the system database")
         await migrate(url)
-        state = PostgresState(url)
-        await state.open()
-        self._cleanups.push("the database pool", state.aclose)
-        return state
+        database = PostgresDatabase(url)
+        await database.open()
+        self._cleanups.push("the database pool", database.aclose)
+        return database
 
     async def _serve(self, platform: Platform) -> None:
         operator = OperatorToken(self._settings.paths, platform.accounts, platform.clock)
@@ -179,7 +179,7 @@ class ControlPlane:
         ]
         for key in products:
             await engines.runtime.signal(key)
-        deadline_s = engines.clock.monotonic_s() + _INSTANCE_PATIENCE_S
+        deadline_s = engines.clock.monotonic_s() + _INSTANCE_TIMEOUT_S
         while engines.clock.monotonic_s() < deadline_s and await _any_runs(engines, products):
             await engines.runtime.wait_for_exit(timeout_s=0.2)
         for key in products:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from gantry.drill.judge import DrillResult
     from gantry.engines.builders.protocol import Detection
 
-_TIMEOUT_START_S = 120.0
-_TIMEOUT_STOP_S = 90.0
+_START_TIMEOUT_S = 120.0
+_STOP_TIMEOUT_S = 90.0
 _INTERVAL_POLL_S = 0.05
 
 
@@ -67,7 +67,7 @@ class LocalPlatform:
         if lock.is_held():
             progress("stopping the control plane")
             request_end(settings, lock.holder())
-            deadline = time.monotonic() + _TIMEOUT_STOP_S
+            deadline = time.monotonic() + _STOP_TIMEOUT_S
             while lock.is_held():
                 if time.monotonic() > deadline:
                     raise TransientError(
@@ -125,7 +125,7 @@ class LocalPlatform:
     def _follow_start(
         self, settings: Settings, child: subprocess.Popen[bytes], progress: Progress
     ) -> None:
-        deadline = time.monotonic() + _TIMEOUT_START_S
+        deadline = time.monotonic() + _START_TIMEOUT_S
         for note in _notes(settings, deadline, child):
             if "error" in note:
                 raise _rebuilt(note)

@@ -10,7 +10,7 @@ from gantry.kernel.files import replace_file
 
 _OPERATOR = Caller("operator", Role.OWNER)
 _LIFE_DAYS = 7
-_RENEW_EVERY_S = 24 * 3600.0
+_RENEW_INTERVAL_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +31,5 @@ class OperatorToken:
     async def keep_fresh(self) -> None:
         """Renew every day."""
         while True:
-            await self.clock.sleep(_RENEW_EVERY_S)
+            await self.clock.sleep(_RENEW_INTERVAL_S)
             await self.renew()

@@ -14,7 +14,7 @@ from gantry.config.settings import Settings
 from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.certificates.protocol import Authority
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import Edge
 from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.postgres.protocol import DatabaseServer
@@ -32,15 +32,15 @@ from gantry.features.deploys.act import Answers, Context
 from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.executor import DeployExecutor
 from gantry.features.deploys.plan import Planner
-from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.service import DeployService
+from gantry.features.deploys.source import SourceReader
 from gantry.features.instances.act import InstanceExecutor
 from gantry.features.instances.health import HealthCheck
 from gantry.features.instances.launching import Launcher
 from gantry.features.instances.model import Health
 from gantry.features.instances.ports import PortPicker
 from gantry.features.probes.public import PublicProbe
-from gantry.features.projects.naming import Naming
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.service import ProjectService
 from gantry.features.releases.act import ReleaseRetirer
 from gantry.features.removals.act import RemovalExecutor
@@ -131,7 +131,7 @@ class Platform:
         self,
         settings: Settings,
         engines: Engines,
-        database: State,
+        database: Database,
         tasks: TaskSet,
         *,
         hold_leadership: HoldLeadership = alone,
@@ -150,7 +150,7 @@ class Platform:
         self.health: dict[str, Health] = {}
         self.edge_progress = EdgeProgress(self.backoff)
         self.waker, self.tidy, self.assets_due = Waker(), Waker(), Waker()
-        self.naming = Naming(settings.domain, settings.https_port)
+        self.host_names = HostNames(settings.domain, settings.https_port)
 
     # -- what people and programs may ask for
 
@@ -194,10 +194,10 @@ class Platform:
     def planner(self) -> Planner:
         return Planner(
             self.database,
-            self.preparer,
+            self.source_reader,
             self.engines.workshop,
             self.variables,
-            self.naming,
+            self.host_names,
             self.clock,
         )
 
@@ -206,7 +206,7 @@ class Platform:
         """What the web room may call."""
         engines = self.engines
         return Services(
-            state=self.database,
+            database=self.database,
             deploys=self.deploys,
             rollouts=self.rollouts,
             purging=self.purging,
@@ -243,17 +243,17 @@ class Platform:
     @cached_property
     def launcher(self) -> Launcher:
         return Launcher(
-            self.database, self.engines.workshop, self.provider, self.variables, self.naming
+            self.database, self.engines.workshop, self.provider, self.variables, self.host_names
         )
 
     @cached_property
     def deploy_checks(self) -> DeployChecks:
-        return DeployChecks(self.database, self.engines.sources, self.naming)
+        return DeployChecks(self.database, self.engines.sources, self.host_names)
 
     @cached_property
-    def preparer(self) -> Preparer:
+    def source_reader(self) -> SourceReader:
         engines = self.engines
-        return Preparer(
+        return SourceReader(
             self.database,
             self.deploy_checks,
             engines.sources,
@@ -266,7 +266,7 @@ class Platform:
 
     @cached_property
     def probe(self) -> PublicProbe:
-        return PublicProbe(self.engines.prober, self.naming)
+        return PublicProbe(self.engines.prober, self.host_names)
 
     @cached_property
     def sockets(self) -> Sockets:
@@ -310,10 +310,10 @@ class Platform:
     @cached_property
     def deploy_executor(self) -> DeployExecutor:
         context = Context(
-            state=self.database,
+            database=self.database,
             runtime=self.engines.runtime,
             workshop=self.engines.workshop,
-            preparer=self.preparer,
+            source_reader=self.source_reader,
             launcher=self.launcher,
             variables=self.variables,
             probe=self.probe,
@@ -342,7 +342,7 @@ class Platform:
             self.edge_progress,
             self.clock,
             self.waker.wake,
-            self.naming,
+            self.host_names,
             self.sockets,
         )
 
@@ -434,7 +434,7 @@ class Platform:
             health=self.health_check,
             runtime=self.engines.runtime,
             waker=self.waker,
-            naming=self.naming,
+            host_names=self.host_names,
             clock=self.clock,
             periodic=self.periodic,
         )

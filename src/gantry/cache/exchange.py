@@ -26,7 +26,7 @@ _RESULT = RESULT_HEADER.encode()
 # A path whose answers are not to be kept is not waited for; after this it is looked at again.
 _NOT_KEPT_FOR_S = 60.0
 _MAX_NOT_KEPT = 10_000
-_TIMEOUT_FLIGHT_S = 10.0
+_FLIGHT_TIMEOUT_S = 10.0
 _MAX_REVALIDATIONS = 64
 # What is written at once, and needs nobody's patience.
 _SMALL_BYTES = 65_536
@@ -140,7 +140,7 @@ class Exchange:
     async def _after_flight(self, request: Request, visitor: Visitor, slot: Slot) -> bool:
         """Wait for another visitor's answer; whether there was one for this visitor too."""
         try:
-            async with asyncio.timeout(_TIMEOUT_FLIGHT_S):
+            async with asyncio.timeout(_FLIGHT_TIMEOUT_S):
                 await self._flights[slot].landed.wait()
         except TimeoutError:
             return False

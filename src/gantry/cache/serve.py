@@ -36,8 +36,8 @@ _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 
-_TIMEOUT_KEEP_ALIVE_S = 90
-_TIMEOUT_SHUTDOWN_S = 3
+_KEEP_ALIVE_TIMEOUT_S = 90
+_SHUTDOWN_TIMEOUT_S = 3
 _MAX_PURGE_BYTES = 1_000_000
 _MAX_HELD_BYTES = 65_536
 _MAX_HELD_S = 0.05
@@ -332,8 +332,8 @@ def main(path: Path) -> None:
         server_header=False,
         proxy_headers=False,
         date_header=False,
-        timeout_keep_alive=_TIMEOUT_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_TIMEOUT_SHUTDOWN_S,
+        timeout_keep_alive=_KEEP_ALIVE_TIMEOUT_S,
+        timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
     )
 
 

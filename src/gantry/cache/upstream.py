@@ -19,9 +19,9 @@ from gantry.cache.questions import Answer, Request, UpstreamError
 _MAX_ASKING = 2_000
 _MAX_IDLE = 100
 _MAX_IDLE_S = 20.0  # below the edge's own patience with idle connections
-_TIMEOUT_CONNECT_S = 2.0
+_CONNECT_TIMEOUT_S = 2.0
 # The visitor's own route waits for 60 s; a question that goes on without a visitor must not wait for ever.
-_TIMEOUT_SILENCE_S = 65.0
+_SILENCE_TIMEOUT_S = 65.0
 _REPEATABLE = ("GET", "HEAD")
 # What may wait for a visitor who reads slowly.
 _MAX_HELD_BYTES = 65_536
@@ -176,7 +176,7 @@ class InnerListener:
     """
 
     def __init__(
-        self, socket: str, max_asking: int = _MAX_ASKING, silence_s: float = _TIMEOUT_SILENCE_S
+        self, socket: str, max_asking: int = _MAX_ASKING, silence_s: float = _SILENCE_TIMEOUT_S
     ) -> None:
         self._socket = socket
         self._max_asking = max_asking
@@ -233,7 +233,7 @@ class InnerListener:
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_TIMEOUT_CONNECT_S):
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 _, connection = await loop.create_unix_connection(Connection, self._socket)
         except (OSError, TimeoutError) as error:
             raise UpstreamError(str(error) or "no connection in time") from error

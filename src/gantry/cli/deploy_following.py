@@ -23,7 +23,7 @@ from gantry.kernel.errors import (
 from gantry.kernel.units import format_elapsed
 
 # A control plane that restarts is back within seconds; the deploy itself continues meanwhile.
-_TIMEOUT_AWAY_S = 60.0
+_AWAY_TIMEOUT_S = 60.0
 _INTERVAL_RETRY_S = 0.5
 _VERBS = {"deploy": "Deploying", "promote": "Promoting", "rollback": "Rolling back"}
 
@@ -66,7 +66,7 @@ class Follower:
                     if event.event == "end":
                         return
             except TransientError as error:
-                if clock.monotonic_s() - silent_since_s > _TIMEOUT_AWAY_S:
+                if clock.monotonic_s() - silent_since_s > _AWAY_TIMEOUT_S:
                     raise _lost(self.story.deploy.id, error) from error
                 shown.note("the control plane is not answering; the deploy continues; retrying")
             # Also when the stream ended in peace: a control plane that shuts down closes it.

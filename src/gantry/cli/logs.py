@@ -23,7 +23,7 @@ from gantry.features.platform.bodies import ProjectBody
 from gantry.kernel.errors import TransientError
 
 _INTERVAL_RETRY_S = 1.0
-_TIMEOUT_AWAY_S = 60.0
+_AWAY_TIMEOUT_S = 60.0
 # Colours of the terminal's own palette, so that they can be read on light and on dark.
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 
@@ -179,7 +179,7 @@ class _LogReader:
                     now_s = clock.monotonic_s()
                     worked = heard or now_s - began_s > _INTERVAL_RETRY_S
                     away_since_s = now_s if worked or away_since_s is None else away_since_s
-                    if (attempt == 0 and not worked) or now_s - away_since_s > _TIMEOUT_AWAY_S:
+                    if (attempt == 0 and not worked) or now_s - away_since_s > _AWAY_TIMEOUT_S:
                         raise
                 session.say("connection lost; reconnecting", style="dim")
                 session.pause(_INTERVAL_RETRY_S)

@@ -32,7 +32,7 @@ from gantry.features.platform.bodies import ProjectBody
 from gantry.kernel.errors import ConflictError, NotFoundError, TransientError, UserError
 
 _EXAMPLE = ".env.example"
-_TIMEOUT_DESTROY_S = 120.0
+_DESTROY_TIMEOUT_S = 120.0
 _INTERVAL_DESTROY_S = 0.5
 
 
@@ -226,7 +226,7 @@ def _wait_until_gone(session: Session, project: str, environment: str | None) ->
     """
     since_s = session.clock.monotonic_s()
     while _is_going(session, project, environment):
-        if session.clock.monotonic_s() - since_s > _TIMEOUT_DESTROY_S:
+        if session.clock.monotonic_s() - since_s > _DESTROY_TIMEOUT_S:
             raise TransientError(
                 "destroy.slow",
                 f"{project} is still being deleted; that continues without this terminal",

@@ -13,7 +13,7 @@ from gantry.cli.command import command, json_option, pass_session
 from gantry.cli.deploy_story import queue_sentence
 from gantry.cli.session import Session
 from gantry.cli.terminal import commit, table, url
-from gantry.cli.transport import TIMEOUT_PROBE_S, path
+from gantry.cli.transport import PROBE_TIMEOUT_S, path
 from gantry.features.deploys.bodies import DeployBody, DeployStateName
 from gantry.features.instances.bodies import InstanceBody, InstanceStateName
 from gantry.features.platform.bodies import EnvironmentBody, StatusBody
@@ -81,7 +81,7 @@ def status(session: Session, watch: bool, no_probe: bool) -> None:
 
 def _ask(session: Session, *, probe: bool) -> StatusBody:
     at = path("status", probe=str(probe).lower())
-    return session.api.get(StatusBody, at, timeout_s=TIMEOUT_PROBE_S)
+    return session.api.get(StatusBody, at, timeout_s=PROBE_TIMEOUT_S)
 
 
 def _watch(session: Session, *, probe: bool) -> None:

@@ -25,12 +25,12 @@ _T = TypeVar("_T")
 
 TIMEOUT_S = 60.0
 # The public address of every environment is requested before the answer comes.
-TIMEOUT_PROBE_S = 120.0
+PROBE_TIMEOUT_S = 120.0
 # A whole snapshot is unpacked and hashed before the answer comes.
-TIMEOUT_UPLOAD_S = 600.0
-_TIMEOUT_CONNECT_S = 5.0
+UPLOAD_TIMEOUT_S = 600.0
+_CONNECT_TIMEOUT_S = 5.0
 # The control plane sends a comment every 10 s on a stream that has nothing to say.
-_TIMEOUT_SILENCE_S = 35.0
+_SILENCE_TIMEOUT_S = 35.0
 
 
 def path(*segments: str, **query: str | int) -> str:
@@ -80,7 +80,7 @@ class Api:
 
     def put(self, shape: type[_T], path: str, archive: Iterator[bytes]) -> _T:
         """Upload a gzip archive."""
-        raw = self._ask("PUT", path, archive=archive, timeout_s=TIMEOUT_UPLOAD_S)
+        raw = self._ask("PUT", path, archive=archive, timeout_s=UPLOAD_TIMEOUT_S)
         return self._read(shape, raw)
 
     def delete(self, path: str) -> None:
@@ -93,7 +93,7 @@ class Api:
         Raises:
             TransientError: `control.lost` when it breaks off or falls silent; asked again, it starts over.
         """
-        timeout = httpx.Timeout(_TIMEOUT_SILENCE_S, connect=_TIMEOUT_CONNECT_S)
+        timeout = httpx.Timeout(_SILENCE_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
         with self._mapped(), self._http.stream("GET", path, timeout=timeout) as answer:
             if not answer.is_success:
                 raise refusal(answer.status_code, answer.read())
@@ -114,7 +114,7 @@ class Api:
         if body is not None:
             content = body.model_dump_json().encode()
             headers = {"Content-Type": "application/json"}
-        timeout = httpx.Timeout(timeout_s, connect=_TIMEOUT_CONNECT_S)
+        timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
         with self._mapped():
             answer = self._http.request(
                 method, path, content=content, headers=headers, timeout=timeout

@@ -12,9 +12,9 @@ from gantry.config.manifest import ENVIRONMENTS, RESOLVED_ONLY, Manifest, merge
 from gantry.config.rules import impossible, impossible_between
 from gantry.config.sections import Environment
 from gantry.config.toml_lines import KeyPath
-from gantry.config.typing_faults import MOST_PROBLEMS, problems_of
+from gantry.config.typing_faults import MAX_PROBLEMS, problems_of
 
-_MOST_ROUNDS = 8
+_MAX_ROUNDS = 8
 _PLACEHOLDER = "project"
 _PREFIXES = ("worker", "cron")
 
@@ -34,7 +34,7 @@ def check(data: Table) -> tuple[Manifest | None, tuple[Problem, ...]]:
     if manifest is not None:
         problems += _unrelated(impossible(manifest), problems)
         problems += _unrelated(impossible_between(manifest), problems)
-    for name in ENVIRONMENTS if len(problems) < MOST_PROBLEMS else ():
+    for name in ENVIRONMENTS if len(problems) < MAX_PROBLEMS else ():
         problems += _check_environment(table, name, problems)
     return (None if problems else manifest), tuple(dict.fromkeys(problems))
 
@@ -121,13 +121,13 @@ def _validate(table: Table) -> tuple[Manifest | None, list[Problem]]:
     """Validate; on faults leave out what is at fault and go on, so that the rest is checked too."""
     rest = deepcopy(table)
     problems: list[Problem] = []
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         try:
             manifest = Manifest.model_validate(rest, by_alias=True, by_name=False, context=TOML)
         except ValidationError as error:
             found = problems_of(error, Manifest)
             problems += found
-            if len(problems) >= MOST_PROBLEMS:
+            if len(problems) >= MAX_PROBLEMS:
                 break
             for problem in found:
                 _leave_out(rest, problem)

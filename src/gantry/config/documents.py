@@ -9,13 +9,13 @@ from gantry.config.faults import SYNTAX, TOO_LARGE, Fault, ManifestError, Source
 from gantry.config.json_lines import json_lines
 from gantry.config.toml_lines import key_lines
 
-LARGEST_BYTES = 256 * 1024
+MAX_BYTES = 256 * 1024
 DEEPEST = 12
-MOST_KEY_PARTS = 64
+MAX_KEY_PARTS = 64
 # `tomllib` needs time in the square of a dotted key's parts: 120 KB of "a.a.a…" take a minute and a half.
 _LONG_KEY = re.compile(
     r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"""
-    rf"{{{MOST_KEY_PARTS}}}",
+    rf"{{{MAX_KEY_PARTS}}}",
     re.MULTILINE,
 )
 _CLEARER = {
@@ -33,8 +33,8 @@ def text_of(content: str | bytes, file: str) -> str:
         ManifestError: it is too large or not UTF-8.
     """
     size = len(content) if isinstance(content, bytes) else len(content.encode(errors="replace"))
-    if size > LARGEST_BYTES:
-        message = f"has {size} bytes; the limit is {LARGEST_BYTES}"
+    if size > MAX_BYTES:
+        message = f"has {size} bytes; the limit is {MAX_BYTES}"
         raise ManifestError([Fault(file, 0, "", message, code=TOO_LARGE)])
     if isinstance(content, str):
         return content.removeprefix("\ufeff")
@@ -54,7 +54,7 @@ def read_toml(content: str | bytes, file: str) -> tuple[dict[str, Any], Source]:
     text = text_of(content, file)
     if long_key := _LONG_KEY.search(text):
         line = text.count("\n", 0, long_key.start()) + 1
-        raise _syntax(file, line, f"has a key of more than {MOST_KEY_PARTS} parts")
+        raise _syntax(file, line, f"has a key of more than {MAX_KEY_PARTS} parts")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -19,7 +19,7 @@ _UNQUOTED = re.compile(r"[^\n]*")
 _REST = re.compile(r"[ \t]*(?:#[ \t]*([^\n]*))?(?=\n|$)")
 _ESCAPE = re.compile(r"\\([\s\S])")
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$", "\n": ""}
-_MOST_FAULTS = 20
+_MAX_FAULTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def parse_dotenv(text: str, where: str = ".env") -> tuple[Entry, ...]:
     """
     entries, bad = scan_dotenv(text)
     if bad:
-        lines = [f"{where}:{item.line}: {item.message}" for item in bad[:_MOST_FAULTS]]
+        lines = [f"{where}:{item.line}: {item.message}" for item in bad[:_MAX_FAULTS]]
         more = len(bad) - len(lines)
         raise UserError(
             "dotenv.invalid",

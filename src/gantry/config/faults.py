@@ -17,9 +17,9 @@ BAD_VALUE: Final = "manifest.bad-value"
 IMPOSSIBLE: Final = "manifest.impossible"
 NOT_SUPPORTED: Final = "manifest.not-supported"
 
-_MOST_SHOWN = 50
-_LONGEST_KEY = 80
-_LONGEST_GUESSED = 64
+_MAX_SHOWN = 50
+_MAX_KEY = 80
+_MAX_GUESSED = 64
 _CLOSE_ENOUGH = 0.6
 _SHORTEST_BEGINNING = 3
 
@@ -62,7 +62,7 @@ class ManifestError(UserError):
         )
 
     def _sentences(self) -> list[str]:
-        lines = [str(fault) for fault in self.faults[:_MOST_SHOWN]]
+        lines = [str(fault) for fault in self.faults[:_MAX_SHOWN]]
         more = len(self.faults) - len(lines)
         return [*lines, f"and {more} more"] if more else lines
 
@@ -114,12 +114,12 @@ def dotted(path: KeyPath) -> str:
             char.isascii() and (char.isalnum() or char in "-_") for char in part
         )
         text += ("." if text else "") + (part if bare else _quoted(part))
-    return text if len(text) <= _LONGEST_KEY else text[: _LONGEST_KEY - 1] + "…"
+    return text if len(text) <= _MAX_KEY else text[: _MAX_KEY - 1] + "…"
 
 
 def nearest(word: str, words: Sequence[str]) -> str:
     """The one of `words` that `word` probably means; empty when none is close."""
-    if len(word) > _LONGEST_GUESSED:
+    if len(word) > _MAX_GUESSED:
         return ""
     begun = [
         other for other in words if len(word) >= _SHORTEST_BEGINNING and other.startswith(word)

@@ -28,7 +28,7 @@ from gantry.kernel.units import parse_duration, parse_size
 TOML = "toml"
 """Context of a validation that reads a file."""
 
-LONGEST_TEXT = 4096
+MAX_TEXT = 4096
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 MAX_HOST_LENGTH = 253
 MAX_LABEL_LENGTH = 63
@@ -233,8 +233,8 @@ def variable_fault(name: str) -> str | None:
 
 
 def _text(value: str) -> str:
-    if len(value) > LONGEST_TEXT:
-        raise bad_value(f"has {len(value)} characters; the limit is {LONGEST_TEXT}")
+    if len(value) > MAX_TEXT:
+        raise bad_value(f"has {len(value)} characters; the limit is {MAX_TEXT}")
     if "\0" in value:
         raise bad_value("contains a NUL character")
     return value

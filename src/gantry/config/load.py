@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gantry.config.check import canonical_path, canonical_table, check
-from gantry.config.documents import LARGEST_BYTES, read_toml
+from gantry.config.documents import MAX_BYTES, read_toml
 from gantry.config.env_example import add_requirements, read_env_example
 from gantry.config.faults import Fault, ManifestError, Source
 from gantry.config.manifest import Manifest
@@ -125,12 +125,12 @@ def _own(text: str | bytes, file: str) -> tuple[Manifest | None, tuple[Fault, ..
 
 
 def _notes(manifest: Manifest, file: str) -> tuple[str, ...]:
-    words = ("SECRET", "PASSWORD", "TOKEN", "PRIVATE_KEY", "API_KEY")
+    markers = ("SECRET", "PASSWORD", "TOKEN", "PRIVATE_KEY", "API_KEY")
     return tuple(
         f"{file}: variables.plain.{name}: looks like a secret, and anyone who reads the repository reads it; "
         f"gantry env set {name} keeps it"
         for name in manifest.variables.plain
-        if any(word in name.upper() for word in words)
+        if any(marker in name.upper() for marker in markers)
     )
 
 
@@ -138,7 +138,7 @@ def _content(path: Path) -> bytes | None:
     """The file's content, a little more than allowed at most; `None` when there is none."""
     try:
         with path.open("rb") as file:
-            return file.read(LARGEST_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # A unix socket's path may have 107 bytes; the longest name below the run folder needs some 40 of them.
-_LONGEST_SOCKET_FOLDER = 66
+_MAX_SOCKET_FOLDER = 66
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Paths:
     def run(self) -> Path:
         """Sockets. Falls back to the temporary folder when `home` is too long for a socket's path."""
         folder = self.home / "run"
-        if len(str(folder)) <= _LONGEST_SOCKET_FOLDER:
+        if len(str(folder)) <= _MAX_SOCKET_FOLDER:
             return folder
         name = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"gantry-{name}"

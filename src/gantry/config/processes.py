@@ -22,9 +22,9 @@ from gantry.config.fields import (
     wrong_type,
 )
 
-MOST_INSTANCES = 32
-MOST_SMOKE_PATHS = 50
-MOST_PROCESSES = 50
+MAX_INSTANCES = 32
+MAX_SMOKE_PATHS = 50
+MAX_PROCESSES = 50
 
 
 def _cores(value: float | None) -> float | None:
@@ -92,7 +92,7 @@ class LongRunning(Section):
         "`$HOST:$PORT`; without a command it is started as its framework wants.",
         examples=["node server.js"],
     )
-    instances: Annotated[Count, Ge(0), Le(MOST_INSTANCES)] = Field(
+    instances: Annotated[Count, Ge(0), Le(MAX_INSTANCES)] = Field(
         1, description="How many equal instances run. 0 runs none."
     )
     memory_bytes: Annotated[int, SizeOf("32 MB", "1 TB")] = Field(
@@ -107,7 +107,7 @@ class LongRunning(Section):
     health: Health = Field(
         default_factory=Health, description="When an instance is ready. Only for the web process."
     )
-    smoke: Annotated[tuple[UrlPath, ...], Field(max_length=MOST_SMOKE_PATHS)] = Field(
+    smoke: Annotated[tuple[UrlPath, ...], Field(max_length=MAX_SMOKE_PATHS)] = Field(
         (),
         description="Paths that a new release must answer below status 400 before any visitor sees it; "
         "redirects are followed. Only for the web process.",
@@ -155,10 +155,10 @@ class Processes(Section):
         default_factory=LongRunning,
         description="The process that answers visitors; present unless it is set to `false`.",
     )
-    worker: Annotated[Mapping[str, LongRunning], Field(max_length=MOST_PROCESSES)] = Field(
+    worker: Annotated[Mapping[str, LongRunning], Field(max_length=MAX_PROCESSES)] = Field(
         default_factory=dict, description="Processes in the background, by name."
     )
-    cron: Annotated[Mapping[str, Cron], Field(max_length=MOST_PROCESSES)] = Field(
+    cron: Annotated[Mapping[str, Cron], Field(max_length=MAX_PROCESSES)] = Field(
         default_factory=dict, description="Scheduled commands, by name."
     )
 

@@ -9,10 +9,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from gantry.config.fields import Section, Text, bad_value, not_supported, shown
 from gantry.config.patterns import WHOLE_URL, NotSupportedError, parse_pattern, unknown_parameters
 
-MOST_ROUTES = 1024
-MOST_CACHED = 64
+MAX_ROUTES = 1024
+MAX_CACHED = 64
 # The edge takes a thousand for a site; some are its own.
-MOST_HEADERS = 900
+MAX_HEADERS = 900
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _WITH_HOST = re.compile(r"https?://[^/?]", re.IGNORECASE)
@@ -154,16 +154,16 @@ class HeaderRule(Section):
 class Routes(Section):
     """Rules for paths. Of two rules with one source the manifest's wins over that of vercel.json."""
 
-    redirects: Annotated[tuple[Redirect, ...], Field(max_length=MOST_ROUTES)] = Field(
+    redirects: Annotated[tuple[Redirect, ...], Field(max_length=MAX_ROUTES)] = Field(
         (), description="Sends visitors elsewhere."
     )
-    rewrites: Annotated[tuple[Rewrite, ...], Field(max_length=MOST_ROUTES)] = Field(
+    rewrites: Annotated[tuple[Rewrite, ...], Field(max_length=MAX_ROUTES)] = Field(
         (), description="Asks the product for another path."
     )
-    headers: Annotated[tuple[HeaderRule, ...], Field(max_length=MOST_ROUTES)] = Field(
+    headers: Annotated[tuple[HeaderRule, ...], Field(max_length=MAX_ROUTES)] = Field(
         (), description="Adds headers to answers."
     )
-    cache: Annotated[tuple[Source, ...], Field(max_length=MOST_CACHED)] = Field(
+    cache: Annotated[tuple[Source, ...], Field(max_length=MAX_CACHED)] = Field(
         (),
         description="Paths whose answers the edge keeps, where the product marks them for shared caches "
         "(`Cache-Control: s-maxage=60`).",

@@ -12,7 +12,7 @@ from gantry.config.faults import BAD_VALUE, IMPOSSIBLE, MISSING_KEY, Problem, li
 from gantry.config.fields import duration_text, label_fault, shown
 from gantry.config.manifest import ENVIRONMENTS, Manifest
 from gantry.config.processes import Cron, LongRunning
-from gantry.config.routes import MOST_HEADERS
+from gantry.config.routes import MAX_HEADERS
 from gantry.config.toml_lines import KeyPath
 
 WEB_ONLY = {
@@ -23,7 +23,7 @@ WEB_ONLY = {
 }
 """Keys of a process that mean nothing for a worker, and why."""
 
-_LONGEST_PROCESS_NAME = 30
+_MAX_PROCESS_NAME = 30
 _CRON_FIELDS = 5
 _NAMES = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat"
 _PLAIN_CRON = re.compile(rf"(?:[0-9*,/\s-]|{_NAMES})+", re.IGNORECASE)
@@ -179,8 +179,8 @@ def schedule_fault(schedule: str) -> str:
 
 def _process_name(where: KeyPath, name: str) -> Iterator[Problem]:
     fault = label_fault(name)
-    if fault or "--" in name or len(name) > _LONGEST_PROCESS_NAME:
-        why = fault or f"use single hyphens and at most {_LONGEST_PROCESS_NAME} characters"
+    if fault or "--" in name or len(name) > _MAX_PROCESS_NAME:
+        why = fault or f"use single hyphens and at most {_MAX_PROCESS_NAME} characters"
         yield Problem(
             where, f"{shown(name)} cannot be the name of a process; {why}", code=BAD_VALUE
         )
@@ -195,10 +195,10 @@ def _routes(manifest: Manifest) -> Iterator[Problem]:
     for name, sources in lists.items():
         yield from _twice(("routes", name), sources, key="source")
     headers = sum(len(rule.headers) for rule in routes.headers)
-    if headers > MOST_HEADERS:
+    if headers > MAX_HEADERS:
         yield Problem(
             ("routes", "headers"),
-            f"has {headers} headers in all; the limit is {MOST_HEADERS}. "
+            f"has {headers} headers in all; the limit is {MAX_HEADERS}. "
             "Join rules, or set the headers in the product",
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from gantry.config.paths import Paths
 from gantry.kernel.errors import UserError
 
-_MOST_MEGABYTES = 65_536
+_MAX_MEGABYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,11 @@ def _megabytes(environ: Mapping[str, str], name: str, default_bytes: int) -> int
     text = environ.get(name, "")
     if not text:
         return default_bytes
-    if not text.isdecimal() or not 1 <= int(text) <= _MOST_MEGABYTES:
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_MEGABYTES:
         raise UserError(
             "settings.invalid",
             f"{name} is {text!r}, which is not a number of megabytes",
-            hint=f"set it to a number from 1 to {_MOST_MEGABYTES}, such as {name}={default_bytes // 1_000_000}",
+            hint=f"set it to a number from 1 to {_MAX_MEGABYTES}, such as {name}={default_bytes // 1_000_000}",
             where=name,
         )
     return int(text) * 1_000_000

@@ -20,7 +20,7 @@ from gantry.config.faults import (
 from gantry.config.fields import kind_of
 from gantry.config.toml_lines import KeyPath
 
-MOST_PROBLEMS = 200
+MAX_PROBLEMS = 200
 """More than these say nothing new, and each costs time."""
 
 _WANTED = {
@@ -47,7 +47,7 @@ _BOUNDS = {
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> tuple[Problem, ...]:
     """Every fault in `error`, which came from validating `model`."""
-    return tuple(_problem(item, model) for item in error.errors(include_url=False)[:MOST_PROBLEMS])
+    return tuple(_problem(item, model) for item in error.errors(include_url=False)[:MAX_PROBLEMS])
 
 
 def _problem(item: ErrorDetails, model: type[BaseModel]) -> Problem:

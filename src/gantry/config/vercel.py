@@ -22,7 +22,7 @@ from gantry.config.faults import (
 )
 from gantry.config.fields import TOML, Section, kind_of
 from gantry.config.manifest import Cron, HeaderRule, Manifest, Redirect, Rewrite, merge
-from gantry.config.routes import MOST_ROUTES
+from gantry.config.routes import MAX_ROUTES
 from gantry.config.rules import schedule_fault
 from gantry.config.sections import Environment
 from gantry.config.typing_faults import problems_of
@@ -44,7 +44,7 @@ _INSTEAD = {
     "git": "a deploy begins with gantry deploy or a branch of an environment",
 }
 _SILENT = frozenset({"$schema", "version", "redirects", "rewrites", "headers", "crons"})
-_LONGEST_CRON_NAME = 30
+_MAX_CRON_NAME = 30
 
 Entry = TypeVar("Entry", bound=Section)
 
@@ -158,10 +158,10 @@ class _Reader:
 
     def _list(self, key: str) -> list[Any]:
         value = self._data.get(key, [])
-        if isinstance(value, list) and len(value) <= MOST_ROUTES:
+        if isinstance(value, list) and len(value) <= MAX_ROUTES:
             return value
         if isinstance(value, list):
-            self.problems.append(Problem((key,), f"has more than {MOST_ROUTES} items"))
+            self.problems.append(Problem((key,), f"has more than {MAX_ROUTES} items"))
             return []
         self.problems.append(
             Problem((key,), f"must be a list, not {kind_of(value)}", code=WRONG_TYPE)
@@ -193,12 +193,9 @@ class _Reader:
 
 def _cron_name(path: str, taken: Iterable[str]) -> str:
     """`/api/cron/expire?all=1` -> `api-cron-expire-all-1`."""
-    name = (
-        re.sub(r"[^a-z0-9]+", "-", path.lower()).strip("-")[:_LONGEST_CRON_NAME].strip("-")
-        or "root"
-    )
+    name = re.sub(r"[^a-z0-9]+", "-", path.lower()).strip("-")[:_MAX_CRON_NAME].strip("-") or "root"
     number, unique = 1, name
     while unique in taken:
         number += 1
-        unique = f"{name[: _LONGEST_CRON_NAME - 4].strip('-')}-{number}"
+        unique = f"{name[: _MAX_CRON_NAME - 4].strip('-')}-{number}"
     return unique

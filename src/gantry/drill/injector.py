@@ -17,7 +17,7 @@ from gantry.kernel.files import replace_file
 
 _INTERVAL_S = 0.01
 _TIMEOUT_S = 20.0
-_TIMEOUT_START_S = 60.0
+_START_TIMEOUT_S = 60.0
 _HANGS = frozenset({Fault.INSTANCE_HANGS, Fault.CONTROL_HANGS, Fault.EDGE_HANGS})
 _PROCESS_PREFIXES = {
     # Its generations have names of their own.
@@ -100,7 +100,7 @@ class FaultInjector:
             done = await asyncio.to_thread(self.platform.run, "up", check=False)
             return True if done.returncode == 0 else None
 
-        await until(up, _TIMEOUT_START_S)
+        await until(up, _START_TIMEOUT_S)
 
     async def _fill_disk(self, scheduled: ScheduledFault) -> None:
         if self.disk is None:

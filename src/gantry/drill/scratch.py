@@ -23,8 +23,8 @@ from gantry.kernel.errors import PermanentError
 
 _DISK_SIZE_MB = 3000
 _BLOCK_BYTES = 4096
-_TIMEOUT_COMMAND_S = 600.0
-_TIMEOUT_TALLY_S = 60.0
+_COMMAND_TIMEOUT_S = 600.0
+_TALLY_TIMEOUT_S = 60.0
 _MAX_LOG_CHARACTERS = 4_000
 
 
@@ -69,7 +69,7 @@ class Platform:
         *arguments: str,
         cwd: Path | None = None,
         check: bool = True,
-        timeout_s: float = _TIMEOUT_COMMAND_S,
+        timeout_s: float = _COMMAND_TIMEOUT_S,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command.
 
@@ -128,7 +128,7 @@ class Platform:
             yield tally
         finally:
             stop.touch()
-            out, _ = process.communicate(timeout=_TIMEOUT_TALLY_S)
+            out, _ = process.communicate(timeout=_TALLY_TIMEOUT_S)
             stop.unlink()
         tally.update(json.loads(out))
 

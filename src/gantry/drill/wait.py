@@ -16,7 +16,7 @@ from gantry.kernel.errors import TransientError
 _T = TypeVar("_T")
 
 # A deploy takes some 20 s; with everything that is done to it, this is stuck.
-_TIMEOUT_DEPLOY_S = 150.0
+_DEPLOY_TIMEOUT_S = 150.0
 _TIMEOUT_S = 60.0
 _INTERVAL_S = 0.25
 _INSTANCES = 2
@@ -45,7 +45,7 @@ async def answer(ask: Callable[[], Awaitable[_T | None]], timeout_s: float = _TI
 
 
 async def ended(
-    control: ControlClient, deploy: str, timeout_s: float = _TIMEOUT_DEPLOY_S
+    control: ControlClient, deploy: str, timeout_s: float = _DEPLOY_TIMEOUT_S
 ) -> DeployBody:
     """The deploy when it has ended; as it is when it has not in time."""
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from gantry.engines.database.protocol import Row, Session, State
+from gantry.engines.database.protocol import Database, Row, Session
 from gantry.engines.edge.protocol import MAX_MESSAGE, network_of
 from gantry.features.audit import store as audit
 from gantry.features.projects import store as projects
@@ -52,7 +52,7 @@ class MaintenanceService:
         wake: called when there is something for the edge to do.
     """
 
-    state: State
+    database: Database
     clock: Clock
     wake: Callable[[], None]
 
@@ -62,7 +62,7 @@ class MaintenanceService:
         Raises:
             NotFoundError: `project.unknown`, `environment.unknown`.
         """
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             return await _read(
                 session, await projects.get_environment(session, project, environment)
             )
@@ -77,7 +77,7 @@ class MaintenanceService:
             NotFoundError: `project.unknown`, `environment.unknown`.
         """
         message, allowed = _checked_message(request.message), _networks(request.allow)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             target = await projects.get_environment(session, project, environment)
             now = self.clock.now()
             await session.execute(
@@ -111,7 +111,7 @@ class MaintenanceService:
         Raises:
             NotFoundError: `project.unknown`, `environment.unknown`.
         """
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             target = await projects.get_environment(session, project, environment)
             ended = await session.execute(
                 "DELETE FROM maintenance WHERE environment = %(environment)s",

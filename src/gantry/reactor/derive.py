@@ -11,8 +11,8 @@ from gantry.features.deploys.model import Deploy
 from gantry.features.deploys.rules import Candidate, Observed, RolloutProgress
 from gantry.features.instances.model import Health, Want
 from gantry.features.instances.rules import wants_of
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
 from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.removals.rules import ObservedRemoval
 from gantry.features.rollouts.rules import stages_of
@@ -44,10 +44,12 @@ class Sockets:
     edge_cache: str
 
 
-def routes_of(world: World, naming: Naming, sockets: Sockets, assets: ServedAssets) -> Routes:
+def routes_of(
+    world: World, host_names: HostNames, sockets: Sockets, assets: ServedAssets
+) -> Routes:
     """What the edge's configuration is derived from."""
     return Routes(
-        naming=naming,
+        host_names=host_names,
         console_socket=sockets.console,
         assets_socket=sockets.assets,
         cache_socket=sockets.edge_cache,

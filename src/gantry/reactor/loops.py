@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gantry.engines.runtime.protocol import ProcessState, Runtime
 from gantry.features.deploys.model import DeployState
 from gantry.features.instances.health import HealthCheck, Target
-from gantry.features.projects.naming import Naming
+from gantry.features.projects.host_names import HostNames
 from gantry.features.releases.reading import manifest_of
 from gantry.kernel.clock import Clock, wait_for
 from gantry.kernel.errors import GantryError
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 # While a deploy moves, most of what it waits for is a matter of milliseconds; what takes longer is looked at less often,
 # or looking would take a tenth of a core away from the build that is waited for.
-BUSY_EVERY_S = 0.05
-BUSY_AT_LEAST_EVERY_S = 0.5
+BUSY_INTERVAL_S = 0.05
+BUSY_AT_LEAST_INTERVAL_S = 0.5
 # Processes that end wake the loop; this is only for what nobody announces.
-IDLE_EVERY_S = 3.0
+IDLE_INTERVAL_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class Loops:
     health: HealthCheck
     runtime: Runtime
     waker: Waker
-    naming: Naming
+    host_names: HostNames
     clock: Clock
     periodic: tuple[Periodic, ...] = ()
     _tasks: TaskSet = field(default_factory=TaskSet, init=False)
     _leading: TaskSet = field(default_factory=TaskSet, init=False)
     _world: World | None = field(default=None, init=False)
     _world_changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _pause_s: float = field(default=BUSY_EVERY_S, init=False)
+    _pause_s: float = field(default=BUSY_INTERVAL_S, init=False)
 
     def start(self) -> None:
         """Start what concerns this machine alone."""
@@ -118,17 +118,17 @@ class Loops:
         self._world_changed.set()
         moving = any(deploy.state is DeployState.ACTIVE for deploy in self._world.deploys)
         if not moving and not _unsettled(self._world):
-            self._pause_s = BUSY_EVERY_S
-            await self.waker.wait(IDLE_EVERY_S, self.clock)
+            self._pause_s = BUSY_INTERVAL_S
+            await self.waker.wait(IDLE_INTERVAL_S, self.clock)
         elif await self.waker.wait(self._pause_s, self.clock):
-            self._pause_s = BUSY_EVERY_S
+            self._pause_s = BUSY_INTERVAL_S
         else:
-            self._pause_s = min(2 * self._pause_s, BUSY_AT_LEAST_EVERY_S)
+            self._pause_s = min(2 * self._pause_s, BUSY_AT_LEAST_INTERVAL_S)
 
     async def _check_health(self) -> None:
         # Before it is looked at: what appears while an instance takes long to answer is probed next.
         self._world_changed.clear()
-        targets = health_targets(self._world, self.naming) if self._world is not None else ()
+        targets = health_targets(self._world, self.host_names) if self._world is not None else ()
         if await self.health.probe_due(targets):
             self.waker.wake()
         await wait_for(self._world_changed, self.health.next_due_s(), self.clock)
@@ -150,7 +150,7 @@ def _unsettled(world: World) -> bool:
     )
 
 
-def health_targets(world: World, naming: Naming) -> tuple[Target, ...]:
+def health_targets(world: World, host_names: HostNames) -> tuple[Target, ...]:
     """Every instance that runs and has a port."""
     targets = []
     for instance in world.instances:
@@ -171,7 +171,7 @@ def health_targets(world: World, naming: Naming) -> tuple[Target, ...]:
                 instance=instance.id,
                 port=instance.port,
                 path=web.health.path if web is not None else "",
-                host=naming.environment_host(world.environments[release.environment]),
+                host=host_names.environment_host(world.environments[release.environment]),
                 timeout_s=web.health.timeout_s if web is not None else 3.0,
                 settled=instance.healthy_at is not None,
             )

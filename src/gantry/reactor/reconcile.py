@@ -16,8 +16,8 @@ from gantry.features.deploys.rules import WAIT, Fail
 from gantry.features.deploys.store import MOVED
 from gantry.features.instances import rules as instance_rules
 from gantry.features.instances.act import InstanceExecutor
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
 from gantry.features.releases.act import ReleaseRetirer
 from gantry.features.removals import rules as removals
 from gantry.features.removals.act import RemovalExecutor
@@ -39,7 +39,7 @@ from gantry.reactor.world import World
 _log = logging.getLogger(__name__)
 
 # A transient fault has this long to go away before it ends the deploy that met it.
-TIMEOUT_TRANSIENT_S = 60.0
+TRANSIENT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Reconciler:
         progress: EdgeProgress,
         clock: Clock,
         wake: Callable[[], None],
-        naming: Naming,
+        host_names: HostNames,
         sockets: Sockets,
     ) -> None:
         self._observe = observe
@@ -77,7 +77,7 @@ class Reconciler:
         self._progress = progress
         self._clock = clock
         self._wake = wake
-        self._naming = naming
+        self._host_names = host_names
         self._sockets = sockets
         self._tasks = TaskSet()
         self._busy: set[str] = set()
@@ -124,7 +124,7 @@ class Reconciler:
 
     def _wanted_edge(self, world: World) -> WantedEdge:
         served = self._executors.assets.served or ServedAssets()
-        routes = routes_of(world, self._naming, self._sockets, served)
+        routes = routes_of(world, self._host_names, self._sockets, served)
         return self._executors.edge.wanted(routes, world.certificates, world.edge)
 
     async def _retire(self, world: World) -> None:
@@ -237,7 +237,7 @@ class Reconciler:
         key, now_s = work.deploy.id, self._clock.monotonic_s()
         delay_s = self._backoff.set_back(key, now_s, error.message)
         _log.warning("%s: %s; next try in %.1f s", key, error, delay_s)
-        if self._backoff.waiting_s(key, now_s) > TIMEOUT_TRANSIENT_S:
+        if self._backoff.waiting_s(key, now_s) > TRANSIENT_TIMEOUT_S:
             await self._fail(work, error)
 
     async def _fail(self, work: Work, error: GantryError) -> None:

@@ -31,7 +31,7 @@ class EngineSupervisor:
     async def once(self) -> None:
         """One look; where everything runs, that is all."""
         statuses = await self.runtime.statuses()
-        engines = {key: one for key, one in statuses.items() if self.is_engine(key)}
+        engines = {key: status for key, status in statuses.items() if self.is_engine(key)}
         self._tell_of_restarts({key: one.restarts for key, one in engines.items()})
         ended = [key for key, one in engines.items() if one.state is not ProcessState.RUNNING]
         if ended:

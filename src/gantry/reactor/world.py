@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import Closed, Edge, EdgeStatus
 from gantry.engines.runtime.protocol import ProcessStatus, Runtime
 from gantry.features.builds import store as builds
@@ -62,7 +62,7 @@ class World:
 
 
 async def observe(
-    state: State, runtime: Runtime, edge: Edge, clock: Clock, *, closed_by: tuple[str, ...]
+    database: Database, runtime: Runtime, edge: Edge, clock: Clock, *, closed_by: tuple[str, ...]
 ) -> World:
     """Look at everything once.
 
@@ -72,13 +72,15 @@ async def observe(
     The database is read before the engines: an effect that is seen without its record is repeated, which is
     harmless; a record seen without its effect would look like a loss.
     """
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         open_deploys = await deploys.list_open(session)
         present = {release.id: release for release in await releases.list_present(session)}
         for deploy in open_deploys:
             if deploy.release is not None and deploy.release not in present:
                 present[deploy.release] = await releases.get(session, deploy.release)
-        moving = await rollouts.list_for_deploys(session, tuple(one.id for one in open_deploys))
+        moving = await rollouts.list_for_deploys(
+            session, tuple(deploy.id for deploy in open_deploys)
+        )
         wanted_builds = {release.build for release in present.values()}
         wanted_builds |= {deploy.build for deploy in open_deploys if deploy.build is not None}
         environments = await projects.list_environments(session)

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-_TIMEOUT_GIT_S = 10.0
+_GIT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _git(directory: Path, *arguments: str) -> str | None:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_TIMEOUT_GIT_S,
+            timeout=_GIT_TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -45,7 +45,7 @@ async def create_login_link(services: Has, caller: Developer) -> LoginLinkBody:
 @noun.api.get("/tokens", summary="List API tokens")
 async def list_tokens(services: Has, _caller: Owner) -> tuple[TokenBody, ...]:
     """Every API token, newest first. The tokens themselves are not stored and cannot be shown."""
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         return tuple(TokenBody.of(token) for token in await store.list_api_tokens(session))
 
 

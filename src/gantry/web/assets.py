@@ -22,7 +22,7 @@ WEB = Path(__file__).parent
 STATIC = WEB / "static"
 VENDOR = STATIC / "vendor"
 _STAMP = "lock.sha256"
-_TIMEOUT_INSTALL_S = 180.0
+_INSTALL_TIMEOUT_S = 180.0
 
 # What is copied: path below node_modules -> name below static/vendor.
 _FILES = {
@@ -89,12 +89,12 @@ async def _install(npm: tuple[str, ...], env: Mapping[str, str], work: Path) -> 
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(_TIMEOUT_INSTALL_S):
+        async with asyncio.timeout(_INSTALL_TIMEOUT_S):
             output, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()
-        _log.warning("console assets: npm ci took longer than %.0f s", _TIMEOUT_INSTALL_S)
+        _log.warning("console assets: npm ci took longer than %.0f s", _INSTALL_TIMEOUT_S)
         return False
     if process.returncode != 0:
         message = output.decode(errors="replace").strip()[-500:]

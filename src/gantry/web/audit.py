@@ -28,7 +28,7 @@ async def read_audit(
     limit: Annotated[int, Query(ge=1, le=1_000, description="At most this many.")] = 100,
 ) -> tuple[AuditBody, ...]:
     """The newest entries, newest first. Each entry's hash covers the one before it."""
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         entries = await store.latest(session, limit=limit)
     return tuple(AuditBody.of(entry) for entry in entries)
 
@@ -54,7 +54,7 @@ class AuditPage(Page):
 async def audit_page(request: Request, services: Has, caller: Owner) -> HTMLResponse:
     """The newest entries, and whether the whole log is as it was written."""
     total, fault = 0, ""
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         entries = await store.latest(session, limit=_SHOWN)
         try:
             total = await store.verify(session)

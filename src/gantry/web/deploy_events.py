@@ -22,7 +22,7 @@ def body_of(services: Services, record: DeployRecord, environment: Environment) 
     return DeployBody.of(
         record,
         environment,
-        services.naming,
+        services.host_names,
         steps=steps_of(record.deploy.kind),
         now=services.clock.now(),
         waits=services.waits(),
@@ -83,7 +83,7 @@ def _event(event: DeployEvent) -> Event:
 
 
 async def _observe(services: Services, masks: Masks, deploy_id: str) -> Observation:
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         record = await store.get_record(session, deploy_id)
         deploy = record.deploy
         environment = await projects.get_environment_by_id(session, deploy.environment)

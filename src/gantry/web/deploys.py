@@ -60,7 +60,7 @@ DeployId = Annotated[str, Path(max_length=40, description="Identity of the deplo
 
 
 async def _read(services: Services, deploy_id: str) -> tuple[DeployRecord, Environment]:
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         record = await store.get_record(session, deploy_id)
         return record, await projects.get_environment_by_id(session, record.deploy.environment)
 
@@ -100,7 +100,7 @@ async def list_deploys(
     limit: Annotated[int, Query(ge=1, le=100, description="At most this many.")] = 20,
 ) -> tuple[DeployBody, ...]:
     """An environment's deploys, newest first."""
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         found = await projects.get_environment(session, project, environment)
         records = await store.list_recent(session, {found.id: limit})
     return tuple(body_of(services, record, found) for record in records[:limit])
@@ -164,7 +164,7 @@ async def cancel_deploy(services: Has, caller: Developer, deploy: DeployId) -> D
 
 async def _existing(services: Has, _caller: Viewer, deploy: DeployId) -> str:
     # Checked before the stream begins, while the answer can still be a 404.
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         return (await store.get(session, deploy)).id
 
 
@@ -242,7 +242,7 @@ def bodies_of(shown: ShownEnvironment) -> tuple[DeployBody, ...]:
         DeployBody.of(
             record,
             environment,
-            context.naming,
+            context.host_names,
             steps=context.steps_of(record.deploy.kind),
             now=context.now,
             waits=context.waits,

@@ -120,7 +120,7 @@ async def read_page(
     """Everything that the page shows, from one transaction."""
     context = await services.context()
     history = store.History(environment, releases.MAX_SHOWN, deploys.MAX_SHOWN)
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         found = await store.list_projects(
             session, project, closed_by=services.closed_by, history=history
         )
@@ -146,7 +146,7 @@ async def read_environment(services: Services, project: str, environment: str) -
         NotFoundError: `project.unknown`, `environment.unknown`.
     """
     context = await services.context()
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         found = await store.list_projects(session, project, closed_by=services.closed_by)
     return EnvironmentBody.of(_named(found, project, environment), context)
 
@@ -169,7 +169,8 @@ def _rollback(shown: ShownEnvironment) -> Action | None:
     """To the release that was live last before the present one."""
     environment = shown.record.environment
     bodies = (
-        ReleaseBody.of(built, environment, shown.context.naming) for built in shown.record.releases
+        ReleaseBody.of(built, environment, shown.context.host_names)
+        for built in shown.record.releases
     )
     possible = [body for body in bodies if body.can_roll_back_to and body.left_at is not None]
     last = max(possible, key=lambda body: body.left_at or body.created_at, default=None)

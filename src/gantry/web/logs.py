@@ -85,7 +85,7 @@ class EnvironmentLogs:
             await self.services.clock.sleep(INTERVAL_S)
 
     async def _observe(self) -> tuple[tuple[str, ...], Redactor]:
-        async with self.services.state.transaction() as session:
+        async with self.services.database.transaction() as session:
             found = await projects.get_environment(session, self.project, self.environment)
             present = await store.list_for_environments(session, (found.id,))
             redact = await self.masks.of(session, found.id, (item.release for item in present))

@@ -47,7 +47,7 @@ noun = Noun("maintenance", "A page in place of a product, while it is worked on.
 
 
 def _service(services: Services) -> MaintenanceService:
-    return MaintenanceService(services.state, services.clock, services.wake)
+    return MaintenanceService(services.database, services.clock, services.wake)
 
 
 @noun.api.get(_API, summary="Whether an environment is closed for maintenance")

@@ -76,7 +76,7 @@ async def capabilities(_caller: Viewer) -> tuple[CapabilityBody, ...]:
 @noun.api.post("/shutdown", status_code=202, summary="End the platform")
 async def shutdown(services: Has, caller: Owner) -> None:
     """Ends the control plane and everything that it started. Answers before that happens."""
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         await audit.record(
             session,
             at=services.clock.now(),
@@ -130,7 +130,7 @@ async def capabilities_page(request: Request, services: Has, caller: Viewer) -> 
 async def read_status(services: Services, *, probe: bool) -> StatusBody:
     """The whole platform; with `probe` every environment's public address is asked as well."""
     context = await services.context()
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         found = await store.list_projects(session, closed_by=services.closed_by)
     projects = tuple(ProjectBody.of(record, context) for record in found)
     if probe:
@@ -203,7 +203,7 @@ async def _numbers(
     others = answered - known.keys() - {""}
     if not others:
         return known
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         return known | await releases.numbers(session, others)
 
 

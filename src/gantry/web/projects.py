@@ -16,7 +16,7 @@ noun = Noun("projects", "Projects, their environments and releases.")
 
 async def _bodies(services: Services, name: str | None = None) -> tuple[ProjectBody, ...]:
     context = await services.context()
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         found = await store.list_projects(session, name, closed_by=services.closed_by)
     return tuple(ProjectBody.of(project, context) for project in found)
 
@@ -59,7 +59,7 @@ async def delete_environment(
 @noun.console.get("/projects/{project}")
 async def project_page(services: Has, _caller: Viewer, project: KnownProject) -> RedirectResponse:
     """The project's first environment: production once it exists."""
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         found = await projects.list_environments(session, project)
     if not found:
         raise projects.no_project(project)

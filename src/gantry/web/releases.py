@@ -40,10 +40,10 @@ async def list_releases(
     limit: Annotated[int, Query(ge=1, le=200, description="At most this many.")] = 50,
 ) -> tuple[ReleaseBody, ...]:
     """An environment's releases, newest first, and which of them can be rolled back to."""
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         found = await projects.get_environment(session, project, environment)
         listed = await store.list_built(session, (found.id,), newest_of=found.id, newest=limit)
-    return tuple(ReleaseBody.of(built, found, services.naming) for built in listed[:limit])
+    return tuple(ReleaseBody.of(built, found, services.host_names) for built in listed[:limit])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ async def panel(shown: ShownEnvironment) -> ReleasesPanel:
     """The panel on the environment's page."""
     environment = shown.record.environment
     bodies = [
-        ReleaseBody.of(built, environment, shown.context.naming)
+        ReleaseBody.of(built, environment, shown.context.host_names)
         for built in shown.record.releases[:MAX_SHOWN]
     ]
     return ReleasesPanel(shown.card, tuple((body, _mark(body)) for body in bodies))

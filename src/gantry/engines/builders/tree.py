@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_LARGEST_BYTES = 32_000_000
+_MAX_BYTES = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Tree:
     def text(self, path: str) -> str | None:
         """A small text file; `None` when it is not there, too large or not a file."""
         place = self._find(path)
-        if place is None or not place.is_file() or place.stat().st_size > _LARGEST_BYTES:
+        if place is None or not place.is_file() or place.stat().st_size > _MAX_BYTES:
             return None
         return place.read_text(encoding="utf-8", errors="replace")
 

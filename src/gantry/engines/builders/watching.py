@@ -61,8 +61,8 @@ def descendants(pid: int) -> list[int]:
                 stat = Path(f"/proc/{name}/stat").read_bytes().rpartition(b") ")[2].split()
                 children.setdefault(int(stat[1]), []).append(int(name))
     found = [pid]
-    for each in found:
-        found += children.get(each, ())
+    for parent in found:
+        found += children.get(parent, ())
     return found
 
 

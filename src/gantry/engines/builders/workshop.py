@@ -35,7 +35,7 @@ BUILDERS_VERSION = 2
 # The runner itself, beside what it runs; and how long it may take to say that time is up.
 _RUNNER_MEMORY_BYTES = 128_000_000
 _RUNNER_GRACE_S = 30.0
-_LARGEST_ARTIFACT_BYTES = 2_000_000_000
+_MAX_ARTIFACT_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Options:
     """
 
     needs: Needs = field(default_factory=Needs)
-    artifact_bytes: int = _LARGEST_ARTIFACT_BYTES
+    artifact_bytes: int = _MAX_ARTIFACT_BYTES
 
 
 class LocalWorkshop:

@@ -12,7 +12,7 @@ from gantry.engines.builders.plan import Cache
 from gantry.kernel.trees import copy_tree, link_tree, remove_tree, seal_tree
 
 _KEPT_PACKAGES = 4
-_LARGEST_DOWNLOADS_BYTES = 3_000_000_000
+_MAX_DOWNLOADS_BYTES = 3_000_000_000
 # A folder with a dot inside node_modules is written to by builds (.cache, .prisma, .vite); pnpm keeps packages in one.
 _DOT_FOLDERS_OF_PACKAGES = (".pnpm", ".store")
 
@@ -111,7 +111,7 @@ class Caches:
     def shared(self, cache: Cache) -> Path:
         """The folder of a cache that several builds use at once; emptied when it has grown too large."""
         place = self._folder / cache.name
-        if place.is_dir() and _size_bytes(place) > _LARGEST_DOWNLOADS_BYTES:
+        if place.is_dir() and _size_bytes(place) > _MAX_DOWNLOADS_BYTES:
             remove_tree(place)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._owner is not None:

@@ -64,7 +64,7 @@ class AcmeAuthority:
             key_pem = _pem(key)
             request = crypto_util.make_csr(key_pem, list(hosts))
             order = await self._ask(lambda: acme.new_order(request))
-            chosen = [_http01(one) for one in order.authorizations]
+            chosen = [_http01(authorization) for authorization in order.authorizations]
             answers = {
                 challenge.chall.encode("token"): challenge.validation(acme.net.key)
                 for challenge in chosen
@@ -171,15 +171,15 @@ def _http01(authorization: messages.AuthorizationResource) -> messages.Challenge
 
 
 def _refused(error: messages.Error) -> GantryError:
-    words = error.detail or error.description or str(error)
+    detail = error.detail or error.description or str(error)
     if error.code in ("rateLimited", "serverInternal", "badNonce"):
         return TransientError(
             f"certificate.{'rate-limited' if error.code == 'rateLimited' else 'unreachable'}",
-            f"the certificate authority asks to wait: {words}",
+            f"the certificate authority asks to wait: {detail}",
         )
     return UserError(
         "certificate.refused",
-        f"the certificate authority rejected the request: {words}",
+        f"the certificate authority rejected the request: {detail}",
         hint="check the domain's name and its DNS records",
     )
 

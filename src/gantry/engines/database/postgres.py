@@ -1,4 +1,4 @@
-"""State in Postgres, through a small pool of connections.
+"""Database in Postgres, through a small pool of connections.
 
 A task may be cancelled wherever it waits, again and again: a client that hangs up ends its request that way. What happens
 to a connection between two transactions is therefore done by tasks of our own, which the caller waits for but cannot
@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from gantry.engines.database.protocol import Parameters, Row, Session, State
+from gantry.engines.database.protocol import Database, Parameters, Row, Session
 from gantry.kernel.errors import ConflictError, TransientError, UserError
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class PostgresSession:
         return cursor.rowcount
 
 
-class PostgresState:
+class PostgresDatabase:
     """A pool that opens when it is entered.
 
     Parameters:
@@ -103,7 +103,7 @@ class PostgresState:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        """See `State.transaction`."""
+        """See `Database.transaction`."""
         try:
             connection = await self._take()
             try:
@@ -201,4 +201,4 @@ def _first_line(error: Exception) -> str:
 
 
 if TYPE_CHECKING:
-    _guard: State = PostgresState("")
+    _guard: Database = PostgresDatabase("")

@@ -27,7 +27,7 @@ class Session(Protocol):
         ...
 
 
-class State(Protocol):
+class Database(Protocol):
     """Opens transactions."""
 
     def transaction(self) -> AbstractAsyncContextManager[Session]:

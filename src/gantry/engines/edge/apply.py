@@ -21,7 +21,7 @@ Kept = Mapping[str, bytes]
 
 _TIMEOUT_S = 10.0
 # A new endpoint that does not answer at all holds its cluster back until its first health check has timed out.
-_TIMEOUT_WARMING_S = 4.0
+_WARMING_TIMEOUT_S = 4.0
 _INTERVAL_S = 0.002
 _STATS = r"version_text|update_rejected|warming_clusters"
 _STAT_OF = {
@@ -178,7 +178,7 @@ class ConfigWriter:
 
     async def until_warm(self) -> None:
         """Wait until requests can be sent to every cluster: a new one is used after its first health checks only."""
-        deadline_s = self._clock.monotonic_s() + _TIMEOUT_WARMING_S
+        deadline_s = self._clock.monotonic_s() + _WARMING_TIMEOUT_S
         while self._clock.monotonic_s() < deadline_s:
             stats = await self._admin.stats(_STATS)
             if stats.get("cluster_manager.warming_clusters", "0") == "0":

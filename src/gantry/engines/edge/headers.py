@@ -8,7 +8,7 @@ however many there are. The expressions could match by themselves, but only patt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gantry.config.routes import MOST_HEADERS
+from gantry.config.routes import MAX_HEADERS
 from gantry.engines.edge.patterns import compile_pattern
 from gantry.engines.edge.protocol import HeaderRule, Site
 from gantry.kernel.errors import UserError
@@ -55,10 +55,10 @@ def response_headers(
         # Browsers apply it to every port of the name, so it is only true where https has its own port.
         strict = header("strict-transport-security", f"max-age={_STRICT_TRANSPORT_S}")
         added.append({**strict, "append_action": "ADD_IF_ABSENT"})
-    if count(rules) > MOST_HEADERS:
+    if count(rules) > MAX_HEADERS:
         raise UserError(
             "route.too-many-headers",
-            f"{count(rules)} headers for {site.hosts[0]}; the limit is {MOST_HEADERS}",
+            f"{count(rules)} headers for {site.hosts[0]}; the limit is {MAX_HEADERS}",
             hint="join rules, or set the headers in the product",
         )
     return added + [

@@ -31,9 +31,9 @@ _CHECK_ID = "check-edge"
 _NAME = re.compile(r"edge-(\d{1,9})-([0-9a-f]{8})")
 # Envoy multiplies it by ten and adds the epoch, within 32 bits.
 _BASE_IDS = 400_000_000
-_TIMEOUT_START_S = 20.0
-_TIMEOUT_DRAIN_S = 5.0
-_TIMEOUT_STOP_S = 10.0
+_START_TIMEOUT_S = 20.0
+_DRAIN_TIMEOUT_S = 5.0
+_STOP_TIMEOUT_S = 10.0
 _INTERVAL_S = 0.02
 _MAX_LOG_BYTES = 8_000
 
@@ -198,7 +198,7 @@ class EnvoyProcesses:
         if not await self._running():
             return
         await self._drain()
-        deadline_s = self._clock.monotonic_s() + _TIMEOUT_STOP_S
+        deadline_s = self._clock.monotonic_s() + _STOP_TIMEOUT_S
         # The newest first: one that loses its predecessor while it asks it something hangs for ten seconds.
         for generation in reversed(await self._running()):
             await self._runtime.signal(generation.id)
@@ -218,7 +218,7 @@ class EnvoyProcesses:
 
     async def _drain(self) -> None:
         """Take no more connections and let requests end, for as long as is decent."""
-        deadline_s = self._clock.monotonic_s() + _TIMEOUT_DRAIN_S
+        deadline_s = self._clock.monotonic_s() + _DRAIN_TIMEOUT_S
         try:
             await self._admin.post("/drain_listeners")
             while self._clock.monotonic_s() < deadline_s:
@@ -282,7 +282,7 @@ class EnvoyProcesses:
             TransientError: `edge.start-failed`.
         """
         await self._runtime.remove(_CHECK_ID)
-        await self._runtime.start(self._program.check_spec(_CHECK_ID, _TIMEOUT_START_S))
+        await self._runtime.start(self._program.check_spec(_CHECK_ID, _START_TIMEOUT_S))
         while (status := (await self._runtime.statuses())[_CHECK_ID]).state is ProcessState.RUNNING:
             await self._runtime.wait_for_exit(timeout_s=0.1)
         log = (await self._runtime.read_log(_CHECK_ID, offset=-_MAX_LOG_BYTES)).text
@@ -317,7 +317,7 @@ class EnvoyProcesses:
         Raises:
             TransientError: `edge.start-failed` neither happens.
         """
-        deadline_s = self._clock.monotonic_s() + _TIMEOUT_START_S
+        deadline_s = self._clock.monotonic_s() + _START_TIMEOUT_S
         while await self._admin.epoch() != generation.epoch:
             if generation not in await self._running():
                 return False

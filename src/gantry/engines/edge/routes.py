@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gantry.config.patterns import WHOLE_URL
-from gantry.config.routes import MOST_HEADERS
+from gantry.config.routes import MAX_HEADERS
 from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as ASSETS_MISSING
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
@@ -128,7 +128,7 @@ def _header_rules(site: Site) -> RulesByRoute:
     found = {side.name: side.site.headers for side in sides(site)}
     if len(set(found.values())) == 1:
         return {"": next(iter(found.values()))}
-    return found if count(found) <= MOST_HEADERS else {"": site.headers}
+    return found if count(found) <= MAX_HEADERS else {"": site.headers}
 
 
 def _pages(status: int, html: str, json: str, *, retry_s: int = 5) -> list[Json]:

@@ -19,9 +19,9 @@ from gantry.kernel.errors import TransientError
 
 PROCESS = "cache"
 _MAX_ANSWER_BYTES = 2_000_000
-_TIMEOUT_START_S = 20.0
-_TIMEOUT_STOP_S = 5.0
-_TIMEOUT_ASK_S = 5.0
+_START_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 5.0
+_ASK_TIMEOUT_S = 5.0
 _INTERVAL_START_S = 0.02
 _INTERVAL_STOP_S = 0.1
 # Python with uvicorn takes 40 MB; bodies on their way and the allocator's waste come on top of what is kept.
@@ -72,7 +72,7 @@ class EdgeCacheProcess:
             await asyncio.to_thread(self._write_config)
             await self._runtime.remove(PROCESS)
             await self._runtime.start(self._spec())
-            deadline_s = self._clock.monotonic_s() + _TIMEOUT_START_S
+            deadline_s = self._clock.monotonic_s() + _START_TIMEOUT_S
             while not (await self.status()).running:
                 found = (await self._runtime.statuses())[PROCESS]
                 ended = found.state is not ProcessState.RUNNING
@@ -107,7 +107,7 @@ class EdgeCacheProcess:
     async def stop(self) -> None:
         """See `EdgeCache.stop`."""
         await self._runtime.signal(PROCESS)
-        deadline_s = self._clock.monotonic_s() + _TIMEOUT_STOP_S
+        deadline_s = self._clock.monotonic_s() + _STOP_TIMEOUT_S
         while (
             found := (await self._runtime.statuses()).get(PROCESS)
         ) is not None and found.state is ProcessState.RUNNING:
@@ -120,7 +120,7 @@ class EdgeCacheProcess:
     async def _ask(self, method: str, path: str, content: object) -> dict[str, Any]:
         # Without a look at the certificate store: this is asked every two seconds, and reading it takes 50 ms.
         transport = httpx.AsyncHTTPTransport(uds=str(self.socket), verify=False)
-        async with httpx.AsyncClient(transport=transport, timeout=_TIMEOUT_ASK_S) as client:
+        async with httpx.AsyncClient(transport=transport, timeout=_ASK_TIMEOUT_S) as client:
             answer = await client.request(method, f"http://cache{path}", json=content)
             found: dict[str, Any] = answer.raise_for_status().json()
             return found

@@ -223,7 +223,7 @@ class PostgresServer:
 
 def _closed(folder: Path) -> list[str]:
     """The folders above `folder` that only their owner may pass."""
-    return [str(each) for each in reversed(folder.parents) if not each.stat().st_mode & 0o001]
+    return [str(parent) for parent in reversed(folder.parents) if not parent.stat().st_mode & 0o001]
 
 
 def _free_port(folder: Path) -> int:

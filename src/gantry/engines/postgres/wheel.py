@@ -46,11 +46,11 @@ DATA = Cluster("data", loopback=True, max_connections=200, shared_buffers_bytes=
 
 def server(cluster: Cluster, data: Path, socket: Path, port: int) -> tuple[str, ...]:
     """The command line of a server."""
-    words = ["/bin/sh", "-c", _TERM_IS_FAST, "postgres", str(programs() / "bin" / "postgres")]
-    words += ["-D", str(data)]
+    arguments = ["/bin/sh", "-c", _TERM_IS_FAST, "postgres", str(programs() / "bin" / "postgres")]
+    arguments += ["-D", str(data)]
     for name, value in _settings(cluster, socket, port).items():
-        words += ["-c", f"{name}={value}"]
-    return tuple(words)
+        arguments += ["-c", f"{name}={value}"]
+    return tuple(arguments)
 
 
 def _settings(cluster: Cluster, socket: Path, port: int) -> dict[str, str]:

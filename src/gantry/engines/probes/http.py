@@ -11,7 +11,7 @@ import httpx
 from gantry.engines.probes.protocol import Prober, ProbeResult
 from gantry.kernel.clock import Clock
 
-_MOST_BYTES = 4_096
+_MAX_BYTES = 4_096
 # The body is shown to people as it is, so nothing may compress it.
 _HEADERS = {"user-agent": "gantry-probe", "accept": "*/*", "accept-encoding": "identity"}
 
@@ -63,9 +63,9 @@ class HttpProber:
                 body = b""
                 async for chunk in answer.aiter_raw():
                     body += chunk
-                    if len(body) >= _MOST_BYTES:
+                    if len(body) >= _MAX_BYTES:
                         break
-                return result(answer.status_code, "", answer, body[:_MOST_BYTES])
+                return result(answer.status_code, "", answer, body[:_MAX_BYTES])
         except TimeoutError:
             return result(0, f"no answer within {timeout_s:g} s")
         except (httpx.HTTPError, ssl.SSLError, OSError) as error:

@@ -64,7 +64,9 @@ def find(home: Path) -> Groups:
         return _find_unified(name)
     if os.geteuid() != 0:
         return Groups()
-    parents = tuple(_ROOT / each / name for each in _CONTROLLERS if (_ROOT / each).is_dir())
+    parents = tuple(
+        _ROOT / controller / name for controller in _CONTROLLERS if (_ROOT / controller).is_dir()
+    )
     return Groups(parents) if all(_can_create(parent) for parent in parents) else Groups()
 
 
@@ -72,7 +74,9 @@ def _find_unified(name: str) -> Groups:
     """The highest own group below which `memory` and `pids` can be handed on."""
     own = Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()
     candidates = [_ROOT / own, *(_ROOT / own).parents]
-    for parent in reversed([each for each in candidates if each.is_relative_to(_ROOT)]):
+    for parent in reversed(
+        [candidate for candidate in candidates if candidate.is_relative_to(_ROOT)]
+    ):
         if os.access(parent, os.W_OK) and os.access(parent / "cgroup.procs", os.W_OK):
             group = parent / name
             if _hand_on(parent) and _can_create(group):
@@ -161,7 +165,7 @@ def _deleted(group: Path) -> bool:
         return True
     except OSError:
         # A process that is ending is listed no more, but it holds the group until its memory is given back.
-        return bool(members((group,))) or any(each.is_dir() for each in group.iterdir())
+        return bool(members((group,))) or any(child.is_dir() for child in group.iterdir())
     return True
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from gantry.kernel.redact import Redactor
 
 _READ_BYTES: Final = 65_536
-_LONGEST_LINE_BYTES: Final = 1_000_000
+_MAX_LINE_BYTES: Final = 1_000_000
 
 
 class LineMasker:
@@ -41,7 +41,7 @@ class LineMasker:
         lines, newline, self._rest = (self._rest + data).rpartition(b"\n")
         if newline:
             self._emit(lines + newline)
-        if len(self._rest) > _LONGEST_LINE_BYTES:
+        if len(self._rest) > _MAX_LINE_BYTES:
             # No such line is worth reading, and a cut through it might go through a secret.
             self._rest = b""
             self._skipping = True

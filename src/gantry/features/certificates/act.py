@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gantry.engines.certificates.protocol import Authority
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import Certificate
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.features.certificates import store
@@ -29,7 +29,7 @@ class CertificateIssuer:
         challenges: what the edge must answer for authorities that look: token -> answer.
     """
 
-    state: State
+    database: Database
     authorities: Mapping[str, Authority]
     box: SecretBox
     tasks: TaskSet
@@ -83,7 +83,7 @@ class CertificateIssuer:
             not_before=issued.not_before,
             not_after=issued.not_after,
         )
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await store.put(session, stored)
         _log.info(
             "certificate %s for %d names until %s", issue.name, len(issued.hosts), issued.not_after

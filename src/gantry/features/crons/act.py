@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from croniter import croniter
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus, Runtime
 from gantry.features.crons import store
 from gantry.features.crons.rules import Due, Run, Start, Wanted, decide
@@ -30,7 +30,7 @@ class CronScheduler:
     a night of mails in one minute.
     """
 
-    state: State
+    database: Database
     runtime: Runtime
     launcher: Launcher
     probe: PublicProbe
@@ -46,7 +46,7 @@ class CronScheduler:
         since = self._looked_at or now
         self._looked_at = now
         statuses = await self.runtime.statuses()
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             runs = await store.list_running(session)
         running = [run for run in runs if run in self._calls or _still_runs(run, statuses)]
         for run in runs:
@@ -65,7 +65,7 @@ class CronScheduler:
 
     async def _wanted(self) -> tuple[Wanted, ...]:
         wanted = []
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             for environment in await projects.list_environments(session):
                 if environment.live_release is None:
                     continue
@@ -96,7 +96,7 @@ class CronScheduler:
                 headers={"authorization": f"Bearer {secret}"} if secret else {},
                 timeout_s=wanted.timeout_s,
             )
-            async with self.state.transaction() as session:
+            async with self.database.transaction() as session:
                 await store.set_ended(
                     session,
                     run,
@@ -113,7 +113,7 @@ class CronScheduler:
             detail = "was lost when the control plane ended"
         else:
             detail = "timed out" if status.timed_out else f"exited with {code}"
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await store.set_ended(
                 session, run, succeeded=code == 0, detail=detail, at=self.clock.now()
             )
@@ -128,7 +128,7 @@ class CronScheduler:
             step.due.at,
             f"cron-{wanted.environment}-{wanted.cron}-{stamp}",
         )
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             claimed = await store.claim(session, run, skipped=step.skipped, at=self.clock.now())
         if not claimed or step.skipped:
             return

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gantry.engines.builders.protocol import BuildOutcome, Workshop
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import ProcessStatus, Runtime
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build
 from gantry.features.deploys import store
 from gantry.features.deploys.model import Deploy, StepState
-from gantry.features.deploys.preparing import Preparer
 from gantry.features.deploys.rules import Next
+from gantry.features.deploys.source import SourceReader
 from gantry.features.instances.launching import Launcher, wanted_services
 from gantry.features.probes.public import PublicProbe, SmokeResult
 from gantry.features.projects import store as projects
@@ -93,10 +93,10 @@ class Context:
         released: called when a release was made or went live: its files may be served without it now.
     """
 
-    state: State
+    database: Database
     runtime: Runtime
     workshop: Workshop
-    preparer: Preparer
+    source_reader: SourceReader
     launcher: Launcher
     variables: VariableService
     probe: PublicProbe
@@ -112,11 +112,11 @@ Act = Callable[[Context, Work], Awaitable[Next | None]]
 async def read_source(context: Context, work: Work) -> Next:
     """Read the manifest from the snapshot, check the variables, and find or claim the build."""
     deploy = work.deploy
-    prepared = await context.preparer.prepare(deploy, work.environment)
-    manifest = prepared.manifest.model_dump(mode="json")
-    async with context.state.transaction() as session:
-        await store.set_source(session, deploy.id, manifest=manifest, build=prepared.build.id)
-    return Next(detail=prepared.detail)
+    source = await context.source_reader.read(deploy, work.environment)
+    manifest = source.manifest.model_dump(mode="json")
+    async with context.database.transaction() as session:
+        await store.set_source(session, deploy.id, manifest=manifest, build=source.build.id)
+    return Next(detail=source.detail)
 
 
 async def start_build(context: Context, work: Work) -> None:
@@ -139,7 +139,7 @@ async def take_build(context: Context, work: Work) -> None:
     outcome = await _outcome(context, work, "build", build.build_task)
     assert outcome.artifact is not None, "a build without an error has an artifact"
     artifact = outcome.artifact
-    async with context.state.transaction() as session:
+    async with context.database.transaction() as session:
         await builds.set_built(
             session,
             build.id,
@@ -159,7 +159,7 @@ async def take_test(context: Context, work: Work) -> None:
     """
     build = work.claimed_build
     await _outcome(context, work, "test", build.test_task)
-    async with context.state.transaction() as session:
+    async with context.database.transaction() as session:
         await builds.set_ready(session, build.id)
 
 
@@ -169,11 +169,11 @@ async def make_release(context: Context, work: Work) -> Next:
     manifest = (
         parse_manifest(deploy.manifest)
         if deploy.manifest is not None  # not of a promotion that an older Gantry has queued
-        else await context.preparer.checks.manifest(deploy.source_digest, work.environment)
+        else await context.source_reader.checks.manifest(deploy.source_digest, work.environment)
     )
-    async with context.state.transaction() as session:
+    async with context.database.transaction() as session:
         # Asked anew: one may have been taken away since the deploy was queued.
-        await context.preparer.checks.check_variables(session, manifest, work.environment)
+        await context.source_reader.checks.check_variables(session, manifest, work.environment)
         values = await context.variables.reveal(session, deploy.environment)
         number = await projects.next_release_number(session, deploy.environment)
         release = Release(
@@ -235,7 +235,7 @@ async def provide_services(context: Context, work: Work) -> Next:
 
 async def start_release(context: Context, work: Work) -> Next:
     """Want the release's instances to run."""
-    async with context.state.transaction() as session:
+    async with context.database.transaction() as session:
         await releases.set_state(
             session, work.made_release.id, ReleaseState.RUNNING, at=context.clock.now()
         )
@@ -270,14 +270,14 @@ async def begin_rollout(context: Context, work: Work) -> None:
         started_at=now,
         stage_started_at=now,
     )
-    async with context.state.transaction() as session:
+    async with context.database.transaction() as session:
         await rollouts.insert(session, rollout)
 
 
 async def switch(context: Context, work: Work) -> None:
     """Route visitors to the release."""
     release = work.made_release.id
-    async with context.state.transaction() as session:
+    async with context.database.transaction() as session:
         environment = await projects.lock_environment(session, work.deploy.environment)
         previous = environment.live_release
         if previous == release:
@@ -298,7 +298,7 @@ async def ask_public_port(context: Context, work: Work) -> None:
 
 async def _start_task(context: Context, work: Work, task: Literal["build", "test"]) -> None:
     deploy, build = work.deploy, work.claimed_build
-    request = await context.preparer.request(
+    request = await context.source_reader.request(
         deploy, parse_manifest(deploy.manifest or {}), build.id
     )
     make = context.workshop.build_task if task == "build" else context.workshop.test_task
@@ -315,7 +315,7 @@ async def _outcome(context: Context, work: Work, task: TaskName, task_id: str) -
         if outcome is not None
         else _interrupted(task, work.processes.get(task_id))
     )
-    async with context.state.transaction() as session:
+    async with context.database.transaction() as session:
         await builds.set_failed(
             session, work.claimed_build.id, error.as_dict(), at=context.clock.now()
         )

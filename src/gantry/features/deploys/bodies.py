@@ -7,8 +7,8 @@ from typing import Literal, Self
 from pydantic import Field
 
 from gantry.features.deploys.model import DeployRecord, DeployState, Step, StepRecord
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
 from gantry.features.releases.bodies import CommitBody, CommitRequest
 from gantry.kernel.bodies import Answer, ErrorBody, Open, Request
 
@@ -92,7 +92,7 @@ class DeployBody(Answer):
         cls,
         record: DeployRecord,
         environment: Environment,
-        naming: Naming,
+        host_names: HostNames,
         *,
         steps: Iterable[Step],
         now: datetime,
@@ -105,7 +105,9 @@ class DeployBody(Answer):
             waits: deploy -> what its present step waits for, where it met a fault that may pass.
         """
         deploy = record.deploy
-        host = naming.release_host(environment.project, deploy.release) if deploy.release else ""
+        host = (
+            host_names.release_host(environment.project, deploy.release) if deploy.release else ""
+        )
         return cls(
             id=deploy.id,
             project=environment.project,
@@ -118,8 +120,8 @@ class DeployBody(Answer):
             release=deploy.release,
             release_number=record.release_number,
             build=deploy.build,
-            url=naming.url(naming.environment_host(environment)),
-            release_url=naming.url(host) if host else "",
+            url=host_names.url(host_names.environment_host(environment)),
+            release_url=host_names.url(host) if host else "",
             requested_by=deploy.requested_by,
             requested_at=deploy.requested_at,
             started_at=deploy.started_at,

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from gantry.config.load import load_manifest
 from gantry.config.manifest import Manifest
-from gantry.engines.database.protocol import Session, State
+from gantry.engines.database.protocol import Database, Session
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.instances.launching import wanted_services
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
 from gantry.features.releases import store as releases
 from gantry.features.variables import store as variables
 from gantry.features.variables.model import RESERVED
@@ -24,9 +24,9 @@ class DeployChecks:
     An environment need not exist yet: one that was never made has no variables.
     """
 
-    state: State
+    database: Database
     sources: SourceStore
-    naming: Naming
+    host_names: HostNames
 
     async def check(self, digest: str, environment: Environment, *, branch: str = "") -> Manifest:
         """Everything that can be checked; the manifest, resolved for `environment`.
@@ -39,7 +39,7 @@ class DeployChecks:
         """
         manifest = await self.manifest(digest, environment)
         _check_branch(manifest, branch, environment)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await self.check_variables(session, manifest, environment)
         return manifest
 
@@ -76,15 +76,15 @@ class DeployChecks:
         return resolved
 
     async def _check_domains(self, manifest: Manifest, environment: Environment) -> None:
-        own = [domain for domain in manifest.domains if self.naming.is_own(domain)]
+        own = [domain for domain in manifest.domains if self.host_names.is_own(domain)]
         if own:
             raise UserError(
                 "domain.reserved",
-                f"{own[0]} lies below {self.naming.domain}, where only Gantry gives names",
-                hint=f"without it the site is at {self.naming.environment_host(environment)}",
+                f"{own[0]} lies below {self.host_names.domain}, where only Gantry gives names",
+                hint=f"without it the site is at {self.host_names.environment_host(environment)}",
                 where=f"{MANIFEST}: environments.{environment.name}.domains",
             )
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             holder = await releases.domain_holder(
                 session,
                 tuple(manifest.domains),

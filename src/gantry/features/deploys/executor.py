@@ -57,12 +57,12 @@ class DeployExecutor:
                     await self._advance(work.deploy, result)
 
     async def _begin(self, deploy: Deploy) -> None:
-        async with self.context.state.transaction() as session:
+        async with self.context.database.transaction() as session:
             await store.activate(session, deploy, at=self.context.clock.now())
 
     async def _advance(self, deploy: Deploy, result: Next) -> None:
         to = following(deploy.kind, deploy.step)
-        async with self.context.state.transaction() as session:
+        async with self.context.database.transaction() as session:
             await store.advance(
                 session,
                 deploy,
@@ -79,7 +79,7 @@ class DeployExecutor:
         deploy, now = work.deploy, self.context.clock.now()
         for task_id in _own_tasks(work):
             await self.context.runtime.signal(task_id, kill=True)
-        async with self.context.state.transaction() as session:
+        async with self.context.database.transaction() as session:
             if work.rollout is not None:
                 await rollouts.abort(session, work.rollout.id, error["message"], at=now)
             await self._undo_switch(session, deploy)

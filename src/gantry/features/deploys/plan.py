@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import Workshop
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.features.deploys.bodies import PlanBody, PlanChange
 from gantry.features.deploys.checks import missing_error
 from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
-from gantry.features.deploys.preparing import Preparer
+from gantry.features.deploys.source import SourceReader
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import store as projects
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment, check_environment, check_project
-from gantry.features.projects.naming import Naming
 from gantry.features.releases import store as releases
 from gantry.features.releases.model import Commit
 from gantry.features.releases.reading import manifest_of
@@ -27,11 +27,11 @@ from gantry.kernel.errors import GantryError
 class Planner:
     """Compares a snapshot with what is live."""
 
-    state: State
-    preparer: Preparer
+    database: Database
+    source_reader: SourceReader
     workshop: Workshop
     variables: VariableService
-    naming: Naming
+    host_names: HostNames
     clock: Clock
 
     async def plan(self, project: str, environment: str, source_digest: str) -> PlanBody:
@@ -43,11 +43,11 @@ class Planner:
         """
         check_project(project)
         check_environment(environment)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             known = await projects.find_environment(session, project, environment)
         target = known or Environment("", project, environment, None, 0, self.clock.now())
-        await self.preparer.snapshot(source_digest)
-        manifest = await self.preparer.checks.manifest(source_digest, target)
+        await self.source_reader.snapshot(source_digest)
+        manifest = await self.source_reader.checks.manifest(source_digest, target)
         changes: list[PlanChange] = []
         changes += [] if known else [_change("host", "create", self._host(target))]
         changes += await self._build(source_digest, target, manifest)
@@ -61,11 +61,11 @@ class Planner:
         )
 
     def _host(self, target: Environment) -> str:
-        return self.naming.url(self.naming.environment_host(target))
+        return self.host_names.url(self.host_names.environment_host(target))
 
     async def _blockers(self, target: Environment, manifest: Manifest) -> tuple[ErrorBody, ...]:
-        async with self.state.transaction() as session:
-            missing = await self.preparer.checks.missing_variables(session, manifest, target)
+        async with self.database.transaction() as session:
+            missing = await self.source_reader.checks.missing_variables(session, manifest, target)
         if not missing:
             return ()
         return (ErrorBody.model_validate(missing_error(missing, target).as_dict()),)
@@ -87,7 +87,7 @@ class Planner:
             requested_at=self.clock.now(),
         )
         try:
-            request = await self.preparer.request(deploy, manifest, "plan")
+            request = await self.source_reader.request(deploy, manifest, "plan")
             kept = await self.workshop.find(request)
         except GantryError as error:
             return [_change("build", "create", f"anew, because {error.message}")]
@@ -99,7 +99,7 @@ class Planner:
         number = f"release {target.releases_made + 1}"
         if target.live_release is None:
             return [_change("release", "create", number, after=self._host(target))]
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             live = await releases.get(session, target.live_release)
             before = self.variables.open_all(
                 await releases.variables_sealed(session, target.live_release)
@@ -114,7 +114,7 @@ class Planner:
         return changes + _differences("setting", old, new)
 
     async def _services(self, target: Environment, manifest: Manifest) -> list[PlanChange]:
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             have = {
                 service.kind: service
                 for service in await services.list_for_environment(session, target.id)

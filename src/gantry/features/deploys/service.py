@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gantry.engines.database.protocol import Session, State
+from gantry.engines.database.protocol import Database, Session
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.audit import store as audit
 from gantry.features.builds import store as builds
@@ -31,7 +31,7 @@ class DeployService:
         wake: tells the reactor that an intent was recorded; returns at once.
     """
 
-    state: State
+    database: Database
     sources: SourceStore
     checks: DeployChecks
     projects: project_service.ProjectService
@@ -54,10 +54,10 @@ class DeployService:
                 f"snapshot {source_digest[:12]} was not uploaded, or is no longer kept",
                 hint="run gantry deploy again: it uploads what is missing",
             )
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             wanted = await self.projects.find_or_plan(session, project, environment)
         await self.checks.check(source_digest, wanted, branch=commit.branch)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             target = await self.projects.ensure(session, project, environment, by=by)
             deploy = self._new(
                 target, DeployKind.DEPLOY, by=by, commit=commit, source_digest=source_digest
@@ -81,7 +81,7 @@ class DeployService:
                 f"{environment} cannot be promoted to itself",
                 hint="gantry promote --from staging --to production",
             )
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             origin = await projects.get_environment(session, project, from_environment)
             if origin.live_release is None:
                 raise UserError(
@@ -94,7 +94,7 @@ class DeployService:
             wanted = await self.projects.find_or_plan(session, project, environment)
         # Of no branch: that is what a promotion is for.
         await self.checks.check(build.source_digest, wanted)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             target = await self.projects.ensure(session, project, environment, by=by)
             deploy = self._new(
                 target,
@@ -117,7 +117,7 @@ class DeployService:
             UserError: `rollback.nothing-before`, `rollback.unknown-release`, `rollback.already-live`,
                 `rollback.gone` its artifact is no longer kept.
         """
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             target = await projects.get_environment(session, project, environment)
             release = await self._rollback_target(session, target, to_release)
             if release.id == target.live_release:
@@ -152,7 +152,7 @@ class DeployService:
         Raises:
             ConflictError: `deploy.ended`.
         """
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             deploy = await store.get(session, deploy_id)
             if deploy.state.ended:
                 raise ConflictError(

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from typing import assert_never
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import ProcessSpec, Runtime
 from gantry.features.instances import rules, store
 from gantry.features.instances.launching import Launcher
@@ -26,7 +26,7 @@ class InstanceExecutor:
         health: instance -> what its last probes said; a process that is made anew begins without.
     """
 
-    state: State
+    database: Database
     runtime: Runtime
     launcher: Launcher
     ports: PortPicker
@@ -42,20 +42,20 @@ class InstanceExecutor:
             case rules.Start(instance):
                 await self._start(instance)
             case rules.MarkHealthy(instance):
-                async with self.state.transaction() as session:
+                async with self.database.transaction() as session:
                     await store.set_healthy(session, instance.id, at=self.clock.now())
                 _log.info("%s is healthy", instance.id)
             case rules.RecordExit():
                 await self._record_exit(action)
             case rules.Terminate(instance):
                 await self.runtime.signal(instance.id)
-                async with self.state.transaction() as session:
+                async with self.database.transaction() as session:
                     await store.set_stopping(session, instance.id, at=self.clock.now())
             case rules.Kill():
                 await self._kill(action)
             case rules.Delete(instance):
                 self.health.pop(instance.id, None)
-                async with self.state.transaction() as session:
+                async with self.database.transaction() as session:
                     await store.delete(session, instance.id)
             case _:
                 assert_never(action)
@@ -63,7 +63,7 @@ class InstanceExecutor:
     async def _create(self, action: rules.Create) -> None:
         for _ in range(_PORT_TRIES):
             try:
-                async with self.state.transaction() as session:
+                async with self.database.transaction() as session:
                     await store.insert(
                         session,
                         instance_id=self.ids.new("i"),
@@ -82,13 +82,13 @@ class InstanceExecutor:
         spec: ProcessSpec = await self.launcher.for_instance(instance)
         self.health.pop(instance.id, None)
         await self.runtime.start(spec)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await store.set_started(session, instance.id, at=self.clock.now())
         _log.info("%s (%s) was started", instance.id, instance.process)
 
     async def _record_exit(self, action: rules.RecordExit) -> None:
         self.health.pop(action.instance.id, None)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await store.set_exited(
                 session,
                 action.instance.id,
@@ -107,7 +107,7 @@ class InstanceExecutor:
 
     async def _kill(self, action: rules.Kill) -> None:
         # The reason first: after the signal, only the record can tell our kill from a stranger's.
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await store.set_killed_for(session, action.instance.id, action.reason)
         await self.runtime.signal(action.instance.id, kill=True)
         _log.warning("%s was killed: %s", action.instance.id, action.reason)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from gantry.config.manifest import Manifest
 from gantry.config.sections import RedisService
 from gantry.engines.builders.protocol import Artifact, Workshop
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import Limits, ProcessSpec
 from gantry.features.builds import store as builds
 from gantry.features.instances.model import Instance
 from gantry.features.instances.specs import Identity, process_spec, shell, web_argv
 from gantry.features.projects import store as projects
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
 from gantry.features.releases import store
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
@@ -36,11 +36,11 @@ class Launch:
 class Launcher:
     """Makes process specifications for releases."""
 
-    state: State
+    database: Database
     workshop: Workshop
     services: ServiceProvider
     variables: VariableService
-    naming: Naming
+    host_names: HostNames
 
     async def prepare(self, release_id: str) -> Launch:
         """Gather what the release's processes need; its services are provided on the way.
@@ -49,7 +49,7 @@ class Launcher:
             IntegrityError: `artifact.missing`, `artifact.corrupt`.
             TransientError: a service does not start now.
         """
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             release = await store.get(session, release_id)
             environment = await projects.get_environment_by_id(session, release.environment)
             build = await builds.get(session, release.build)
@@ -101,7 +101,7 @@ class Launcher:
             instance=process_id,
             release=launch.release,
             environment=launch.environment,
-            url=self.naming.public_url(launch.environment, launch.manifest.domains),
+            url=self.host_names.public_url(launch.environment, launch.manifest.domains),
             port=port,
         )
 

@@ -22,5 +22,5 @@ async def secrets_of(
     for release in kept:
         values += variables.open_all(await releases.variables_sealed(session, release)).values()
     provided = await services.list_for_environment(session, environment)
-    values += [variables.box.open(each.secret_sealed) for each in provided]
+    values += [variables.box.open(resource.secret_sealed) for resource in provided]
     return tuple(values)

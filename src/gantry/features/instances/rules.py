@@ -17,7 +17,7 @@ SETTLED_AFTER = timedelta(seconds=1)
 CRASH_LOOP_FAILURES = 5
 # Healthy for this long before it ended: the end is a new story, not one more of a row.
 _STABLE_AFTER = timedelta(seconds=30)
-_LONGEST_BACK_OFF_S = 60.0
+_MAX_BACK_OFF_S = 60.0
 # From SIGTERM to SIGKILL where no release says otherwise any more.
 _TERMINATE_S = 30.0
 _SIGKILL_EXIT = 137
@@ -113,7 +113,7 @@ def decide(
 
 def back_off_s(failures: int) -> float:
     """Seconds to wait before the next start, after `failures` ends in a row that were its own fault."""
-    return 0.0 if failures <= 1 else min(_LONGEST_BACK_OFF_S, 0.5 * 2.0 ** (failures - 2))
+    return 0.0 if failures <= 1 else min(_MAX_BACK_OFF_S, 0.5 * 2.0 ** (failures - 2))
 
 
 def _must_go(instance: Instance, want: Want) -> bool:

@@ -69,9 +69,9 @@ def process_spec(
 
 def shell(command: str) -> tuple[str, ...]:
     """`command` as people write it in the manifest, run by a shell that is replaced by it where it can be."""
-    words = shlex.split(command, comments=False)
+    arguments = shlex.split(command, comments=False)
     plain = not set(command) & set("|&;<>()$`\"'\\*?[#~=%!{}\n")
-    return tuple(words) if plain and words else ("/bin/sh", "-c", command)
+    return tuple(arguments) if plain and arguments else ("/bin/sh", "-c", command)
 
 
 def web_argv(manifest: Manifest, artifact: Artifact, process: str) -> tuple[str, ...]:

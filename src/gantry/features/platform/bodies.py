@@ -61,9 +61,9 @@ class EnvironmentBody(Answer):
         return cls(
             project=environment.project,
             name=environment.name,
-            url=context.naming.url(context.naming.environment_host(environment)),
+            url=context.host_names.url(context.host_names.environment_host(environment)),
             domains=live.release.domains if live else (),
-            live=ReleaseBody.of(live, environment, context.naming) if live else None,
+            live=ReleaseBody.of(live, environment, context.host_names) if live else None,
             candidate=CandidateBody.of(moving) if moving else None,
             instances=tuple(
                 InstanceBody.of(
@@ -88,7 +88,7 @@ def _deploy(record: EnvironmentRecord, context: Context) -> DeployBody | None:
     return DeployBody.of(
         record.deploy,
         record.environment,
-        context.naming,
+        context.host_names,
         steps=context.steps_of(record.deploy.deploy.kind),
         now=context.now,
         waits=context.waits,

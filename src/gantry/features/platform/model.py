@@ -9,8 +9,8 @@ from gantry.engines.edge_cache.protocol import CacheStatus
 from gantry.engines.runtime.protocol import ProcessStatus
 from gantry.features.deploys.model import DeployKind, DeployRecord, DeployState, Step
 from gantry.features.instances.model import Health, Instance
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment, Project
-from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import BuiltRelease, ReleaseState
 from gantry.features.rollouts.model import RolloutRecord
 from gantry.features.services.model import ServiceKind
@@ -87,7 +87,7 @@ class Context:
     """
 
     now: datetime
-    naming: Naming
+    host_names: HostNames
     steps_of: Callable[[DeployKind], tuple[Step, ...]]
     processes: Mapping[str, ProcessStatus]
     health: Mapping[str, Health]

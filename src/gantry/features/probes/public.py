@@ -7,14 +7,14 @@ from urllib.parse import urljoin, urlsplit
 
 from gantry.config.processes import Health
 from gantry.engines.probes.protocol import Prober, ProbeResult
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
 from gantry.kernel.names import RELEASE_HEADER
 
-_TIMEOUT_SMOKE_S = 15.0
-_TIMEOUT_SERVED_BY_S = 5.0
+_SMOKE_TIMEOUT_S = 15.0
+_SERVED_BY_TIMEOUT_S = 5.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 
@@ -39,7 +39,7 @@ class PublicProbe:
     """Requests to the platform's own public port."""
 
     prober: Prober
-    naming: Naming
+    host_names: HostNames
 
     async def served_by(self, environment: Environment, release: Release) -> str:
         """Identity of the release that the environment's address answers with; empty when none does.
@@ -54,7 +54,7 @@ class PublicProbe:
             environment,
             health.path or "/",
             headers={},
-            timeout_s=max(_TIMEOUT_SERVED_BY_S, health.timeout_s),
+            timeout_s=max(_SERVED_BY_TIMEOUT_S, health.timeout_s),
         )
         return result.headers.get(RELEASE_HEADER, "")
 
@@ -63,19 +63,19 @@ class PublicProbe:
     ) -> ProbeResult:
         """GET a path of the environment's address."""
         return await self.prober.get(
-            f"https://127.0.0.1:{self.naming.https_port}{path}",
-            host=self.naming.environment_host(environment),
+            f"https://127.0.0.1:{self.host_names.https_port}{path}",
+            host=self.host_names.environment_host(environment),
             timeout_s=timeout_s,
             headers=headers,
         )
 
     async def ask(
-        self, project: str, release_id: str, path: str, *, timeout_s: float = _TIMEOUT_SMOKE_S
+        self, project: str, release_id: str, path: str, *, timeout_s: float = _SMOKE_TIMEOUT_S
     ) -> ProbeResult:
         """GET a path of a release's own address."""
         return await self.prober.get(
-            f"https://127.0.0.1:{self.naming.https_port}{path}",
-            host=self.naming.release_host(project, release_id),
+            f"https://127.0.0.1:{self.host_names.https_port}{path}",
+            host=self.host_names.release_host(project, release_id),
             timeout_s=timeout_s,
         )
 
@@ -101,7 +101,7 @@ class PublicProbe:
 
         A redirect to another host, or in a circle (to set a cookie first), is an answer of the product's.
         """
-        host = self.naming.release_host(project, release.id)
+        host = self.host_names.release_host(project, release.id)
         asked = {path}
         while True:
             result = await self.ask(project, release.id, path)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import BackendStatus
 from gantry.features.releases import store
 from gantry.features.releases.model import Release
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 class ReleaseRetirer:
     """Retires what the rules say may stop, and remembers when each release was last asked."""
 
-    state: State
+    database: Database
     clock: Clock
     _asked: dict[str, tuple[int, datetime]] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class ReleaseRetirer:
             now=now,
         )
         for release in done:
-            async with self.state.transaction() as session:
+            async with self.database.transaction() as session:
                 # Asked anew: a switch may have been recorded, or taken back, after the look that this was decided on.
                 retired = await store.retire(session, release.id, at=self.clock.now())
             if retired:

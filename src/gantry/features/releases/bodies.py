@@ -5,8 +5,8 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import BuiltRelease, Commit, ReleaseState
 from gantry.kernel.bodies import Answer, Open, Request
 
@@ -60,7 +60,7 @@ class ReleaseBody(Answer):
     left_at: datetime | None
 
     @classmethod
-    def of(cls, built: BuiltRelease, environment: Environment, naming: Naming) -> Self:
+    def of(cls, built: BuiltRelease, environment: Environment, host_names: HostNames) -> Self:
         """A release of an environment."""
         release = built.release
         live = release.id == environment.live_release
@@ -75,7 +75,7 @@ class ReleaseBody(Answer):
             framework=built.framework,
             size_bytes=built.size_bytes,
             commit=CommitBody.of(release.commit),
-            url=naming.url(naming.release_host(environment.project, release.id)),
+            url=host_names.url(host_names.release_host(environment.project, release.id)),
             created_at=release.created_at,
             live_at=release.live_at,
             left_at=release.left_at,

@@ -9,8 +9,8 @@ from gantry.features.releases.model import Release, ReleaseState
 # Long enough for a request that was routed in the moment of the switch to show up in the edge's numbers.
 _QUIET_AFTER = timedelta(seconds=10)
 # Releases that run for pages that were loaded from them: each costs memory, and a page is rarely older.
-_MOST_OLDER = 3
-_LONGEST_SKEW_S = 86_400.0
+_MAX_OLDER = 3
+_MAX_SKEW_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _may_stop(
     if rank == 0 and age_s < max(patience.keep_warm_s, patience.streams_s):
         return False
     unasked_s = min(age_s, (now - asked_at).total_seconds())
-    if rank < _MOST_OLDER and unasked_s < patience.skew_s and age_s < _LONGEST_SKEW_S:
+    if rank < _MAX_OLDER and unasked_s < patience.skew_s and age_s < _MAX_SKEW_S:
         return False
     if active_requests == 0:
         return age_s >= min(_QUIET_AFTER.total_seconds(), patience.requests_s)

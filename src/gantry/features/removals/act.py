@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import Runtime
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 class RemovalExecutor:
     """Ends environments. Each effect may be repeated, and the record goes last."""
 
-    state: State
+    database: Database
     runtime: Runtime
     provider: ServiceProvider
 
@@ -42,10 +42,10 @@ class RemovalExecutor:
             await self.runtime.signal(process_id, kill=True)
 
     async def _delete(self, environment: Environment) -> None:
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             provided = await services.list_for_environment(session, environment.id)
         await self.provider.drop(provided)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await projects.delete_environment(session, environment.id)
             if not await projects.list_environments(session, environment.project):
                 await projects.delete_project(session, environment.project)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gantry.engines.database.protocol import Session, State
+from gantry.engines.database.protocol import Database, Session
 from gantry.features.audit import store as audit
 from gantry.features.deploys import store as deploys
 from gantry.features.projects import store as projects
@@ -21,7 +21,7 @@ class RemovalService:
         wake: tells the reactor that there is something to do.
     """
 
-    state: State
+    database: Database
     clock: Clock
     wake: Callable[[], None]
 
@@ -33,7 +33,7 @@ class RemovalService:
             ConflictError: `destroy.busy` a deploy is under way.
         """
         now = self.clock.now()
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             targets = await self._named(session, project, environment)
             await self._refuse_while_deploying(session, targets)
             for target in targets:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gantry.engines.builders.protocol import Workshop
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.accounts import store as accounts
@@ -33,7 +33,7 @@ class Retention:
         free_share: the free part of the platform's disk, 0 to 1.
     """
 
-    state: State
+    database: Database
     runtime: Runtime
     workshop: Workshop
     sources: SourceStore
@@ -46,7 +46,7 @@ class Retention:
         """One round."""
         await self.runtime.rotate_logs(keep_bytes=_MAX_LOG_BYTES)
         await self._delete(decide(await self._look()))
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await accounts.delete_expired(session, at=self.clock.now())
 
     async def _look(self) -> Stored:
@@ -54,7 +54,7 @@ class Retention:
         snapshots = self._settled(await self.sources.list(), self._sources_seen_s)
         # Before the builds: one that begins in between has its record before its folder.
         folders = await self.workshop.folders()
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             environments = await projects.list_environments(session)
             everything = await releases.list_all(session)
             found_builds = await builds.list_all(session)
@@ -89,7 +89,7 @@ class Retention:
     async def _delete(self, deletions: Deletions) -> None:
         for build in deletions.builds:
             # The record first: a build that is marked gone is never promised to a rollback.
-            async with self.state.transaction() as session:
+            async with self.database.transaction() as session:
                 await builds.set_gone(session, build.id)
                 shared = await builds.is_artifact_used(session, build.artifact_digest)
             if not shared:

@@ -16,7 +16,7 @@ from gantry.features.releases.model import Release, ReleaseState
 
 # Logs of ended tasks and instances are read when something went wrong; people look within days.
 _KEEP_ENDED_PROCESSES = timedelta(days=3)
-_MOST_ENDED_PROCESSES = 300
+_MAX_ENDED_PROCESSES = 300
 # Below this share of free disk only what the next rollback needs is kept.
 TIGHT_BELOW = 0.10
 _KEEP_WHEN_TIGHT = 2
@@ -146,5 +146,5 @@ def _ended_processes(stored: Stored) -> Iterable[str]:
     )
     for position, status in enumerate(ended):
         age = stored.now - (status.ended_at or status.started_at)
-        if age > _KEEP_ENDED_PROCESSES or position >= _MOST_ENDED_PROCESSES:
+        if age > _KEEP_ENDED_PROCESSES or position >= _MAX_ENDED_PROCESSES:
             yield status.id

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from gantry.config.sections import VerdictRules
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import BackendNumbers, Edge
 from gantry.features.instances import store as instances
 from gantry.features.instances.model import Instance
@@ -66,7 +66,7 @@ class RolloutLoop:
         wake: called when the edge or a deploy has something to do.
     """
 
-    state: State
+    database: Database
     edge: Edge
     traffic: SyntheticTraffic
     progress: EdgeProgress
@@ -85,7 +85,7 @@ class RolloutLoop:
             self._watches.clear()
             self.traffic.forget()
             return
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             opened = tuple(
                 with_even_times(rollout, self.clock) for rollout in await store.list_open(session)
             )
@@ -102,7 +102,7 @@ class RolloutLoop:
         counted: Mapping[str, BackendNumbers],
         found: tuple[Instance, ...],
     ) -> None:
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             candidate = await releases.get(session, rollout.candidate)
             current = await releases.get(session, rollout.current)
         settings = manifest_of(candidate).deploy.verdict
@@ -174,12 +174,12 @@ class RolloutLoop:
         verdict = judge_both(
             windows.visitors.total, windows.own.total, rules.policy_of(settings), analysis
         )
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await store.record_verdict(session, rollout, verdict, windows)
         return replace(rollout, verdict=verdict), verdict
 
     async def _open(self, rollout: Rollout, opened: StageWindows) -> tuple[Rollout, StageWindows]:
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             windows = await store.begin_windows(session, rollout, opened, at=self.clock.now())
             return await store.get(session, rollout.id), windows
 
@@ -187,7 +187,7 @@ class RolloutLoop:
         self, rollout: Rollout, action: rules.Action, found: tuple[Instance, ...]
     ) -> None:
         now = self.clock.now()
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             match action:
                 case rules.BeginStage(number):
                     done = await store.begin_stage(session, rollout, number, at=now)

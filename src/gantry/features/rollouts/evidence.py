@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
-from gantry.engines.database.protocol import Session, State
+from gantry.engines.database.protocol import Database, Session
 from gantry.engines.edge.protocol import Edge, FailedRequest
 from gantry.engines.runtime.protocol import Runtime
 from gantry.features.instances.masking import secrets_of
@@ -40,7 +40,7 @@ class EvidenceCollector:
         due: some rollout may lack evidence; true until the first round has said otherwise.
     """
 
-    state: State
+    database: Database
     edge: Edge
     runtime: Runtime
     variables: VariableService
@@ -57,7 +57,7 @@ class EvidenceCollector:
         """Add the lines, and what has been logged by now; what cannot be read is tried again for a minute."""
         if not self.due:
             return
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             waiting = await store.list_without_evidence(session)
         for rollout in waiting:
             await self._add(rollout)
@@ -74,7 +74,7 @@ class EvidenceCollector:
             requests = await self._or_none(rollout, self._requests(rollout), age)
             evidence = replace(evidence, requests=requests)
         if evidence != rollout.evidence:
-            async with self.state.transaction() as session:
+            async with self.database.transaction() as session:
                 await store.set_evidence(session, rollout.id, evidence)
 
     async def _or_none(
@@ -93,7 +93,7 @@ class EvidenceCollector:
         return await self.edge.failures(rollout.candidate, most=_MAX_REQUESTS)
 
     async def _lines(self, rollout: Rollout, printed_by: tuple[str, ...]) -> tuple[LogLine, ...]:
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             mask = Redactor(
                 await secrets_of(session, self.variables, rollout.environment, (rollout.candidate,))
             )

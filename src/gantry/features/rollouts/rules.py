@@ -21,7 +21,7 @@ from gantry.features.rollouts.verdict.model import Outcome, Policy
 # How many times its own length a stage is extended for while nothing can be said.
 EXTENSION = 1.0
 # An edge takes shares within milliseconds; one that does not take them in this time refuses them, or is not there.
-TIMEOUT_EDGE_S = 120.0
+EDGE_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _by_verdict(rollout: Rollout, observed: ObservedRollout) -> Action | None:
     if rollout.state is not RolloutState.RUNNING:
         return None
     if not observed.in_effect:
-        return _refused(observed) if observed.waits_s > TIMEOUT_EDGE_S else None
+        return _refused(observed) if observed.waits_s > EDGE_TIMEOUT_S else None
     age_s = rollout.stage_age(observed.now).total_seconds()
     time_s = rollout.stages[rollout.stage].time_s
     if age_s < time_s:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.features.audit import store as audit
 from gantry.features.projects import store as projects
 from gantry.features.rollouts import store
@@ -22,7 +22,7 @@ class RolloutService:
         wake: called when there is a command to carry out.
     """
 
-    state: State
+    database: Database
     clock: Clock
     wake: Callable[[], None]
 
@@ -32,7 +32,7 @@ class RolloutService:
         Raises:
             NotFoundError: `rollout.none`.
         """
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             target = await projects.get_environment(session, project, environment)
             found = await store.latest(session, target.id)
         if found is None:
@@ -65,7 +65,7 @@ class RolloutService:
                 f"the rollout is already {rollout.state}",
                 hint="gantry rollout resume, or gantry rollout promote",
             )
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             await store.request(session, rollout, command)
             await audit.record(
                 session,

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import TIMES_MS
 from gantry.features.probes.public import PublicProbe
 from gantry.features.projects import store as projects
@@ -45,7 +45,7 @@ class SyntheticTraffic:
         numbers: release -> numbers of the requests made for numbers.
     """
 
-    state: State
+    database: Database
     probe: PublicProbe
     tasks: TaskSet
     clock: Clock
@@ -88,7 +88,7 @@ class SyntheticTraffic:
         self, rollout: Rollout, pair: tuple[Release, Release], *, check: bool, more: bool
     ) -> None:
         try:
-            async with self.state.transaction() as session:
+            async with self.database.transaction() as session:
                 environment = await projects.get_environment_by_id(session, rollout.environment)
             project = environment.project
             await asyncio.gather(

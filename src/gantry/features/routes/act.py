@@ -20,7 +20,7 @@ from gantry.kernel.tasks import TaskSet
 _log = logging.getLogger(__name__)
 
 # The edge's first requests should find the cache, which starts in a moment; one that hangs holds nothing up.
-_TIMEOUT_CACHE_S = 2.0
+_CACHE_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class EdgeExecutor:
             return
         self._cache_moves = True
         moving = self.tasks.spawn(self._move_cache(used=used), name=CACHE)
-        await asyncio.wait({moving}, timeout=_TIMEOUT_CACHE_S)
+        await asyncio.wait({moving}, timeout=_CACHE_TIMEOUT_S)
 
     async def _move_cache(self, *, used: bool) -> None:
         try:

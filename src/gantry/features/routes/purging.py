@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.edge_cache.protocol import EdgeCache, Purge
 from gantry.features.audit import store as audit
 from gantry.features.projects import store as projects
@@ -18,7 +18,7 @@ _LONGEST = 1_024
 class PurgeService:
     """Empties the cache, for one environment."""
 
-    state: State
+    database: Database
     edge_cache: EdgeCache
     clock: Clock
 
@@ -39,7 +39,7 @@ class PurgeService:
             TransientError: `cache.unreachable`.
         """
         _check(paths, tags)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             target = await projects.get_environment(session, project, environment)
             present = await releases.list_present(session)
             await audit.record(
@@ -50,7 +50,7 @@ class PurgeService:
                 target=f"{project}/{environment}",
                 details={"paths": list(paths), "tags": list(tags)},
             )
-        backends = tuple(one.id for one in present if one.environment == target.id)
+        backends = tuple(instance.id for instance in present if instance.environment == target.id)
         return await self.edge_cache.purge(Purge(backends, paths, tags))
 
 

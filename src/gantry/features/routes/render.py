@@ -27,8 +27,8 @@ from gantry.engines.edge.protocol import (
 )
 from gantry.features.assets.model import ServedAssets
 from gantry.features.instances.model import Instance
+from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import PRODUCTION, Environment
-from gantry.features.projects.naming import Naming
 from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.rollouts.model import Rollout, StageKind, buckets_of
 
@@ -63,7 +63,7 @@ class Routes:
         closed: environment -> the page that visitors of its own addresses get. Its releases' addresses stay open.
     """
 
-    naming: Naming
+    host_names: HostNames
     console_socket: str
     environments: tuple[Environment, ...]
     routed: tuple[Routed, ...]
@@ -134,7 +134,7 @@ def render(
 
 def _console(routes: Routes) -> Site:
     return Site(
-        hosts=(routes.naming.console_host,),
+        hosts=(routes.host_names.console_host,),
         backend=CONSOLE_BACKEND,
         title="Gantry",
         noindex=True,
@@ -171,14 +171,14 @@ def _claims(routes: Routes) -> Iterable[Claim]:
     """In the order of their right: a project whose name follows the rule before one whose does not, then the older
     environment.
     """
-    naming = routes.naming
-    yield Claim(naming.console_host)
+    host_names = routes.host_names
+    yield Claim(host_names.console_host)
     wanted = [
-        (environment, naming.environment_host(environment), environment.id)
+        (environment, host_names.environment_host(environment), environment.id)
         for environment in routes.environments
     ]
     for item in _addressable(routes.routed):
-        host = naming.release_host(item.environment.project, item.release.id)
+        host = host_names.release_host(item.environment.project, item.release.id)
         wanted.append((item.environment, host, item.release.id))
     wanted += [(item.environment, host, item.release.build) for host, item in _build_hosts(routes)]
     for environment, host, claimant in sorted(wanted, key=lambda claim: _right(claim[0])):
@@ -194,7 +194,7 @@ def _holders(routes: Routes) -> Mapping[str, str]:
     """Name -> who has it."""
     holders: dict[str, str] = {}
     for claim in _claims(routes):
-        if routes.naming.can_answer(claim.host):
+        if routes.host_names.can_answer(claim.host):
             holders.setdefault(claim.host, claim.claimant)
     return holders
 
@@ -204,7 +204,7 @@ def _environment_sites(routes: Routes, holders: Mapping[str, str]) -> Iterable[S
     granted = _granted(routes)
     for environment in routes.environments:
         item = live.get(environment.id)
-        host = routes.naming.environment_host(environment)
+        host = routes.host_names.environment_host(environment)
         own = (host,) if holders.get(host) == environment.id else ()
         if item is None and own:
             yield Site(
@@ -286,7 +286,7 @@ def _rules_of_candidate(candidate: str, live: Routed, routes: Routes) -> Rules |
 
 def _release_sites(routes: Routes, holders: Mapping[str, str]) -> Iterable[Site]:
     for item in _addressable(routes.routed):
-        host = routes.naming.release_host(item.environment.project, item.release.id)
+        host = routes.host_names.release_host(item.environment.project, item.release.id)
         if holders.get(host) == item.release.id:
             yield _release_site(item, host, routes)
     for host, item in _build_hosts(routes):
@@ -305,7 +305,7 @@ def _release_site(item: Routed, host: str, routes: Routes) -> Site:
 def _build_hosts(routes: Routes) -> Iterable[tuple[str, Routed]]:
     best: dict[str, Routed] = {}
     for item in sorted(_addressable(routes.routed), key=_preference):
-        host = routes.naming.build_host(item.environment.project, item.release.build)
+        host = routes.host_names.build_host(item.environment.project, item.release.build)
         best[host] = item  # the most preferred comes last
     return best.items()
 
@@ -337,7 +337,7 @@ def _granted(routes: Routes) -> Mapping[str, tuple[str, ...]]:
         names = tuple(
             name
             for name in dict.fromkeys(item.manifest.domains)
-            if name not in taken and not routes.naming.is_own(name)
+            if name not in taken and not routes.host_names.is_own(name)
         )
         taken.update(names)
         granted[item.environment.id] = names
@@ -383,5 +383,5 @@ def _backends(routes: Routes) -> Iterable[Backend]:
                 if instance.port is not None
             ),
             health_path=web.health.path if web is not None else "",
-            health_host=routes.naming.environment_host(item.environment),
+            health_host=routes.host_names.environment_host(item.environment),
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gantry.engines.database.protocol import State
+from gantry.engines.database.protocol import Database
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer
 from gantry.engines.redis.protocol import CacheGrant, CacheServers
 from gantry.engines.secrets.protocol import SecretBox
@@ -17,7 +17,7 @@ from gantry.kernel.ids import IdSource
 class ServiceProvider:
     """Provides databases and caches."""
 
-    state: State
+    database: Database
     databases: DatabaseServer
     caches: CacheServers
     box: SecretBox
@@ -52,7 +52,7 @@ class ServiceProvider:
     async def _record(
         self, environment: Environment, kinds: tuple[ServiceKind, ...]
     ) -> tuple[Service, ...]:
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             have = await store.list_for_environment(session, environment.id)
             for kind in kinds:
                 if kind not in {service.kind for service in have}:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gantry.engines.database.protocol import Session, State
+from gantry.engines.database.protocol import Database, Session
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.features.audit import store as audit
 from gantry.features.projects.service import ProjectService
@@ -18,7 +18,7 @@ from gantry.kernel.errors import UserError
 class VariableService:
     """Sets variables. They take effect with the next release, never in a running one."""
 
-    state: State
+    database: Database
     projects: ProjectService
     box: SecretBox
     clock: Clock
@@ -40,7 +40,7 @@ class VariableService:
         """
         for name, value in put.items():
             check(name, value)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             target = await self.projects.ensure(session, project, environment, by=by)
             now = self.clock.now()
             for name, value in put.items():

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import waiting
 
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 
 pytestmark = [pytest.mark.real, pytest.mark.own_database]
 
@@ -70,10 +70,12 @@ class CancelledAt:
 
 
 @pytest.fixture
-async def state(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PostgresState]:
+async def database(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[PostgresDatabase]:
     # The driver waits at some places only when the process has been busy for a while: here it always does.
     monkeypatch.setattr(waiting, "MAX_BUSY_TIME", 0.0)
-    opened = PostgresState(postgres_url, most_connections=1)
+    opened = PostgresDatabase(postgres_url, most_connections=1)
     await opened.open()
     async with opened.transaction() as session:
         await session.execute("CREATE TABLE things (name text)")
@@ -81,51 +83,51 @@ async def state(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     await opened.aclose()
 
 
-async def _insert_two(state: PostgresState, name: str) -> None:
-    async with state.transaction() as session:
+async def _insert_two(database: PostgresDatabase, name: str) -> None:
+    async with database.transaction() as session:
         await session.execute("INSERT INTO things VALUES (%(name)s)", {"name": name})
         await session.execute("INSERT INTO things VALUES (%(name)s)", {"name": name})
 
 
-async def _refuse(state: PostgresState) -> None:
+async def _refuse(database: PostgresDatabase) -> None:
     with suppress(ZeroDivisionError):
-        async with state.transaction() as session:
+        async with database.transaction() as session:
             await session.execute("INSERT INTO things VALUES ('refused')")
             raise ZeroDivisionError
 
 
-async def _alone(state: PostgresState, victim: Awaitable[None]) -> None:
+async def _alone(database: PostgresDatabase, victim: Awaitable[None]) -> None:
     await victim
 
 
-async def _behind_another(state: PostgresState, victim: Awaitable[None]) -> None:
+async def _behind_another(database: PostgresDatabase, victim: Awaitable[None]) -> None:
     """The only connection is given back while the victim waits for it."""
 
     async def wait_for_victim() -> None:
         with suppress(asyncio.CancelledError):
             await victim
 
-    async with asyncio.TaskGroup() as group, state.transaction() as session:
+    async with asyncio.TaskGroup() as group, database.transaction() as session:
         group.create_task(wait_for_victim())
         await session.execute("SELECT 1")
 
 
-async def _before_another(state: PostgresState, victim: Awaitable[None]) -> None:
+async def _before_another(database: PostgresDatabase, victim: Awaitable[None]) -> None:
     """Somebody waits for the connection that the victim has."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(_insert_two(state, "another"))
+        group.create_task(_insert_two(database, "another"))
         with suppress(asyncio.CancelledError):
             await victim
 
 
-async def _check(state: PostgresState, postgres_url: str) -> None:
+async def _check(database: PostgresDatabase, postgres_url: str) -> None:
     """The next transaction is one, what was begun is whole or not there, and no connection is lost."""
     with pytest.raises(ZeroDivisionError):
-        async with state.transaction() as session:
+        async with database.transaction() as session:
             await session.execute("LOCK TABLE things IN EXCLUSIVE MODE")
             await session.execute("INSERT INTO things VALUES ('undone')")
             raise ZeroDivisionError
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         counts = {
             row["name"]: row["n"]
             for row in await session.rows("SELECT name, count(*) AS n FROM things GROUP BY name")
@@ -152,9 +154,9 @@ def _sessions(postgres_url: str) -> int:
 @pytest.mark.parametrize("company", [_alone, _behind_another, _before_another])
 @pytest.mark.parametrize("refused", [False, True], ids=["committed", "rolled back"])
 async def test_a_transaction_that_is_cancelled_anywhere_leaves_the_next_one_whole(
-    state: PostgresState,
+    database: PostgresDatabase,
     postgres_url: str,
-    company: Callable[[PostgresState, Awaitable[None]], Coroutine[Any, Any, None]],
+    company: Callable[[PostgresDatabase, Awaitable[None]], Coroutine[Any, Any, None]],
     hangup: Hangup,
     refused: bool,
 ) -> None:
@@ -162,14 +164,14 @@ async def test_a_transaction_that_is_cancelled_anywhere_leaves_the_next_one_whol
     while reached:
         turn += 1
         victim = CancelledAt(
-            _refuse(state) if refused else _insert_two(state, "victim"), turn, hangup
+            _refuse(database) if refused else _insert_two(database, "victim"), turn, hangup
         )
 
         async def request(victim: CancelledAt = victim) -> None:
             await victim
 
         # As the server does it: every request is a task of its own.
-        await asyncio.wait([asyncio.create_task(company(state, request()))])
+        await asyncio.wait([asyncio.create_task(company(database, request()))])
         reached = victim.reached
-        await _check(state, postgres_url)
+        await _check(database, postgres_url)
     assert turn > 3, "for the connection, for each statement, and for the end"

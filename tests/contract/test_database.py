@@ -8,7 +8,7 @@ import pytest
 
 from gantry.engines.database.leadership import hold_leadership
 from gantry.engines.database.migrate import migrate
-from gantry.engines.database.postgres import PostgresState
+from gantry.engines.database.postgres import PostgresDatabase
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import ConflictError, PermanentError, TransientError, UserError
 
@@ -16,14 +16,16 @@ pytestmark = [pytest.mark.real, pytest.mark.own_database]
 
 
 @pytest.fixture
-async def table(state: PostgresState) -> str:
-    async with state.transaction() as session:
+async def table(database: PostgresDatabase) -> str:
+    async with database.transaction() as session:
         await session.execute("CREATE TABLE things (id int PRIMARY KEY, name text)")
     return "things"
 
 
-async def test_what_a_block_did_is_kept_when_it_ends_well(state: PostgresState, table: str) -> None:
-    async with state.transaction() as session:
+async def test_what_a_block_did_is_kept_when_it_ends_well(
+    database: PostgresDatabase, table: str
+) -> None:
+    async with database.transaction() as session:
         for number in (1, 2):
             assert (
                 await session.execute(
@@ -31,7 +33,7 @@ async def test_what_a_block_did_is_kept_when_it_ends_well(state: PostgresState, 
                 )
                 == 1
             )
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         assert await session.rows("SELECT * FROM things ORDER BY id") == [
             {"id": 1, "name": "x'y"},
             {"id": 2, "name": "x'y"},
@@ -40,73 +42,79 @@ async def test_what_a_block_did_is_kept_when_it_ends_well(state: PostgresState, 
         assert await session.execute("DELETE FROM things") == 2
 
 
-async def test_what_a_block_did_is_undone_when_it_raises(state: PostgresState, table: str) -> None:
+async def test_what_a_block_did_is_undone_when_it_raises(
+    database: PostgresDatabase, table: str
+) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with state.transaction() as session:
+        async with database.transaction() as session:
             await session.execute("INSERT INTO things VALUES (1)")
             raise ZeroDivisionError
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         assert await session.rows("SELECT * FROM things") == []
 
 
-async def test_a_second_row_of_the_same_key_is_a_conflict(state: PostgresState, table: str) -> None:
+async def test_a_second_row_of_the_same_key_is_a_conflict(
+    database: PostgresDatabase, table: str
+) -> None:
     with pytest.raises(ConflictError) as caught:
-        async with state.transaction() as session:
+        async with database.transaction() as session:
             await session.execute("INSERT INTO things VALUES (1), (1)")
     assert caught.value.code == "state.conflict"
 
 
 async def test_a_text_that_it_cannot_hold_is_refused_and_nothing_is_kept(
-    state: PostgresState, table: str
+    database: PostgresDatabase, table: str
 ) -> None:
     with pytest.raises(UserError) as refused:
-        async with state.transaction() as session:
+        async with database.transaction() as session:
             await session.execute("INSERT INTO things VALUES (1, 'kept?')")
             await session.execute("INSERT INTO things VALUES (2, %(name)s)", {"name": "a\0b"})
     assert refused.value.code == "state.bad-value"
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         assert await session.rows("SELECT * FROM things") == []
 
 
-async def test_more_than_one_row_where_one_was_promised_is_a_defect(state: PostgresState) -> None:
+async def test_more_than_one_row_where_one_was_promised_is_a_defect(
+    database: PostgresDatabase,
+) -> None:
     with pytest.raises(AssertionError):
-        async with state.transaction() as session:
+        async with database.transaction() as session:
             await session.one("SELECT * FROM generate_series(1, 2)")
 
 
 async def test_more_transactions_than_connections_wait_for_one_another(
-    state: PostgresState, table: str
+    database: PostgresDatabase, table: str
 ) -> None:
     async def insert(number: int) -> None:
-        async with state.transaction() as session:
+        async with database.transaction() as session:
             await session.execute("INSERT INTO things VALUES (%(id)s)", {"id": number})
 
     async with asyncio.TaskGroup() as group:
         for number in range(30):
             group.create_task(insert(number))
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         assert await session.one("SELECT count(*) AS n FROM things") == {"n": 30}
 
 
 async def test_sessions_that_the_server_ended_are_replaced(
-    state: PostgresState, postgres_url: str
+    database: PostgresDatabase, postgres_url: str
 ) -> None:
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         await session.rows("SELECT 1")
     with psycopg.connect(postgres_url) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
             " AND pid <> pg_backend_pid()"
         )
-    async with state.transaction() as session:
+    async with database.transaction() as session:
         assert await session.one("SELECT 1 AS n") == {"n": 1}
 
 
 async def test_a_session_that_is_cut_in_the_middle_is_told_so(
-    state: PostgresState, postgres_url: str
+    database: PostgresDatabase, postgres_url: str
 ) -> None:
     with pytest.raises(TransientError) as caught:
-        async with state.transaction() as session:
+        async with database.transaction() as session:
             pid = (await session.rows("SELECT pg_backend_pid() AS pid"))[0]["pid"]
             with psycopg.connect(postgres_url) as other:
                 other.execute("SELECT pg_terminate_backend(%s)", (pid,))

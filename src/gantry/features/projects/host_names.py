@@ -7,7 +7,7 @@ from gantry.features.projects.model import Environment
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class HostNames:
     """How host names and URLs are formed on this platform.
 
     Attributes:

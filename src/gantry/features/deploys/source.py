@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import BuildRequest, Workshop
-from gantry.engines.database.protocol import Session, State
+from gantry.engines.database.protocol import Database, Session
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.features.builds import store as builds
@@ -24,7 +24,7 @@ from gantry.kernel.ids import IdSource
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Source:
     """What the source step found.
 
     Attributes:
@@ -40,10 +40,10 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Preparer:
+class SourceReader:
     """Reads snapshots."""
 
-    state: State
+    database: Database
     checks: DeployChecks
     sources: SourceStore
     workshop: Workshop
@@ -70,7 +70,7 @@ class Preparer:
     async def request(self, deploy: Deploy, manifest: Manifest, build_id: str) -> BuildRequest:
         """What the builder is asked for."""
         snapshot = await self.snapshot(deploy.source_digest)
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             values = await self.variables.reveal(session, deploy.environment)
             key = await projects.action_key_sealed(session, manifest.project.name)
         request = build_request(build_id, manifest, snapshot, action_key=self.box.open(key))
@@ -87,7 +87,7 @@ class Preparer:
             of_services=[kind.variable for kind in wanted_services(manifest)],
         )
 
-    async def prepare(self, deploy: Deploy, environment: Environment) -> Prepared:
+    async def read(self, deploy: Deploy, environment: Environment) -> Source:
         """Check everything that can be checked before work begins, and find or claim the build.
 
         A promoted build is taken as it is, unless the environment has its own values of variables that are in it.
@@ -105,17 +105,17 @@ class Preparer:
             assert deploy.build is not None, "it was asked for with a build"
             own = await self._own_values(deploy.build, request)
             if not own:
-                async with self.state.transaction() as session:
+                async with self.database.transaction() as session:
                     build = await builds.get(session, deploy.build)
-                return Prepared(manifest, request, build, detail)
+                return Source(manifest, request, build, detail)
             values = "value" if len(own) == 1 else "values"
             detail += f", built anew: {environment.name} has its own {values} of {', '.join(own)}"
         build = await self._claim(request, environment.project)
-        return Prepared(manifest, request, build, detail)
+        return Source(manifest, request, build, detail)
 
     async def _own_values(self, build_id: str, request: BuildRequest) -> tuple[str, ...]:
         """Names of variables that `request` gives to the build and that `build_id` was made without, or with another value."""
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             release = await releases.newest_of_build(session, build_id)
             assert release is not None, "a build is promoted that is live somewhere"
             sealed = await releases.variables_sealed(session, release.id)
@@ -129,7 +129,7 @@ class Preparer:
             kept = await self.workshop.find(request) is not None
         except IntegrityError:
             kept = False  # set aside by the workshop; built anew below
-        async with self.state.transaction() as session:
+        async with self.database.transaction() as session:
             build = await self._claim_row(session, request, project, key)
             if build.state is not BuildState.BUILDING and not kept:
                 await builds.set_gone(session, build.id)
