@@ -204,3 +204,39 @@ async def test_a_leader_hears_that_its_session_ended(postgres_url: str) -> None:
             )
         async with asyncio.timeout(5):
             await lost.wait()
+
+
+async def test_a_follower_that_is_cancelled_leaves_no_session_behind(postgres_url: str) -> None:
+    async with hold_leadership(postgres_url, SystemClock()):
+        for turns in range(30):
+            follower = asyncio.create_task(_lead(postgres_url))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            # With a little time the driver gets as far as to ask; without, it is still connecting.
+            await asyncio.sleep(0.002 * (turns % 6))
+            follower.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await follower
+        # Nothing is left to the garbage collector: these are the sessions that the server still has.
+        with psycopg.connect(postgres_url, autocommit=True) as other:
+            sessions = await _settled(other)
+    assert sessions == 1, "the leader's own"
+
+
+async def _lead(url: str) -> None:
+    async with hold_leadership(url, SystemClock(), every_s=0.001):
+        raise AssertionError("there are two leaders")
+
+
+async def _settled(connection: psycopg.Connection) -> int:
+    """Sessions that asked for the lock and live on; a server notices that a client left a moment later."""
+    for _ in range(50):
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid()"
+        ).fetchone()
+        count = int(row[0]) if row is not None else 0
+        if count == 1:
+            break
+        await asyncio.sleep(0.02)
+    return count

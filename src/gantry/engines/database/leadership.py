@@ -42,20 +42,27 @@ async def hold_leadership(
 
 async def _acquire(url: str, clock: Clock, every_s: float) -> psycopg.AsyncConnection:
     while True:
-        connection = None
         # An unreachable database has no leader: ask again.
         with suppress(psycopg.OperationalError):
             connection = await psycopg.AsyncConnection.connect(
                 url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S
             )
-            row = await (
-                await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
-            ).fetchone()
-            if row is not None and row[0]:
+            if await _locks(connection):
                 return connection
-        if connection is not None:
-            await connection.close()
         await clock.sleep(every_s)
+
+
+async def _locks(connection: psycopg.AsyncConnection) -> bool:
+    """Whether the session got the lock; one that did not is closed, also when asking failed or was cancelled."""
+    got = False
+    try:
+        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
+        row = await cursor.fetchone()
+        got = row is not None and bool(row[0])
+    finally:
+        if not got:
+            await connection.close()
+    return got
 
 
 async def _watch(

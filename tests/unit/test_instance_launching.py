@@ -6,7 +6,7 @@ import pytest
 
 from gantry.engines.builders.protocol import Artifact
 from gantry.engines.runtime.protocol import Limits
-from gantry.features.instances.specs import Identity, process_spec
+from gantry.features.instances.launching import Identity, process_spec
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
 from tests.support.stories import at, release
