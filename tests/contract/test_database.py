@@ -230,6 +230,7 @@ async def _lead(url: str) -> None:
 
 async def _settled(connection: psycopg.Connection) -> int:
     """Sessions that asked for the lock and live on; a server notices that a client left a moment later."""
+    count = 0
     for _ in range(50):
         row = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
