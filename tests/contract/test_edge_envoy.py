@@ -262,25 +262,6 @@ async def test_pages_are_compressed(edge: Lab, accepted: str, chosen: str | None
     assert size == 20_000 if chosen is None else size < 1_000
 
 
-async def test_silence_is_bounded_for_requests_and_not_for_streams(edge: Lab) -> None:
-    await served(edge, request_timeout_s=0.4)
-    silent = await edge.get("/silent")
-    assert silent.status == 504
-    assert "takes too long" in silent.body
-    async with client(edge) as visitor:
-        headers = {"accept": "text/event-stream"}
-        with pytest.raises(httpx.ReadTimeout):
-            await visitor.get(url(edge, "/silent"), headers=headers, timeout=1.2)
-
-
-async def test_streams_end_at_their_deadline(edge: Lab) -> None:
-    await served(edge, stream_timeout_s=0.5)
-    headers = {"accept": "text/event-stream"}
-    async with client(edge) as visitor:
-        with pytest.raises(httpx.RemoteProtocolError):
-            await visitor.get(url(edge, "/events"), headers=headers)
-
-
 # -- certificates --------------------------------------------------------------------------------
 
 

@@ -11,6 +11,10 @@
 | `/events` | an event with the name every 20 ms, without end |
 | `/slow` | the name, after 0.5 s |
 | `/silent` | nothing, ever |
+| `/late` | the name, after as many ms as the query says |
+| `/pauses` | two events with as many ms between them as the query says |
+| `/crash` | the whole process ends |
+| `/much` | 8 MB |
 | `/cut` | the connection ends instead of an answer |
 | `/own-503` | the product's own 503 |
 | any, with `Upgrade: websocket` | sends every frame back |
@@ -20,6 +24,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -54,8 +59,12 @@ async def _exchange(name: str, reader: asyncio.StreamReader, writer: asyncio.Str
     if headers.get("upgrade", "").lower() == "websocket":
         await _websocket(headers, reader, writer)
         return False
-    path = target.partition("?")[0]
+    path, _, query = target.partition("?")
     match path:
+        case "/crash":
+            os._exit(3)
+        case "/pauses":
+            await _stream(writer, "text/event-stream", _pauses(int(query) / 1000))
         case "/flow":
             await _stream(writer, "text/html", _flow())
         case "/events":
@@ -70,8 +79,8 @@ async def _exchange(name: str, reader: asyncio.StreamReader, writer: asyncio.Str
         case "/cut":
             return False
         case _:
-            if path == "/slow":
-                await asyncio.sleep(0.5)
+            if path in ("/slow", "/late"):
+                await asyncio.sleep(0.5 if path == "/slow" else int(query) / 1000)
             status = 503 if path == "/own-503" else 200
             _whole(writer, status, *_content(name, path, (method, target, headers)))
             await writer.drain()
@@ -86,6 +95,8 @@ def _content(name: str, path: str, request: tuple[str, str, dict[str, str]]) -> 
         return "application/json", json.dumps(seen).encode()
     if path == "/page":
         return "text/html; charset=utf-8", b"<p>announcement</p>\n" * 1000
+    if path == "/much":
+        return "application/octet-stream", bytes(8_000_000)
     return "text/plain", name.encode()
 
 
@@ -116,6 +127,12 @@ async def _flow() -> AsyncIterator[bytes]:
         if number:
             await asyncio.sleep(0.2)
         yield f"<p>part {number}</p>".encode() + b" " * 2000
+
+
+async def _pauses(seconds: float) -> AsyncIterator[bytes]:
+    yield b"id: 0\n\n"
+    await asyncio.sleep(seconds)
+    yield b"id: 1\n\n"
 
 
 async def _events(name: str) -> AsyncIterator[bytes]:

@@ -25,11 +25,13 @@ from gantry.engines.edge.protocol import (
     EdgeConfig,
     Endpoint,
     HeaderRule,
+    PathTimeouts,
     Pin,
     Redirect,
     Rewrite,
     Rules,
     Site,
+    Timeouts,
 )
 from gantry.kernel.errors import PermanentError, UserError
 
@@ -55,8 +57,8 @@ SHOP = Site(
         HeaderRule("/(.*)", (("x-frame-options", "DENY"),)),
         HeaderRule("/embed/:name", (("x-frame-options", "ALLOWALL"),)),
     ),
-    request_timeout_s=30,
-    stream_timeout_s=3600,
+    timeouts=Timeouts(30, 120),
+    path_timeouts=(PathTimeouts("/reports/:name", Timeouts(600, 600)),),
     title="Shop",
     pins=(Pin("0123456789ab", "r-2", "builds/b-2"), Pin("ba9876543210", "r-1", "builds/b-1")),
     assets=Assets("scopes/shop", ("/_next/static",)),

@@ -6,11 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gantry.config.fields import Section, Text, bad_value, not_supported, shown
+from gantry.config.fields import (
+    DurationOf,
+    Section,
+    Text,
+    as_duration,
+    bad_value,
+    not_supported,
+    shown,
+)
 from gantry.config.patterns import WHOLE_URL, NotSupportedError, parse_pattern, unknown_parameters
 
 MAX_ROUTES = 1024
 MAX_CACHED = 64
+MAX_PATH_TIMEOUTS = 16
 # The edge takes a thousand for a site; some are its own.
 MAX_HEADERS = 900
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
@@ -151,6 +160,48 @@ class HeaderRule(Section):
     )
 
 
+_Patience = DurationOf("1s", "1d")
+
+
+class PathTimeouts(Section):
+    """Other timeouts for some paths; what is left out is that of all paths."""
+
+    source: Source = _SOURCE
+    response_s: Annotated[float, _Patience] | None = Field(
+        None, alias="response", description="As above.", examples=["20m"]
+    )
+    idle_s: Annotated[float, _Patience] | None = Field(
+        None, alias="idle", description="As above.", examples=["1h"]
+    )
+
+    def within(self, others: "Timeouts") -> tuple[float, float]:
+        """`response` and `idle` of these paths, in s."""
+        response_s = others.response_s if self.response_s is None else self.response_s
+        return response_s, others.idle_s if self.idle_s is None else self.idle_s
+
+
+class Timeouts(Section):
+    """How long the edge waits for the product. An answer may take as long as it likes once it moves."""
+
+    response_s: Annotated[float, _Patience] = Field(
+        300.0,
+        alias="response",
+        description="From the end of the request to the beginning of the answer. After it the visitor "
+        "gets status 504.",
+        json_schema_extra=as_duration,
+    )
+    idle_s: Annotated[float, _Patience] = Field(
+        300.0,
+        alias="idle",
+        description="Silence in the middle of an answer or an upload, also of an event stream. Never less "
+        "than `response`; for WebSockets never less than an hour. Who reads slowly is not silent.",
+        json_schema_extra=as_duration,
+    )
+    paths: Annotated[tuple[PathTimeouts, ...], Field(max_length=MAX_PATH_TIMEOUTS)] = Field(
+        (), description="Others for some paths; the first that matches counts."
+    )
+
+
 class Routes(Section):
     """Rules for paths. Of two rules with one source the manifest's wins over that of vercel.json."""
 
@@ -162,6 +213,9 @@ class Routes(Section):
     )
     headers: Annotated[tuple[HeaderRule, ...], Field(max_length=MAX_ROUTES)] = Field(
         (), description="Adds headers to answers."
+    )
+    timeouts: Timeouts = Field(
+        default_factory=Timeouts, description="How long the edge waits for the product."
     )
     cache: Annotated[tuple[Source, ...], Field(max_length=MAX_CACHED)] = Field(
         (),

@@ -232,10 +232,10 @@ def _own_pages() -> Json:
     """The edge's own page where it would say `no healthy upstream`; what the product answers is never touched."""
     return {
         "mappers": [
-            _mapper(_NOBODY_ANSWERED, "application/json", pages.unavailable_json()),
-            _mapper(_NOBODY_ANSWERED, "", pages.unavailable()),
             _mapper(_TOO_SILENT, "application/json", pages.too_slow_json()),
             _mapper(_TOO_SILENT, "", pages.too_slow()),
+            _mapper(_NOBODY_ANSWERED, "application/json", pages.unavailable_json()),
+            _mapper(_NOBODY_ANSWERED, "", pages.unavailable()),
             # A closed site's page names the release behind it.
             {"filter": _closed()},
             {"filter": _any_error(), "headers_to_add": [_by_edge()]},

@@ -27,7 +27,7 @@ from gantry.engines.edge.protocol import (
 from gantry.engines.edge.visitors import apart, is_apart
 from gantry.engines.runtime.protocol import Runtime
 from gantry.kernel.clock import Clock
-from gantry.kernel.edge_names import members
+from gantry.kernel.edge_names import bridge, bridged, is_joined
 from gantry.kernel.errors import PermanentError, TransientError
 
 _SHARED_MEMORY = "/dev/shm"
@@ -151,7 +151,7 @@ class EnvoyEdge:
         names = [
             cluster["name"]
             for cluster in clusters
-            if "load_assignment" in cluster and not is_apart(cluster["name"])
+            if "load_assignment" in cluster and _is_backend(cluster["name"])
         ]
         stats, hosts = await self._admin.counters(COUNTED), await self._admin.clusters()
         return read_numbers(stats, hosts, names)
@@ -175,18 +175,23 @@ class EnvoyEdge:
 
 
 def _whole(clusters: Mapping[str, BackendStatus]) -> Mapping[str, BackendStatus]:
-    """Every backend with all that it was asked, also what is counted apart."""
+    """Every backend with all that it was asked, also what is counted apart or went over the bridge."""
     nothing = BackendStatus(0, 0, 0)
-    return {
-        name: replace(
-            status,
-            active_requests=status.active_requests + other.active_requests,
-            requests=status.requests + other.requests,
-        )
-        for name, status in clusters.items()
-        if members(name) == (name,) and not is_apart(name)
-        for other in (clusters.get(apart(name), nothing),)
-    }
+    found = {}
+    for name, status in clusters.items():
+        if _is_backend(name):
+            others = (apart(name), bridge(name), bridge(apart(name)))
+            parts = [status, *(clusters.get(other, nothing) for other in others)]
+            found[name] = replace(
+                status,
+                active_requests=sum(part.active_requests for part in parts),
+                requests=sum(part.requests for part in parts),
+            )
+    return found
+
+
+def _is_backend(cluster: str) -> bool:
+    return not (is_joined(cluster) or is_apart(cluster) or bridged(cluster))
 
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gantry.engines.edge.clusters import BRIDGE_LISTENER, BRIDGE_METADATA
 from gantry.engines.edge.connections import connection_manager, inner_manager
 from gantry.engines.edge.protocol import Certificate
 from gantry.engines.edge.routes import inner_route
@@ -26,6 +27,42 @@ def inner_listener(socket: str) -> Json:
     listener["address"] = {"pipe": {"path": socket, "mode": 0o600}}
     listener["filter_chains"] = [{"filters": [inner_manager(inner_route())]}]
     return listener
+
+
+def bridge_listener() -> Json:
+    """Inside of Envoy: waits until an instance takes a connection, three seconds in the mean, and passes bytes on."""
+    return {
+        "@type": f"{_TYPE}envoy.config.listener.v3.Listener",
+        "name": BRIDGE_LISTENER,
+        "internal_listener": {},
+        "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER_BYTES,
+        "ignore_global_conn_limit": True,
+        "filter_chains": [
+            {
+                "filters": [
+                    _state(
+                        "envoy.tcp_proxy.cluster", f"%DYNAMIC_METADATA({BRIDGE_METADATA}:backend)%"
+                    ),
+                    {
+                        "name": "envoy.filters.network.tcp_proxy",
+                        "typed_config": {
+                            "@type": f"{_TYPE}envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                            "stat_prefix": BRIDGE_LISTENER,
+                            # The connection says which; without a name here Envoy refuses the filter.
+                            "cluster": "none",
+                            "max_connect_attempts": 16,
+                            "backoff_options": {
+                                "base_interval": "0.025s",
+                                "max_interval": "0.5s",
+                            },
+                            # The visitor's own route bounds the silence.
+                            "idle_timeout": "0s",
+                        },
+                    },
+                ]
+            }
+        ],
+    }
 
 
 def https_listener(
@@ -79,19 +116,22 @@ def _chain(certificate: Certificate, routes_file: str, directory: str) -> Json:
 
 def _kept_address() -> Json:
     """Where the visitor comes from, for routes that depend on it. Once for each connection, and in no request."""
+    return _state(
+        ADDRESS_STATE, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", factory="envoy.string"
+    )
+
+
+def _state(key: str, text: str, *, factory: str = "") -> Json:
+    """A filter that keeps a text for the life of a connection."""
     return {
         "name": "envoy.filters.network.set_filter_state",
         "typed_config": {
             "@type": f"{_TYPE}envoy.extensions.filters.network.set_filter_state.v3.Config",
             "on_new_connection": [
                 {
-                    "object_key": ADDRESS_STATE,
-                    "factory_key": "envoy.string",
-                    "format_string": {
-                        "text_format_source": {
-                            "inline_string": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
-                        }
-                    },
+                    "object_key": key,
+                    **({"factory_key": factory} if factory else {}),
+                    "format_string": {"text_format_source": {"inline_string": text}},
                 }
             ],
         },

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gantry.engines.edge.protocol import CACHE, TIMES_MS, BackendNumbers, FailedRequest
-from gantry.kernel.edge_names import members
+from gantry.kernel.edge_names import bridged, members
 
 _RETRIES, _EJECTIONS = "upstream_rq_retry", "outlier_detection.ejections_enforced_total"
 # The name of a release has no dot.
@@ -33,7 +33,10 @@ def read_numbers(
         clusters: its answer about clusters and their instances.
     """
     counted, times = _counters(stats)
-    hosts = {cluster["name"]: _hosts(cluster) for cluster in clusters.get("cluster_statuses", [])}
+    hosts: dict[str, Counter[str]] = {}
+    for cluster in clusters.get("cluster_statuses", []):
+        name = bridged(cluster["name"]) or cluster["name"]
+        hosts[name] = hosts.get(name, _NOTHING) + _hosts(cluster)
     return {
         name: BackendNumbers(
             requests=sum(hosts.get(name, _NOTHING)[kind] for kind in _ENDED),

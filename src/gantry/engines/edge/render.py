@@ -8,14 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gantry.engines.edge.clusters import cluster, counted_apart, fallback
+from gantry.engines.edge.clusters import bridge_cluster, cluster, counted_apart, fallback
 from gantry.engines.edge.headers import header
-from gantry.engines.edge.listeners import http_listener, https_listener, inner_listener
+from gantry.engines.edge.listeners import (
+    bridge_listener,
+    http_listener,
+    https_listener,
+    inner_listener,
+)
 from gantry.engines.edge.observed import COUNTED
 from gantry.engines.edge.protocol import TIMES_MS, Certificate, EdgeConfig
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
 from gantry.engines.edge.visitors import joined
-from gantry.kernel.edge_names import members
+from gantry.kernel.edge_names import bridged, members
 
 Json = dict[str, Any]
 
@@ -122,6 +127,14 @@ def bootstrap(paths: EdgePaths) -> Json:
             },
         },
         "overload_manager": _overload_manager(),
+        "bootstrap_extensions": [
+            {
+                "name": "envoy.bootstrap.internal_listener",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
+                },
+            }
+        ],
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": _LIMITS}]},
     }
 
@@ -169,6 +182,8 @@ def clusters_file(config: EdgeConfig, version: str) -> Json:
     own = {site.backend for site in config.sites if site.apart}
     resources = [cluster(backend) for backend in config.backends]
     resources += [counted_apart(backend) for backend in config.backends if backend.name in own]
+    bridges = dict.fromkeys(part for name in several for part in members(name) if bridged(part))
+    resources += [bridge_cluster(name) for name in bridges]
     resources += [fallback(name, members(name)) for name in several]
     return {"version_info": version, "resources": resources}
 
@@ -179,6 +194,7 @@ def listeners_file(certificates: tuple[Certificate, ...], paths: EdgePaths) -> J
     resources = [
         http_listener(paths.address, paths.http_port, f"{directory}/{RDS_HTTP}"),
         inner_listener(paths.inner_socket),
+        bridge_listener(),
     ]
     if certificates:
         routes = f"{directory}/{RDS_HTTPS}"

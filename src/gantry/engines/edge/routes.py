@@ -1,6 +1,7 @@
 """Sites as Envoy virtual hosts. Pure."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gantry.config.patterns import WHOLE_URL
@@ -16,7 +17,7 @@ from gantry.engines.edge.headers import (
     response_headers,
 )
 from gantry.engines.edge.patterns import PathRegex, compile_pattern
-from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
+from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site, Timeouts
 from gantry.engines.edge.visitors import (
     Side,
     asset_destinations,
@@ -24,10 +25,16 @@ from gantry.engines.edge.visitors import (
     by_side,
     cached_destinations,
     destinations,
-    falls_back,
     sides,
+    tries,
 )
-from gantry.kernel.edge_names import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
+from gantry.kernel.edge_names import (
+    AWAY,
+    BACKEND_HEADER,
+    COPIES_HEADER,
+    RESULT_HEADER,
+    members,
+)
 from gantry.kernel.errors import UserError
 from gantry.kernel.names import RELEASE_HEADER
 
@@ -46,8 +53,19 @@ MIRROR_HEADER = "x-gantry-mirror"
 _SAFE: Json = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
 _RETRY_UNSENT = "connect-failure,refused-stream,reset-before-request"
 _RETRY_SAFE = f"{_RETRY_UNSENT},reset"
-# A stream or WebSocket that says nothing at all for an hour is gone.
-_STREAM_IDLE_S = 3600.0
+_BACK_OFF: Json = {"base_interval": "0.025s", "max_interval": "0.5s"}
+_NEXT_ONE: Json = {
+    "name": "envoy.retry_priorities.previous_priorities",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.retry.priority"
+        ".previous_priorities.v3.PreviousPrioritiesConfig",
+        "update_frequency": 1,
+    },
+}
+# A WebSocket that says nothing at all for an hour is gone, and so is what the edge asks itself.
+_SOCKET_IDLE_S = 3600.0
+# Tries to connect bridge the restart of a single instance, three seconds in the mean.
+_MAX_CONNECTS = 16
 
 
 def https_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
@@ -178,57 +196,69 @@ def _own_answer(site: Site) -> Json:
 
 
 def _pass_on(side: Side, rewrite: Rewrite | None) -> Iterator[Json]:
-    for path, action in _rewritten(rewrite) if rewrite is not None else [([], {})]:
-        yield from _by_kind(side, path, action)
+    rewritten = tuple(_rewritten(rewrite)) if rewrite is not None else (([], {}),)
+    for rule in side.site.path_timeouts:
+        matched = _path_match(compile_pattern(rule.source).regex)
+        for path, action in rewritten:
+            yield from _by_kind(side, rule.timeouts, [*path, matched], action)
+    for path, action in rewritten:
+        yield from _by_kind(side, side.site.timeouts, path, action)
 
 
-def _by_kind(side: Side, path: list[Json], action: Json) -> Iterator[Json]:
-    """WebSockets, event streams, requests that may be repeated, and all others.
+def _by_kind(side: Side, timeouts: Timeouts, path: list[Json], action: Json) -> Iterator[Json]:
+    """WebSockets, requests that may be repeated, and all others.
 
     Envoy tries one after the other for each request: what rules most requests out quickest comes first in each, and
     the regular expression of `path` last.
     """
     site = side.site
     upgrade = _header_match("upgrade", "websocket")
-    stream = _header_match("accept", "text/event-stream", contains=True)
-    streaming = {}
-    if site.stream_timeout_s is not None:
-        streaming = {
-            "max_stream_duration": {"max_stream_duration": _seconds(site.stream_timeout_s)}
-        }
     plain, safe = list(destinations(side, safe=False)), list(destinations(side, safe=True))
     cached = list(cached_destinations(side))
-    once, again = site.request_timeout_s, _RETRY_SAFE
-    for before, after, idle_s, retry, more, where in (
-        ([upgrade], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
-        # Some are asked for by a POST, which may have been heard.
-        ([stream], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
-        ([], [_SAFE, *_cached(site)], once, again, {}, cached),
-        ([], [_SAFE], once, again, _mirror(site), safe),
-        ([], [], once, _RETRY_UNSENT, {}, plain),
+    socket = replace(timeouts, idle_s=max(timeouts.idle_s, _SOCKET_IDLE_S))
+    for before, after, allowed, more, where in (
+        ([upgrade], [], socket, {}, plain),
+        (_streams(site), [_SAFE], timeouts, {}, safe if _streams(site) else []),
+        ([], [_SAFE, *_cached(site)], timeouts, {}, cached),
+        ([], [_SAFE], timeouts, _mirror(site), safe),
+        ([], [], timeouts, {}, plain),
     ):
         copies = _copies(site) if where is cached else []
         away = _header_match(RESULT_HEADER, AWAY) if where is cached else None
         for headers, query, destination, added in where:
+            retry = (
+                _retry_unsent(fall_back=tries(destination) > 1)
+                if where is plain
+                else _retry_once_more(tries(destination), missing=away)
+            )
             yield {
                 "match": {
                     "prefix": "/",
                     "headers": [*before, *headers, *after, *path],
                     **({"query_parameters": query} if query else {}),
                 },
-                "route": {
-                    **destination,
-                    # A response may take as long as it moves; what is bounded is the silence.
-                    "timeout": "0s",
-                    "idle_timeout": _seconds(idle_s),
-                    "retry_policy": _retry_policy(
-                        retry, fall_back=falls_back(destination), missing=away
-                    ),
-                    **action,
-                    **more,
-                },
+                "route": {**destination, **_waits(allowed, retry), **action, **more},
                 **({"request_headers_to_add": [*added, *copies]} if added or copies else {}),
             }
+
+
+def _streams(site: Site) -> list[Json]:
+    """Event streams are neither kept nor copied, where the edge does either."""
+    if site.mirror is None and not site.cached:
+        return []
+    return [_header_match("accept", "text/event-stream", contains=True)]
+
+
+def _waits(timeouts: Timeouts, retry_policy: Json) -> Json:
+    """A response may take as long as it moves; what is bounded is the silence.
+
+    Envoy has one bound for the silence of a stream from its first byte to its last; a shorter one for the first byte of
+    the answer is that of a try, which Envoy ignores once an answer has begun.
+    """
+    first, silence = timeouts.response_s, max(timeouts.response_s, timeouts.idle_s)
+    if first < silence:
+        retry_policy = {**retry_policy, "per_try_timeout": _seconds(first)}
+    return {"timeout": "0s", "idle_timeout": _seconds(silence), "retry_policy": retry_policy}
 
 
 def _copies(site: Site) -> list[Json]:
@@ -249,9 +279,7 @@ def inner_route() -> Json:
         "route": {
             "cluster_header": BACKEND_HEADER,
             # The visitor's own route bounds the silence.
-            "timeout": "0s",
-            "idle_timeout": _seconds(_STREAM_IDLE_S),
-            "retry_policy": _retry_policy(_RETRY_SAFE, fall_back=True),
+            **_waits(Timeouts(_SOCKET_IDLE_S, _SOCKET_IDLE_S), _retry_once_more(2)),
             "request_mirror_policies": [_copy({"cluster_header": COPIES_HEADER})],
         },
     }
@@ -273,9 +301,10 @@ def _assets(side: Side) -> Iterator[Json]:
                 },
                 "route": {
                     "cluster": cluster,
-                    "timeout": "0s",
-                    "idle_timeout": _seconds(site.request_timeout_s),
-                    "retry_policy": _retry_policy(_RETRY_SAFE, fall_back=True, missing=missing),
+                    **_waits(
+                        site.timeouts,
+                        _retry_once_more(len(members(cluster)), missing=missing),
+                    ),
                 },
                 "request_headers_to_add": [header(ASSETS_HEADER, whose)],
             }
@@ -321,17 +350,14 @@ def _led_to(pattern: PathRegex, destination: str) -> Iterator[tuple[list[Json], 
     yield [], _regex_rewrite(pattern, destination)
 
 
-def _retry_policy(retry_on: str, *, fall_back: bool, missing: Json | None = None) -> Json:
-    """Enough tries to bridge the restart of a single instance, three seconds in the mean, on another instance where
-    there is one; of a canary, on the current release where the candidate has none.
-
-    Parameters:
-        missing: the header of an answer that is none: what was asked is not there.
+def _retry_unsent(*, fall_back: bool) -> Json:
+    """What was not sent may be tried until somebody takes it: on another instance where there is one; of a canary, on the
+    current release where the candidate has none.
     """
     policy: Json = {
-        "retry_on": retry_on,
-        "num_retries": 16,
-        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
+        "retry_on": _RETRY_UNSENT,
+        "num_retries": _MAX_CONNECTS,
+        "retry_back_off": _BACK_OFF,
         "retry_host_predicate": [
             {
                 "name": "envoy.retry_host_predicates.previous_hosts",
@@ -343,18 +369,26 @@ def _retry_policy(retry_on: str, *, fall_back: bool, missing: Json | None = None
         ],
         "host_selection_retry_max_attempts": 5,
     }
+    return {**policy, "retry_priority": _NEXT_ONE} if fall_back else policy
+
+
+def _retry_once_more(backends: int, *, missing: Json | None = None) -> Json:
+    """Each backend once. The last is a bridge, which tries to connect as often as it takes, and sends once: so a request
+    that ends its instance reaches two, and one that finds its instance gone is answered when it is back.
+
+    Parameters:
+        backends: how many the cluster joins.
+        missing: the header of an answer that is none: what was asked is not there.
+    """
+    policy: Json = {
+        "retry_on": _RETRY_SAFE,
+        "num_retries": backends - 1,
+        "retry_back_off": _BACK_OFF,
+        "retry_priority": _NEXT_ONE,
+    }
     if missing is not None:
-        policy["retry_on"] = f"{retry_on},retriable-headers"
+        policy["retry_on"] = f"{_RETRY_SAFE},retriable-headers"
         policy["retriable_headers"] = [missing]
-    if fall_back:
-        policy["retry_priority"] = {
-            "name": "envoy.retry_priorities.previous_priorities",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.retry.priority"
-                ".previous_priorities.v3.PreviousPrioritiesConfig",
-                "update_frequency": 1,
-            },
-        }
     return policy
 
 
