@@ -429,6 +429,10 @@ async def test_redirects(edge: Lab) -> None:
             Redirect("/post/:id(\\d+)/:rest(.*)", "/p/:rest?id=:id", 307),
             Redirect("/out/(.*)", "https://example.org:8443/$1", 302),
             Redirect("/home", "https://example.org", 301),
+            Redirect("/q", "/next?from=q&b=3"),
+            Redirect("/section/:name", "/new#:name"),
+            Redirect("/both", "https://example.org/x?y=1#part"),
+            Redirect("/bare", "/next?"),
             Redirect("/sign/:page", "https://example.org?next=:page&at=a:1/b"),
         ),
     )
@@ -439,10 +443,22 @@ async def test_redirects(edge: Lab) -> None:
             ("/old", 308, url(edge, "/new")),
             ("/older", 200, None),
             ("/post/42/c/d", 307, url(edge, "/p/c/d?id=42")),
-            ("/post/42/c/d?x=1&y=2", 307, url(edge, "/p/c/d?id=42&?x=1&y=2")),
+            ("/post/42/c/d?x=1&y=2", 307, url(edge, "/p/c/d?id=42&x=1&y=2")),
             ("/post/x/c", 200, None),
             ("/out/a/b", 302, "https://example.org:8443/a/b"),
             ("/home", 301, "https://example.org/"),
+            ("/home?utm_source=a", 301, "https://example.org/?utm_source=a"),
+            ("/q", 308, url(edge, "/next?from=q&b=3")),
+            ("/q?a=1", 308, url(edge, "/next?from=q&b=3&a=1")),
+            # Of a parameter that both have, the rule's counts.
+            ("/q?a=1&b=2&a=3&%62=4&c", 308, url(edge, "/next?from=q&b=3&a=1&a=3&c")),
+            ("/q?b=2", 308, url(edge, "/next?from=q&b=3")),
+            ("/q?", 308, url(edge, "/next?from=q&b=3")),
+            ("/section/one", 308, url(edge, "/new#one")),
+            ("/section/one?a=1&b=x%26y", 308, url(edge, "/new?a=1&b=x%26y#one")),
+            ("/both?a=1", 308, "https://example.org/x?y=1&a=1#part"),
+            ("/bare?a=1", 308, url(edge, "/next?a=1")),
+            ("/sign/in?a=%41", 308, "https://example.org/?next=in&at=a:1/b&a=%41"),
             ("/sign/in", 308, "https://example.org/?next=in&at=a:1/b"),
         ):
             answer = await visitor.get(url(edge, path))
@@ -491,7 +507,9 @@ async def test_rewrites_come_after_redirects(edge: Lab) -> None:
     await served(
         edge,
         redirects=(Redirect("/docs/old", "/docs/new"),),
-        rewrites=(Rewrite("/docs/:path*", "/request/:path*"), Rewrite("/r", "/request?from=r")),
+        rewrites=(Rewrite("/docs/:path*", "/request/:path*"), Rewrite("/r", "/request?from=r"), Rewrite("/f", "/request#part"),
+            Rewrite("/item/:id", "/request/item?id=:id"), Rewrite("/all/:path*", "/request?all=:path*"),
+        ),
     )
     async with client(edge) as visitor:
         assert (await visitor.get(url(edge, "/docs/old"))).status_code == 308
@@ -501,7 +519,13 @@ async def test_rewrites_come_after_redirects(edge: Lab) -> None:
         ("/docs/a?q=1", "/request/a?q=1"),
         ("/docs", "/request"),
         ("/r", "/request?from=r"),
-        ("/r?x=1", "/request?from=r&?x=1"),
+        ("/r?from=x&y=%3F&z", "/request?from=r&y=%3F&z"),
+        ("/r?from=x", "/request?from=r"),
+        ("/f?a=1", "/request?a=1"),
+        ("/item/a%20b?x=1&id=2", "/request/item?id=a%20b&x=1"),
+        ("/all/a/b?x=1", "/request?all=a/b&x=1"),
+        ("/all?x=1", "/request?all=&x=1"),
+        ("/r?x=1", "/request?from=r&x=1"),
     ):
         assert json.loads((await edge.get(path)).body)["path"] == asked
 

@@ -15,7 +15,7 @@ from gantry.config.fields import (
     not_supported,
     shown,
 )
-from gantry.config.patterns import WHOLE_URL, NotSupportedError, parse_pattern, unknown_parameters
+from gantry.config.patterns import MAX_PARAMETERS, WHOLE_URL, NotSupportedError, parse_pattern, unknown_parameters
 
 MAX_ROUTES = 1024
 MAX_CACHED = 64
@@ -145,6 +145,12 @@ class Rewrite(Section):
                 f"leads {shown(self.source)} to another host; a rewrite stays inside the product"
             )
         _check_parameters(self.source, self.destination)
+        parameters = len(parse_pattern(self.source).parameters)
+        if "?" in self.destination and parameters >= MAX_PARAMETERS:
+            raise not_supported(
+                f"has {parameters} parameters and a query in its destination; the edge takes "
+                f"{MAX_PARAMETERS - 1} then"
+            )
         return self
 
 

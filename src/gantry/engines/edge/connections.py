@@ -10,6 +10,7 @@ from gantry.engines.edge.headers import (
     header,
     note_filter,
 )
+from gantry.engines.edge.queries import query_filter
 from gantry.kernel.edge_names import BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
 from gantry.kernel.names import RELEASE_HEADER
 
@@ -67,6 +68,7 @@ def connection_manager(name: str, routes_file: str) -> Json:
             "http_filters": [
                 _compressor_of_choice(),
                 note_filter(),
+                query_filter(),
                 _router(),
             ],
             "local_reply_config": _own_pages(),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gantry.engines.edge.protocol import CACHE, TIMES_MS, BackendNumbers, FailedRequest
+from gantry.engines.edge.queries import MARK
 from gantry.kernel.edge_names import bridged, members
 
 _RETRIES, _EJECTIONS = "upstream_rq_retry", "outlier_detection.ejections_enforced_total"
@@ -86,7 +87,7 @@ def failed_requests(log: str, backend: str, most: int) -> tuple[FailedRequest, .
         FailedRequest(
             at=str(line.get("at", "")),
             method=str(line.get("method", "")),
-            path=str(line.get("path", "")).partition("?")[0][:_MAX_PATH_LENGTH],
+            path=str(line.get("path", "")).partition("?")[0].partition(MARK)[0][:_MAX_PATH_LENGTH],
             status=_number(line.get("status")),
             flags=str(line.get("flags") or ""),
             duration_ms=_number(line.get("duration_ms")),

@@ -41,19 +41,27 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """`source` and `destination` in path-to-regexp form as Vercel and Next.js write it: `/old/:slug*`."""
+    """`source` and `destination` in path-to-regexp form as Vercel and Next.js write it: `/old/:slug*`.
+
+    A query of the destination is joined with the visitor's: its own parameters first, and of two with one name its own.
+
+    Attributes:
+        host: the rule is for visitors of this name only; empty: of every name of the site.
+    """
 
     source: str
     destination: str
     status: int = 308
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The request for `source` is passed on as `destination`; the visitor's URL stays."""
+    """The request for `source` is passed on as `destination`; the visitor's URL stays. Queries and `host` as in redirects."""
 
     source: str
     destination: str
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

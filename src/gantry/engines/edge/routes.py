@@ -1,5 +1,6 @@
 """Sites as Envoy virtual hosts. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from gantry.engines.edge.headers import (
 )
 from gantry.engines.edge.patterns import PathRegex, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site, Timeouts
+from gantry.engines.edge.queries import MARK, merged, must_merge
 from gantry.engines.edge.visitors import (
     Side,
     asset_destinations,
@@ -40,6 +42,9 @@ from gantry.kernel.names import RELEASE_HEADER
 
 Json = dict[str, Any]
 
+Rewritten = tuple[list[Json], Json, Json]
+"""Header matches of a rewrite, its action, and what its route says besides."""
+
 CHALLENGE_PATH = "/.well-known/acme-challenge/"
 _CODES: Mapping[int, str] = {
     301: "MOVED_PERMANENTLY",
@@ -51,6 +56,7 @@ _CODES: Mapping[int, str] = {
 # Tells the product that nobody will see its answer.
 MIRROR_HEADER = "x-gantry-mirror"
 _SAFE: Json = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
+_HAS_QUERY: Json = {"name": ":path", "string_match": {"contains": "?"}}
 _RETRY_UNSENT = "connect-failure,refused-stream,reset-before-request"
 _RETRY_SAFE = f"{_RETRY_UNSENT},reset"
 _BACK_OFF: Json = {"base_interval": "0.025s", "max_interval": "0.5s"}
@@ -179,13 +185,26 @@ def _redirect(site: Site, redirect: Redirect) -> Iterator[Json]:
         if port is not None:
             action["port_redirect"] = int(port)
         target = rest if rest.startswith("/") else f"/{rest}"
-    for asked, rewrite in _led_to(pattern, target):
-        match = {"safe_regex": {"regex": pattern.regex}, **({"headers": asked} if asked else {})}
+    headers = [_host_match(redirect.host)] if redirect.host else []
+    if must_merge(target):
         yield {
-            "match": match,
-            "redirect": {**action, "regex_rewrite": rewrite},
+            "match": _redirected(pattern, [*headers, _HAS_QUERY]),
+            "redirect": {**action, **_regex_rewrite(pattern, target)},
+            **merged(target),
             **_own_answer(site),
         }
+    yield {
+        "match": _redirected(pattern, headers),
+        "redirect": {**action, **_regex_rewrite(pattern, target)},
+        **_own_answer(site),
+    }
+
+
+def _redirected(pattern: PathRegex, headers: list[Json]) -> Json:
+    return {
+        "safe_regex": {"regex": pattern.regex},
+        **({"headers": headers} if headers else {}),
+    }
 
 
 def _own_answer(site: Site) -> Json:
@@ -196,13 +215,15 @@ def _own_answer(site: Site) -> Json:
 
 
 def _pass_on(side: Side, rewrite: Rewrite | None) -> Iterator[Json]:
-    rewritten = tuple(_rewritten(rewrite)) if rewrite is not None else (([], {}),)
+    rewritten = tuple(_rewritten(rewrite)) if rewrite is not None else (([], {}, {}),)
     for rule in side.site.path_timeouts:
         matched = _path_match(compile_pattern(rule.source).regex)
-        for path, action in rewritten:
-            yield from _by_kind(side, rule.timeouts, [*path, matched], action)
-    for path, action in rewritten:
-        yield from _by_kind(side, side.site.timeouts, path, action)
+        for path, action, besides in rewritten:
+            for route in _by_kind(side, rule.timeouts, [*path, matched], action):
+                yield {**route, **besides}
+    for path, action, besides in rewritten:
+        for route in _by_kind(side, side.site.timeouts, path, action):
+            yield {**route, **besides}
 
 
 def _by_kind(side: Side, timeouts: Timeouts, path: list[Json], action: Json) -> Iterator[Json]:
@@ -327,27 +348,22 @@ def _copy(whereto: Json) -> Json:
     }
 
 
-def _rewritten(rewrite: Rewrite) -> Iterator[tuple[list[Json], Json]]:
-    """Header matches and actions of a rewrite."""
+def _rewritten(rewrite: Rewrite) -> Iterator[Rewritten]:
     if not rewrite.destination.startswith("/"):
         raise UserError(
             "route.bad-rewrite",
             f"a rewrite stays inside the product, but {rewrite.source} leads to {rewrite.destination}",
             hint="write a path that begins with /, or a redirect",
         )
-    pattern = compile_pattern(rewrite.source)
-    for asked, rewritten in _led_to(pattern, rewrite.destination):
-        yield [*asked, _path_match(pattern.regex)], {"regex_rewrite": rewritten}
-
-
-def _led_to(pattern: PathRegex, destination: str) -> Iterator[tuple[list[Json], Json]]:
-    """Further header matches, and how the path changes. Envoy puts the visitor's query behind a destination that may have its own:
-    an `&` then keeps them apart.
-    """
-    if "?" in destination:
-        asked = [_header_match(":path", "?", contains=True)]
-        yield asked, _regex_rewrite(pattern, f"{destination}&")
-    yield [], _regex_rewrite(pattern, destination)
+    # A fragment never reaches a server.
+    destination = rewrite.destination.partition("#")[0].rstrip("?&")
+    pattern = compile_pattern(rewrite.source, spare=must_merge(destination))
+    path = _path_match(pattern.regex)
+    headers = [_host_match(rewrite.host)] if rewrite.host else []
+    if must_merge(destination):
+        action = _regex_rewrite(pattern, destination, brings_query=True)
+        yield [_HAS_QUERY, *headers, path], action, merged(destination, rewrites=True)
+    yield [*headers, path], _regex_rewrite(pattern, destination), {}
 
 
 def _retry_unsent(*, fall_back: bool) -> Json:
@@ -405,11 +421,26 @@ def _path_match(regex: str) -> Json:
     }
 
 
-def _regex_rewrite(pattern: PathRegex, destination: str) -> Json:
+def _host_match(host: str) -> Json:
+    """The name that the visitor asked for, with or without the port."""
+    regex = rf"{re.escape(host)}(?::[0-9]+)?"
     return {
-        "pattern": {"regex": f"^{pattern.regex}$"},
-        "substitution": pattern.substitution(destination),
+        "name": ":authority",
+        "string_match": {"safe_regex": {"regex": f"(?i){regex}"}},
     }
+
+
+def _regex_rewrite(pattern: PathRegex, destination: str, *, brings_query: bool = False) -> Json:
+    """How the path changes.
+
+    Parameters:
+        brings_query: the path has the visitor's query behind a mark.
+    """
+    regex, substitution = pattern.regex, pattern.substitution(destination)
+    if brings_query:
+        regex = f"{regex}(?:{MARK}(.*))?"
+        substitution = f"{substitution}\\{pattern.last_group + 1}"
+    return {"regex_rewrite": {"pattern": {"regex": f"^{regex}$"}, "substitution": substitution}}
 
 
 def _seconds(seconds: float) -> str:
