@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-import httpx
 import pytest
 import websockets
 
@@ -465,6 +464,25 @@ async def test_redirects(edge: Lab) -> None:
             assert (answer.status_code, answer.headers.get("location")) == (status, location), path
 
 
+async def test_rules_for_one_name_of_a_site(edge: Lab) -> None:
+    one = await edge.instance("one")
+    site = Site(
+        ("a.localhost", "b.localhost"),
+        "r-1",
+        redirects=(Redirect("/:path*", "https://a.localhost/:path*", host="b.localhost"),),
+        rewrites=(Rewrite("/here", "/request", host="a.localhost"),),
+    )
+    certificates = (await edge.certificate("a.localhost", "b.localhost"),)
+    await edge.edge.apply(EdgeConfig((site,), (backend("r-1", one),), certificates))
+    async with client(edge) as visitor:
+        for path in ("/", "/x/y?a=1"):
+            answer = await visitor.get(url(edge, path, host="b.localhost"))
+            assert answer.headers["location"] == f"https://a.localhost{path}"
+        assert (await visitor.get(url(edge, "/here"))).json()["path"] == "/request"
+        shouted = await visitor.get(url(edge, "/"), headers={"host": "B.localhost"})
+    assert shouted.status_code == 308
+
+
 async def test_a_redirect_says_whose_rule_it_is(edge: Lab) -> None:
     redirects = (Redirect("/", "/en"), Redirect("/old", "https://example.org/?from=old"))
     await served(edge, release="r-1", redirects=redirects)
@@ -507,8 +525,12 @@ async def test_rewrites_come_after_redirects(edge: Lab) -> None:
     await served(
         edge,
         redirects=(Redirect("/docs/old", "/docs/new"),),
-        rewrites=(Rewrite("/docs/:path*", "/request/:path*"), Rewrite("/r", "/request?from=r"), Rewrite("/f", "/request#part"),
-            Rewrite("/item/:id", "/request/item?id=:id"), Rewrite("/all/:path*", "/request?all=:path*"),
+        rewrites=(
+            Rewrite("/docs/:path*", "/request/:path*"),
+            Rewrite("/r", "/request?from=r"),
+            Rewrite("/f", "/request#part"),
+            Rewrite("/item/:id", "/request/item?id=:id"),
+            Rewrite("/all/:path*", "/request?all=:path*"),
         ),
     )
     async with client(edge) as visitor:

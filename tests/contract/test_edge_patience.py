@@ -1,14 +1,12 @@
 """How long real Envoy waits, and how often it tries: by what comes back, not by what a request says of itself."""
 
 import asyncio
-import json
-import ssl
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from gantry.engines.edge.protocol import EdgeConfig, PathTimeouts, Rewrite, Site, Timeouts
+from gantry.engines.edge.protocol import PathTimeouts, Rewrite, Timeouts
 from tests.support.edge import DEADLINE_S, Lab, anew, backend, config, lab, served
 from tests.support.edge_visitors import client, url, visitors
 

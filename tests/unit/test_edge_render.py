@@ -205,6 +205,19 @@ def test_who_is_let_into_a_closed_site(address: str, enters: bool) -> None:
     assert CLOSED.closed.lets_in(address) is enters
 
 
+@pytest.mark.parametrize(("port", "named"), [(443, {}), (8443, {"port_redirect": 8443})])
+def test_the_way_to_https_names_its_port_only_where_it_is_another(
+    port: int, named: dict[str, int]
+) -> None:
+    routes = render.routes_files(EdgeConfig(), "", replace(PATHS, https_port=port))
+    (host,) = routes[render.RDS_HTTP]["resources"][0]["virtual_hosts"]
+    assert host["routes"][-1]["redirect"] == {
+        "https_redirect": True,
+        "response_code": "PERMANENT_REDIRECT",
+        **named,
+    }
+
+
 def test_strict_transport_only_where_it_is_true() -> None:
     real = Site(("shop.example",), "r-1")
     assert "strict-transport-security" in headers_of(real)

@@ -11,6 +11,7 @@ from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as A
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
     CLOSED_ROUTE,
+    HTTPS_PORT,
     RulesByRoute,
     count,
     header,
@@ -95,7 +96,8 @@ def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
         "match": {"prefix": "/"},
         "redirect": {
             "https_redirect": True,
-            "port_redirect": https_port,
+            # Envoy writes a port that it is told, also the one that every browser takes.
+            **({} if https_port == HTTPS_PORT else {"port_redirect": https_port}),
             "response_code": "PERMANENT_REDIRECT",
         },
     }

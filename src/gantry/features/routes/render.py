@@ -348,8 +348,10 @@ def _rules(item: Routed) -> Rules:
     routes = item.manifest.routes
     timeouts = routes.timeouts
     return Rules(
-        redirects=tuple(Redirect(r.source, r.destination, r.status) for r in routes.redirects),
-        rewrites=tuple(Rewrite(r.source, r.destination) for r in routes.rewrites),
+        redirects=tuple(
+            Redirect(r.source, r.destination, r.status, r.host or "") for r in routes.redirects
+        ),
+        rewrites=tuple(Rewrite(r.source, r.destination, r.host or "") for r in routes.rewrites),
         headers=tuple(HeaderRule(r.source, tuple(r.headers.items())) for r in routes.headers),
         cached=routes.cache,
         timeouts=Timeouts(timeouts.response_s, timeouts.idle_s),
