@@ -40,7 +40,7 @@ PATHS = render.EdgePaths(
     directory="/gantry/edge",
     admin_socket="/gantry/run/envoy-admin.sock",
     inner_socket="/gantry/run/inner.sock",
-    address="0.0.0.0",
+    addresses=("0.0.0.0",),
     http_port=80,
     https_port=443,
 )

@@ -12,6 +12,9 @@ COPIES_HEADER = "x-gantry-copies"
 RESULT_HEADER = "x-gantry-cache"
 # In the same header, to the edge: there is no answer here; ask an instance, as if the cache were away.
 AWAY = "away"
+# On answers that the edge gives by itself: the code of the reason, such as `edge.too-slow`. A product may write what it
+# likes there; where `x-gantry-release` says `edge`, it is the edge's.
+REASON_HEADER = "x-gantry-reason"
 
 _OR_ELSE = "+"
 _BRIDGE = "^"

@@ -56,7 +56,8 @@ class EnvoyEdge:
             directory=str(settings.paths.edge),
             admin_socket=str(settings.paths.run / "envoy-admin.sock"),
             inner_socket=str(settings.paths.edge_inner_socket),
-            address=settings.bind,
+            addresses=settings.bind,
+            trusted_proxies=settings.trusted_proxies,
             http_port=settings.http_port,
             https_port=settings.https_port,
         )
@@ -79,7 +80,16 @@ class EnvoyEdge:
     async def start(self) -> None:
         """See `Edge.start`."""
         async with self._lock:
+            self._listen_where_wanted()
             await self._processes.ensure()
+
+    def _listen_where_wanted(self) -> None:
+        """What it was told last may name other addresses or ports. One that runs takes the file at once, also before it
+        is told the rest.
+        """
+        listeners = self._directory.read(render.LDS)
+        if listeners:
+            self._directory.write(render.LDS, render.rebound(listeners, self._paths))
 
     async def apply(self, config: EdgeConfig) -> str:
         """See `Edge.apply`."""

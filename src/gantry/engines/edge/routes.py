@@ -35,6 +35,7 @@ from gantry.kernel.edge_names import (
     AWAY,
     BACKEND_HEADER,
     COPIES_HEADER,
+    REASON_HEADER,
     RESULT_HEADER,
     members,
 )
@@ -78,7 +79,7 @@ _MAX_CONNECTS = 16
 def https_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
     """Every site, and a page for names that no site has."""
     hosts = [_site(site, https_port) for site in config.sites]
-    page = _pages(404, pages.unknown_host(), pages.unknown_host_json())
+    page = _pages(404, pages.UNKNOWN_HOST, pages.unknown_host(), pages.unknown_host_json())
     return [*hosts, {"name": "unknown", "domains": ["*"], "routes": page}]
 
 
@@ -107,7 +108,7 @@ def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
 def _site(site: Site, https_port: int) -> Json:
     host = {"name": site.hosts[0], "domains": list(site.hosts)}
     if site.backend is None:
-        page = pages.nothing_live(site.title), pages.nothing_live_json()
+        page = pages.NOTHING_LIVE, pages.nothing_live(site.title), pages.nothing_live_json()
         return {**host, **_unless_closed(site, {"routes": _pages(503, *page)})}
     rules = _header_rules(site)
     cached = any(side.site.cached for side in sides(site))
@@ -125,7 +126,7 @@ def _unless_closed(site: Site, routes: Json) -> Json:
     if closed is None:
         return routes
     bodies = pages.closed(closed.title, closed.message), pages.closed_json(closed.message)
-    page = _pages(503, *bodies, retry_s=pages.CLOSED_RETRY_S)
+    page = _pages(503, pages.SITE_CLOSED, *bodies, retry_s=pages.CLOSED_RETRY_S)
     named = [{"name": CLOSED_ROUTE, **_with_release(route, site.release)} for route in page]
     return by_address(closed.allowed, allowed=routes, others=named)
 
@@ -157,7 +158,7 @@ def _header_rules(site: Site) -> RulesByRoute:
     return found if count(found) <= MAX_HEADERS else {"": site.headers}
 
 
-def _pages(status: int, html: str, json: str, *, retry_s: int = 5) -> list[Json]:
+def _pages(status: int, reason: str, html: str, json: str, *, retry_s: int = 5) -> list[Json]:
     """One page for everything that is asked: for programs, and for people."""
     wants_json = _header_match("accept", "application/json", contains=True)
     return [
@@ -167,6 +168,7 @@ def _pages(status: int, html: str, json: str, *, retry_s: int = 5) -> list[Json]
             "response_headers_to_add": [
                 header("content-type", content_type),
                 header("cache-control", "no-store"),
+                header(REASON_HEADER, reason),
                 header("retry-after", f"{retry_s}"),
             ],
         }
