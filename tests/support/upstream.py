@@ -15,6 +15,11 @@
 | `/pauses` | two events with as many ms between them as the query says |
 | `/crash` | the whole process ends |
 | `/much` | 8 MB |
+| `/tagged` | 20 kB of HTML with the strong tag "v1"; a part of it; PUT only with `if-match: "v1"` |
+| `/hinted` | early hints, then the name |
+| `/summed` | chunks, and a trailer |
+| `/nonsense` | no HTTP |
+| `/packed` | HTML that is compressed already |
 | `/cut` | the connection ends instead of an answer |
 | `/own-503` | the product's own 503 |
 | any, with `Upgrade: websocket` | sends every frame back |
@@ -22,6 +27,7 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import json
 import os
@@ -74,6 +80,21 @@ async def _exchange(name: str, reader: asyncio.StreamReader, writer: asyncio.Str
             _whole(writer, 200, "text/plain", f"{name} {time.monotonic_ns()}".encode(), more)
             await writer.drain()
             return True
+        case "/hinted":
+            writer.write(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n")
+            _whole(writer, 200, "text/plain", name.encode())
+        case "/summed":
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n"
+                b"3\r\none\r\n0\r\nx-sum: 42\r\n\r\n"
+            )
+        case "/nonsense":
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n")
+        case "/tagged":
+            _tagged(writer, method, headers)
+        case "/packed":
+            packed = gzip.compress(b"<p>announcement</p>\n" * 1000)
+            _whole(writer, 200, "text/html", packed, "content-encoding: gzip\r\n")
         case "/silent":
             await reader.read()
         case "/cut":
@@ -98,6 +119,17 @@ def _content(name: str, path: str, request: tuple[str, str, dict[str, str]]) -> 
     if path == "/much":
         return "application/octet-stream", bytes(8_000_000)
     return "text/plain", name.encode()
+
+
+def _tagged(writer: asyncio.StreamWriter, method: str, headers: dict[str, str]) -> None:
+    more = 'etag: "v1"\r\naccept-ranges: bytes\r\n'
+    if method == "PUT":
+        _whole(writer, 200 if headers.get("if-match") == '"v1"' else 412, "text/plain", b"", more)
+    elif "range" in headers:
+        more += "content-range: bytes 0-999/20000\r\n"
+        _whole(writer, 206, "text/html", b"a" * 1000, more)
+    else:
+        _whole(writer, 200, "text/html", b"a" * 20_000, more)
 
 
 def _whole(

@@ -170,7 +170,7 @@ def _with_metadata() -> Json:
 
 def _http1() -> Json:
     """How HTTP/1.1 is spoken with instances."""
-    return {}
+    return {"enable_trailers": True}
 
 
 def _circuit_breakers(connections: int = 4_096) -> Json:

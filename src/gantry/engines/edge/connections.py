@@ -5,7 +5,7 @@ from typing import Any
 from gantry.engines.edge import forged, replies
 from gantry.engines.edge.headers import REACHED, header, note_filter
 from gantry.engines.edge.protocol import network_of
-from gantry.engines.edge.queries import query_filter
+from gantry.engines.edge.script import script_filter
 from gantry.kernel.edge_names import BACKEND_HEADER, REASON_HEADER, RESULT_HEADER
 from gantry.kernel.names import RELEASE_HEADER
 
@@ -51,7 +51,7 @@ def connection_manager(name: str, routes_file: str, trusted: tuple[str, ...] = (
             "http_filters": [
                 _compressor_of_choice(),
                 note_filter(),
-                query_filter(),
+                script_filter(),
                 _router(),
             ],
             "local_reply_config": replies.local_replies(),
@@ -131,6 +131,7 @@ def _limits() -> Json:
         "request_headers_timeout": "30s",
         "drain_timeout": "10s",
         "max_request_headers_kb": 60,
+        "proxy_100_continue": True,
         "common_http_protocol_options": {
             "idle_timeout": "3600s",
             "headers_with_underscores_action": "DROP_HEADER",
@@ -230,6 +231,8 @@ def _compressor(kind: str) -> Json:
                         {"prefix": content, "ignore_case": True} for content in _COMPRESSED
                     ],
                 },
+                # A part has a place in the whole as it is: Envoy would compress it by itself.
+                "uncompressible_response_codes": [206],
                 # A page keeps its ETag, or browsers would load again what has not changed.
                 "weaken_etag_on_compress": True,
             },

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gantry.engines.edge.protocol import CACHE, TIMES_MS, BackendNumbers, FailedRequest
-from gantry.engines.edge.queries import MARK
+from gantry.engines.edge.script import MARK
 from gantry.kernel.edge_names import bridged, members
 
 _RETRIES, _EJECTIONS = "upstream_rq_retry", "outlier_detection.ejections_enforced_total"

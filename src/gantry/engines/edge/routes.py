@@ -20,7 +20,7 @@ from gantry.engines.edge.headers import (
 )
 from gantry.engines.edge.patterns import PathRegex, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site, Timeouts
-from gantry.engines.edge.queries import MARK, merged, must_merge
+from gantry.engines.edge.script import MARK, merged, must_merge, strong_tags
 from gantry.engines.edge.visitors import (
     Side,
     asset_destinations,
@@ -59,6 +59,7 @@ _CODES: Mapping[int, str] = {
 MIRROR_HEADER = "x-gantry-mirror"
 _SAFE: Json = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
 _HAS_QUERY: Json = {"name": ":path", "string_match": {"contains": "?"}}
+_WEAK_TAG: Json = {"name": "if-match", "string_match": {"contains": 'W/"'}}
 _RETRY_UNSENT = "connect-failure,refused-stream,reset-before-request"
 _RETRY_SAFE = f"{_RETRY_UNSENT},reset"
 _BACK_OFF: Json = {"base_interval": "0.025s", "max_interval": "0.5s"}
@@ -246,6 +247,7 @@ def _by_kind(side: Side, timeouts: Timeouts, path: list[Json], action: Json) -> 
         (_streams(site), [_SAFE], timeouts, {}, safe if _streams(site) else []),
         ([], [_SAFE, *_cached(site)], timeouts, {}, cached),
         ([], [_SAFE], timeouts, _mirror(site), safe),
+        ([_WEAK_TAG], [], timeouts, {}, plain),
         ([], [], timeouts, {}, plain),
     ):
         copies = _copies(site) if where is cached else []
@@ -264,6 +266,7 @@ def _by_kind(side: Side, timeouts: Timeouts, path: list[Json], action: Json) -> 
                 },
                 "route": {**destination, **_waits(allowed, retry), **action, **more},
                 **({"request_headers_to_add": [*added, *copies]} if added or copies else {}),
+                **(strong_tags() if _WEAK_TAG in before else {}),
             }
 
 

@@ -1,7 +1,9 @@
-"""A visitor's query beside that of a redirect or rewrite, which may have one of its own, or a fragment. Pure.
+"""The edge's only script, for the few requests that Envoy's own options get wrong. No other request comes near it. Pure.
 
-Envoy puts the visitor's query behind whatever it made of the path, with a `?` of its own. Where that is wrong, and the
-visitor has a query, a script puts it where it belongs; no other request comes near the script.
+- A visitor's query beside that of a redirect or rewrite, which may have one of its own, or a fragment: Envoy puts it behind
+  whatever it made of the path, with a `?` of its own.
+- `If-Match` with a weak tag: it is weak because the edge compressed the answer, and the product, which made it strong, would
+  refuse it. A weak tag that is the product's own never matches there, as RFC 9110 says in 13.1.1.
 """
 
 from typing import Any
@@ -11,7 +13,8 @@ Json = dict[str, Any]
 
 FILTER = "envoy.filters.http.lua"
 _TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3"
-_SCRIPT = "query"
+_SCRIPT = "edge"
+_PER_ROUTE: Json = {FILTER: {"@type": f"{_TYPE}.LuaPerRoute", "name": _SCRIPT}}
 # Between the visitor's path and query while a rewrite is on its way; what failed is shown without what comes after it.
 MARK = "%3F"
 # As Next.js and Vercel do it: where both name a parameter, the rule's counts.
@@ -31,7 +34,10 @@ local function besides(query, named)
 end
 
 function envoy_on_request(handle)
+  local tags = handle:headers():get("if-match")
+  if tags then handle:headers():replace("if-match", (tags:gsub('W/"', '"'))) end
   local rule = handle:metadata()
+  if rule:get("own") == nil then return end
   local path, query = handle:headers():get(":path"):match("^([^?]*)(.*)$")
   local more = besides(query:sub(2), rule:get("own"))
   if rule:get("rewrites") then
@@ -55,7 +61,7 @@ end
 """
 
 
-def query_filter() -> Json:
+def script_filter() -> Json:
     """Is there for the routes that ask for it."""
     return {
         "name": FILTER,
@@ -69,12 +75,17 @@ def query_filter() -> Json:
     }
 
 
+def strong_tags() -> Json:
+    """What a route says so that `If-Match` names what the product has."""
+    return {"typed_per_filter_config": _PER_ROUTE}
+
+
 def merged(destination: str, *, rewrites: bool = False) -> Json:
     """What a route to `destination` says so that the visitor's query is put where it belongs."""
     query = destination.partition("#")[0].partition("?")[2]
     own = {unquote_plus(part.partition("=")[0]) for part in query.split("&") if part}
     return {
-        "typed_per_filter_config": {FILTER: {"@type": f"{_TYPE}.LuaPerRoute", "name": _SCRIPT}},
+        "typed_per_filter_config": _PER_ROUTE,
         "metadata": {"filter_metadata": {FILTER: {"own": sorted(own), "rewrites": rewrites}}},
     }
 
