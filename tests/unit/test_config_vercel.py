@@ -141,10 +141,8 @@ def test_a_condition_of_one_name_is_a_rule_for_it(value: str) -> None:
     routes = load_manifest(PROJECT, vercel=json.dumps(vercel).encode()).routes
     assert [(one.host, one.source) for one in routes.redirects] == [("www.example.org", "/:path*")]
     assert [(one.host, one.source) for one in routes.rewrites] == [("www.example.org", "/a")]
-    assert notes_of(vercel) == (
-        "gantry.toml: routes: a rule is for www.example.org, which is none of the domains; visitors of it come here "
-        "once it is among the domains of an environment",
-    )
+    (note,) = notes_of(vercel)
+    assert note.startswith("gantry.toml: routes: a rule is for www.example.org, which is none of")
 
 
 @pytest.mark.parametrize(

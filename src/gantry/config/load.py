@@ -138,9 +138,10 @@ def _notes(manifest: Manifest, file: str) -> tuple[str, ...]:
 
 def _unused_hosts(manifest: Manifest, file: str) -> Iterator[str]:
     domains = {name for found in manifest.environments.values() for name in found.domains}
-    rules = (*manifest.routes.redirects, *manifest.routes.rewrites)
-    for host in dict.fromkeys(rule.host for rule in rules if rule.host):
-        if host not in domains:
+    routes = manifest.routes
+    hosts = [rule.host for rule in routes.redirects] + [rule.host for rule in routes.rewrites]
+    for host in dict.fromkeys(hosts):
+        if host is not None and host not in domains:
             yield (
                 f"{file}: routes: a rule is for {host}, which is none of the domains; visitors of it come here once "
                 "it is among the domains of an environment"

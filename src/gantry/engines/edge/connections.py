@@ -126,6 +126,7 @@ def _limits() -> Json:
     return {
         "normalize_path": True,
         "merge_slashes": False,
+        "strip_trailing_host_dot": True,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "stream_idle_timeout": "300s",
         "request_headers_timeout": "30s",
