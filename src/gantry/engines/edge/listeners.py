@@ -31,7 +31,7 @@ def inner_listener(socket: str) -> Json:
 
 
 def bridge_listener() -> Json:
-    """Inside of Envoy: waits until an instance takes a connection, three seconds in the mean, and passes bytes on."""
+    """Inside of Envoy: waits until an instance takes a connection, five seconds in the mean, and passes bytes on."""
     return {
         "@type": f"{_TYPE}envoy.config.listener.v3.Listener",
         "name": BRIDGE_LISTENER,
@@ -51,7 +51,7 @@ def bridge_listener() -> Json:
                             "stat_prefix": BRIDGE_LISTENER,
                             # The connection says which; without a name here Envoy refuses the filter.
                             "cluster": "none",
-                            "max_connect_attempts": 16,
+                            "max_connect_attempts": 24,
                             "backoff_options": {
                                 "base_interval": "0.025s",
                                 "max_interval": "0.5s",

@@ -63,6 +63,9 @@ _WEAK_TAG: Json = {"name": "if-match", "string_match": {"contains": 'W/"'}}
 _RETRY_UNSENT = "connect-failure,refused-stream,reset-before-request"
 _RETRY_SAFE = f"{_RETRY_UNSENT},reset"
 _BACK_OFF: Json = {"base_interval": "0.025s", "max_interval": "0.5s"}
+# A process that is killed loses its connections before the socket that it listens on, which still takes new ones for a
+# moment: the only further try should come later, anywhere in this time.
+_LATER: Json = {"base_interval": "0.2s", "max_interval": "0.5s"}
 _NEXT_ONE: Json = {
     "name": "envoy.retry_priorities.previous_priorities",
     "typed_config": {
@@ -406,7 +409,7 @@ def _retry_once_more(backends: int, *, missing: Json | None = None) -> Json:
     policy: Json = {
         "retry_on": _RETRY_SAFE,
         "num_retries": backends - 1,
-        "retry_back_off": _BACK_OFF,
+        "retry_back_off": _BACK_OFF if missing is not None else _LATER,
         "retry_priority": _NEXT_ONE,
     }
     if missing is not None:
