@@ -12,6 +12,7 @@ from gantry.kernel.errors import GantryError
 from gantry.web import (
     accounts,
     audit,
+    crons,
     deploys,
     environments,
     logs,
@@ -50,6 +51,7 @@ NOUNS = (
     deploys.noun,
     variables.noun,
     logs.noun,
+    crons.noun,
     accounts.noun,
     audit.noun,
 )

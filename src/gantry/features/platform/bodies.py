@@ -10,6 +10,7 @@ from gantry.features.instances.bodies import InstanceBody
 from gantry.features.platform.capabilities import Capability, Maturity
 from gantry.features.platform.model import Context, EnvironmentRecord, ProjectRecord
 from gantry.features.releases.bodies import ReleaseBody
+from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.routes.bodies import CacheBody, ClosedBody
 from gantry.kernel.bodies import Answer, Open
@@ -43,6 +44,9 @@ class EnvironmentBody(Answer):
     )
     instances: tuple[InstanceBody, ...]
     services: tuple[str, ...]
+    crons: tuple[str, ...] = Field(
+        (), description="Names of the live release's scheduled commands."
+    )
     cache: CacheBody | None = Field(
         None, description="Where the live release names paths for the edge to keep."
     )
@@ -76,6 +80,7 @@ class EnvironmentBody(Answer):
                 for instance in record.instances
             ),
             services=tuple(kind.value for kind in record.services),
+            crons=tuple(manifest_of(live.release).crons) if live else (),
             cache=_cache(record, context),
             closed=ClosedBody.of(record.closed) if record.closed is not None else None,
             deploy=_deploy(record, context),
