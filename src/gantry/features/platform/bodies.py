@@ -10,7 +10,6 @@ from gantry.features.instances.bodies import InstanceBody
 from gantry.features.platform.capabilities import Capability, Maturity
 from gantry.features.platform.model import Context, EnvironmentRecord, ProjectRecord
 from gantry.features.releases.bodies import ReleaseBody
-from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.routes.bodies import CacheBody, ClosedBody
 from gantry.kernel.bodies import Answer, Open
@@ -80,7 +79,7 @@ class EnvironmentBody(Answer):
                 for instance in record.instances
             ),
             services=tuple(kind.value for kind in record.services),
-            crons=tuple(manifest_of(live.release).crons) if live else (),
+            crons=live.release.crons if live else (),
             cache=_cache(record, context),
             closed=ClosedBody.of(record.closed) if record.closed is not None else None,
             deploy=_deploy(record, context),
