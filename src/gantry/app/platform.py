@@ -73,6 +73,7 @@ from gantry.web.services import Services
 _RETENTION_INTERVAL_S = 60.0
 _CRONS_INTERVAL_S = 5.0
 _CLOCK_INTERVAL_S = 60.0
+_LOG_TIMES_INTERVAL_S = 0.25
 # Which environments are closed to visitors: a query of each noun that closes some, the first of which says why.
 CLOSED_BY: tuple[str, ...] = (maintenance.CLOSED,)
 
@@ -421,6 +422,7 @@ class Platform:
         return (
             Periodic("retention", _RETENTION_INTERVAL_S, self.retention.once, self.tidy),
             Periodic("crons", _CRONS_INTERVAL_S, self.cron_scheduler.once, self.crons_due),
+            Periodic("log times", _LOG_TIMES_INTERVAL_S, self.engines.runtime.mark_logs),
             Periodic("assets", ASSETS_INTERVAL_S, self.asset_publisher.once, self.assets_due),
             Periodic("rollouts", ROLLOUTS_INTERVAL_S, self.rollout_loop.once),
             Periodic("clock", _CLOCK_INTERVAL_S, self._keep_clock, everywhere=True),
