@@ -237,7 +237,8 @@ async def test_what_is_killed_from_outside_is_run_again_where_that_is_wanted(
     again = await killed_from_outside(runtime, first)
     assert (again.state, again.restarts) == (ProcessState.RUNNING, 1)
     assert again.pid != first.pid
-    assert await runtime.start(spec) == again, "it runs: nothing is started beside it"
+    same = replace(await runtime.start(spec), memory_bytes=again.memory_bytes)
+    assert same == again, "it runs: nothing is started beside it"
     await runtime.signal("web-1")
     assert (await ended(runtime, "web-1")).exit_code == 143, "it was told to end"
 

@@ -43,7 +43,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Inspect": {
         "status": ("status", "Show every project, and which release really answers."),
-        "logs": ("logs", "Show what an environment's instances print."),
+        "logs": ("logs", "Show what an environment's instances print, in the order of time."),
         "crons": (
             "crons",
             "List scheduled commands and their runs, read their output, and run one now.",
