@@ -421,7 +421,13 @@ class Platform:
         """What is done again and again, each at its own pace."""
         return (
             Periodic("retention", _RETENTION_INTERVAL_S, self.retention.once, self.tidy),
-            Periodic("crons", _CRONS_INTERVAL_S, self.cron_scheduler.once, self.crons_due),
+            Periodic(
+                "crons",
+                _CRONS_INTERVAL_S,
+                self.cron_scheduler.once,
+                self.crons_due,
+                on_exits=True,
+            ),
             Periodic("log times", _LOG_TIMES_INTERVAL_S, self.engines.runtime.mark_logs),
             Periodic("assets", ASSETS_INTERVAL_S, self.asset_publisher.once, self.assets_due),
             Periodic("rollouts", ROLLOUTS_INTERVAL_S, self.rollout_loop.once),

@@ -170,14 +170,21 @@ class CronScheduler:
         timeouts_s = {(item.environment, item.cron): item.timeout_s for item in wanted}
         detail = _how_ended(status, timeouts_s.get((run.environment, run.cron)))
         succeeded = status is not None and status.exit_code == 0 and not status.timed_out
-        await self._end(run, RunState.SUCCEEDED if succeeded else RunState.FAILED, detail)
+        state = RunState.SUCCEEDED if succeeded else RunState.FAILED
+        await self._end(run, state, detail, at=status.ended_at if status is not None else None)
 
     async def _end(
-        self, run: Run, state: RunState, detail: str, *, output: str | None = None
+        self,
+        run: Run,
+        state: RunState,
+        detail: str,
+        *,
+        output: str | None = None,
+        at: datetime | None = None,
     ) -> None:
         async with self.database.transaction() as session:
             await store.set_ended(
-                session, run, state, detail=detail, at=self.clock.now(), output=output
+                session, run, state, detail=detail, at=at or self.clock.now(), output=output
             )
         level = logging.WARNING if state is RunState.FAILED else logging.INFO
         _log.log(level, "cron %s %s", run.cron, detail)
