@@ -445,6 +445,40 @@ def _without_logs() -> FakeApi:
     return Silent()
 
 
+def test_past_deploys_are_listed_shown_and_read(bench: Bench) -> None:
+    listed = bench.run("deploys", "list")
+    assert (listed.code, bench.api.first.id in listed.out) == (0, True)
+    assert json.loads(bench.run("deploys", "list", "--json").out)[0]["id"] == bench.api.first.id
+    shown = bench.run("deploys", "show").out
+    assert f"deploy {bench.api.first.id} to production of smart-sign" in shown
+    assert "build" in shown
+    logs = bench.run("deploys", "logs", bench.api.first.id)
+    assert logs.code == 0
+    assert logs.out == "> next build\nCompiled in 5.4 s\n"
+    assert "── build" in logs.err
+    only = bench.run("deploys", "logs", "--step", "smoke")
+    assert (only.out, "nothing was printed by step smoke" in only.err) == ("", True)
+    pieces = bench.run("deploys", "logs", "--json").out.splitlines()
+    assert {json.loads(piece)["step"] for piece in pieces} == {"build"}
+    watched = bench.run("deploys", "watch")
+    assert (watched.code, "is live in production" in watched.err) == (0, True)
+
+
+def test_where_nothing_was_deployed_there_is_nothing_to_read(bench: Bench) -> None:
+    class Empty(FakeApi):
+        def _route(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Any:
+            return (
+                (200, [b"[]"])
+                if path.endswith("/deploys")
+                else super()._route(method, path, query, body)
+            )
+
+    empty = Bench(bench.cwd, api=Empty())
+    assert "no deploys to production yet" in empty.run("deploys", "list").err
+    refused = empty.run("deploys", "logs", "-e", "staging")
+    assert (refused.code, "error[deploy.none]" in refused.err) == (2, True)
+
+
 def test_destroy_asks_for_the_name(bench: Bench) -> None:
     refused = bench.run("destroy", "-e", "staging", stdin="smart-sign\n")
     assert (refused.code, "error[destroy.not-confirmed]" in refused.err) == (2, True)

@@ -36,6 +36,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "maintenance",
             "Show visitors a page in place of an environment's product.",
         ),
+        "deploys": (
+            "deploy_history",
+            "List past deploys, read what their steps printed, and watch one that runs.",
+        ),
         "releases": ("releases", "List an environment's releases, newest first."),
     },
     "Rehearse": {
