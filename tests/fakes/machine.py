@@ -13,7 +13,13 @@ from datetime import datetime, timedelta
 
 from gantry.engines.builders.protocol import Artifact, BuildOutcome, BuildRequest
 from gantry.engines.certificates.protocol import Issued
-from gantry.engines.edge.protocol import BackendNumbers, EdgeConfig, Endpoint, FailedRequest
+from gantry.engines.edge.protocol import (
+    BackendNumbers,
+    EdgeConfig,
+    Endpoint,
+    FailedRequest,
+    LoggedRequest,
+)
 from gantry.engines.postgres.protocol import DatabaseGrant
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.engines.redis.protocol import CacheGrant
@@ -147,6 +153,7 @@ class Machine:
         sockets: unix socket -> id of the process that listens there.
         counted: backend -> what the edge counted of it.
         failed: backends and requests that their instances failed, oldest first.
+        requests: what the edge has logged, oldest first.
         changed: set when it is known anew when a process ends.
     """
 
@@ -172,6 +179,7 @@ class Machine:
     counted: dict[str, BackendNumbers] = field(default_factory=dict)
     active_requests: dict[str, int] = field(default_factory=dict)
     failed: list[tuple[str, FailedRequest]] = field(default_factory=list)
+    requests: list[LoggedRequest] = field(default_factory=list)
     published: set[str] = field(default_factory=set)
     scopes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     databases: dict[str, DatabaseGrant] = field(default_factory=dict)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from gantry.cli.command import moment_of
 from gantry.cli.deploy_story import LiveView, PlainView, Story, frame, view
 from gantry.cli.deploys import plan_lines
 from gantry.cli.failures import show
-from gantry.cli.logs import Printer, moment
+from gantry.cli.logs import Printer
 from gantry.cli.releases import releases_table
 from gantry.cli.rollouts import rollout_parts
 from gantry.cli.session import Session
@@ -249,7 +250,7 @@ def test_lines_of_several_logs_stand_in_the_order_of_time() -> None:
     ],
 )
 def test_a_moment_is_said_in_many_ways(given: str, ago: float | None) -> None:
-    found = moment(given, NOW, option="since")
+    found = moment_of(given, NOW, option="since")
     assert found.utcoffset() == timedelta(0)
     if ago is not None:
         assert found == NOW - timedelta(seconds=ago)
@@ -262,4 +263,4 @@ def test_a_moment_is_said_in_many_ways(given: str, ago: float | None) -> None:
 
 def test_what_is_no_moment_is_refused_in_words() -> None:
     with pytest.raises(UserError, match="--until 'soon' is no time"):
-        moment("soon", NOW, option="until")
+        moment_of("soon", NOW, option="until")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import count
 
 import rich_click as click
@@ -12,6 +12,7 @@ from gantry.cli.command import (
     command,
     environment_option,
     json_option,
+    moment_of,
     pass_session,
     project_option,
 )
@@ -21,13 +22,11 @@ from gantry.cli.transport import environment_path
 from gantry.features.instances.bodies import LogBody, merged
 from gantry.kernel.bodies import Answer
 from gantry.kernel.errors import TransientError, UserError
-from gantry.kernel.units import parse_duration
 
 _INTERVAL_RETRY_S = 1.0
 _AWAY_TIMEOUT_S = 60.0
 # Colours of the terminal's own palette, so that they can be read on light and on dark.
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
-_CLOCK_FORMATS = ("%H:%M", "%H:%M:%S")
 
 
 class LogLine(Answer):
@@ -111,7 +110,7 @@ def logs(
     query: dict[str, str | int] = {"process": process, "grep": grep}
     for name, given in (("since", since), ("until", until)):
         if given:
-            query[name] = moment(given, session.clock.now(), option=name).isoformat()
+            query[name] = moment_of(given, session.clock.now(), option=name).isoformat()
     if release is not None:
         query["release"] = release
     wanted = {name: value for name, value in query.items() if value != ""}
@@ -120,34 +119,6 @@ def logs(
         reader.follow(tail)
     else:
         reader.show(tail)
-
-
-def moment(given: str, now: datetime, *, option: str) -> datetime:
-    """What people write for a moment: `30m` ago, `09:30` of today or else of yesterday, or a date with a time.
-
-    Raises:
-        UserError: `logs.bad-time`.
-    """
-    local = now.astimezone()
-    try:
-        return now - timedelta(seconds=parse_duration(given))
-    except ValueError:
-        pass
-    for form in _CLOCK_FORMATS:
-        try:
-            at = datetime.strptime(given, form).time()  # noqa: DTZ007 -- a time of day
-        except ValueError:
-            continue
-        today = local.replace(hour=at.hour, minute=at.minute, second=at.second, microsecond=0)
-        return (today if today <= local else today - timedelta(days=1)).astimezone(UTC)
-    try:
-        return datetime.fromisoformat(given).astimezone(UTC)
-    except ValueError:
-        raise UserError(
-            "logs.bad-time",
-            f"--{option} {given!r} is no time",
-            hint="write how long ago (30m, 2h, 1d), a time of day (09:30), or a date with a time (2026-01-31T09:30)",
-        ) from None
 
 
 @dataclass

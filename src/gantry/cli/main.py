@@ -48,6 +48,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Inspect": {
         "status": ("status", "Show every project, and which release really answers."),
         "logs": ("logs", "Show what an environment's instances print, in the order of time."),
+        "requests": (
+            "requests",
+            "Show requests of an environment's visitors, as the edge has logged them.",
+        ),
         "crons": (
             "crons",
             "List scheduled commands and their runs, read their output, and run one now.",
