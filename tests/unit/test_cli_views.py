@@ -26,6 +26,7 @@ from gantry.features.releases.bodies import CommitBody
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import GantryError, UserError
+from gantry.kernel.units import format_elapsed
 from tests.fakes.platform import FakePlatform
 from tests.support import bodies as api
 from tests.support.bodies import NOW
@@ -190,6 +191,41 @@ def test_the_live_view_draws_and_leaves_the_last_picture() -> None:
         for event in api.story_of_success():
             shown.changed(story.apply(event, 0.0))
     assert "✓ drain" in out.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_long_detail_takes_nothing_of_marks_names_and_times(width: int) -> None:
+    story = Story(api.deploy())
+    for event in api.story_of_success():
+        story.apply(event, 0.0)
+    steps = tuple(step.model_copy(update={"detail": "word " * 40}) for step in story.deploy.steps)
+    story.deploy = story.deploy.model_copy(update={"steps": steps})
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(frame(story, 0.0, None))
+    lines = out.getvalue().splitlines()
+    assert [line.split()[:2] for line in lines] == [["✓", step.name] for step in steps]
+    assert all(
+        f"{format_elapsed(step.elapsed_s)} word" in line
+        for step, line in zip(steps, lines, strict=True)
+    )
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "stage 2 of 3, 25 % of visitors: no measurements yet"),
+        ({"stage": 0}, "stage 1 of 3, copies of requests: no measurements yet"),
+        (
+            {"state": "waiting"},
+            "stage 2 of 3, 25 % of visitors: waiting for approval: gantry rollout promote",
+        ),
+        ({"state": "paused"}, "stage 2 of 3, 25 % of visitors: paused: gantry rollout resume"),
+    ],
+)
+def test_how_far_a_rollout_is_on_one_line(changes: dict[str, Any], sentence: str) -> None:
+    body = api.rollout().model_copy(update={"verdict": None, "stage": 1, **changes})
+    assert body.sentence == sentence
 
 
 def test_a_commit() -> None:

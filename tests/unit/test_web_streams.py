@@ -31,7 +31,7 @@ from gantry.web.streams import (
     event_stream,
 )
 from tests.fakes.programs import Script
-from tests.support.console_seed import seed
+from tests.support.console_seed import crowd, seed
 from tests.support.web import START, House, client
 
 _LOGS = "/api/v1/projects/smart-sign/environments/production/logs"
@@ -175,6 +175,17 @@ async def test_followed_logs_go_on_where_they_were(house: House) -> None:
             assert isinstance(event[1], LogBody)
             texts.append(event[1].text)
     assert texts == ["GET / 200 in 14ms\n", "one more\n"]
+
+
+async def test_the_step_of_a_rollout_says_how_far_it_is(house: House) -> None:
+    await crowd(house, START, projects=1, environments=1, deploys=1)
+    async with house.database.transaction() as session:
+        (row,) = await session.rows("SELECT deploy FROM rollouts")
+    stream = deploy_events.follow(house.services, Masks(house.services), row["deploy"])
+    (event, *_) = await _until_quiet(stream)
+    assert event.deploy is not None
+    (step,) = [step for step in event.deploy.steps if step.name == "rollout"]
+    assert step.detail == "stage 1 of 1, 25 % of visitors: no measurements yet"
 
 
 async def test_lines_are_looked_for_in_everything_that_is_kept(house: House) -> None:
