@@ -198,7 +198,7 @@ def _count_edge(
         directory=str(own),
         admin_socket=str(own / "admin.sock"),
         inner_socket=str(own / "inner.sock"),
-        address="127.0.0.1",
+        addresses=("127.0.0.1",),
         http_port=http,
         https_port=https,
     )

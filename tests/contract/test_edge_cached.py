@@ -125,10 +125,12 @@ async def test_the_product_sees_the_visitor_s_request(street: Street) -> None:
 
 
 async def test_nobody_chooses_what_others_get(street: Street) -> None:
-    for headers in ({"x_forwarded_prefix": "/evil"}, {"x_original_url": "/admin"}):
-        assert how(await street.ask(**headers)) == "bypass"
+    assert how(await street.ask(x_http_method="DELETE")) == "bypass"
+    # The edge takes out what nobody may say, so that their answers are everybody's.
     for headers in (
         {},
+        {"x_forwarded_prefix": "/evil"},
+        {"x_original_url": "/admin"},
         {"x_forwarded_host": "evil"},
         {"x_forwarded_port": "1"},
         {"forwarded": "a"},

@@ -74,7 +74,7 @@ async def scheduled(database: PostgresDatabase) -> tuple[Platform, CronScheduler
     source = platform.sources.put(Program(manifest=MANIFEST))
     await platform.finish((await platform.request(source)).id)
     launcher = platform.plane.launcher
-    probe = PublicProbe(FakeProber(machine.probe), platform.plane.host_names)
+    probe = PublicProbe(FakeProber(machine.probe), platform.plane.host_names, "127.0.0.1")
     return platform, CronScheduler(
         database, platform.runtime, launcher, probe, TaskSet(), machine.clock
     )

@@ -48,6 +48,8 @@ _STORY: dict[Step, tuple[float, str]] = {
 }
 COUNTED: dict[Event, int] = {"hits": 11_304, "stale": 362, "misses": 306, "bypassed": 214}
 
+_MANIFEST = {"project": {"name": "shop"}}
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -137,7 +139,7 @@ class Seeder:
                 environment=environment.id,
                 number=await projects.next_release_number(session, environment.id),
                 build=build,
-                manifest={"domains": [], "routes": {"cache": list(cached)}},
+                manifest={**_MANIFEST, "domains": [], "routes": {"cache": list(cached)}},
                 commit=self.commit(change),
                 state=ReleaseState.RUNNING,
                 created_at=at,
@@ -164,7 +166,7 @@ class Seeder:
                 environment=environment.id,
                 number=await projects.next_release_number(session, environment.id),
                 build=await self.build(session, environment, change, self.now),
-                manifest={"domains": []},
+                manifest={**_MANIFEST, "domains": []},
                 commit=self.commit(change),
                 state=ReleaseState.RUNNING,
                 created_at=self.now,

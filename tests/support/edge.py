@@ -188,11 +188,11 @@ def upgraded(edge: Lab, number: int) -> EnvoyEdge:
 
 
 @asynccontextmanager
-async def lab(http_port: int = 0) -> AsyncIterator[Lab]:
+async def lab(http_port: int = 0, **more: Any) -> AsyncIterator[Lab]:
     """A lab on free ports, ended and deleted afterwards."""
     home = Path(tempfile.mkdtemp(prefix="gantry-edge-"))
     free, https_port = free_ports(2)
-    settings = Settings(home=home, http_port=http_port or free, https_port=https_port)
+    settings = Settings(home=home, http_port=http_port or free, https_port=https_port, **more)
     settings.paths.run.mkdir(parents=True)
     clock = SystemClock()
     runtime = ProcessRuntime(settings.paths, clock)

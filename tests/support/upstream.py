@@ -11,6 +11,15 @@
 | `/events` | an event with the name every 20 ms, without end |
 | `/slow` | the name, after 0.5 s |
 | `/silent` | nothing, ever |
+| `/late` | the name, after as many ms as the query says |
+| `/pauses` | two events with as many ms between them as the query says |
+| `/crash` | the whole process ends |
+| `/much` | 8 MB |
+| `/tagged` | 20 kB of HTML with the strong tag "v1"; a part of it; PUT only with `if-match: "v1"` |
+| `/hinted` | early hints, then the name |
+| `/summed` | chunks, and a trailer |
+| `/nonsense` | no HTTP |
+| `/packed` | HTML that is compressed already |
 | `/cut` | the connection ends instead of an answer |
 | `/own-503` | the product's own 503 |
 | any, with `Upgrade: websocket` | sends every frame back |
@@ -18,8 +27,10 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -54,8 +65,12 @@ async def _exchange(name: str, reader: asyncio.StreamReader, writer: asyncio.Str
     if headers.get("upgrade", "").lower() == "websocket":
         await _websocket(headers, reader, writer)
         return False
-    path = target.partition("?")[0]
+    path, _, query = target.partition("?")
     match path:
+        case "/crash":
+            os._exit(3)
+        case "/pauses":
+            await _stream(writer, "text/event-stream", _pauses(int(query) / 1000))
         case "/flow":
             await _stream(writer, "text/html", _flow())
         case "/events":
@@ -65,13 +80,28 @@ async def _exchange(name: str, reader: asyncio.StreamReader, writer: asyncio.Str
             _whole(writer, 200, "text/plain", f"{name} {time.monotonic_ns()}".encode(), more)
             await writer.drain()
             return True
+        case "/hinted":
+            writer.write(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n")
+            _whole(writer, 200, "text/plain", name.encode())
+        case "/summed":
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n"
+                b"3\r\none\r\n0\r\nx-sum: 42\r\n\r\n"
+            )
+        case "/nonsense":
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n")
+        case "/tagged":
+            _tagged(writer, method, headers)
+        case "/packed":
+            packed = gzip.compress(b"<p>announcement</p>\n" * 1000)
+            _whole(writer, 200, "text/html", packed, "content-encoding: gzip\r\n")
         case "/silent":
             await reader.read()
         case "/cut":
             return False
         case _:
-            if path == "/slow":
-                await asyncio.sleep(0.5)
+            if path in ("/slow", "/late"):
+                await asyncio.sleep(0.5 if path == "/slow" else int(query) / 1000)
             status = 503 if path == "/own-503" else 200
             _whole(writer, status, *_content(name, path, (method, target, headers)))
             await writer.drain()
@@ -86,7 +116,20 @@ def _content(name: str, path: str, request: tuple[str, str, dict[str, str]]) -> 
         return "application/json", json.dumps(seen).encode()
     if path == "/page":
         return "text/html; charset=utf-8", b"<p>announcement</p>\n" * 1000
+    if path == "/much":
+        return "application/octet-stream", bytes(8_000_000)
     return "text/plain", name.encode()
+
+
+def _tagged(writer: asyncio.StreamWriter, method: str, headers: dict[str, str]) -> None:
+    more = 'etag: "v1"\r\naccept-ranges: bytes\r\n'
+    if method == "PUT":
+        _whole(writer, 200 if headers.get("if-match") == '"v1"' else 412, "text/plain", b"", more)
+    elif "range" in headers:
+        more += "content-range: bytes 0-999/20000\r\n"
+        _whole(writer, 206, "text/html", b"a" * 1000, more)
+    else:
+        _whole(writer, 200, "text/html", b"a" * 20_000, more)
 
 
 def _whole(
@@ -116,6 +159,12 @@ async def _flow() -> AsyncIterator[bytes]:
         if number:
             await asyncio.sleep(0.2)
         yield f"<p>part {number}</p>".encode() + b" " * 2000
+
+
+async def _pauses(seconds: float) -> AsyncIterator[bytes]:
+    yield b"id: 0\n\n"
+    await asyncio.sleep(seconds)
+    yield b"id: 1\n\n"
 
 
 async def _events(name: str) -> AsyncIterator[bytes]:

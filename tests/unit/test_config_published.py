@@ -83,6 +83,7 @@ def test_keys_of_the_schema_are_keys_of_the_models() -> None:
     assert model_at(Manifest, ("processes", "worker", "mail", "drain")) is not None
     assert keys_of(model_at(Manifest, ("routes", "redirects", 0))) == (
         "source",
+        "host",
         "destination",
         "status",
     )

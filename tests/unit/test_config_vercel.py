@@ -100,13 +100,13 @@ def test_what_is_not_honoured_is_listed() -> None:
         "buildCommand": "npm run build",
         "somethingNew": 1,
         "redirects": [
-            {"source": "/a", "destination": "/b", "has": [{"type": "host", "value": "x"}]},
+            {"source": "/a", "destination": "/b", "has": [{"type": "cookie", "key": "x"}]},
             {"source": "/((?!api/).*)", "destination": "/b"},
         ],
         "rewrites": [{"source": "/x", "destination": "https://other.example/x"}],
     }
     assert notes_of(vercel) == (
-        "vercel.json:15: redirects[0]: not honoured: it depends on has",
+        'vercel.json:15: redirects[0]: not honoured: depends on has; only { type = "host", value = "…" } with one name',
         (
             "vercel.json:26: redirects[1].source: not honoured: uses a look-around, a named group or a "
             "back-reference in ((?!api/).*), which the edge cannot match"
@@ -125,6 +125,41 @@ def test_what_is_not_honoured_is_listed() -> None:
         "vercel.json:12: buildCommand: not honoured; set [build] command",
         "vercel.json:13: somethingNew: not honoured",
     )
+
+
+HOST = {"type": "host", "value": "www.example.org"}
+
+
+@pytest.mark.parametrize("value", ["www.example.org", "WWW.example.org", "www\\.example\\.org"])
+def test_a_condition_of_one_name_is_a_rule_for_it(value: str) -> None:
+    rule = {"source": "/:path*", "destination": "https://example.org/:path*"}
+    has = [{"type": "host", "value": value}]
+    vercel = {
+        "redirects": [{**rule, "has": has}],
+        "rewrites": [{"source": "/a", "destination": "/b", "has": has}],
+    }
+    routes = load_manifest(PROJECT, vercel=json.dumps(vercel).encode()).routes
+    assert [(one.host, one.source) for one in routes.redirects] == [("www.example.org", "/:path*")]
+    assert [(one.host, one.source) for one in routes.rewrites] == [("www.example.org", "/a")]
+    (note,) = notes_of(vercel)
+    assert note.startswith("gantry.toml: routes: a rule is for www.example.org, which is none of")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"has": [HOST, {"type": "header", "key": "x-a"}]},
+        {"has": [{"type": "host", "value": "(?<tenant>.*).example.org"}]},
+        {"has": [{**HOST, "key": "x"}]},
+        {"missing": [HOST]},
+    ],
+)
+def test_other_conditions_are_listed(rule: dict[str, Any]) -> None:
+    vercel = {"redirects": [{"source": "/a", "destination": "/b", **rule}]}
+    (note,) = notes_of(vercel)
+    assert "not honoured: " in note
+    headers = {"headers": [{"source": "/a", "headers": [], "has": [HOST]}]}
+    assert notes_of(headers) == ("vercel.json:3: headers[0]: not honoured: it depends on has",)
 
 
 @pytest.mark.parametrize(

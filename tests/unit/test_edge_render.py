@@ -25,11 +25,13 @@ from gantry.engines.edge.protocol import (
     EdgeConfig,
     Endpoint,
     HeaderRule,
+    PathTimeouts,
     Pin,
     Redirect,
     Rewrite,
     Rules,
     Site,
+    Timeouts,
 )
 from gantry.kernel.errors import PermanentError, UserError
 
@@ -38,7 +40,7 @@ PATHS = render.EdgePaths(
     directory="/gantry/edge",
     admin_socket="/gantry/run/envoy-admin.sock",
     inner_socket="/gantry/run/inner.sock",
-    address="0.0.0.0",
+    addresses=("0.0.0.0",),
     http_port=80,
     https_port=443,
 )
@@ -55,8 +57,8 @@ SHOP = Site(
         HeaderRule("/(.*)", (("x-frame-options", "DENY"),)),
         HeaderRule("/embed/:name", (("x-frame-options", "ALLOWALL"),)),
     ),
-    request_timeout_s=30,
-    stream_timeout_s=3600,
+    timeouts=Timeouts(30, 120),
+    path_timeouts=(PathTimeouts("/reports/:name", Timeouts(600, 600)),),
     title="Shop",
     pins=(Pin("0123456789ab", "r-2", "builds/b-2"), Pin("ba9876543210", "r-1", "builds/b-1")),
     assets=Assets("scopes/shop", ("/_next/static",)),
@@ -201,6 +203,19 @@ def test_what_envoy_would_refuse_of_a_closed_site_is_found_before(closed: Closed
 def test_who_is_let_into_a_closed_site(address: str, enters: bool) -> None:
     assert CLOSED.closed is not None
     assert CLOSED.closed.lets_in(address) is enters
+
+
+@pytest.mark.parametrize(("port", "named"), [(443, {}), (8443, {"port_redirect": 8443})])
+def test_the_way_to_https_names_its_port_only_where_it_is_another(
+    port: int, named: dict[str, int]
+) -> None:
+    routes = render.routes_files(EdgeConfig(), "", replace(PATHS, https_port=port))
+    (host,) = routes[render.RDS_HTTP]["resources"][0]["virtual_hosts"]
+    assert host["routes"][-1]["redirect"] == {
+        "https_redirect": True,
+        "response_code": "PERMANENT_REDIRECT",
+        **named,
+    }
 
 
 def test_strict_transport_only_where_it_is_true() -> None:

@@ -49,7 +49,7 @@ def _site(pages: dict[str, tuple[int, str]]) -> FakeProber:
 async def test_a_smoke_check_follows_redirects_on_its_own_host(
     pages: dict[str, tuple[int, str]], fails: str
 ) -> None:
-    smoke = await PublicProbe(_site(pages), NAMING).smoke("shop", RELEASE)
+    smoke = await PublicProbe(_site(pages), NAMING, "127.0.0.1").smoke("shop", RELEASE)
     assert smoke.failures == ((fails,) if fails else ())
 
 
@@ -77,7 +77,7 @@ async def test_the_public_port_is_asked_what_health_checks_ask_with_their_patien
     prober = FakeProber(
         lambda url, host: ProbeResult(404, takes_s, headers={"x-gantry-release": live.id})
     )
-    found = await PublicProbe(prober, NAMING).served_by(production, live)
+    found = await PublicProbe(prober, NAMING, "127.0.0.1").served_by(production, live)
     assert found == (live.id if reached else "")
     assert [(asked.url, asked.host) for asked in prober.asked] == [
         (f"https://127.0.0.1:8443{path}", "shop.localhost")
@@ -86,5 +86,5 @@ async def test_the_public_port_is_asked_what_health_checks_ask_with_their_patien
 
 async def test_it_follows_so_far_and_no_further() -> None:
     prober = _site({f"/{n}": (302, f"/{n + 1}") for n in range(100)} | {"/old": (302, "/0")})
-    await PublicProbe(prober, NAMING).smoke("shop", RELEASE)
+    await PublicProbe(prober, NAMING, "127.0.0.1").smoke("shop", RELEASE)
     assert len(prober.asked) == 6

@@ -1,5 +1,6 @@
 """`gantry doctor`: checks everything that Gantry needs of this machine, and says how to fix what is missing."""
 
+import errno
 import os
 import shutil
 import socket
@@ -37,7 +38,8 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         ("GANTRY_HTTP_PORT", settings.http_port),
         ("GANTRY_HTTPS_PORT", settings.https_port),
     ):
-        yield _port(name, port, settings.bind, ours=runs)
+        for address in settings.bind:
+            yield _port(name, port, address, ours=runs)
     yield _control(settings, runs=runs)
 
 
@@ -111,8 +113,8 @@ def _engines() -> Iterator[Finding]:
 
 
 def _port(name: str, port: int, bind: str, *, ours: bool) -> Finding:
-    title = f"port {port}"
-    with socket.socket() as probe:
+    title = f"port {port}" if bind == "127.0.0.1" else f"port {port} of {bind}"
+    with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((bind, port))
@@ -124,12 +126,29 @@ def _port(name: str, port: int, bind: str, *, ours: bool) -> Finding:
                 f"set {name} to a port above 1023, or "
                 "sysctl net.ipv4.ip_unprivileged_port_start=80",
             )
-        except OSError:
-            if ours:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return Finding(
+                    title,
+                    "bad",
+                    f"this machine cannot listen there: {error.strerror}",
+                    "set GANTRY_BIND to addresses of this machine, or to 0.0.0.0 for all of IPv4",
+                )
+            if ours and _accepts(bind, port):
                 return Finding(title, "ok", "held by Gantry's edge")
             holder = _holder(port)
             return Finding(title, "bad", f"taken by {holder}", f"stop it, or set {name} to another")
     return Finding(title, "ok", "free")
+
+
+def _accepts(bind: str, port: int) -> bool:
+    """Whether somebody takes a connection there."""
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- compared, not bound
+    try:
+        socket.create_connection((loopback.get(bind, bind), port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _holder(port: int) -> str:

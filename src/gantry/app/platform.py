@@ -219,7 +219,7 @@ class Platform:
             runtime=engines.runtime,
             edge=engines.edge,
             edge_cache=engines.edge_cache,
-            prober=engines.prober,
+            probe=self.probe,
             settings=self.settings,
             clock=self.clock,
             wake=self.waker.wake,
@@ -270,7 +270,7 @@ class Platform:
 
     @cached_property
     def probe(self) -> PublicProbe:
-        return PublicProbe(self.engines.prober, self.host_names)
+        return PublicProbe(self.engines.prober, self.host_names, self.settings.own_address)
 
     @cached_property
     def sockets(self) -> Sockets:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from gantry.cache.policy import Headers, Lifetime, variant
-from gantry.kernel.edge_names import members
+from gantry.kernel.edge_names import asked
 
 # What Python takes besides the text, measured with tracemalloc (3.11): an entry with its key and its places in the
 # store up to 1,600 bytes, a header 134, a tag or a varied header up to 155. A test measures it again.
@@ -264,7 +264,7 @@ def _filter(
     everything = not paths and not tags
 
     def is_meant(key: Key, entry: StoredAnswer) -> bool:
-        if backends.isdisjoint(members(key.backend)):
+        if backends.isdisjoint(asked(key.backend)):
             return False
         if everything or tags & entry.tags:
             return True

@@ -1,5 +1,6 @@
 """Reads a project's files: `gantry.toml`, and beside the product `vercel.json` and `.env.example`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def read_manifest(
         imported = replace(imported, crons={}, notes=(*imported.notes, note))
     completed = add_requirements(add_vercel(manifest, imported), wanted)
     reasons = tuple(item.sentence(ENV_EXAMPLE) for item in wanted)
-    return Reading(completed, (*_notes(manifest, where), *imported.notes, *reasons))
+    notes = (*_notes(manifest, where), *_unused_hosts(completed, where), *imported.notes)
+    return Reading(completed, (*notes, *reasons))
 
 
 def read_project(folder: Path) -> Manifest:
@@ -132,6 +134,18 @@ def _notes(manifest: Manifest, file: str) -> tuple[str, ...]:
         for name in manifest.variables.plain
         if any(marker in name.upper() for marker in markers)
     )
+
+
+def _unused_hosts(manifest: Manifest, file: str) -> Iterator[str]:
+    domains = {name for found in manifest.environments.values() for name in found.domains}
+    routes = manifest.routes
+    hosts = [rule.host for rule in routes.redirects] + [rule.host for rule in routes.rewrites]
+    for host in dict.fromkeys(hosts):
+        if host is not None and host not in domains:
+            yield (
+                f"{file}: routes: a rule is for {host}, which is none of the domains; visitors of it come here once "
+                "it is among the domains of an environment"
+            )
 
 
 def _content(path: Path) -> bytes | None:

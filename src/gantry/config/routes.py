@@ -6,15 +6,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gantry.config.fields import Section, Text, bad_value, not_supported, shown
-from gantry.config.patterns import WHOLE_URL, NotSupportedError, parse_pattern, unknown_parameters
+from gantry.config.fields import (
+    MAX_HOST_LENGTH,
+    DurationOf,
+    Section,
+    Text,
+    as_duration,
+    bad_value,
+    label_fault,
+    not_supported,
+    shown,
+)
+from gantry.config.patterns import (
+    MAX_PARAMETERS,
+    WHOLE_URL,
+    NotSupportedError,
+    parse_pattern,
+    unknown_parameters,
+)
 
 MAX_ROUTES = 1024
 MAX_CACHED = 64
+MAX_PATH_TIMEOUTS = 16
 # The edge takes a thousand for a site; some are its own.
 MAX_HEADERS = 900
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_PLAIN_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}")
+_EVERYTHING = "/:path*"
 _WITH_HOST = re.compile(r"https?://[^/?]", re.IGNORECASE)
 _FORBIDDEN = frozenset(
     {"connection", "content-length", "host", "keep-alive", "transfer-encoding", "upgrade"}
@@ -74,7 +93,41 @@ def _header_table(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
+def _host(value: str) -> str:
+    host = value.lower().removesuffix(".")
+    if len(host) > MAX_HOST_LENGTH or any(label_fault(label) for label in host.split(".")):
+        raise bad_value(f"is {shown(value)}; write the bare name, such as 'www.example.org'")
+    return host
+
+
+def _with_host(value: Any) -> Any:  # noqa: ANN401 -- sees the value before its type is known
+    """Also take Vercel's `has`, as far as it is one name; a rule for a whole name needs no source."""
+    if not isinstance(value, Mapping):
+        return value
+    table = dict(value)
+    if "has" in table:
+        found = _host_of(table.pop("has"))
+        if found is None:
+            raise not_supported('depends on has; only { type = "host", value = "…" } with one name')
+        if table.setdefault("host", found) != found:
+            raise bad_value("names two hosts; keep one of host and has")
+    if table.get("host") is not None:
+        table.setdefault("source", _EVERYTHING)
+    return table
+
+
+def _host_of(conditions: object) -> str | None:
+    """The one name that conditions of Vercel ask for."""
+    match conditions:
+        case [{"type": "host", "value": str(host), **more}] if not more:
+            plain = host.replace("\\.", ".")
+            return plain if _PLAIN_HOST.fullmatch(plain) else None
+        case _:
+            return None
+
+
 Source = Annotated[Text, AfterValidator(_source)]
+Host = Annotated[Text, AfterValidator(_host)]
 Destination = Annotated[Text, AfterValidator(_destination)]
 _SOURCE = Field(
     description="Path to match, with parameters as Vercel and Next.js write them.",
@@ -82,12 +135,21 @@ _SOURCE = Field(
 )
 
 
+_HOST = Field(
+    None,
+    description="Only for visitors of this name, which is one of `domains`. Without a `source` for all of its paths.",
+    examples=["www.example.org"],
+)
+
+
 class Redirect(Section):
     """The visitor is sent elsewhere."""
 
     source: Source = _SOURCE
+    host: Host | None = _HOST
     destination: Destination = Field(
-        description="Path or whole URL; may use the parameters of `source`.",
+        description="Path or whole URL; may use the parameters of `source`. The visitor's query is kept; of a parameter "
+        "that the destination has too, the destination's counts.",
         examples=["/new/:slug*"],
     )
     status: Literal[301, 302, 303, 307, 308] = Field(
@@ -100,7 +162,7 @@ class Redirect(Section):
         """Also take Vercel's `permanent` and `statusCode`."""
         if not isinstance(value, Mapping):
             return value
-        table = dict(value)
+        table = _with_host(value)
         permanent, code = table.pop("permanent", None), table.pop("statusCode", None)
         if (permanent is not None) + (code is not None) + ("status" in table) > 1:
             raise bad_value("says its status twice; keep one of status, statusCode and permanent")
@@ -112,10 +174,16 @@ class Redirect(Section):
             table["status"] = code
         return table
 
+    def _leads_to_itself(self) -> bool:
+        url = WHOLE_URL.fullmatch(self.destination)
+        if url is None:
+            return self.destination == self.source
+        return url[2].lower() == self.host and (url[4] or "/") == self.source
+
     @model_validator(mode="after")
     def _leads_elsewhere(self) -> "Redirect":
-        if self.source == self.destination:
-            raise bad_value(f"leads {self.source} to itself")
+        if self._leads_to_itself():
+            raise bad_value(f"leads {self.host or ''}{self.source} to itself")
         _check_parameters(self.source, self.destination)
         return self
 
@@ -124,10 +192,17 @@ class Rewrite(Section):
     """The product is asked for another path than the visitor's; the visitor's URL stays."""
 
     source: Source = _SOURCE
+    host: Host | None = _HOST
     destination: Destination = Field(
-        description="Path that the product is asked for; may use the parameters of `source`.",
+        description="Path that the product is asked for; may use the parameters of `source`. Queries as in redirects.",
         examples=["/api/:path*"],
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _vercel_words(cls, value: Any) -> Any:  # noqa: ANN401 -- sees the value before its type is known
+        """Also take Vercel's `has`."""
+        return _with_host(value)
 
     @model_validator(mode="after")
     def _stays_inside(self) -> "Rewrite":
@@ -136,6 +211,12 @@ class Rewrite(Section):
                 f"leads {shown(self.source)} to another host; a rewrite stays inside the product"
             )
         _check_parameters(self.source, self.destination)
+        parameters = len(parse_pattern(self.source).parameters)
+        if "?" in self.destination and parameters >= MAX_PARAMETERS:
+            raise not_supported(
+                f"has {parameters} parameters and a query in its destination; the edge takes "
+                f"{MAX_PARAMETERS - 1} then"
+            )
         return self
 
 
@@ -151,6 +232,48 @@ class HeaderRule(Section):
     )
 
 
+_Patience = DurationOf("1s", "1d")
+
+
+class PathTimeouts(Section):
+    """Other timeouts for some paths; what is left out is that of all paths."""
+
+    source: Source = _SOURCE
+    response_s: Annotated[float, _Patience] | None = Field(
+        None, alias="response", description="As above.", examples=["20m"]
+    )
+    idle_s: Annotated[float, _Patience] | None = Field(
+        None, alias="idle", description="As above.", examples=["1h"]
+    )
+
+    def within(self, others: "Timeouts") -> tuple[float, float]:
+        """`response` and `idle` of these paths, in s."""
+        response_s = others.response_s if self.response_s is None else self.response_s
+        return response_s, others.idle_s if self.idle_s is None else self.idle_s
+
+
+class Timeouts(Section):
+    """How long the edge waits for the product. An answer may take as long as it likes once it moves."""
+
+    response_s: Annotated[float, _Patience] = Field(
+        300.0,
+        alias="response",
+        description="From the end of the request to the beginning of the answer. After it the visitor "
+        "gets status 504.",
+        json_schema_extra=as_duration,
+    )
+    idle_s: Annotated[float, _Patience] = Field(
+        300.0,
+        alias="idle",
+        description="Silence in the middle of an answer or an upload, also of an event stream. Never less "
+        "than `response`; for WebSockets never less than an hour. Who reads slowly is not silent.",
+        json_schema_extra=as_duration,
+    )
+    paths: Annotated[tuple[PathTimeouts, ...], Field(max_length=MAX_PATH_TIMEOUTS)] = Field(
+        (), description="Others for some paths; the first that matches counts."
+    )
+
+
 class Routes(Section):
     """Rules for paths. Of two rules with one source the manifest's wins over that of vercel.json."""
 
@@ -162,6 +285,9 @@ class Routes(Section):
     )
     headers: Annotated[tuple[HeaderRule, ...], Field(max_length=MAX_ROUTES)] = Field(
         (), description="Adds headers to answers."
+    )
+    timeouts: Timeouts = Field(
+        default_factory=Timeouts, description="How long the edge waits for the product."
     )
     cache: Annotated[tuple[Source, ...], Field(max_length=MAX_CACHED)] = Field(
         (),

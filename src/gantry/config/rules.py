@@ -189,8 +189,8 @@ def _process_name(where: KeyPath, name: str) -> Iterator[Problem]:
 def _routes(manifest: Manifest) -> Iterator[Problem]:
     routes = manifest.routes
     lists: Mapping[str, Iterable[str]] = {
-        "redirects": (rule.source for rule in routes.redirects),
-        "rewrites": (rule.source for rule in routes.rewrites),
+        "redirects": (f"{rule.host or ''}{rule.source}" for rule in routes.redirects),
+        "rewrites": (f"{rule.host or ''}{rule.source}" for rule in routes.rewrites),
     }
     for name, sources in lists.items():
         yield from _twice(("routes", name), sources, key="source")

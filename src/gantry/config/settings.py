@@ -3,12 +3,15 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from gantry.config.paths import Paths
 from gantry.kernel.errors import UserError
 
 _MAX_MEGABYTES = 65_536
+_MAX_ADDRESSES = 16
+_MAX_NETWORKS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,10 @@ class Settings:
     Attributes:
         home: `GANTRY_HOME`, default `~/.gantry`.
         http_port, https_port: `GANTRY_HTTP_PORT` (8080), `GANTRY_HTTPS_PORT` (8443).
-        bind: `GANTRY_BIND`, the address of the public ports; default 127.0.0.1, `0.0.0.0` on a server.
+        bind: `GANTRY_BIND`, the addresses of the public ports, with commas between them; default 127.0.0.1, `::` on a
+            server: all addresses of both families, unless addresses of IPv4 stand beside it. `0.0.0.0` is all of IPv4.
+        trusted_proxies: `GANTRY_TRUSTED_PROXIES`, networks with commas between them, whose `x-forwarded-for` is believed:
+            those of a load balancer or CDN in front of this machine; default none.
         domain: `GANTRY_DOMAIN`, default `localhost`: sites are `<project>.<domain>`.
         acme_directory: `GANTRY_ACME_DIRECTORY`, URL of the ACME server for real domains.
         acme_email: `GANTRY_ACME_EMAIL`, for the authority's warnings; empty for none.
@@ -34,7 +40,8 @@ class Settings:
     home: Path
     http_port: int = 8080
     https_port: int = 8443
-    bind: str = "127.0.0.1"
+    bind: tuple[str, ...] = ("127.0.0.1",)
+    trusted_proxies: tuple[str, ...] = ()
     domain: str = "localhost"
     acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
     acme_email: str = ""
@@ -55,6 +62,14 @@ class Settings:
         """Host name of the console."""
         return f"gantry.{self.domain}"
 
+    @property
+    def own_address(self) -> str:
+        """An address of the public ports that this machine can ask, as it stands in a URL: `127.0.0.1`, `[::1]`."""
+        address = ip_address(self.bind[0])
+        if address.is_unspecified:
+            address = ip_address("127.0.0.1" if address.version == 4 else "::1")
+        return str(address) if address.version == 4 else f"[{address}]"
+
     def url(self, host: str) -> str:
         """Public URL of `host`."""
         return f"https://{host}" if self.https_port == 443 else f"https://{host}:{self.https_port}"
@@ -71,7 +86,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         home=defaults.home,
         http_port=_port(environ, "GANTRY_HTTP_PORT", defaults.http_port),
         https_port=_port(environ, "GANTRY_HTTPS_PORT", defaults.https_port),
-        bind=environ.get("GANTRY_BIND") or defaults.bind,
+        bind=_addresses(environ, "GANTRY_BIND") or defaults.bind,
+        trusted_proxies=_networks(environ, "GANTRY_TRUSTED_PROXIES"),
         domain=environ.get("GANTRY_DOMAIN") or defaults.domain,
         acme_directory=environ.get("GANTRY_ACME_DIRECTORY") or defaults.acme_directory,
         acme_email=environ.get("GANTRY_ACME_EMAIL", ""),
@@ -125,6 +141,44 @@ def _megabytes(environ: Mapping[str, str], name: str, default_bytes: int) -> int
             where=name,
         )
     return int(text) * 1_000_000
+
+
+def _listed(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(environ.get(name, "").replace(",", " ").split()))
+
+
+def _addresses(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    found = _listed(environ, name)
+    for text in found:
+        try:
+            good = len(found) <= _MAX_ADDRESSES and "%" not in text and bool(ip_address(text))
+        except ValueError:
+            good = False
+        if not good:
+            raise UserError(
+                "settings.invalid",
+                f"{name} has {text!r}, which is not an IP address of this machine",
+                hint=f"set it to at most {_MAX_ADDRESSES} addresses, such as {name}=0.0.0.0 or {name}=::",
+                where=name,
+            )
+    return tuple(str(ip_address(text)) for text in found)
+
+
+def _networks(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    found = _listed(environ, name)
+    for text in found:
+        try:
+            good = len(found) <= _MAX_NETWORKS and "%" not in text and bool(ip_network(text))
+        except ValueError:
+            good = False
+        if not good:
+            raise UserError(
+                "settings.invalid",
+                f"{name} has {text!r}, which is not a network",
+                hint=f"set it to at most {_MAX_NETWORKS} networks, such as {name}=10.0.0.0/8,192.0.2.7",
+                where=name,
+            )
+    return tuple(str(ip_network(text)) for text in found)
 
 
 def whole_environment() -> dict[str, str]:

@@ -88,8 +88,12 @@ def add_vercel(manifest: Manifest, vercel: Vercel) -> Manifest:
     own = manifest.routes
     routes = own.model_copy(
         update={
-            "redirects": _added(own.redirects, vercel.redirects, lambda rule: rule.source),
-            "rewrites": _added(own.rewrites, vercel.rewrites, lambda rule: rule.source),
+            "redirects": _added(
+                own.redirects, vercel.redirects, lambda rule: (rule.host, rule.source)
+            ),
+            "rewrites": _added(
+                own.rewrites, vercel.rewrites, lambda rule: (rule.host, rule.source)
+            ),
             "headers": _added(own.headers, vercel.headers, lambda rule: rule.source),
         }
     )
@@ -107,7 +111,7 @@ def add_vercel(manifest: Manifest, vercel: Vercel) -> Manifest:
 
 
 def _added(
-    own: tuple[Entry, ...], more: tuple[Entry, ...], key: Callable[[Entry], str]
+    own: tuple[Entry, ...], more: tuple[Entry, ...], key: Callable[[Entry], object]
 ) -> tuple[Entry, ...]:
     taken = {key(rule) for rule in own}
     return (*own, *(rule for rule in more if key(rule) not in taken))
@@ -126,7 +130,11 @@ class _Reader:
         """The rules below `key` that the edge can carry out."""
         found = []
         for index, item in enumerate(self._list(key)):
-            conditions = [word for word in _CONDITIONS if isinstance(item, dict) and word in item]
+            conditions = [
+                word
+                for word in _CONDITIONS
+                if isinstance(item, dict) and word in item and not _says(model, word)
+            ]
             if conditions:
                 self._note((key, index), f"not honoured: it depends on {' and '.join(conditions)}")
             elif (entry := self._entry((key, index), item, model)) is not None:
@@ -189,6 +197,11 @@ class _Reader:
 
     def _note(self, path: tuple[str | int, ...], message: str) -> None:
         self.notes.append(str(self._source.fault(Problem(path, message))))
+
+
+def _says(model: type[Section], word: str) -> bool:
+    """Rules that lead somewhere may depend on the name that the visitor asked for; they look at it themselves."""
+    return word == "has" and model in (Redirect, Rewrite)
 
 
 def _cron_name(path: str, taken: Iterable[str]) -> str:

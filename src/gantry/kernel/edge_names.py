@@ -12,8 +12,12 @@ COPIES_HEADER = "x-gantry-copies"
 RESULT_HEADER = "x-gantry-cache"
 # In the same header, to the edge: there is no answer here; ask an instance, as if the cache were away.
 AWAY = "away"
+# On answers that the edge gives by itself: the code of the reason, such as `edge.too-slow`. A product may write what it
+# likes there; where `x-gantry-release` says `edge`, it is the edge's.
+REASON_HEADER = "x-gantry-reason"
 
 _OR_ELSE = "+"
+_BRIDGE = "^"
 
 
 def or_else(first: str, second: str) -> str:
@@ -24,6 +28,21 @@ def or_else(first: str, second: str) -> str:
 def members(backend: str) -> tuple[str, ...]:
     """The backends that a backend tries, in their order; of one that is not joined, itself."""
     return tuple(backend.split(_OR_ELSE))
+
+
+def bridge(backend: str) -> str:
+    """Name of the backend that waits for a connection to an instance of another, for as long as a restart takes."""
+    return f"{backend}{_BRIDGE}"
+
+
+def bridged(backend: str) -> str:
+    """The backend that a bridge leads to; empty where it is no bridge."""
+    return backend.removesuffix(_BRIDGE) if backend.endswith(_BRIDGE) else ""
+
+
+def asked(backend: str) -> tuple[str, ...]:
+    """The backends whose instances may answer for a backend, each once."""
+    return tuple(dict.fromkeys(bridged(name) or name for name in members(backend)))
 
 
 def is_joined(backend: str) -> bool:

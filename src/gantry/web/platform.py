@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from gantry import __version__
 from gantry.config.fields import project_name_fault
+from gantry.engines.probes.protocol import ProbeResult
 from gantry.features.audit import store as audit
 from gantry.features.platform import store
 from gantry.features.platform.bodies import (
@@ -23,7 +24,9 @@ from gantry.features.platform.bodies import (
     StatusBody,
 )
 from gantry.features.platform.capabilities import CAPABILITIES, Capability, Maturity, by_maturity
+from gantry.features.projects import store as project_store
 from gantry.features.releases import store as releases
+from gantry.kernel.errors import NotFoundError
 from gantry.kernel.names import RELEASE_HEADER
 from gantry.web.access import PUBLIC, Owner, Viewer
 from gantry.web.frame import EnvironmentCard, Page, frame_of, in_order
@@ -172,10 +175,16 @@ async def _probe_all(
 
 
 async def _probe(services: Services, environment: EnvironmentBody) -> ReachedBody:
-    host = environment.url.removeprefix("https://").split(":")[0]
-    answer = await services.prober.get(
-        f"https://127.0.0.1:{services.settings.https_port}/", host=host
-    )
+    assert environment.live is not None, "asked for live environments only"
+    try:
+        async with services.database.transaction() as session:
+            target = await project_store.get_environment(
+                session, environment.project, environment.name
+            )
+            live = await releases.get(session, environment.live.id)
+        answer = await services.probe.reached(target, live)
+    except NotFoundError as error:  # it was removed just now
+        answer = ProbeResult(0, 0.0, error.message)
     release = answer.headers.get(RELEASE_HEADER, "")
     return ReachedBody(
         release=release,

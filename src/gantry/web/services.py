@@ -11,7 +11,6 @@ from gantry.config.settings import Settings
 from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import Edge
 from gantry.engines.edge_cache.protocol import EdgeCache
-from gantry.engines.probes.protocol import Prober
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.accounts.service import AccountService
@@ -22,6 +21,7 @@ from gantry.features.deploys.service import DeployService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
 from gantry.features.platform.model import Context
+from gantry.features.probes.public import PublicProbe
 from gantry.features.projects.host_names import HostNames
 from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
@@ -71,7 +71,7 @@ class Services:
     runtime: Runtime
     edge: Edge
     edge_cache: EdgeCache
-    prober: Prober
+    probe: PublicProbe
     settings: Settings
     clock: Clock
     wake: Callable[[], None]

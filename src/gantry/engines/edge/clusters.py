@@ -3,17 +3,21 @@
 from typing import Any
 
 from gantry.engines.edge.protocol import CACHE, Backend, Endpoint
-from gantry.engines.edge.visitors import apart
+from gantry.engines.edge.visitors import apart, counts_as
+from gantry.kernel.edge_names import bridged
 
 Json = dict[str, Any]
 
 _TYPE = "type.googleapis.com/"
+_CONNECTION_BUFFER_BYTES = 262_144
 # Requests that the cache's process has memory for at once, with the longest headers and nothing else free: measured, it
 # takes 248 MB then, and may have 328.
 _MAX_TO_CACHE = 2_048
 # In percent: of several backends the first gets all requests as long as one instance in a hundred is healthy. Envoy's own
 # 140 % would send three in ten visitors of a candidate with two instances back when one of them is not healthy.
 _WHATEVER_IS_LEFT = 10_000
+# Where a connection through the bridge keeps which backend it leads to, and the listener that it goes through.
+BRIDGE_METADATA, BRIDGE_LISTENER = "gantry.bridge", "bridge"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -25,7 +29,7 @@ def cluster(backend: Backend) -> Json:
         "type": "STATIC",
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
-        "per_connection_buffer_limit_bytes": 262_144,
+        "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER_BYTES,
         "load_assignment": {
             "cluster_name": backend.name,
             "endpoints": [
@@ -59,7 +63,7 @@ def cluster(backend: Backend) -> Json:
                 "common_http_protocol_options": {
                     "idle_timeout": _seconds(backend.idle_timeout_s),
                 },
-                "explicit_http_config": {"http_protocol_options": {}},
+                "explicit_http_config": {"http_protocol_options": _http1()},
             }
         },
         "metadata": _metadata(backend),
@@ -100,6 +104,73 @@ def fallback(name: str, clusters: tuple[str, ...]) -> Json:
             },
         },
     }
+
+
+def bridge_cluster(name: str) -> Json:
+    """The way to the instances of a backend that waits for a connection, by a listener inside of Envoy.
+
+    A request that fails here is not tried again: it may have been the request that ended the instance.
+    """
+    backend = bridged(name)
+    address = {"server_listener_name": BRIDGE_LISTENER, "endpoint_id": backend}
+    return {
+        "@type": f"{_TYPE}envoy.config.cluster.v3.Cluster",
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER_BYTES,
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {
+                            "endpoint": {
+                                "address": {"envoy_internal_address": address},
+                                "hostname": counts_as(backend),
+                            },
+                            "metadata": {
+                                "filter_metadata": {
+                                    "gantry": {"release": counts_as(backend)},
+                                    BRIDGE_METADATA: {"backend": backend},
+                                }
+                            },
+                        }
+                    ]
+                }
+            ],
+        },
+        "circuit_breakers": _circuit_breakers(),
+        "transport_socket": _with_metadata(),
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": f"{_TYPE}{_HTTP_OPTIONS}",
+                # A connection leads to one instance; the next request may need another.
+                "common_http_protocol_options": {"max_requests_per_connection": 1},
+                "explicit_http_config": {"http_protocol_options": _http1()},
+            }
+        },
+    }
+
+
+def _with_metadata() -> Json:
+    sockets = "envoy.extensions.transport_sockets"
+    return {
+        "name": "envoy.transport_sockets.internal_upstream",
+        "typed_config": {
+            "@type": f"{_TYPE}{sockets}.internal_upstream.v3.InternalUpstreamTransport",
+            "passthrough_metadata": [{"kind": {"host": {}}, "name": BRIDGE_METADATA}],
+            "transport_socket": {
+                "name": "envoy.transport_sockets.raw_buffer",
+                "typed_config": {"@type": f"{_TYPE}{sockets}.raw_buffer.v3.RawBuffer"},
+            },
+        },
+    }
+
+
+def _http1() -> Json:
+    """How HTTP/1.1 is spoken with instances."""
+    return {"enable_trailers": True}
 
 
 def _circuit_breakers(connections: int = 4_096) -> Json:

@@ -2,50 +2,34 @@
 
 from typing import Any
 
-from gantry.engines.edge import pages
-from gantry.engines.edge.headers import (
-    ANSWERED_BY_EDGE,
-    CLOSED_ROUTE,
-    REACHED,
-    header,
-    note_filter,
-)
-from gantry.kernel.edge_names import BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
+from gantry.engines.edge import forged, replies
+from gantry.engines.edge.headers import REACHED, header, note_filter
+from gantry.engines.edge.protocol import network_of
+from gantry.engines.edge.script import script_filter
+from gantry.kernel.edge_names import BACKEND_HEADER, REASON_HEADER, RESULT_HEADER
 from gantry.kernel.names import RELEASE_HEADER
 
 Json = dict[str, Any]
 
 _TYPE = "type.googleapis.com/"
 _FILTERS = "envoy.extensions.filters.http"
-# What visitors say about where they come from, or what only the edge may say, is not passed on.
-_NOT_FROM_VISITORS = (
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "forwarded",
-    "x-real-ip",
-    "x-envoy-external-address",
-    "x-envoy-original-path",
-    RELEASE_HEADER,
-    "x-gantry-mirror",
-    "x-gantry-assets",
-    BACKEND_HEADER,
-    COPIES_HEADER,
-)
 # text/event-stream is not among them: a compressor would hold events back.
 _COMPRESSED = (
     "text/html", "text/plain", "text/css", "text/xml", "text/javascript", "text/markdown", "text/x-component",
     "application/javascript", "application/json", "application/manifest+json", "application/xml",
     "application/wasm", "image/svg+xml", "font/ttf",
 )  # fmt: skip
-# Nobody healthy, connection failed or cut, tries used up, no such cluster, overflow, reset.
-_NOBODY_ANSWERED = ("UH", "UF", "UC", "URX", "NC", "UO", "LR", "UR")
-_TOO_SILENT = ("UT", "SI", "UPE")
+# Of a request of HTTP/1.0 that names no host: it gets the page of unknown names.
+_NO_HOST = "unknown.invalid"
 
 
-def connection_manager(name: str, routes_file: str) -> Json:
-    """The filter that turns a connection into requests and finds their route in `routes_file`."""
+def connection_manager(name: str, routes_file: str, trusted: tuple[str, ...] = ()) -> Json:
+    """The filter that turns a connection into requests and finds their route in `routes_file`.
+
+    Parameters:
+        trusted: networks of proxies, of which one is at the other end of this connection: what they say of where a
+            visitor comes from is believed.
+    """
     return {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": {
@@ -59,20 +43,44 @@ def connection_manager(name: str, routes_file: str) -> Json:
                     "resource_api_version": "V3",
                 },
             },
-            "use_remote_address": True,
+            **_visitors_address(trusted),
             "always_set_request_id_in_response": True,
             "server_header_transformation": "PASS_THROUGH",
             "upgrade_configs": [{"upgrade_type": "websocket"}],
-            "early_header_mutation_extensions": [_without_forged_headers()],
+            "early_header_mutation_extensions": [forged.removed(trusted=bool(trusted))],
             "http_filters": [
                 _compressor_of_choice(),
                 note_filter(),
+                script_filter(),
                 _router(),
             ],
-            "local_reply_config": _own_pages(),
+            "local_reply_config": replies.local_replies(),
             "access_log": [_access_log()],
             **_limits(),
         },
+    }
+
+
+def _visitors_address(trusted: tuple[str, ...]) -> Json:
+    if not trusted:
+        return {"use_remote_address": True}
+    xff = "envoy.extensions.http.original_ip_detection.xff.v3"
+    networks = [
+        {"address_prefix": str(network.network_address), "prefix_len": network.prefixlen}
+        for network in map(network_of, trusted)
+    ]
+    return {
+        "use_remote_address": False,
+        "original_ip_detection_extensions": [
+            {
+                "name": "envoy.http.original_ip_detection.xff",
+                "typed_config": {
+                    "@type": f"{_TYPE}{xff}.XffConfig",
+                    "xff_trusted_cidrs": {"cidrs": networks},
+                    "skip_xff_append": False,
+                },
+            }
+        ],
     }
 
 
@@ -106,7 +114,7 @@ def inner_manager(route: Json) -> Json:
             "generate_request_id": False,
             "preserve_external_request_id": True,
             "server_header_transformation": "PASS_THROUGH",
-            "local_reply_config": _own_pages(),
+            "local_reply_config": replies.local_replies(),
             "http_filters": [_router()],
             **_limits(),
         },
@@ -114,35 +122,45 @@ def inner_manager(route: Json) -> Json:
 
 
 def _limits() -> Json:
-    """Routes replace `stream_idle_timeout`; it holds for requests that match none."""
+    """docs/rooms/edge.md says why for each. Routes replace `stream_idle_timeout`; it holds for requests that match none."""
     return {
         "normalize_path": True,
         "merge_slashes": False,
+        "strip_trailing_host_dot": True,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "stream_idle_timeout": "300s",
         "request_headers_timeout": "30s",
         "drain_timeout": "10s",
+        "max_request_headers_kb": 60,
+        "proxy_100_continue": True,
         "common_http_protocol_options": {
             "idle_timeout": "3600s",
-            "headers_with_underscores_action": "REJECT_REQUEST",
+            "headers_with_underscores_action": "DROP_HEADER",
+            "max_headers_count": 200,
+        },
+        "http_protocol_options": {
+            "accept_http_10": True,
+            "default_host_for_http_10": _NO_HOST,
+            "enable_trailers": True,
+            "ignore_http_11_upgrade": [{"safe_regex": {"regex": _all_but("websocket")}}],
         },
         "http2_protocol_options": {
             "max_concurrent_streams": 128,
             "initial_stream_window_size": 262_144,
             "initial_connection_window_size": 1_048_576,
+            # One bad request of a browser does not end its other requests.
+            "override_stream_error_on_invalid_http_message": True,
         },
     }
 
 
-def _without_forged_headers() -> Json:
-    return {
-        "name": "envoy.http.early_header_mutation.header_mutation",
-        "typed_config": {
-            "@type": f"{_TYPE}envoy.extensions.http.early_header_mutation"
-            ".header_mutation.v3.HeaderMutation",
-            "mutations": [{"remove": header} for header in _NOT_FROM_VISITORS],
-        },
-    }
+def _all_but(word: str) -> str:
+    """A regular expression of all other words, whatever their case; RE2 has no look-around."""
+    same = [f"[{char}{char.upper()}]" for char in word]
+    shorter = (
+        f"{''.join(same[:index])}(?:[^{char}{char.upper()}].*)?" for index, char in enumerate(word)
+    )
+    return "|".join((*shorter, f"{''.join(same)}.+"))
 
 
 def _router() -> Json:
@@ -214,6 +232,8 @@ def _compressor(kind: str) -> Json:
                         {"prefix": content, "ignore_case": True} for content in _COMPRESSED
                     ],
                 },
+                # A part has a place in the whole as it is: Envoy would compress it by itself.
+                "uncompressible_response_codes": [206],
                 # A page keeps its ETag, or browsers would load again what has not changed.
                 "weaken_etag_on_compress": True,
             },
@@ -225,63 +245,6 @@ def _compressor(kind: str) -> Json:
                 },
             },
         },
-    }
-
-
-def _own_pages() -> Json:
-    """The edge's own page where it would say `no healthy upstream`; what the product answers is never touched."""
-    return {
-        "mappers": [
-            _mapper(_NOBODY_ANSWERED, "application/json", pages.unavailable_json()),
-            _mapper(_NOBODY_ANSWERED, "", pages.unavailable()),
-            _mapper(_TOO_SILENT, "application/json", pages.too_slow_json()),
-            _mapper(_TOO_SILENT, "", pages.too_slow()),
-            # A closed site's page names the release behind it.
-            {"filter": _closed()},
-            {"filter": _any_error(), "headers_to_add": [_by_edge()]},
-        ]
-    }
-
-
-def _closed() -> Json:
-    return {
-        "extension_filter": {
-            "name": "envoy.access_loggers.extension_filters.cel",
-            "typed_config": {
-                "@type": f"{_TYPE}envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-                "expression": f"xds.route_name == '{CLOSED_ROUTE}'",
-            },
-        }
-    }
-
-
-def _any_error() -> Json:
-    least = {"default_value": 400, "runtime_key": "edge.least_error"}
-    return {"status_code_filter": {"comparison": {"op": "GE", "value": least}}}
-
-
-def _by_edge() -> Json:
-    """An instance was chosen and did not answer: nobody should take the answer for its own."""
-    return header(RELEASE_HEADER, ANSWERED_BY_EDGE)
-
-
-def _mapper(flags: tuple[str, ...], accept: str, body: str) -> Json:
-    flagged: Json = {"response_flag_filter": {"flags": list(flags)}}
-    if accept:
-        wanted = {"name": "accept", "string_match": {"contains": accept, "ignore_case": True}}
-        flagged = {"and_filter": {"filters": [flagged, {"header_filter": {"header": wanted}}]}}
-    return {
-        "filter": flagged,
-        "body": {"inline_string": body},
-        "body_format_override": {
-            "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
-            "content_type": accept or "text/html; charset=utf-8",
-        },
-        "headers_to_add": [
-            {"header": {"key": "cache-control", "value": "no-store"}},
-            {"header": {"key": "retry-after", "value": "3"}},
-            _by_edge(),
-        ],
     }
 
 
@@ -300,6 +263,7 @@ def _access_log() -> Json:
                     "status": "%RESPONSE_CODE%",
                     "flags": "%RESPONSE_FLAGS%",
                     "details": "%RESPONSE_CODE_DETAILS%",
+                    "reason": f"%RESP({REASON_HEADER})%",
                     "duration_ms": "%DURATION%",
                     "bytes": "%BYTES_SENT%",
                     "release": REACHED,

@@ -29,7 +29,7 @@ from gantry.engines.edge.protocol import (
 from gantry.engines.edge.visitors import apart, is_apart
 from gantry.engines.runtime.protocol import Runtime
 from gantry.kernel.clock import Clock
-from gantry.kernel.edge_names import members
+from gantry.kernel.edge_names import bridge, bridged, is_joined
 from gantry.kernel.errors import PermanentError, TransientError
 
 _SHARED_MEMORY = "/dev/shm"
@@ -59,7 +59,8 @@ class EnvoyEdge:
             directory=str(settings.paths.edge),
             admin_socket=str(settings.paths.run / "envoy-admin.sock"),
             inner_socket=str(settings.paths.edge_inner_socket),
-            address=settings.bind,
+            addresses=settings.bind,
+            trusted_proxies=settings.trusted_proxies,
             http_port=settings.http_port,
             https_port=settings.https_port,
         )
@@ -82,7 +83,16 @@ class EnvoyEdge:
     async def start(self) -> None:
         """See `Edge.start`."""
         async with self._lock:
+            self._listen_where_wanted()
             await self._processes.ensure()
+
+    def _listen_where_wanted(self) -> None:
+        """What it was told last may name other addresses or ports. One that runs takes the file at once, also before it
+        is told the rest.
+        """
+        listeners = self._directory.read(render.LDS)
+        if listeners:
+            self._directory.write(render.LDS, render.rebound(listeners, self._paths))
 
     async def apply(self, config: EdgeConfig) -> str:
         """See `Edge.apply`."""
@@ -154,7 +164,7 @@ class EnvoyEdge:
         names = [
             cluster["name"]
             for cluster in clusters
-            if "load_assignment" in cluster and not is_apart(cluster["name"])
+            if "load_assignment" in cluster and _is_backend(cluster["name"])
         ]
         stats, hosts = await self._admin.counters(COUNTED), await self._admin.clusters()
         return read_numbers(stats, hosts, names)
@@ -185,18 +195,23 @@ class EnvoyEdge:
 
 
 def _whole(clusters: Mapping[str, BackendStatus]) -> Mapping[str, BackendStatus]:
-    """Every backend with all that it was asked, also what is counted apart."""
+    """Every backend with all that it was asked, also what is counted apart or went over the bridge."""
     nothing = BackendStatus(0, 0, 0)
-    return {
-        name: replace(
-            status,
-            active_requests=status.active_requests + other.active_requests,
-            requests=status.requests + other.requests,
-        )
-        for name, status in clusters.items()
-        if members(name) == (name,) and not is_apart(name)
-        for other in (clusters.get(apart(name), nothing),)
-    }
+    found = {}
+    for name, status in clusters.items():
+        if _is_backend(name):
+            others = (apart(name), bridge(name), bridge(apart(name)))
+            parts = [status, *(clusters.get(other, nothing) for other in others)]
+            found[name] = replace(
+                status,
+                active_requests=sum(part.active_requests for part in parts),
+                requests=sum(part.requests for part in parts),
+            )
+    return found
+
+
+def _is_backend(cluster: str) -> bool:
+    return not (is_joined(cluster) or is_apart(cluster) or bridged(cluster))
 
 
 if TYPE_CHECKING:

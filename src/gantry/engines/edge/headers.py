@@ -17,7 +17,7 @@ from gantry.kernel.names import RELEASE_HEADER
 Json = dict[str, Any]
 
 _STRICT_TRANSPORT_S = 365 * 24 * 3600
-_HTTPS_PORT = 443
+HTTPS_PORT = 443
 _EVERYWHERE = frozenset({"/(.*)", "/:path*"})
 NOTE_FILTER = "envoy.filters.http.header_to_metadata"
 _NOTE_TYPE = "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config"
@@ -51,7 +51,7 @@ def response_headers(
     added = [header(RELEASE_HEADER, _REACHED_OR_KEPT if cached else REACHED)]
     if site.noindex:
         added.append(header("x-robots-tag", "noindex"))
-    if https_port == _HTTPS_PORT and not any(_is_local(host) for host in site.hosts):
+    if https_port == HTTPS_PORT and not any(_is_local(host) for host in site.hosts):
         # Browsers apply it to every port of the name, so it is only true where https has its own port.
         strict = header("strict-transport-security", f"max-age={_STRICT_TRANSPORT_S}")
         added.append({**strict, "append_action": "ADD_IF_ABSENT"})

@@ -18,7 +18,8 @@ from gantry.engines.edge.protocol import (
     FailedRequest,
     LoggedRequest,
 )
-from gantry.kernel.edge_names import members
+from gantry.engines.edge.script import MARK
+from gantry.kernel.edge_names import bridged, members
 
 _RETRIES, _EJECTIONS = "upstream_rq_retry", "outlier_detection.ejections_enforced_total"
 # The name of a release has no dot.
@@ -40,7 +41,10 @@ def read_numbers(
         clusters: its answer about clusters and their instances.
     """
     counted, times = _counters(stats)
-    hosts = {cluster["name"]: _hosts(cluster) for cluster in clusters.get("cluster_statuses", [])}
+    hosts: dict[str, Counter[str]] = {}
+    for cluster in clusters.get("cluster_statuses", []):
+        name = bridged(cluster["name"]) or cluster["name"]
+        hosts[name] = hosts.get(name, _NOTHING) + _hosts(cluster)
     return {
         name: BackendNumbers(
             requests=sum(hosts.get(name, _NOTHING)[kind] for kind in _ENDED),
@@ -90,7 +94,7 @@ def failed_requests(log: str, backend: str, most: int) -> tuple[FailedRequest, .
         FailedRequest(
             at=str(line.get("at", "")),
             method=str(line.get("method", "")),
-            path=str(line.get("path", "")).partition("?")[0][:_MAX_PATH_LENGTH],
+            path=str(line.get("path", "")).partition("?")[0].partition(MARK)[0][:_MAX_PATH_LENGTH],
             status=_number(line.get("status")),
             flags=str(line.get("flags") or ""),
             duration_ms=_number(line.get("duration_ms")),
@@ -114,7 +118,7 @@ def _logged(line: dict[str, object]) -> LoggedRequest | None:
         at=at,
         host=_name(str(line.get("host") or "")),
         method=str(line.get("method") or ""),
-        path=str(line.get("path") or "").partition("?")[0][:_MAX_PATH_LENGTH],
+        path=str(line.get("path") or "").partition("?")[0].partition(MARK)[0][:_MAX_PATH_LENGTH],
         status=_number(line.get("status")),
         flags=str(line.get("flags") or "").strip("-"),
         details=str(line.get("details") or "").strip("-"),

@@ -2,6 +2,7 @@
 
 import html
 import json
+from dataclasses import dataclass
 
 # Nobody closes a site for seconds.
 CLOSED_RETRY_S = 30
@@ -20,6 +21,18 @@ _SIGN = (
     'stroke-width="3" aria-hidden="true"><path d="M6 46V6h60v40"/>'
     '<rect x="16" y="6" width="40" height="16" rx="2"/></svg>'
 )
+
+
+NOTHING_LIVE, SITE_CLOSED, UNKNOWN_HOST = "edge.nothing-live", "edge.closed", "edge.unknown-host"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer of the edge's own, for people and for programs, and the code of its reason."""
+
+    code: str
+    html: str
+    json: str
 
 
 def page(title: str, text: str, *, hint: str = "", refresh_s: int = 0) -> str:
@@ -59,47 +72,87 @@ def unknown_host() -> str:
     return page("There is no site at this address", "Check the name, or ask who gave it to you.")
 
 
-def unavailable() -> str:
-    """Served when no instance of the live release answers."""
-    return page(
-        "Back in a moment",
-        "This site is not answering right now. The page tries again by itself.",
-        refresh_s=3,
-    )
-
-
-def too_slow() -> str:
-    """Served when the product said nothing for as long as a request may be silent."""
-    return page(
-        "This takes too long",
-        "The site received the request but did not answer in time.",
-    )
-
-
-def unavailable_json() -> str:
-    """`unavailable` for programs."""
-    return _error_json("edge.unavailable", "no instance of this site answers right now")
-
-
-def too_slow_json() -> str:
-    """`too_slow` for programs."""
-    return _error_json("edge.too-slow", "the site did not answer in time")
-
-
 def nothing_live_json() -> str:
     """`nothing_live` for programs."""
-    return _error_json("edge.nothing-live", "no release has been deployed to this address yet")
+    return _error_json(NOTHING_LIVE, "no release has been deployed to this address yet")
 
 
 def closed_json(message: str) -> str:
     """`closed` for programs."""
-    return _error_json("edge.closed", message)
+    return _error_json(SITE_CLOSED, message)
 
 
 def unknown_host_json() -> str:
     """`unknown_host` for programs."""
-    return _error_json("edge.unknown-host", "there is no site at this address")
+    return _error_json(UNKNOWN_HOST, "there is no site at this address")
 
 
 def _error_json(code: str, message: str) -> str:
     return json.dumps({"error": {"code": code, "message": message}}) + "\n"
+
+
+def _page(
+    code: str, title: str, text: str, message: str, *, hint: str = "", refresh_s: int = 0
+) -> Page:
+    whole = page(title, text, hint=hint, refresh_s=refresh_s)
+    return Page(code, whole, _error_json(code, message))
+
+
+UNAVAILABLE = _page(
+    "edge.unavailable",
+    "Back in a moment",
+    "This site is not answering right now. The page tries again by itself.",
+    "no instance of this site answers right now",
+    refresh_s=3,
+)
+TOO_SLOW = _page(
+    "edge.too-slow",
+    "This takes too long",
+    "The site received the request but did not answer in time.",
+    "the site did not answer in time",
+)
+CUT = _page(
+    "edge.cut",
+    "The site did not take this request",
+    "It ended the connection before it answered. If you were sending something large, it may be more than the site takes.",
+    "the site ended the connection before it answered; it may not take so much",
+)
+BAD_ANSWER = _page(
+    "edge.bad-answer",
+    "The site's answer cannot be read",
+    "It answered in a way that is not valid HTTP, or with headers that are too long.",
+    "the site's answer is not valid HTTP, or its headers are too long",
+)
+BUSY = _page(
+    "edge.busy",
+    "Too much is going on",
+    "This server has as many requests as it can take. Try again in a moment.",
+    "this server has as many requests as it can take",
+    refresh_s=10,
+)
+HEADERS_TOO_LARGE = _page(
+    "edge.headers-too-large",
+    "This request is too long",
+    "Its address and headers may have 60 KB and 200 headers. Deleting the cookies of this site often helps.",
+    "the address and headers of a request may have 60 KB and 200 headers; deleting cookies often helps",
+)
+REQUEST_TOO_SLOW = _page(
+    "edge.request-too-slow",
+    "The request did not arrive",
+    "Its rest was waited for in vain. Try again.",
+    "the rest of the request was waited for in vain",
+)
+BAD_REQUEST = _page(
+    "edge.bad-request",
+    "This request is not valid",
+    "It is not HTTP as the standard has it, so it was not passed on. In an address, characters outside of ASCII are "
+    "written with percent signs.",
+    "the request is not valid HTTP, and was not passed on; in an address, characters outside of ASCII are written "
+    "with percent signs",
+)
+REFUSED = _page(
+    "edge.refused",
+    "This request is not possible here",
+    "The server does not take requests of this kind, so it was not passed on to the site.",
+    "the server does not take requests of this kind",
+)

@@ -29,6 +29,11 @@ class PathRegex:
     groups: Mapping[str, int]
     slashed: Mapping[str, int]
 
+    @property
+    def last_group(self) -> int:
+        """Number of the last group in `regex`; 0 without any."""
+        return len(self.groups) + len(self.slashed)
+
     def substitution(self, destination: str) -> str:
         """`destination` with `:name` and `$1` replaced by references to the groups, RE2 style (`\\1`).
 
@@ -49,8 +54,11 @@ class PathRegex:
         return out
 
 
-def compile_pattern(source: str) -> PathRegex:
+def compile_pattern(source: str, *, spare: bool = False) -> PathRegex:
     """Translate a source: `parse_pattern` says what there is.
+
+    Parameters:
+        spare: leave a number for another group behind the pattern's own.
 
     Raises:
         UserError: `route.bad-pattern`.
@@ -63,10 +71,10 @@ def compile_pattern(source: str) -> PathRegex:
             f"{source!r} is not a path pattern: it {error}",
             hint="patterns look like /old/:slug, /docs/:path* or /(.*)",
         ) from error
-    return _translated(pattern.parts, len(pattern.parameters))
+    return _translated(pattern.parts, len(pattern.parameters), MAX_PARAMETERS - spare)
 
 
-def _translated(parts: Iterable[str | Parameter], parameters: int) -> PathRegex:
+def _translated(parts: Iterable[str | Parameter], parameters: int, limit: int) -> PathRegex:
     regex, text = "", ""
     groups: dict[str, int] = {}
     slashed: dict[str, int] = {}
@@ -78,7 +86,7 @@ def _translated(parts: Iterable[str | Parameter], parameters: int) -> PathRegex:
         regex, text = regex.removesuffix(prefix), ""
         # A group around the slash too, while there are numbers left for this parameter and those that follow.
         used, waiting = len(groups) + len(slashed), parameters - len(groups)
-        whole = bool(prefix) and part.modifier in "*?" and used + 1 + waiting <= MAX_PARAMETERS
+        whole = bool(prefix) and part.modifier in "*?" and used + 1 + waiting <= limit
         if whole:
             slashed[part.name] = used + 1
         groups[part.name] = used + whole + 1

@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
@@ -383,7 +384,9 @@ def check_free(paths: render.EdgePaths) -> None:
     listening = {
         connection.laddr.port: connection.pid
         for connection in psutil.net_connections("tcp")
-        if connection.laddr and connection.status == psutil.CONN_LISTEN
+        if connection.laddr
+        and connection.status == psutil.CONN_LISTEN
+        and any(_meet(connection.laddr.ip, address) for address in paths.addresses)
     }
     for variable, port in (
         ("GANTRY_HTTP_PORT", paths.http_port),
@@ -396,6 +399,14 @@ def check_free(paths: render.EdgePaths) -> None:
                 hint=f"end it, or choose another: {variable}={port + 1000}",
                 where=variable,
             )
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether two cannot listen on one port; an address of the one family may stand for the other too."""
+    first, second = ip_address(one), ip_address(other)
+    if first.version == second.version:
+        return first == second or first.is_unspecified or second.is_unspecified
+    return any(address.version == 6 and address.is_unspecified for address in (first, second))
 
 
 def _program(pid: int | None) -> str:

@@ -42,19 +42,27 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """`source` and `destination` in path-to-regexp form as Vercel and Next.js write it: `/old/:slug*`."""
+    """`source` and `destination` in path-to-regexp form as Vercel and Next.js write it: `/old/:slug*`.
+
+    A query of the destination is joined with the visitor's: its own parameters first, and of two with one name its own.
+
+    Attributes:
+        host: the rule is for visitors of this name only; empty: of every name of the site.
+    """
 
     source: str
     destination: str
     status: int = 308
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The request for `source` is passed on as `destination`; the visitor's URL stays."""
+    """The request for `source` is passed on as `destination`; the visitor's URL stays. Queries and `host` as in redirects."""
 
     source: str
     destination: str
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,28 @@ class HeaderRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long the edge waits. By what comes back, never by what a request says of itself.
+
+    Attributes:
+        response_s: after the whole request, until the answer begins.
+        idle_s: silence of an answer that has begun, or of an upload. A reader who is slow is not silent. A WebSocket may be
+            silent for an hour at least.
+    """
+
+    response_s: float = 300.0
+    idle_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class PathTimeouts:
+    """Others for the paths that match `source`."""
+
+    source: str
+    timeouts: Timeouts
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What the edge itself does with requests for some paths; each is said at `Site`."""
 
@@ -73,6 +103,8 @@ class Rules:
     rewrites: tuple[Rewrite, ...] = ()
     headers: tuple[HeaderRule, ...] = ()
     cached: tuple[str, ...] = ()
+    timeouts: Timeouts = Timeouts()
+    path_timeouts: tuple[PathTimeouts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +198,8 @@ class Site:
         backend: `None` serves the friendly page that nothing is live here yet, status 503.
         release: identity that the edge adds as `x-gantry-release` to its own redirects. Other answers have that of
             the instance that gave them, so that anyone can ask who answered.
-        stream_timeout_s: the longest life of one request, WebSocket or event stream; `None`: unbounded.
+        timeouts: how long the edge waits for an instance, or a visitor.
+        path_timeouts: of the first that matches, instead.
         title: what the friendly page calls this site.
         mirror: backend that gets copies of GET and HEAD requests; its answers are thrown away.
         pins: releases that answer for pages of their own; documents always get the present release.
@@ -183,8 +216,8 @@ class Site:
     redirects: tuple[Redirect, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()
     headers: tuple[HeaderRule, ...] = ()
-    request_timeout_s: float = 60.0
-    stream_timeout_s: float | None = None
+    timeouts: Timeouts = Timeouts()
+    path_timeouts: tuple[PathTimeouts, ...] = ()
     title: str = ""
     noindex: bool = False
     canary: Canary | None = None

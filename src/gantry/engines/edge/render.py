@@ -8,14 +8,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gantry.engines.edge.clusters import cluster, counted_apart, fallback
+from gantry.engines.edge.clusters import bridge_cluster, cluster, counted_apart, fallback
 from gantry.engines.edge.headers import header
-from gantry.engines.edge.listeners import http_listener, https_listener, inner_listener
+from gantry.engines.edge.listeners import (
+    bound,
+    bridge_listener,
+    http_listener,
+    https_listener,
+    inner_listener,
+)
 from gantry.engines.edge.observed import COUNTED
 from gantry.engines.edge.protocol import TIMES_MS, Certificate, EdgeConfig
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
 from gantry.engines.edge.visitors import joined
-from gantry.kernel.edge_names import members
+from gantry.kernel.edge_names import bridged, members
 
 Json = dict[str, Any]
 
@@ -27,6 +33,8 @@ _MAX_CONNECTIONS = 20_000
 _LIMITS = {
     "re2.max_program_size.error_level": 100_000,
     "re2.max_program_size.warn_level": 100_000,
+    # What stands behind a # never leaves a browser; a program that sends it means the page before it.
+    "envoy.reloadable_features.http_reject_path_with_fragment": False,
 }
 # A W3C trace begins here where the visitor brings none. Envoy's tracer would cost as much as routing (decision 0024): the
 # trace's 128 bits are from the request's random identity and the time in ns, and the edge's own step is the first of it.
@@ -44,14 +52,17 @@ class EdgePaths:
         directory: of the files, as Envoy sees it.
         admin_socket: unix socket of the admin interface; loopback is shared with untrusted instances.
         inner_socket: unix socket on which the cache asks for what it does not have.
+        addresses: of the public ports.
+        trusted_proxies: networks whose word counts for where a visitor comes from.
     """
 
     directory: str
     admin_socket: str
     inner_socket: str
-    address: str
+    addresses: tuple[str, ...]
     http_port: int
     https_port: int
+    trusted_proxies: tuple[str, ...] = ()
 
 
 def digest(config: EdgeConfig, paths: EdgePaths) -> str:
@@ -122,6 +133,14 @@ def bootstrap(paths: EdgePaths) -> Json:
             },
         },
         "overload_manager": _overload_manager(),
+        "bootstrap_extensions": [
+            {
+                "name": "envoy.bootstrap.internal_listener",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
+                },
+            }
+        ],
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": _LIMITS}]},
     }
 
@@ -169,6 +188,8 @@ def clusters_file(config: EdgeConfig, version: str) -> Json:
     own = {site.backend for site in config.sites if site.apart}
     resources = [cluster(backend) for backend in config.backends]
     resources += [counted_apart(backend) for backend in config.backends if backend.name in own]
+    bridges = dict.fromkeys(part for name in several for part in members(name) if bridged(part))
+    resources += [bridge_cluster(name) for name in bridges]
     resources += [fallback(name, members(name)) for name in several]
     return {"version_info": version, "resources": resources}
 
@@ -177,14 +198,34 @@ def listeners_file(certificates: tuple[Certificate, ...], paths: EdgePaths) -> J
     """The public ports; https only once there is a certificate."""
     directory = paths.directory
     resources = [
-        http_listener(paths.address, paths.http_port, f"{directory}/{RDS_HTTP}"),
+        http_listener(paths.addresses, paths.http_port, f"{directory}/{RDS_HTTP}"),
         inner_listener(paths.inner_socket),
+        bridge_listener(),
     ]
     if certificates:
         routes = f"{directory}/{RDS_HTTPS}"
         resources.append(
-            https_listener(paths.address, paths.https_port, routes, certificates, directory)
+            https_listener(
+                paths.addresses,
+                paths.https_port,
+                routes,
+                certificates,
+                directory,
+                paths.trusted_proxies,
+            )
         )
+    return {"version_info": version_of(resources), "resources": resources}
+
+
+def rebound(listeners: Mapping[str, Any], paths: EdgePaths) -> Json:
+    """The same listeners at the addresses and ports of `paths`."""
+    ports = {"http": paths.http_port, "https": paths.https_port}
+    resources = [
+        {**listener, **bound(paths.addresses, ports[listener["name"]])}
+        if listener["name"] in ports
+        else listener
+        for listener in listeners["resources"]
+    ]
     return {"version_info": version_of(resources), "resources": resources}
 
 
@@ -206,6 +247,7 @@ def routes_files(config: EdgeConfig, version: str, paths: EdgePaths) -> Mapping[
                     "request_headers_to_add": [
                         header("x-forwarded-host", "%REQ(:AUTHORITY)%"),
                         header("x-forwarded-port", str(port)),
+                        *_address_headers(paths),
                         {**header("traceparent", _TRACE), "append_action": "ADD_IF_ABSENT"},
                     ],
                     "response_headers_to_remove": ["server", "x-envoy-upstream-service-time"],
@@ -214,6 +256,13 @@ def routes_files(config: EdgeConfig, version: str, paths: EdgePaths) -> Mapping[
         }
         for file, (name, port, hosts) in tables.items()
     }
+
+
+def _address_headers(paths: EdgePaths) -> list[Json]:
+    """Where proxies are believed, the visitor's address alone: what proxies wrote before it is nobody's to read."""
+    if not paths.trusted_proxies:
+        return []
+    return [header("x-forwarded-for", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")]
 
 
 def secret_files(certificates: Iterable[Certificate]) -> Mapping[str, Json]:

@@ -1,6 +1,8 @@
 """Sites as Envoy virtual hosts. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gantry.config.patterns import WHOLE_URL
@@ -9,6 +11,7 @@ from gantry.engines.assets.protocol import HEADER as ASSETS_HEADER, MISSING as A
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import (
     CLOSED_ROUTE,
+    HTTPS_PORT,
     RulesByRoute,
     count,
     header,
@@ -16,7 +19,8 @@ from gantry.engines.edge.headers import (
     response_headers,
 )
 from gantry.engines.edge.patterns import PathRegex, compile_pattern
-from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site
+from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site, Timeouts
+from gantry.engines.edge.script import MARK, merged, must_merge, strong_tags
 from gantry.engines.edge.visitors import (
     Side,
     asset_destinations,
@@ -24,14 +28,24 @@ from gantry.engines.edge.visitors import (
     by_side,
     cached_destinations,
     destinations,
-    falls_back,
     sides,
+    tries,
 )
-from gantry.kernel.edge_names import AWAY, BACKEND_HEADER, COPIES_HEADER, RESULT_HEADER
+from gantry.kernel.edge_names import (
+    AWAY,
+    BACKEND_HEADER,
+    COPIES_HEADER,
+    REASON_HEADER,
+    RESULT_HEADER,
+    members,
+)
 from gantry.kernel.errors import UserError
 from gantry.kernel.names import RELEASE_HEADER
 
 Json = dict[str, Any]
+
+Rewritten = tuple[list[Json], Json, Json]
+"""Header matches of a rewrite, its action, and what its route says besides."""
 
 CHALLENGE_PATH = "/.well-known/acme-challenge/"
 _CODES: Mapping[int, str] = {
@@ -44,16 +58,32 @@ _CODES: Mapping[int, str] = {
 # Tells the product that nobody will see its answer.
 MIRROR_HEADER = "x-gantry-mirror"
 _SAFE: Json = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
+_HAS_QUERY: Json = {"name": ":path", "string_match": {"contains": "?"}}
+_WEAK_TAG: Json = {"name": "if-match", "string_match": {"contains": 'W/"'}}
 _RETRY_UNSENT = "connect-failure,refused-stream,reset-before-request"
 _RETRY_SAFE = f"{_RETRY_UNSENT},reset"
-# A stream or WebSocket that says nothing at all for an hour is gone.
-_STREAM_IDLE_S = 3600.0
+_BACK_OFF: Json = {"base_interval": "0.025s", "max_interval": "0.5s"}
+# A process that is killed loses its connections before the socket that it listens on, which still takes new ones for a
+# moment: the only further try should come later, anywhere in this time.
+_LATER: Json = {"base_interval": "0.2s", "max_interval": "0.5s"}
+_NEXT_ONE: Json = {
+    "name": "envoy.retry_priorities.previous_priorities",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.retry.priority"
+        ".previous_priorities.v3.PreviousPrioritiesConfig",
+        "update_frequency": 1,
+    },
+}
+# A WebSocket that says nothing at all for an hour is gone, and so is what the edge asks itself.
+_SOCKET_IDLE_S = 3600.0
+# Tries to connect bridge the restart of a single instance, three seconds in the mean.
+_MAX_CONNECTS = 16
 
 
 def https_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
     """Every site, and a page for names that no site has."""
     hosts = [_site(site, https_port) for site in config.sites]
-    page = _pages(404, pages.unknown_host(), pages.unknown_host_json())
+    page = _pages(404, pages.UNKNOWN_HOST, pages.unknown_host(), pages.unknown_host_json())
     return [*hosts, {"name": "unknown", "domains": ["*"], "routes": page}]
 
 
@@ -71,7 +101,8 @@ def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
         "match": {"prefix": "/"},
         "redirect": {
             "https_redirect": True,
-            "port_redirect": https_port,
+            # Envoy writes a port that it is told, also the one that every browser takes.
+            **({} if https_port == HTTPS_PORT else {"port_redirect": https_port}),
             "response_code": "PERMANENT_REDIRECT",
         },
     }
@@ -81,7 +112,7 @@ def http_virtual_hosts(config: EdgeConfig, https_port: int) -> list[Json]:
 def _site(site: Site, https_port: int) -> Json:
     host = {"name": site.hosts[0], "domains": list(site.hosts)}
     if site.backend is None:
-        page = pages.nothing_live(site.title), pages.nothing_live_json()
+        page = pages.NOTHING_LIVE, pages.nothing_live(site.title), pages.nothing_live_json()
         return {**host, **_unless_closed(site, {"routes": _pages(503, *page)})}
     rules = _header_rules(site)
     cached = any(side.site.cached for side in sides(site))
@@ -99,7 +130,7 @@ def _unless_closed(site: Site, routes: Json) -> Json:
     if closed is None:
         return routes
     bodies = pages.closed(closed.title, closed.message), pages.closed_json(closed.message)
-    page = _pages(503, *bodies, retry_s=pages.CLOSED_RETRY_S)
+    page = _pages(503, pages.SITE_CLOSED, *bodies, retry_s=pages.CLOSED_RETRY_S)
     named = [{"name": CLOSED_ROUTE, **_with_release(route, site.release)} for route in page]
     return by_address(closed.allowed, allowed=routes, others=named)
 
@@ -131,7 +162,7 @@ def _header_rules(site: Site) -> RulesByRoute:
     return found if count(found) <= MAX_HEADERS else {"": site.headers}
 
 
-def _pages(status: int, html: str, json: str, *, retry_s: int = 5) -> list[Json]:
+def _pages(status: int, reason: str, html: str, json: str, *, retry_s: int = 5) -> list[Json]:
     """One page for everything that is asked: for programs, and for people."""
     wants_json = _header_match("accept", "application/json", contains=True)
     return [
@@ -141,6 +172,7 @@ def _pages(status: int, html: str, json: str, *, retry_s: int = 5) -> list[Json]
             "response_headers_to_add": [
                 header("content-type", content_type),
                 header("cache-control", "no-store"),
+                header(REASON_HEADER, reason),
                 header("retry-after", f"{retry_s}"),
             ],
         }
@@ -161,13 +193,26 @@ def _redirect(site: Site, redirect: Redirect) -> Iterator[Json]:
         if port is not None:
             action["port_redirect"] = int(port)
         target = rest if rest.startswith("/") else f"/{rest}"
-    for asked, rewrite in _led_to(pattern, target):
-        match = {"safe_regex": {"regex": pattern.regex}, **({"headers": asked} if asked else {})}
+    headers = [_host_match(redirect.host)] if redirect.host else []
+    if must_merge(target):
         yield {
-            "match": match,
-            "redirect": {**action, "regex_rewrite": rewrite},
+            "match": _redirected(pattern, [*headers, _HAS_QUERY]),
+            "redirect": {**action, **_regex_rewrite(pattern, target)},
+            **merged(target),
             **_own_answer(site),
         }
+    yield {
+        "match": _redirected(pattern, headers),
+        "redirect": {**action, **_regex_rewrite(pattern, target)},
+        **_own_answer(site),
+    }
+
+
+def _redirected(pattern: PathRegex, headers: list[Json]) -> Json:
+    return {
+        "safe_regex": {"regex": pattern.regex},
+        **({"headers": headers} if headers else {}),
+    }
 
 
 def _own_answer(site: Site) -> Json:
@@ -178,57 +223,73 @@ def _own_answer(site: Site) -> Json:
 
 
 def _pass_on(side: Side, rewrite: Rewrite | None) -> Iterator[Json]:
-    for path, action in _rewritten(rewrite) if rewrite is not None else [([], {})]:
-        yield from _by_kind(side, path, action)
+    rewritten = tuple(_rewritten(rewrite)) if rewrite is not None else (([], {}, {}),)
+    for rule in side.site.path_timeouts:
+        matched = _path_match(compile_pattern(rule.source).regex)
+        for path, action, besides in rewritten:
+            for route in _by_kind(side, rule.timeouts, [*path, matched], action):
+                yield {**route, **besides}
+    for path, action, besides in rewritten:
+        for route in _by_kind(side, side.site.timeouts, path, action):
+            yield {**route, **besides}
 
 
-def _by_kind(side: Side, path: list[Json], action: Json) -> Iterator[Json]:
-    """WebSockets, event streams, requests that may be repeated, and all others.
+def _by_kind(side: Side, timeouts: Timeouts, path: list[Json], action: Json) -> Iterator[Json]:
+    """WebSockets, requests that may be repeated, and all others.
 
     Envoy tries one after the other for each request: what rules most requests out quickest comes first in each, and
     the regular expression of `path` last.
     """
     site = side.site
     upgrade = _header_match("upgrade", "websocket")
-    stream = _header_match("accept", "text/event-stream", contains=True)
-    streaming = {}
-    if site.stream_timeout_s is not None:
-        streaming = {
-            "max_stream_duration": {"max_stream_duration": _seconds(site.stream_timeout_s)}
-        }
     plain, safe = list(destinations(side, safe=False)), list(destinations(side, safe=True))
     cached = list(cached_destinations(side))
-    once, again = site.request_timeout_s, _RETRY_SAFE
-    for before, after, idle_s, retry, more, where in (
-        ([upgrade], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
-        # Some are asked for by a POST, which may have been heard.
-        ([stream], [], _STREAM_IDLE_S, _RETRY_UNSENT, streaming, plain),
-        ([], [_SAFE, *_cached(site)], once, again, {}, cached),
-        ([], [_SAFE], once, again, _mirror(site), safe),
-        ([], [], once, _RETRY_UNSENT, {}, plain),
+    socket = replace(timeouts, idle_s=max(timeouts.idle_s, _SOCKET_IDLE_S))
+    for before, after, allowed, more, where in (
+        ([upgrade], [], socket, {}, plain),
+        (_streams(site), [_SAFE], timeouts, {}, safe if _streams(site) else []),
+        ([], [_SAFE, *_cached(site)], timeouts, {}, cached),
+        ([], [_SAFE], timeouts, _mirror(site), safe),
+        ([_WEAK_TAG], [], timeouts, {}, plain),
+        ([], [], timeouts, {}, plain),
     ):
         copies = _copies(site) if where is cached else []
         away = _header_match(RESULT_HEADER, AWAY) if where is cached else None
         for headers, query, destination, added in where:
+            retry = (
+                _retry_unsent(fall_back=tries(destination) > 1)
+                if where is plain
+                else _retry_once_more(tries(destination), missing=away)
+            )
             yield {
                 "match": {
                     "prefix": "/",
                     "headers": [*before, *headers, *after, *path],
                     **({"query_parameters": query} if query else {}),
                 },
-                "route": {
-                    **destination,
-                    # A response may take as long as it moves; what is bounded is the silence.
-                    "timeout": "0s",
-                    "idle_timeout": _seconds(idle_s),
-                    "retry_policy": _retry_policy(
-                        retry, fall_back=falls_back(destination), missing=away
-                    ),
-                    **action,
-                    **more,
-                },
+                "route": {**destination, **_waits(allowed, retry), **action, **more},
                 **({"request_headers_to_add": [*added, *copies]} if added or copies else {}),
+                **(strong_tags() if _WEAK_TAG in before else {}),
             }
+
+
+def _streams(site: Site) -> list[Json]:
+    """Event streams are neither kept nor copied, where the edge does either."""
+    if site.mirror is None and not site.cached:
+        return []
+    return [_header_match("accept", "text/event-stream", contains=True)]
+
+
+def _waits(timeouts: Timeouts, retry_policy: Json) -> Json:
+    """A response may take as long as it moves; what is bounded is the silence.
+
+    Envoy has one bound for the silence of a stream from its first byte to its last; a shorter one for the first byte of
+    the answer is that of a try, which Envoy ignores once an answer has begun.
+    """
+    first, silence = timeouts.response_s, max(timeouts.response_s, timeouts.idle_s)
+    if first < silence:
+        retry_policy = {**retry_policy, "per_try_timeout": _seconds(first)}
+    return {"timeout": "0s", "idle_timeout": _seconds(silence), "retry_policy": retry_policy}
 
 
 def _copies(site: Site) -> list[Json]:
@@ -249,9 +310,7 @@ def inner_route() -> Json:
         "route": {
             "cluster_header": BACKEND_HEADER,
             # The visitor's own route bounds the silence.
-            "timeout": "0s",
-            "idle_timeout": _seconds(_STREAM_IDLE_S),
-            "retry_policy": _retry_policy(_RETRY_SAFE, fall_back=True),
+            **_waits(Timeouts(_SOCKET_IDLE_S, _SOCKET_IDLE_S), _retry_once_more(2)),
             "request_mirror_policies": [_copy({"cluster_header": COPIES_HEADER})],
         },
     }
@@ -273,9 +332,10 @@ def _assets(side: Side) -> Iterator[Json]:
                 },
                 "route": {
                     "cluster": cluster,
-                    "timeout": "0s",
-                    "idle_timeout": _seconds(site.request_timeout_s),
-                    "retry_policy": _retry_policy(_RETRY_SAFE, fall_back=True, missing=missing),
+                    **_waits(
+                        site.timeouts,
+                        _retry_once_more(len(members(cluster)), missing=missing),
+                    ),
                 },
                 "request_headers_to_add": [header(ASSETS_HEADER, whose)],
             }
@@ -298,40 +358,32 @@ def _copy(whereto: Json) -> Json:
     }
 
 
-def _rewritten(rewrite: Rewrite) -> Iterator[tuple[list[Json], Json]]:
-    """Header matches and actions of a rewrite."""
+def _rewritten(rewrite: Rewrite) -> Iterator[Rewritten]:
     if not rewrite.destination.startswith("/"):
         raise UserError(
             "route.bad-rewrite",
             f"a rewrite stays inside the product, but {rewrite.source} leads to {rewrite.destination}",
             hint="write a path that begins with /, or a redirect",
         )
-    pattern = compile_pattern(rewrite.source)
-    for asked, rewritten in _led_to(pattern, rewrite.destination):
-        yield [*asked, _path_match(pattern.regex)], {"regex_rewrite": rewritten}
+    # A fragment never reaches a server.
+    destination = rewrite.destination.partition("#")[0].rstrip("?&")
+    pattern = compile_pattern(rewrite.source, spare=must_merge(destination))
+    path = _path_match(pattern.regex)
+    headers = [_host_match(rewrite.host)] if rewrite.host else []
+    if must_merge(destination):
+        action = _regex_rewrite(pattern, destination, brings_query=True)
+        yield [_HAS_QUERY, *headers, path], action, merged(destination, rewrites=True)
+    yield [*headers, path], _regex_rewrite(pattern, destination), {}
 
 
-def _led_to(pattern: PathRegex, destination: str) -> Iterator[tuple[list[Json], Json]]:
-    """Further header matches, and how the path changes. Envoy puts the visitor's query behind a destination that may have its own:
-    an `&` then keeps them apart.
-    """
-    if "?" in destination:
-        asked = [_header_match(":path", "?", contains=True)]
-        yield asked, _regex_rewrite(pattern, f"{destination}&")
-    yield [], _regex_rewrite(pattern, destination)
-
-
-def _retry_policy(retry_on: str, *, fall_back: bool, missing: Json | None = None) -> Json:
-    """Enough tries to bridge the restart of a single instance, three seconds in the mean, on another instance where
-    there is one; of a canary, on the current release where the candidate has none.
-
-    Parameters:
-        missing: the header of an answer that is none: what was asked is not there.
+def _retry_unsent(*, fall_back: bool) -> Json:
+    """What was not sent may be tried until somebody takes it: on another instance where there is one; of a canary, on the
+    current release where the candidate has none.
     """
     policy: Json = {
-        "retry_on": retry_on,
-        "num_retries": 16,
-        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
+        "retry_on": _RETRY_UNSENT,
+        "num_retries": _MAX_CONNECTS,
+        "retry_back_off": _BACK_OFF,
         "retry_host_predicate": [
             {
                 "name": "envoy.retry_host_predicates.previous_hosts",
@@ -343,18 +395,26 @@ def _retry_policy(retry_on: str, *, fall_back: bool, missing: Json | None = None
         ],
         "host_selection_retry_max_attempts": 5,
     }
+    return {**policy, "retry_priority": _NEXT_ONE} if fall_back else policy
+
+
+def _retry_once_more(backends: int, *, missing: Json | None = None) -> Json:
+    """Each backend once. The last is a bridge, which tries to connect as often as it takes, and sends once: so a request
+    that ends its instance reaches two, and one that finds its instance gone is answered when it is back.
+
+    Parameters:
+        backends: how many the cluster joins.
+        missing: the header of an answer that is none: what was asked is not there.
+    """
+    policy: Json = {
+        "retry_on": _RETRY_SAFE,
+        "num_retries": backends - 1,
+        "retry_back_off": _BACK_OFF if missing is not None else _LATER,
+        "retry_priority": _NEXT_ONE,
+    }
     if missing is not None:
-        policy["retry_on"] = f"{retry_on},retriable-headers"
+        policy["retry_on"] = f"{_RETRY_SAFE},retriable-headers"
         policy["retriable_headers"] = [missing]
-    if fall_back:
-        policy["retry_priority"] = {
-            "name": "envoy.retry_priorities.previous_priorities",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.retry.priority"
-                ".previous_priorities.v3.PreviousPrioritiesConfig",
-                "update_frequency": 1,
-            },
-        }
     return policy
 
 
@@ -371,11 +431,26 @@ def _path_match(regex: str) -> Json:
     }
 
 
-def _regex_rewrite(pattern: PathRegex, destination: str) -> Json:
+def _host_match(host: str) -> Json:
+    """The name that the visitor asked for, with or without the port."""
+    regex = rf"{re.escape(host)}(?::[0-9]+)?"
     return {
-        "pattern": {"regex": f"^{pattern.regex}$"},
-        "substitution": pattern.substitution(destination),
+        "name": ":authority",
+        "string_match": {"safe_regex": {"regex": f"(?i){regex}"}},
     }
+
+
+def _regex_rewrite(pattern: PathRegex, destination: str, *, brings_query: bool = False) -> Json:
+    """How the path changes.
+
+    Parameters:
+        brings_query: the path has the visitor's query behind a mark.
+    """
+    regex, substitution = pattern.regex, pattern.substitution(destination)
+    if brings_query:
+        regex = f"{regex}(?:{MARK}(.*))?"
+        substitution = f"{substitution}\\{pattern.last_group + 1}"
+    return {"regex_rewrite": {"pattern": {"regex": f"^{regex}$"}, "substitution": substitution}}
 
 
 def _seconds(seconds: float) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gantry.engines.edge.headers import CLOSED_ROUTE, header
 from gantry.engines.edge.protocol import ASSETS, CACHE, Canary, Pin, Site, network_of
-from gantry.kernel.edge_names import BACKEND_HEADER, is_joined, or_else
+from gantry.kernel.edge_names import BACKEND_HEADER, bridge, is_joined, members, or_else
 
 Json = dict[str, Any]
 
@@ -70,6 +70,8 @@ def sides(site: Site) -> tuple[Side, ...]:
         rewrites=rules.rewrites,
         headers=rules.headers,
         cached=rules.cached,
+        timeouts=rules.timeouts,
+        path_timeouts=rules.path_timeouts,
     )
     both = (
         Side(theirs, CANDIDATE, range(share)),
@@ -126,8 +128,32 @@ def destinations(side: Side, *, safe: bool) -> Iterator[Destination]:
     """In the order in which they are tried.
 
     Parameters:
-        safe: for requests that change nothing. The others never leave the build that their page was made by.
+        safe: for requests that change nothing, which may be tried again. The others never leave the build that their
+            page was made by.
     """
+    for headers, query, destination, added in _destinations(side, safe=safe):
+        yield headers, query, _patient(destination) if safe else destination, added
+
+
+def _patient(destination: Json) -> Json:
+    """Where a request is tried once more after it has failed."""
+    if "cluster" in destination:
+        return {"cluster": patient(destination["cluster"])}
+    entries = destination["weighted_clusters"]["clusters"]
+    named = [{**entry, "name": patient(entry["name"])} for entry in entries]
+    return {"weighted_clusters": {"clusters": named}}
+
+
+def patient(cluster: str) -> str:
+    """Name of the cluster whose last try waits for an instance, as long as a restart takes (decision 0100)."""
+    *others, last = members(cluster)
+    name = bridge(last)
+    for other in reversed(others or [last]):
+        name = or_else(other, name)
+    return name
+
+
+def _destinations(side: Side, *, safe: bool) -> Iterator[Destination]:
     site = side.site
     assert site.backend is not None, "a site without a backend has a page"
     for pin in site.pins:
@@ -171,14 +197,15 @@ def asset_destinations(side: Side) -> Iterator[tuple[str, list[Json], list[Json]
     for pin in site.pins:
         for headers, query in _of_page(pin):
             whose = pin.assets or site.assets.whose
-            yield whose, headers, query, or_else(ASSETS, _pinned(pin, site.backend))
+            cluster = patient(_pinned(pin, site.backend))
+            yield whose, headers, query, or_else(ASSETS, cluster)
     if site.canary is not None:
         theirs, _ = _parts(site.canary, side.buckets)
         if theirs:
             candidate = with_fallback(site.canary, site.backend)
             carries = _carries(site.canary, theirs)
-            yield site.assets.whose, [carries], [], or_else(ASSETS, candidate)
-    yield site.assets.whose, [], [], or_else(ASSETS, _cluster(site))
+            yield site.assets.whose, [carries], [], or_else(ASSETS, patient(candidate))
+    yield site.assets.whose, [], [], or_else(ASSETS, patient(_cluster(site)))
 
 
 def joined(site: Site) -> Iterator[str]:
@@ -186,15 +213,19 @@ def joined(site: Site) -> Iterator[str]:
     if site.backend is None:
         return
     for side in sides(site):
-        for _, _, destination, _ in (*destinations(side, safe=True), *cached_destinations(side)):
+        for _, _, destination, _ in (
+            *destinations(side, safe=True),
+            *destinations(side, safe=False),
+            *cached_destinations(side),
+        ):
             yield from (cluster for cluster in _clusters(destination) if is_joined(cluster))
         if site.assets is not None:
             yield from (cluster for _, _, _, cluster in asset_destinations(side))
 
 
-def falls_back(destination: Json) -> bool:
-    """Whether another backend is asked where one has no answer."""
-    return any(is_joined(cluster) for cluster in _clusters(destination))
+def tries(destination: Json) -> int:
+    """How many backends are asked, one where those before it have no answer."""
+    return max(len(members(cluster)) for cluster in _clusters(destination))
 
 
 def with_fallback(canary: Canary, current: str) -> str:
@@ -205,6 +236,11 @@ def with_fallback(canary: Canary, current: str) -> str:
 def apart(backend: str) -> str:
     """Name of the cluster with the same instances and counters of its own."""
     return f"{backend}{_APART}"
+
+
+def counts_as(cluster: str) -> str:
+    """The backend whose instances a cluster, which is no joined one, has."""
+    return cluster.removesuffix(_APART)
 
 
 def is_apart(cluster: str) -> bool:

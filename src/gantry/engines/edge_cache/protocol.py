@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
-from gantry.kernel.edge_names import members
+from gantry.kernel.edge_names import asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class CacheStatus:
         meant = (
             numbers
             for backend, numbers in self.lately.items()
-            if set(members(backend)) & set(releases)
+            if set(asked(backend)) & set(releases)
         )
         return sum(meant, CacheNumbers())
 

@@ -36,13 +36,26 @@ class SmokeResult:
 
 @dataclass(frozen=True, slots=True)
 class PublicProbe:
-    """Requests to the platform's own public port."""
+    """Requests to the platform's own public port.
+
+    Attributes:
+        address: one that the port is bound to, as it stands in a URL.
+    """
 
     prober: Prober
     host_names: HostNames
+    address: str
 
     async def served_by(self, environment: Environment, release: Release) -> str:
         """Identity of the release that the environment's address answers with; empty when none does.
+
+        Parameters:
+            release: the one that should answer.
+        """
+        return (await self.reached(environment, release)).headers.get(RELEASE_HEADER, "")
+
+    async def reached(self, environment: Environment, release: Release) -> ProbeResult:
+        """What the environment's address answers.
 
         Parameters:
             release: the one that should answer; it is asked what its health checks ask, with their patience, because
@@ -50,20 +63,19 @@ class PublicProbe:
         """
         web = manifest_of(release).web
         health = web.health if web is not None else Health()
-        result = await self.call(
+        return await self.call(
             environment,
             health.path or "/",
             headers={},
             timeout_s=max(_SERVED_BY_TIMEOUT_S, health.timeout_s),
         )
-        return result.headers.get(RELEASE_HEADER, "")
 
     async def call(
         self, environment: Environment, path: str, *, headers: Mapping[str, str], timeout_s: float
     ) -> ProbeResult:
         """GET a path of the environment's address."""
         return await self.prober.get(
-            f"https://127.0.0.1:{self.host_names.https_port}{path}",
+            f"https://{self.address}:{self.host_names.https_port}{path}",
             host=self.host_names.environment_host(environment),
             timeout_s=timeout_s,
             headers=headers,
@@ -74,7 +86,7 @@ class PublicProbe:
     ) -> ProbeResult:
         """GET a path of a release's own address."""
         return await self.prober.get(
-            f"https://127.0.0.1:{self.host_names.https_port}{path}",
+            f"https://{self.address}:{self.host_names.https_port}{path}",
             host=self.host_names.release_host(project, release_id),
             timeout_s=timeout_s,
         )

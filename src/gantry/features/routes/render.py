@@ -19,11 +19,13 @@ from gantry.engines.edge.protocol import (
     EdgeConfig,
     Endpoint,
     HeaderRule,
+    PathTimeouts,
     Pin,
     Redirect,
     Rewrite,
     Rules,
     Site,
+    Timeouts,
 )
 from gantry.features.assets.model import ServedAssets
 from gantry.features.instances.model import Instance
@@ -138,8 +140,6 @@ def _console(routes: Routes) -> Site:
         backend=CONSOLE_BACKEND,
         title="Gantry",
         noindex=True,
-        # A deploy's live log is one long stream.
-        stream_timeout_s=None,
     )
 
 
@@ -346,11 +346,18 @@ def _granted(routes: Routes) -> Mapping[str, tuple[str, ...]]:
 
 def _rules(item: Routed) -> Rules:
     routes = item.manifest.routes
+    timeouts = routes.timeouts
     return Rules(
-        redirects=tuple(Redirect(r.source, r.destination, r.status) for r in routes.redirects),
-        rewrites=tuple(Rewrite(r.source, r.destination) for r in routes.rewrites),
+        redirects=tuple(
+            Redirect(r.source, r.destination, r.status, r.host or "") for r in routes.redirects
+        ),
+        rewrites=tuple(Rewrite(r.source, r.destination, r.host or "") for r in routes.rewrites),
         headers=tuple(HeaderRule(r.source, tuple(r.headers.items())) for r in routes.headers),
         cached=routes.cache,
+        timeouts=Timeouts(timeouts.response_s, timeouts.idle_s),
+        path_timeouts=tuple(
+            PathTimeouts(rule.source, Timeouts(*rule.within(timeouts))) for rule in timeouts.paths
+        ),
     )
 
 
@@ -364,6 +371,8 @@ def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:
         rewrites=rules.rewrites,
         headers=rules.headers,
         cached=rules.cached,
+        timeouts=rules.timeouts,
+        path_timeouts=rules.path_timeouts,
         title=item.environment.project,
         noindex=noindex,
     )
