@@ -172,6 +172,7 @@ class Platform:
             self.database,
             self.engines.sources,
             self.deploy_checks,
+            self.source_reader,
             self.projects,
             self.clock,
             self.ids,
@@ -248,7 +249,9 @@ class Platform:
 
     @cached_property
     def deploy_checks(self) -> DeployChecks:
-        return DeployChecks(self.database, self.engines.sources, self.host_names)
+        return DeployChecks(
+            self.database, self.engines.sources, self.host_names, self.variables, self.provider
+        )
 
     @cached_property
     def source_reader(self) -> SourceReader:

@@ -145,7 +145,9 @@ async def plan(
     request: DeployRequest,
 ) -> PlanBody:
     """Compares a snapshot with what is live. Changes nothing."""
-    return await services.plan(project, environment, request.source_digest)
+    return await services.plan(
+        project, environment, request.source_digest, branch=request.commit.branch
+    )
 
 
 @noun.api.get("/deploys/{deploy}", summary="One deploy")

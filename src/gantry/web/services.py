@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
@@ -29,8 +29,15 @@ from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource, SystemIds
 
-Plan = Callable[[str, str, str], Awaitable[PlanBody]]
-"""`(project, environment, source_digest)`: what a deploy of that snapshot would do."""
+
+class Plan(Protocol):
+    """What a deploy of a snapshot would do."""
+
+    async def __call__(
+        self, project: str, environment: str, source_digest: str, *, branch: str = ""
+    ) -> PlanBody:
+        """See `Planner.plan`."""
+        ...
 
 
 def _never() -> bool:

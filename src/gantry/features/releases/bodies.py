@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.releases.model import BuiltRelease, Commit, ReleaseState
+from gantry.features.releases.model import BuiltRelease, Commit
 from gantry.kernel.bodies import Answer, Open, Request
 
 
@@ -50,6 +50,10 @@ class ReleaseBody(Answer):
     state: Open[Literal["pending", "running", "retired", "failed"]]
     live: bool
     can_roll_back_to: bool
+    withdrawn: bool = Field(default=False, description="Somebody rolled back from it.")
+    rollback_target: bool = Field(
+        default=False, description="A rollback that names no release leads here."
+    )
     build: str
     framework: str
     size_bytes: int
@@ -60,17 +64,29 @@ class ReleaseBody(Answer):
     left_at: datetime | None
 
     @classmethod
-    def of(cls, built: BuiltRelease, environment: Environment, host_names: HostNames) -> Self:
-        """A release of an environment."""
+    def of(
+        cls,
+        built: BuiltRelease,
+        environment: Environment,
+        host_names: HostNames,
+        *,
+        target: BuiltRelease | None = None,
+    ) -> Self:
+        """A release of an environment.
+
+        Parameters:
+            target: where a rollback of the environment leads, where that is known.
+        """
         release = built.release
         live = release.id == environment.live_release
-        was_live = release.live_at is not None and release.state is not ReleaseState.FAILED
         return cls(
             id=release.id,
             number=release.number,
             state=release.state.value,
             live=live,
-            can_roll_back_to=was_live and not live and built.kept,
+            can_roll_back_to=release.was_live and not live and built.kept,
+            withdrawn=release.withdrawn_at is not None,
+            rollback_target=target is not None and target.release.id == release.id,
             build=release.build,
             framework=built.framework,
             size_bytes=built.size_bytes,

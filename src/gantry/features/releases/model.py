@@ -36,6 +36,7 @@ class Release:
         manifest: the manifest as resolved for this environment, JSON.
         live_at: when visitors last began to get it.
         left_at: when visitors last stopped getting it; `None` while live and before.
+        withdrawn_at: when somebody rolled back from it; `None` again once it is live.
     """
 
     id: str
@@ -49,6 +50,12 @@ class Release:
     live_at: datetime | None = None
     left_at: datetime | None = None
     retired_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+
+    @property
+    def was_live(self) -> bool:
+        """Visitors got it, and its switch was not taken back: it can go live again."""
+        return self.live_at is not None and self.state is not ReleaseState.FAILED
 
     @property
     def domains(self) -> tuple[str, ...]:
