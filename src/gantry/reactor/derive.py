@@ -63,7 +63,7 @@ def _restarts(deploy: Deploy, want: Want) -> bool:
     return (
         deploy.kind is DeployKind.RESTART
         and deploy.state is DeployState.ACTIVE
-        and deploy.step is Step.RESTART
+        and deploy.step is Step.HEALTHY
         and not deploy.cancel_requested
         and deploy.release == want.release
         and deploy.process in ("", want.process)
@@ -180,7 +180,7 @@ def observe_deploy(
         rollout=_rollout(work),
         restart=_restart(work, world),
         served_by=answers.served_by.get(deploy.id, ""),
-        deadline_s=pipeline.deadline_s(deploy.step, planned) + unseen_s,
+        deadline_s=pipeline.deadline_s(deploy.step, planned, deploy.kind) + unseen_s,
     )
 
 

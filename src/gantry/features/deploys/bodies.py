@@ -39,10 +39,6 @@ class RollbackRequest(Request):
     to_release: int | None = Field(None, ge=1)
 
 
-class RedeployRequest(Request):
-    """Make a new release of the build that is live, with the variables that the environment has now."""
-
-
 class RestartRequest(Request):
     """Start the live release's processes anew, one instance after the other."""
 

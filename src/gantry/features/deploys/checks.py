@@ -64,19 +64,20 @@ class DeployChecks:
         return manifest.for_environment(environment.name)
 
     async def snapshot_may_go_live(
-        self, digest: str, environment: Environment, *, branch: str
+        self, digest: str, environment: Environment, *, branch: str, build: str | None = None
     ) -> Manifest:
         """Ask every gate of a snapshot that a release is to be made of; its manifest, resolved for `environment`.
 
         Parameters:
             branch: of the commit; empty where it is not known.
+            build: that is taken along; `None` while it is not made.
 
         Raises:
             GantryError: as `manifest`, and why the first gate is closed.
         """
         manifest = await self.manifest(digest, environment)
         async with self.database.transaction() as session:
-            await self.tree_may_go_live(session, environment, manifest, branch=branch)
+            await self.tree_may_go_live(session, environment, manifest, branch=branch, build=build)
         return manifest
 
     async def tree_may_go_live(

@@ -52,7 +52,6 @@ class Step(StrEnum):
     HEALTHY = "healthy"
     SMOKE = "smoke"
     ROLLOUT = "rollout"
-    RESTART = "restart"
     SWITCH = "switch"
     DRAIN = "drain"
 

@@ -113,15 +113,11 @@ PIPELINE: tuple[Row, ...] = (
         task=lambda deploy: deploy.migrate_task,
     ),
     Row(Step.START, "Start instances", rules.start, {Do.START_RELEASE: act.start_release}, shows_instances=True),
-    Row(Step.HEALTHY, "Wait until healthy", rules.healthy, deadline=_for_start, kinds=_SWITCHING, shows_instances=True),
+    Row(Step.HEALTHY, "Wait until healthy", rules.healthy, deadline=_for_start, shows_instances=True),
     Row(Step.SMOKE, "Smoke checks", rules.smoke, {Do.ASK_SMOKE: act.ask_smoke}, kinds=_NEW_RELEASE),
     Row(
         Step.ROLLOUT, "Rollout", rules.rollout, {Do.BEGIN_ROLLOUT: act.begin_rollout},
         deadline=_never, kinds=_NEW_RELEASE,
-    ),
-    Row(
-        Step.RESTART, "Restart instances", rules.restart,
-        deadline=_for_restart, kinds=frozenset({DeployKind.RESTART}), shows_instances=True,
     ),
     Row(
         Step.SWITCH, "Switch traffic", rules.switch,
@@ -161,8 +157,12 @@ def may_cancel(deploy: Deploy) -> bool:
     return steps.index(deploy.step) < steps.index(Step.SWITCH)
 
 
-def deadline_s(step: Step, manifest: Manifest | None) -> float:
+def deadline_s(
+    step: Step, manifest: Manifest | None, kind: DeployKind = DeployKind.DEPLOY
+) -> float:
     """The longest that `step` may take; before the manifest is known, as long as a step without the project's code."""
+    if kind is DeployKind.RESTART and step is Step.HEALTHY and manifest is not None:
+        return _for_restart(manifest)
     return ROWS[step].deadline(manifest) if manifest is not None else _QUICK_STEP_S
 
 

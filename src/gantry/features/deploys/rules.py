@@ -210,7 +210,9 @@ def start(deploy: Deploy, observed: Observed) -> Decision:
 
 
 def healthy(deploy: Deploy, observed: Observed) -> Decision:
-    """Every instance is healthy, and the edge says so too."""
+    """Every instance is healthy, and the edge says so too; of a restart, every one that was started anew."""
+    if deploy.kind is DeployKind.RESTART:
+        return _restarted(deploy, observed)
     candidate = observed.candidate
     if candidate is None:
         return WAIT
@@ -270,25 +272,6 @@ def rollout(deploy: Deploy, observed: Observed) -> Decision:
             return WAIT
 
 
-def restart(deploy: Deploy, observed: Observed) -> Decision:
-    """The reconciler exchanges the instances; the step is over when no old one is left."""
-    progress = observed.restart
-    if not is_live(deploy, observed) or progress is None:
-        return Next(StepState.SKIPPED, _SUPERSEDED)
-    if progress.crashes >= CRASHES_BEFORE_FAILURE:
-        return Fail(
-            error_of(
-                "start.crash-loop",
-                f"an instance that was started anew ended {progress.crashes} times: {progress.message}",
-                "read its log; the instances whose turn had not come still serve",
-            )
-        )
-    if not progress.over or progress.done < progress.wanted:
-        return WAIT
-    instances = "instance was" if progress.wanted == 1 else "instances were"
-    return Next(detail=f"{progress.wanted} {instances} started anew")
-
-
 def switch(deploy: Deploy, observed: Observed) -> Decision:
     """Done when a request from outside reaches the release."""
     if not is_live(deploy, observed):
@@ -317,6 +300,25 @@ def is_live(deploy: Deploy, observed: Observed) -> bool:
 def error_of(code: str, message: str, hint: str) -> Mapping[str, str]:
     """An error that ends a deploy, as it is stored."""
     return {"kind": "permanent", "code": code, "message": message, "hint": hint, "where": ""}
+
+
+def _restarted(deploy: Deploy, observed: Observed) -> Decision:
+    """The reconciler exchanges the instances; it is over when no old one is left."""
+    progress = observed.restart
+    if not is_live(deploy, observed) or progress is None:
+        return Next(StepState.SKIPPED, _SUPERSEDED)
+    if progress.crashes >= CRASHES_BEFORE_FAILURE:
+        return Fail(
+            error_of(
+                "start.crash-loop",
+                f"an instance that was started anew ended {progress.crashes} times: {progress.message}",
+                "read its log; the instances whose turn had not come still serve",
+            )
+        )
+    if not progress.over or progress.done < progress.wanted:
+        return WAIT
+    instances = "instance was" if progress.wanted == 1 else "instances were"
+    return Next(detail=f"{progress.wanted} {instances} started anew")
 
 
 def _task(observed: Observed) -> Decision:

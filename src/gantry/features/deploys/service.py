@@ -95,7 +95,7 @@ class DeployService:
             build = await builds.get(session, release.build)
             wanted = await self.projects.find_or_plan(session, project, environment)
         await self.checks.snapshot_may_go_live(
-            build.source_digest, wanted, branch=release.commit.branch
+            build.source_digest, wanted, branch=release.commit.branch, build=build.id
         )
         async with self.database.transaction() as session:
             target = await self.projects.ensure(session, project, environment, by=by)
@@ -337,10 +337,10 @@ def _nothing_below(target: Environment, known: tuple[BuiltRelease, ...]) -> User
         for built in known
         if built.kept and built.release.was_live and built is not live
     ]
-    where = f"release {live.release.number}, which is live" if live is not None else "what is live"
+    where = f"release {live.release.number}" if live is not None else "what is live"
     return UserError(
         "rollback.nothing-before",
-        f"{target.name} of {target.project} has no release below {where}, that can go live again",
+        f"{target.name} of {target.project} has no earlier release below {where} that can go live again",
         hint=f"gantry rollback --release {max(above)} goes to one that was withdrawn; gantry releases lists them"
         if above
         else "gantry releases lists them; gantry rollout abort ends a rollout that goes on",

@@ -30,13 +30,16 @@ class Exchange:
 
 def exchange_of(want: Want, instances: Iterable[Instance]) -> Exchange:
     """The next step of the exchange among the instances of one kind; the plain count where there is none."""
+    rolling = want.rolling
+    if rolling is None:
+        return Exchange(want.count)
     known = tuple(instances)
     staying = [item for item in known if not _goes(item)]
-    old = [item for item in staying if is_old(item, want.rolling.before)]
+    old = [item for item in staying if is_old(item, rolling.before)]
     new = [item for item in staying if item not in old]
     filled = [item for item in new if item.slot < want.count and item.healthy_at is not None]
     extra = [item for item in new if item.slot >= want.count]
-    unfinished = want.rolling.before is not None and len(filled) < want.count
+    unfinished = rolling.before is not None and len(filled) < want.count
     slots = want.count + 1 if want.probed and unfinished else want.count
     if old and not any(_goes(item) for item in known):
         ready = all(item.healthy_at is not None for item in new)
@@ -57,7 +60,8 @@ def is_old(instance: Instance, before: datetime | None) -> bool:
 def may_end(instance: Instance, want: Want, now: datetime) -> bool:
     """Whether an instance that leaves may be told to end: nobody comes any more, and nobody is left or their time is over."""
     rolling = want.rolling
-    if instance.leaving_since is None or not want.probed or instance.healthy_at is None:
+    gone = instance.leaving_since is None or instance.healthy_at is None
+    if rolling is None or gone or not want.probed or instance.leaving_since is None:
         return True
     age = now - instance.leaving_since
     if not rolling.edge_current or age < _QUIET_AFTER:

@@ -68,6 +68,7 @@ class Want:
         terminate_s: from SIGTERM to SIGKILL.
         renew_before: instances that were started before this moment are ended and made anew, so that streams that
             are open on them are told to go elsewhere.
+        rolling: how instances are exchanged; `None`: one that is not wanted is told to end at once.
     """
 
     release: str
@@ -77,7 +78,7 @@ class Want:
     start_deadline_s: float
     terminate_s: float
     renew_before: datetime | None = None
-    rolling: Rolling = Rolling()
+    rolling: Rolling | None = None
 
 
 @dataclass(frozen=True, slots=True)
