@@ -160,9 +160,10 @@ ROUTES: dict[str, Callable[[Shop], dict[str, Any]]] = {
 def routes_that_deploy(shop: Shop) -> Iterator[str]:
     """The routes whose function calls a method of the service that begins a deploy."""
     for route in all_routes(create_app(shop.platform.plane.services)):
-        code = inspect.unwrap(route.endpoint).__code__ if getattr(route, "endpoint", None) else None
+        endpoint = getattr(route, "endpoint", None)
+        code = inspect.unwrap(endpoint).__code__ if endpoint is not None else None
         if code is not None and "deploys" in code.co_names and ASKED.keys() & set(code.co_names):
-            yield route.path.format(project="shop", environment="production")
+            yield str(route.path).format(project="shop", environment="production")
 
 
 # -- the gates

@@ -228,6 +228,7 @@ class Platform:
             plan=self.planner.plan,
             closing=self.closing,
             health=lambda: self.health,
+            asked_at=lambda: self.retirer.asked_at,
             waits=lambda: {key: wait.message for key, wait in self.backoff.waits.items()},
             ids=self.ids,
         )
@@ -328,6 +329,10 @@ class Platform:
         return DeployExecutor(context, self.tidy.wake)
 
     @cached_property
+    def retirer(self) -> ReleaseRetirer:
+        return ReleaseRetirer(self.database, self.clock)
+
+    @cached_property
     def reconciler(self) -> Reconciler:
         engines = self.engines
         return Reconciler(
@@ -336,7 +341,7 @@ class Platform:
             ),
             Executors(
                 instances=self.instance_executor,
-                releases=ReleaseRetirer(self.database, self.clock),
+                releases=self.retirer,
                 edge=self.edge_executor,
                 assets=self.asset_publisher,
                 deploys=self.deploy_executor,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
@@ -48,6 +49,10 @@ def _nothing_known() -> Mapping[str, Health]:
     return {}
 
 
+def _nobody_asked() -> Mapping[str, datetime]:
+    return {}
+
+
 def _nothing_waits() -> Mapping[str, str]:
     return {}
 
@@ -65,6 +70,7 @@ class Services:
         closing: whether the platform is ending; open event streams then end within 0.2 s.
         health: instance -> what its last probes said, as the reactor remembers it.
         waits: deploy -> what its present step waits for, in words, where it met a fault that may pass.
+        asked_at: release -> when a request was last seen to go to it.
     """
 
     database: Database
@@ -89,6 +95,7 @@ class Services:
     closing: Callable[[], bool] = _never
     health: Callable[[], Mapping[str, Health]] = _nothing_known
     waits: Callable[[], Mapping[str, str]] = _nothing_waits
+    asked_at: Callable[[], Mapping[str, datetime]] = _nobody_asked
     ids: IdSource = field(default_factory=SystemIds)
 
     @property
@@ -107,6 +114,7 @@ class Services:
             health=self.health(),
             cache=cache,
             waits=self.waits(),
+            asked_at=self.asked_at(),
         )
 
 

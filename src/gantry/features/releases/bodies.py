@@ -19,6 +19,11 @@ class CommitRequest(Request):
     message: str = Field("", max_length=500)
     author: str = Field("", max_length=200)
     dirty: bool = False
+    origin: str = Field(
+        "",
+        max_length=300,
+        description="What its folder is: the address of a repository, or a path.",
+    )
 
 
 class CommitBody(Answer):
@@ -29,6 +34,7 @@ class CommitBody(Answer):
     message: str = ""
     author: str = ""
     dirty: bool = False
+    origin: str = ""
 
     @classmethod
     def of(cls, commit: Commit) -> Self:
@@ -39,6 +45,7 @@ class CommitBody(Answer):
             message=commit.message[:500],
             author=commit.author[:200],
             dirty=commit.dirty,
+            origin=commit.origin[:300],
         )
 
 
@@ -62,6 +69,9 @@ class ReleaseBody(Answer):
     created_at: datetime
     live_at: datetime | None
     left_at: datetime | None
+    processes: tuple[str, ...] = Field(
+        (), description="Kinds that it declares: `web`, `worker.NAME`, `cron.NAME`."
+    )
 
     @classmethod
     def of(
@@ -95,4 +105,5 @@ class ReleaseBody(Answer):
             created_at=release.created_at,
             live_at=release.live_at,
             left_at=release.left_at,
+            processes=release.processes,
         )

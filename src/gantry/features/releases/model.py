@@ -18,13 +18,18 @@ class ReleaseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Where the source came from, as far as the sender knew."""
+    """Where the source came from, as far as the sender knew.
+
+    Attributes:
+        origin: what its folder is: the address of a repository, or a path on a machine.
+    """
 
     sha: str = ""
     branch: str = ""
     message: str = ""
     author: str = ""
     dirty: bool = False
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,20 @@ class Release:
         """Domains of the team's own that its manifest declares."""
         declared = self.manifest.get("domains")
         return tuple(str(name) for name in declared) if isinstance(declared, list) else ()
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Kinds of processes that its manifest declares: `web`, `worker.mail`, `cron.nightly`."""
+        declared = self.manifest.get("processes")
+        if not isinstance(declared, dict):
+            return ()
+        web = ("web",) if declared.get("web") else ()
+        named = (
+            f"{kind}.{name}"
+            for kind in ("worker", "cron")
+            for name in sorted(declared.get(kind) or ())
+        )
+        return (*web, *named)
 
     @property
     def caches(self) -> bool:
