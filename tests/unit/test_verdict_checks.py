@@ -405,7 +405,8 @@ def test_the_times_of_a_release_that_fails_are_no_measure() -> None:
     check = LatencyCheck(CheckName.P50, 0.5)
     assert (check.fails(numbers), check.passes(numbers)) == (False, True)
     assert check.reason(numbers, PASS).sentence == (
-        f"{CheckName.P50} is not compared: most requests to the current release fail"
+        f"{CheckName.P50} cannot be compared: 1,000 timed requests on the candidate, "
+        "1,000 on the current release; most of its requests fail"
     )
     answering = replace(failing, errors=400)
     assert check.fails(given_of(mended, answering)), "a release that answers is a measure"

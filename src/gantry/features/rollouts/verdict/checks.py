@@ -251,8 +251,8 @@ class LatencyCheck:
         candidate, current = given.candidate.latency, given.current.latency
         values = candidate.quantile_ms(self.part), current.quantile_ms(self.part)
         if _current_fails(given):
-            sentence = f"{self.name} is not compared: most requests to the current release fail"
             counts = Counts(candidate.total, 0, current.total, 0)
+            sentence = f"{self._beside(counts)}; most of its requests fail"
             return Reason(self.name, outcome, sentence, *values, counts)
         place = self._convicting(given)
         if place is None:
@@ -300,12 +300,15 @@ class LatencyCheck:
         now_ms, policy = given.current.latency.quantile_ms(self.part), given.policy
         return max(now_ms * policy.latency_ratio, now_ms + policy.latency_floor_ms)
 
-    def _why_not(self, counts: Counts) -> str:
+    def _beside(self, counts: Counts) -> str:
         timed = wording.count_of(counts.candidate, "timed request", "timed requests")
-        sentence = (
+        return (
             f"{self.name} cannot be compared: {timed} on the candidate, "
             f"{wording.number(counts.current)} on the current release"
         )
+
+    def _why_not(self, counts: Counts) -> str:
+        sentence = self._beside(counts)
         if counts.candidate and counts.current:
             sentence += "; what is tolerated lies beyond the last bound of the histogram"
         return sentence
