@@ -47,6 +47,7 @@ class Faults:
         refuse_edge: the edge takes no configuration.
         unreached: the host at which the public port answers visitors, but not Gantry.
         assets_full: there is no room for another build in the asset store.
+        no_redis: the machine has no program for caches.
     """
 
     lose_reply: float = 0.0
@@ -54,6 +55,7 @@ class Faults:
     refuse_edge: bool = False
     unreached: str = ""
     assets_full: bool = False
+    no_redis: bool = False
 
 
 @dataclass(slots=True)

@@ -18,10 +18,16 @@ class FakeRedis:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
+    def check(self) -> None:
+        """See `CacheServers.check`."""
+        if self.machine.faults.no_redis:
+            raise UserError("cache.no-program", "this machine has no redis-server")
+
     async def ensure(self, grant: CacheGrant) -> str:
         """See `CacheServers.ensure`."""
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", grant.name):
             raise UserError("cache.bad-name", f"{grant.name!r} cannot be the name of a cache")
+        self.check()
         machine = self.machine
         machine.may_refuse(_START_FAILED, "ensure")
         machine.caches[grant.name] = grant

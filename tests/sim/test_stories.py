@@ -292,7 +292,7 @@ def lacks(environment: str, *names: str) -> pytest.RaisesExc[UserError]:
             error.code == "variable.missing"
             and error.message
             == f"{environment} of shop lacks required variables: {', '.join(names)}"
-            and f"gantry env set --environment {environment} {names[0]}=..." in error.hint
+            and error.hint == f"gantry env set {' '.join(names)} -e {environment}"
         )
 
     return pytest.RaisesExc(UserError, check=says_so)

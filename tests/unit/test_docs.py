@@ -146,7 +146,12 @@ def test_pages_tell_the_steps_in_the_order_of_the_pipeline() -> None:
     steps = [row.step.value for row in PIPELINE]
     for page in (ROOT / "README.md", DOCS / "architecture.md"):
         assert " → ".join(steps) in page.read_text(), page
-    names = {DeployKind.DEPLOY: "deploy", DeployKind.PROMOTE: "promotion"}
+    names = {
+        DeployKind.DEPLOY: "deploy",
+        DeployKind.PROMOTE: "promotion",
+        DeployKind.REDEPLOY: "redeploy",
+        DeployKind.ROLLBACK: "rollback",
+    }
     taken_by = [
         "all"
         if row.kinds == set(DeployKind)

@@ -12,6 +12,7 @@ from gantry.app.lock import HomeLock
 from gantry.app.token_file import read_token
 from gantry.cli.platform import Finding, Platform, Progress
 from gantry.config.settings import Settings, from_environment
+from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import (
     ConflictError,
     GantryError,
@@ -48,6 +49,7 @@ class LocalPlatform:
             )
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         _start_file(settings).unlink(missing_ok=True)
+        settings.paths.ended.unlink(missing_ok=True)
         with (settings.home / "control.log").open("ab") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "gantry.app", "up", "--foreground"],
@@ -79,6 +81,7 @@ class LocalPlatform:
         if settings.home.exists():
             progress("stopping what is still running")
             end_platform(settings)
+            settings.paths.ended.write_text(f"{SystemClock().now():%Y-%m-%d %H:%M} UTC")
 
     def serve(self) -> None:
         """See `Platform.serve`."""
@@ -88,6 +91,7 @@ class LocalPlatform:
         from gantry.app.logs import configure_logs  # noqa: PLC0415
 
         settings = self.settings()
+        settings.paths.ended.unlink(missing_ok=True)
         configure_logs()
 
         async def run() -> None:

@@ -175,6 +175,7 @@ class Platform:
             self.database,
             self.engines.sources,
             self.deploy_checks,
+            self.source_reader,
             self.projects,
             self.clock,
             self.ids,
@@ -231,6 +232,7 @@ class Platform:
             plan=self.planner.plan,
             closing=self.closing,
             health=lambda: self.health,
+            asked_at=lambda: self.retirer.asked_at,
             waits=lambda: {key: wait.message for key, wait in self.backoff.waits.items()},
             ids=self.ids,
         )
@@ -252,7 +254,9 @@ class Platform:
 
     @cached_property
     def deploy_checks(self) -> DeployChecks:
-        return DeployChecks(self.database, self.engines.sources, self.host_names)
+        return DeployChecks(
+            self.database, self.engines.sources, self.host_names, self.variables, self.provider
+        )
 
     @cached_property
     def source_reader(self) -> SourceReader:
@@ -329,6 +333,10 @@ class Platform:
         return DeployExecutor(context, self.tidy.wake)
 
     @cached_property
+    def retirer(self) -> ReleaseRetirer:
+        return ReleaseRetirer(self.database, self.clock)
+
+    @cached_property
     def reconciler(self) -> Reconciler:
         engines = self.engines
         return Reconciler(
@@ -337,7 +345,7 @@ class Platform:
             ),
             Executors(
                 instances=self.instance_executor,
-                releases=ReleaseRetirer(self.database, self.clock),
+                releases=self.retirer,
                 edge=self.edge_executor,
                 assets=self.asset_publisher,
                 deploys=self.deploy_executor,

@@ -9,6 +9,7 @@ import rich_click as click
 from click.shell_completion import CompletionItem
 from rich.markup import escape
 
+from gantry.cli.folder import default_environment
 from gantry.cli.session import Session
 from gantry.kernel.errors import UserError
 from gantry.kernel.units import parse_duration
@@ -90,23 +91,40 @@ def json_option(function: _F) -> _F:
 
 def project_option(function: _F) -> _F:
     """`--project`: the project whose environment is meant."""
+    # Before other options: which environment is meant by default is said by the project's file.
     return click.option(
-        "--project", "-p", default="", help="Project; default: that of the nearest gantry.toml."
+        "--project",
+        "-p",
+        default="",
+        is_eager=True,
+        help="Project; default: that of the nearest gantry.toml.",
     )(function)
 
 
-def environment_option(*names: str, default: str = DEFAULT_ENVIRONMENT) -> Callable[[_F], _F]:
-    """`--environment`, with further names: `--to` where it is a destination."""
+def environment_option(*names: str, default: str = "") -> Callable[[_F], _F]:
+    """`--environment`, with further names: `--to` where it is a destination.
+
+    Parameters:
+        default: where it is always the same; else it is what the project's gantry.toml says.
+    """
     return click.option(
         *names,
         "--environment",
         "-e",
         "environment",
         type=EnvironmentType(),
-        default=default,
-        show_default=True,
+        default=default or None,
+        show_default=default or "production, or default_environment in gantry.toml",
+        callback=_named_or_default,
         help="Target environment." if names else "Environment.",
     )
+
+
+def _named_or_default(ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    session = ctx.find_object(Session)
+    if value or session is None or ctx.params.get("project"):
+        return value or DEFAULT_ENVIRONMENT
+    return default_environment(session, ctx.params.get("path"))
 
 
 def moment_of(given: str, now: datetime, *, option: str) -> datetime:
@@ -140,5 +158,8 @@ def moment_of(given: str, now: datetime, *, option: str) -> datetime:
 pass_session = click.make_pass_decorator(Session)
 
 directory_argument = click.argument(
-    "path", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
+    "path",
+    required=False,
+    is_eager=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
 )

@@ -10,9 +10,10 @@ from gantry.cli import failures
 from gantry.cli.deploy_story import DeployView, Story, failure_log, view
 from gantry.cli.session import Session
 from gantry.cli.terminal import commit, url
-from gantry.cli.transport import path
+from gantry.cli.transport import environment_path, path
 from gantry.features.deploys.bodies import DeployBody, DeployEvent
 from gantry.features.deploys.model import Step
+from gantry.features.rollouts.bodies import RolloutBody
 from gantry.kernel.errors import (
     Cancelled,
     GantryError,
@@ -25,7 +26,13 @@ from gantry.kernel.units import format_elapsed
 # A control plane that restarts is back within seconds; the deploy itself continues meanwhile.
 _AWAY_TIMEOUT_S = 60.0
 _INTERVAL_RETRY_S = 0.5
-_VERBS = {"deploy": "Deploying", "promote": "Promoting", "rollback": "Rolling back"}
+_VERBS = {
+    "deploy": "Deploying",
+    "promote": "Promoting",
+    "rollback": "Rolling back",
+    "redeploy": "Redeploying",
+    "restart": "Restarting",
+}
 
 Choice = Literal["watch", "detach", "cancel"]
 
@@ -161,8 +168,12 @@ def _accepted(session: Session, deploy: DeployBody) -> None:
 
 
 def _headline(deploy: DeployBody) -> str:
-    if deploy.kind == "rollback":
+    if deploy.kind in ("rollback", "redeploy", "restart"):
         what = f"{deploy.environment} of {deploy.project}"
+        if deploy.kind == "restart" and deploy.process:
+            what = f"{deploy.process} in {what}"
+        if deploy.kind == "rollback" and deploy.release_number:
+            what += f" to release {deploy.release_number}"
     else:
         what = f"{deploy.project} to {deploy.environment}"
     source = commit(deploy.commit)
@@ -179,16 +190,40 @@ def _failed(session: Session, story: Story, error: GantryError) -> None:
             session.err.print(f"  {line}", style="dim", soft_wrap=True)
     session.say("")
     failures.show(session, error)
-    names: list[str] = [step.name for step in story.deploy.steps]
-    from_switch = story.deploy.steps[names.index(Step.SWITCH) :]
-    if all(step.state in ("waiting", "skipped") for step in from_switch):
-        session.say("  Nothing has changed for visitors.", style="dim")
+    if sentence := _for_visitors(session, story.deploy):
+        session.say(f"  {sentence}", style="dim")
+
+
+def _for_visitors(session: Session, deploy: DeployBody) -> str:
+    """What a failed deploy was for visitors; empty where that is not known."""
+    states = {step.name: step.state for step in deploy.steps}
+    idle = ("waiting", "skipped")
+    if deploy.kind == "restart" or states.get(Step.SWITCH, "waiting") not in idle:
+        return ""
+    if states.get(Step.ROLLOUT, "waiting") in idle:
+        return "Nothing has changed for visitors."
+    try:
+        at = environment_path(deploy.project, deploy.environment, "rollout")
+        rollout = session.api.get(RolloutBody, at)
+    except GantryError:
+        return ""
+    if rollout.deploy != deploy.id:
+        return ""
+    answered, failed = rollout.seen_by_visitors
+    if not answered:
+        return "No visitor got the new release."
+    failures = "no request" if not failed else f"{failed:,} request{'s' if failed > 1 else ''}"
+    return f"Of {answered:,} requests of visitors that the new release answered, {failures} failed."
 
 
 def _succeeded(session: Session, deploy: DeployBody) -> None:
     number = f"Release {deploy.release_number}" if deploy.release_number else "The release"
     took = format_elapsed(deploy.elapsed_s)
     session.say("")
+    if deploy.kind == "restart":
+        what = f"{deploy.process or 'every process'} of {deploy.environment} was restarted"
+        session.say(Text.assemble(("✓ ", "bold green"), (what, "bold"), f" in {took}"))
+        return
     session.say(
         Text.assemble(
             ("✓ ", "bold green"),

@@ -1,4 +1,4 @@
-"""`gantry deploy`, `promote`, `rollback`, `cancel` and `plan`."""
+"""`gantry deploy`, `promote`, `rollback`, `redeploy`, `restart`, `cancel` and `plan`."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,10 +19,12 @@ from gantry.cli.command import (
     project_option,
 )
 from gantry.cli.deploy_following import see_through
-from gantry.cli.folder import project_directory, project_name
+from gantry.cli.deploy_questions import Concern, Tree, ask, concerns_of
+from gantry.cli.folder import PRODUCTION, project_directory, project_name
 from gantry.cli.session import Session
 from gantry.cli.transport import environment_path, path as api_path
 from gantry.config.load import examine, read_project
+from gantry.config.manifest import Manifest
 from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import (
     DeployBody,
@@ -30,17 +32,21 @@ from gantry.features.deploys.bodies import (
     PlanBody,
     PlanChange,
     PromoteRequest,
+    RestartRequest,
     RollbackRequest,
 )
+from gantry.features.platform.bodies import ProjectBody
 from gantry.features.releases.bodies import CommitRequest
-from gantry.kernel.errors import NotFoundError, UserError, from_dict
+from gantry.kernel.errors import GantryError, NotFoundError, UserError, from_dict
 from gantry.kernel.units import format_size
-from gantry.source.commit import commit_of
+from gantry.source.commit import commit_of, is_older, origin_of
 from gantry.source.pack import PackedSource, pack
 
 _MAX_NAMES = 6
+_MAX_ORIGIN = 300
 _SIGNS = {"create": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red")}
 
+_yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask: everything is meant.")
 _detach_option = click.option(
     "--detach", is_flag=True, help="Print the deploy's id and return without waiting."
 )
@@ -52,28 +58,35 @@ _detach_option = click.option(
     ("to staging first", "gantry deploy --to staging"),
     ("another folder, without waiting", "gantry deploy ~/src/shop --detach"),
     ("cancel the deploy that is running", "gantry deploy --cancel --to staging"),
+    ("from CI, where nobody can be asked", "gantry deploy --yes"),
 )
 @directory_argument
 @environment_option("--to")
 @_detach_option
+@_yes_option
 @click.option("--cancel", is_flag=True, help="Cancel the environment's running deploy instead.")
 @json_option
 @pass_session
 def deploy(
-    session: Session, path: Path | None, environment: str, detach: bool, cancel: bool
+    session: Session, path: Path | None, environment: str, detach: bool, yes: bool, cancel: bool
 ) -> None:
     """Deploy the project in PATH (default: here) to an environment.
 
     Packs the source (without secrets and ignored files), builds it once, starts the new release beside the old one,
     and moves the traffic when every instance is healthy. A deploy that fails changes nothing for visitors.
+
+    Asks first when the folder is another than the project was deployed from before; for production also when the
+    framework changes, processes disappear, the commit is older than what is live, or changes are not committed.
     """
     directory = project_directory(session, path)
     if cancel:
         _cancel_running(session, project_name(session, "", directory), environment)
         return
     # Every fault of gantry.toml in one report, before anything is sent.
-    name = read_project(directory).project.name
-    request = _upload(session, directory)
+    manifest = read_project(directory)
+    name, commit = manifest.project.name, _commit(directory)
+    _ask_first(session, directory, manifest, commit, environment, yes=yes)
+    request = _upload(session, directory, commit)
     _request(session, environment_path(name, environment, "deploys"), request, detach=detach)
 
 
@@ -91,18 +104,23 @@ def deploy(
     show_default=True,
     help="Environment whose live build is deployed.",
 )
-@environment_option("--to")
+@environment_option("--to", default="production")
 @project_option
 @_detach_option
+@_yes_option
 @json_option
 @pass_session
-def promote(session: Session, source: str, environment: str, project: str, detach: bool) -> None:
+def promote(
+    session: Session, source: str, environment: str, project: str, detach: bool, yes: bool
+) -> None:
     """Deploy what is live in one environment to another.
 
     The build that was tried is the one that goes live, with the other environment's configuration. It is built again
-    only where that environment has its own values of variables that are written into pages, such as NEXT_PUBLIC_...
+    only where that environment has its own values of variables that are written into pages, such as NEXT_PUBLIC_..., or
+    its own tests. Asks first when it would bring production something older than what is live there.
     """
     name = project_name(session, project)
+    _ask_before_promotion(session, name, source, environment, yes=yes)
     request = PromoteRequest(from_environment=source)
     _request(session, environment_path(name, environment, "promote"), request, detach=detach)
 
@@ -126,12 +144,55 @@ def rollback(
 ) -> None:
     """Return an environment to an earlier release.
 
-    It comes back with the code and the configuration that it ran with. A release that is still running takes over
+    Goes down from the live release to the next one that nobody rolled back from; --release goes anywhere, also up again.
+    A rollout that goes on is aborted first. It comes back with the code and the configuration that it ran with. A release that is still running takes over
     within a second; an older one is started first. The database is not rolled back.
     """
     name = project_name(session, project)
     request = RollbackRequest(to_release=release)
     _request(session, environment_path(name, environment, "rollback"), request, detach=detach)
+
+
+@command(
+    "redeploy",
+    ("with the variables that are set now", "gantry redeploy"),
+    ("staging", "gantry redeploy --to staging"),
+)
+@environment_option("--to")
+@project_option
+@_detach_option
+@json_option
+@pass_session
+def redeploy(session: Session, environment: str, project: str, detach: bool) -> None:
+    """Make a new release of what is live, with the variables of now.
+
+    The build is the same, and nothing is packed or built: the new release starts beside the old one and takes over when
+    it is healthy. A variable that is written into the build, such as NEXT_PUBLIC_..., needs gantry deploy.
+    """
+    at = environment_path(project_name(session, project), environment, "redeploy")
+    see_through(session, session.api.post(DeployBody, at), detach=detach)
+
+
+@command(
+    "restart",
+    ("every process of production", "gantry restart"),
+    ("one kind, in staging", "gantry restart worker.mail -e staging"),
+)
+@click.argument("process", default="")
+@environment_option()
+@project_option
+@_detach_option
+@json_option
+@pass_session
+def restart(session: Session, process: str, environment: str, project: str, detach: bool) -> None:
+    """Start the live release's processes anew, one after the other.
+
+    PROCESS is web or worker.NAME; left out, all of them. A process that visitors reach is replaced before it ends, so that
+    no request is dropped. They keep the variables that they have: gantry redeploy brings new ones.
+    """
+    at = environment_path(project_name(session, project), environment, "restart")
+    request = RestartRequest(process=process)
+    see_through(session, session.api.post(DeployBody, at, request), detach=detach)
 
 
 @command(
@@ -168,7 +229,7 @@ def plan(session: Session, path: Path | None, environment: str) -> None:
     directory = project_directory(session, path)
     reading = examine(directory)
     at = environment_path(reading.manifest.project.name, environment, "plan")
-    body = session.api.post(PlanBody, at, _upload(session, directory))
+    body = session.api.post(PlanBody, at, _upload(session, directory, _commit(directory)))
     if session.as_json:
         session.json(body.model_dump_json())
     else:
@@ -207,6 +268,28 @@ def _request(
     see_through(session, session.api.post(DeployBody, at, request), detach=detach)
 
 
+def _ask_before_promotion(
+    session: Session, project: str, source: str, environment: str, *, yes: bool
+) -> None:
+    """Ask where the promotion leads back."""
+    try:
+        known = session.api.get(ProjectBody, api_path("projects", project)).environments
+    except NotFoundError:
+        return  # the promotion says so itself
+    live = {body.name: body.live for body in known}
+    staged, produced = live.get(source), live.get(environment)
+    if environment != PRODUCTION or staged is None or produced is None:
+        return
+    if staged.build == produced.build or staged.created_at >= produced.created_at:
+        return
+    older = Concern(
+        "deploy.older-commit",
+        f"release {staged.number} of {source} is older than release {produced.number}, which is live in {environment}",
+    )
+    question = f"Promote {source} to {environment}?"
+    ask(session, (older,), question, yes=yes, command="gantry promote --yes")
+
+
 def _cancel_running(session: Session, project: str, environment: str) -> None:
     at = environment_path(project, environment, "deploys")
     running = [body for body in session.api.get(tuple[DeployBody, ...], at) if not body.ended]
@@ -228,7 +311,51 @@ def _cancel(session: Session, deploy: str) -> None:
         session.say(f"cancelling deploy {body.id}: gantry status shows when it has stopped")
 
 
-def _upload(session: Session, directory: Path) -> DeployRequest:
+def _ask_first(
+    session: Session,
+    directory: Path,
+    manifest: Manifest,
+    commit: CommitRequest,
+    environment: str,
+    *,
+    yes: bool,
+) -> None:
+    """Ask where the folder is not what one would expect beside what is live."""
+    name = manifest.project.name
+    try:
+        known = session.api.get(ProjectBody, api_path("projects", name)).environments
+    except NotFoundError:
+        return  # the first deploy of a project replaces nothing
+    live = next((body.live for body in known if body.name == environment), None)
+    commits = [body.live.commit for body in known if body.live is not None]
+    commits += [body.deploy.commit for body in known if body.deploy is not None]
+    if any(body.name == environment for body in known):
+        recent = environment_path(name, environment, "deploys")
+        commits += [body.commit for body in session.api.get(tuple[DeployBody, ...], recent)]
+    resolved = manifest.for_environment(environment)
+    tree = Tree(
+        commit=commit,
+        framework=resolved.build.framework or _detected(session, directory / resolved.project.root),
+        processes=frozenset((*resolved.long_running, *(f"cron.{cron}" for cron in resolved.crons))),
+        is_older=live is not None and is_older(directory, live.commit.sha),
+    )
+    ask(
+        session,
+        concerns_of(tree, environment, live, {found.origin for found in commits} - {""}),
+        f"Deploy {name} to {environment}?",
+        yes=yes,
+        command=f"gantry deploy --to {environment} --yes",
+    )
+
+
+def _detected(session: Session, directory: Path) -> str:
+    try:
+        return session.platform.detect(directory).framework
+    except GantryError:
+        return ""  # the deploy says so itself
+
+
+def _upload(session: Session, directory: Path, commit: CommitRequest) -> DeployRequest:
     """Store a snapshot of the directory, unless it is stored already, and describe it for a deploy."""
     with session.progress("Packing"):
         packed = pack(directory)
@@ -239,7 +366,7 @@ def _upload(session: Session, directory: Path) -> DeployRequest:
         session.say("already uploaded")
     else:
         _send(session, packed)
-    return DeployRequest(source_digest=packed.digest, commit=_commit(directory))
+    return DeployRequest(source_digest=packed.digest, commit=commit)
 
 
 def _is_stored(session: Session, digest: str) -> bool:
@@ -289,12 +416,14 @@ def _send(session: Session, packed: PackedSource) -> None:
 def _commit(directory: Path) -> CommitRequest:
     """What git knows of the directory, cut to what the API takes: a branch or a subject may be any length."""
     commit = commit_of(directory)
+    origin = origin_of(directory)[:_MAX_ORIGIN]
     if commit is None:
-        return CommitRequest()
+        return CommitRequest(origin=origin)
     limits = CommitRequest.model_json_schema()["properties"]
     fields = asdict(commit)
     return CommitRequest.model_validate(
-        {
+        {"origin": origin}
+        | {
             name: value[: limits[name]["maxLength"]] if isinstance(value, str) else value
             for name, value in fields.items()
         }

@@ -7,6 +7,7 @@ from gantry.cli.session import Session
 from gantry.kernel.errors import NotFoundError, UserError
 
 MANIFEST = "gantry.toml"
+PRODUCTION = "production"
 
 
 def project_directory(session: Session, path: Path | None) -> Path:
@@ -41,15 +42,7 @@ def project_name(session: Session, given: str, path: Path | None = None) -> str:
     if given:
         return given
     file = project_directory(session, path) / MANIFEST
-    try:
-        name = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}).get("name")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise UserError(
-            "project.no-name",
-            f"{MANIFEST} cannot be read: {error}",
-            hint="fix the file, or name the project with --project",
-            where=str(file),
-        ) from None
+    name = _project_table(file).get("name")
     if not isinstance(name, str) or not name:
         raise UserError(
             "project.no-name",
@@ -58,3 +51,38 @@ def project_name(session: Session, given: str, path: Path | None = None) -> str:
             where=str(file),
         )
     return name
+
+
+def default_environment(session: Session, path: Path | None = None) -> str:
+    """Where a command goes that names no environment: what the nearest gantry.toml says, else production.
+
+    A file that cannot be read is for the command to complain about.
+    """
+    try:
+        named = _project_table(project_directory(session, path) / MANIFEST).get(
+            "default_environment"
+        )
+    except UserError:
+        return PRODUCTION
+    return named if isinstance(named, str) and named else PRODUCTION
+
+
+def _project_table(file: Path) -> dict[str, object]:
+    try:
+        table: dict[str, object] = tomllib.loads(file.read_text(encoding="utf-8")).get(
+            "project", {}
+        )
+        return dict(table)
+    except (
+        tomllib.TOMLDecodeError,
+        UnicodeDecodeError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise UserError(
+            "project.no-name",
+            f"{MANIFEST} cannot be read: {error}",
+            hint="fix the file, or name the project with --project",
+            where=str(file),
+        ) from None

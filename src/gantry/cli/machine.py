@@ -3,21 +3,24 @@
 import json
 import platform
 from dataclasses import asdict
+from datetime import datetime, timedelta
 
 import rich_click as click
 from rich.text import Text
 
 from gantry import __version__
 from gantry.cli.command import command, json_option, pass_session
+from gantry.cli.folder import PRODUCTION
 from gantry.cli.platform import Finding
 from gantry.cli.session import Session, print_labelled
 from gantry.cli.terminal import table
 from gantry.cli.transport import path
-from gantry.features.platform.bodies import HealthBody
+from gantry.features.platform.bodies import EnvironmentBody, HealthBody, ProjectBody
 from gantry.features.platform.capabilities import CAPABILITIES, by_maturity
-from gantry.kernel.errors import ConflictError, GantryError
-from gantry.kernel.units import format_duration
+from gantry.kernel.errors import Cancelled, ConflictError, GantryError
+from gantry.kernel.units import format_ago, format_duration
 
+_LATELY = timedelta(minutes=10)
 _MARKS = {"ok": ("✓", "green"), "warn": ("!", "bold yellow"), "bad": ("✗", "bold red")}
 
 
@@ -64,18 +67,63 @@ def _next_steps(session: Session) -> None:
         print_labelled(session.err, f"  {name:<8} ", what)
 
 
-@command("down", ("stop Gantry and everything it runs", "gantry down"))
+@command(
+    "down",
+    ("stop Gantry and everything it runs", "gantry down"),
+    ("without being asked", "gantry down --yes"),
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @pass_session
-def down(session: Session) -> None:
+def down(session: Session, yes: bool) -> None:
     """Stop Gantry and everything it runs.
 
-    That includes the instances of every project. It works even when the control plane is dead. Databases are shut
-    down cleanly and all data is kept: gantry up brings everything back.
+    That includes the instances of every project: asks first on a terminal while production is live, or something live was
+    asked for in the last ten minutes. It works even when the control plane is dead. Databases are shut down cleanly and
+    all data is kept: gantry up brings everything back.
     """
+    if not yes and session.err.is_terminal:
+        _ask_before_end(session)
     with session.progress("Stopping Gantry") as progress:
         session.platform.stop(progress)
     home = str(session.settings.home)
     session.say(Text.assemble(("✓ ", "bold green"), "Gantry stopped. Data is kept in ", home))
+
+
+def _ask_before_end(session: Session) -> None:
+    """Ask where visitors would lose something.
+
+    Raises:
+        Cancelled: `cli.declined`.
+    """
+    try:
+        projects = session.api.get(tuple[ProjectBody, ...], path("projects"))
+    except GantryError:
+        return  # it must work where nothing answers
+    losses = [
+        loss
+        for project in projects
+        for environment in project.environments
+        if (loss := _loss(environment, session.clock.now()))
+    ]
+    if not losses:
+        return
+    for loss in losses:
+        session.say(f"! {loss}", style="yellow")
+    if not click.confirm("Stop it for all visitors?", default=False, err=True):
+        raise Cancelled("cli.declined", "nothing was stopped")
+
+
+def _loss(environment: EnvironmentBody, now: datetime) -> str:
+    """What visitors lose with an environment; empty where nobody would notice."""
+    if environment.live is None:
+        return ""
+    asked = environment.asked_at is not None and now - environment.asked_at < _LATELY
+    if environment.name != PRODUCTION and not asked:
+        return ""
+    what = f"{environment.name} of {environment.project} is live: {environment.url}"
+    if asked and environment.asked_at is not None:
+        what += f", last asked for {format_ago(environment.asked_at, now)}"
+    return what
 
 
 @command(

@@ -29,6 +29,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "plan": ("deploys", "Show what a deploy would change, without changing anything."),
         "promote": ("deploys", "Deploy what is live in one environment to another."),
         "rollback": ("deploys", "Return an environment to an earlier release."),
+        "redeploy": ("deploys", "Make a new release of what is live, with the variables of now."),
+        "restart": (
+            "deploys",
+            "Start the live release's processes anew, one after the other.",
+        ),
         "rollout": ("rollouts", "Watch and control how traffic moves to a new release."),
         "cancel": ("deploys", "Cancel a deploy, whatever step it is at."),
         "purge": ("routes", "Remove responses from the edge's cache, by path or by tag."),
@@ -60,7 +65,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "audit": ("audit", "Show who changed what, newest first."),
     },
     "Configure": {
-        "env": ("variables", "Set, list, remove and import an environment's variables."),
+        "env": ("variables", "Set, list, remove, import, copy and compare variables."),
         "token": ("accounts", "Create, list and revoke API tokens."),
         "destroy": ("projects", "Delete an environment or a whole project."),
     },

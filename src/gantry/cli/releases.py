@@ -28,7 +28,7 @@ _MIN_COLUMNS_ADDRESS = 120
     ("of production", "gantry releases"),
     (
         "the number that a rollback goes to",
-        "gantry releases --json | jq 'map(select(.can_roll_back_to))[0].number'",
+        "gantry releases --json | jq '.[] | select(.rollback_target).number'",
     ),
 )
 @environment_option()
@@ -77,6 +77,10 @@ def _state(release: ReleaseBody) -> Text:
         return Text("live", style="bold green")
     if release.state == "failed":
         return Text("failed", style="red")
+    if release.withdrawn:
+        return Text("withdrawn", style="yellow")
+    if release.rollback_target:
+        return Text("gantry rollback goes here", style="cyan")
     if release.can_roll_back_to:
         return Text("ready for rollback", style="cyan")
     return Text(release.state, style="dim")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
@@ -56,10 +57,13 @@ class Api:
 
     Parameters:
         where: the address for people: the socket's path or the URL.
+        ended: the file that says when somebody ended a platform of this machine; `None` for another machine's.
     """
 
-    def __init__(self, http: httpx.Client, token: str, where: str) -> None:
-        self._http, self._where = http, where
+    def __init__(
+        self, http: httpx.Client, token: str, where: str, ended: Path | None = None
+    ) -> None:
+        self._http, self._where, self._ended = http, where, ended
         self._http.headers.update(
             {"Authorization": f"Bearer {token}", "User-Agent": f"gantry/{__version__}"}
         )
@@ -156,7 +160,7 @@ class Api:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return TransientError(
                 "control.down",
-                "the control plane is not answering",
+                _ended(self._ended) or "the control plane is not answering",
                 hint="gantry up",
                 where=self._where,
             )
@@ -200,7 +204,14 @@ def connect(settings: Settings, local_token: Callable[[], str]) -> Api:
     # spares the time for loading the certificates that nothing would be compared with.
     local = httpx.HTTPTransport(uds=str(socket), verify=False, trust_env=False)
     http = httpx.Client(transport=local, base_url="http://gantry", trust_env=False)
-    return Api(http, settings.control_token or local_token(), str(socket))
+    return Api(http, settings.control_token or local_token(), str(socket), settings.paths.ended)
+
+
+def _ended(file: Path | None) -> str:
+    """That somebody ended the platform on purpose, and when; empty where nobody did."""
+    if file is None or not file.is_file():
+        return ""
+    return f"Gantry was ended with gantry down at {file.read_text(encoding='utf-8').strip()}"
 
 
 def refusal(status: int, raw: bytes) -> GantryError:

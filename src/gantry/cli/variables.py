@@ -6,10 +6,12 @@ from datetime import datetime
 from pathlib import Path
 
 import rich_click as click
-from click import prompt
+from click import confirm, prompt
 from rich.table import Table
+from rich.text import Text
 
 from gantry.cli.command import (
+    EnvironmentType,
     Group,
     command,
     environment_option,
@@ -17,19 +19,31 @@ from gantry.cli.command import (
     pass_session,
     project_option,
 )
+from gantry.cli.deploy_following import see_through
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
 from gantry.cli.terminal import json_array, table
 from gantry.cli.transport import environment_path
 from gantry.config.env_example import parse_dotenv
-from gantry.features.variables.bodies import VariableBody, VariablesRequest
-from gantry.kernel.errors import UserError
+from gantry.features.deploys.bodies import DeployBody
+from gantry.features.variables.bodies import (
+    CopyRequest,
+    DifferenceBody,
+    VariableBody,
+    VariablesRequest,
+)
+from gantry.features.variables.model import DifferenceState
+from gantry.kernel.errors import Cancelled, NotFoundError, UserError
 from gantry.kernel.units import format_ago
+
+_apply_option = click.option(
+    "--apply", is_flag=True, help="Then make a release that has the change: gantry redeploy."
+)
 
 
 @click.group("env", cls=Group)
 def env() -> None:
-    """Set, list, remove and import an environment's variables."""
+    """Set, list, remove, import, copy and compare variables."""
 
 
 @command(
@@ -37,21 +51,26 @@ def env() -> None:
     ("a plain value", "gantry env set LOG_LEVEL=debug"),
     ("a secret, typed without showing it", "gantry env set SESSION_SECRET"),
     ("a secret from a file or another program", "gantry env set TLS_KEY - < key.pem"),
-    ("several, in staging", "gantry env set A=1 B=2 -e staging"),
+    ("several plain ones, in staging", "gantry env set LOG_LEVEL=debug CACHE=off -e staging"),
+    ("and make a release that has it", "gantry env set SESSION_SECRET --apply"),
     group=env,
 )
-@click.argument("assignments", nargs=-1, required=True, metavar="NAME=VALUE...")
+@click.argument("assignments", nargs=-1, required=True, metavar="NAME[=VALUE]...")
 @environment_option()
 @project_option
+@_apply_option
 @json_option
 @pass_session
-def set_(session: Session, assignments: tuple[str, ...], environment: str, project: str) -> None:
-    """Set variables, all or none. They take effect with the next release.
+def set_(
+    session: Session, assignments: tuple[str, ...], environment: str, project: str, apply: bool
+) -> None:
+    """Set variables, all or none. They take effect with the next release, or with --apply at once.
 
     NAME alone asks for the value without showing it, and NAME - reads it from standard input, so that a secret
     appears in no shell history and in no list of processes.
     """
-    _change(session, project, environment, put=_values(session, assignments))
+    put = _values(session, assignments)
+    _change(session, project, environment, put=put, apply=apply)
 
 
 @command(
@@ -72,22 +91,137 @@ def list_(session: Session, environment: str, project: str) -> None:
     elif found:
         session.out.print(_table(found, session.clock.now()))
     else:
-        session.say(f"no variables in {environment} yet: gantry env set NAME=VALUE")
+        session.say(f"no variables in {environment} yet: gantry env set NAME -e {environment}")
 
 
 @command(
     "unset",
     ("remove two", "gantry env unset OLD_KEY OLDER_KEY"),
+    ("and make a release without it", "gantry env unset OLD_KEY --apply"),
     group=env,
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @environment_option()
 @project_option
+@_apply_option
 @json_option
 @pass_session
-def unset(session: Session, names: tuple[str, ...], environment: str, project: str) -> None:
+def unset(
+    session: Session, names: tuple[str, ...], environment: str, project: str, apply: bool
+) -> None:
     """Remove variables, all or none. Running instances keep them until the next release."""
-    _change(session, project, environment, remove=names)
+    _change(session, project, environment, remove=names, apply=apply)
+
+
+@command(
+    "copy",
+    ("everything that staging has, to production", "gantry env copy staging production"),
+    ("two of them, without asking", "gantry env copy staging production API_URL MAIL_FROM --yes"),
+    group=env,
+)
+@click.argument("source", metavar="FROM", type=EnvironmentType())
+@click.argument("target", metavar="TO", type=EnvironmentType())
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@project_option
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@json_option
+@pass_session
+def copy(
+    session: Session, source: str, target: str, names: tuple[str, ...], project: str, yes: bool
+) -> None:
+    """Set variables of one environment to what they are in another. Values are never shown.
+
+    Says first which are new and which are replaced, and asks. Variables that are equal already stay as they are.
+    """
+    name = project_name(session, project)
+    found = _differences(session, name, target, source)
+    unknown = [given for given in names if given not in found or found[given] == "only-here"]
+    if unknown:
+        raise UserError(
+            "variable.unknown",
+            f"{source} of {name} has no variable {unknown[0]!r}",
+            hint=f"gantry env list -e {source} shows them",
+        )
+    states = {item: found[item] for item in names or found}
+    new = [item for item, state in states.items() if state == "only-there"]
+    replaced = [item for item, state in states.items() if state == "differs"]
+    if not new and not replaced:
+        session.say(f"nothing to copy: {target} has the same values already")
+        if session.as_json:
+            session.json("[]")
+        return
+    if not yes:
+        _ask_copy(session, target, new, replaced)
+    request = CopyRequest(from_environment=source, names=(*new, *replaced))
+    at = environment_path(name, target, "variables", "copy")
+    left = session.api.post(tuple[VariableBody, ...], at, request)
+    if session.as_json:
+        session.json(json_array(left))
+        return
+    session.say(f"copied {', '.join((*new, *replaced))} from {source} to {target} of {name}")
+    session.say(f"takes effect with the next release: gantry redeploy --to {target}", "dim")
+
+
+def _ask_copy(session: Session, target: str, new: list[str], replaced: list[str]) -> None:
+    if session.as_json or not session.err.is_terminal or not sys.stdin.isatty():
+        raise UserError(
+            "env.copy-not-confirmed",
+            f"{target} would get {len(new)} new values and lose {len(replaced)} of its own, and nobody can be asked",
+            hint="if that is meant: gantry env copy FROM TO --yes",
+        )
+    if new:
+        session.say(f"new in {target}: {', '.join(new)}")
+    if replaced:
+        session.say(f"replaced in {target}: {', '.join(replaced)}", style="yellow")
+    if not confirm("Copy them?", default=False, err=True):
+        raise Cancelled("cli.declined", "nothing was copied")
+
+
+@command(
+    "diff",
+    ("what production lacks, or has otherwise", "gantry env diff staging production"),
+    group=env,
+)
+@click.argument("first", metavar="A", type=EnvironmentType())
+@click.argument("second", metavar="B", type=EnvironmentType())
+@project_option
+@json_option
+@pass_session
+def diff(session: Session, first: str, second: str, project: str) -> None:
+    """Compare the variables of two environments. Says whether values are equal, and never shows them."""
+    name = project_name(session, project)
+    at = environment_path(name, first, "variables", "diff", other=second)
+    found = session.api.get(tuple[DifferenceBody, ...], at)
+    if session.as_json:
+        session.json(json_array(found))
+    elif found:
+        rows = table("variable", "", flexible=("variable",))
+        states = {
+            "equal": Text("equal", style="dim"),
+            "differs": Text("differs", style="yellow"),
+            "only-here": Text(f"only in {first}", style="yellow"),
+            "only-there": Text(f"only in {second}", style="yellow"),
+        }
+        for body in found:
+            rows.add_row(body.name, states.get(body.state, Text(body.state)))
+        session.out.print(rows)
+    else:
+        session.say(f"neither {first} nor {second} has variables")
+
+
+def _differences(
+    session: Session, project: str, environment: str, other: str
+) -> dict[str, DifferenceState]:
+    """Name -> how a variable of `environment` stands to that of `other`; one that was never made has none."""
+    try:
+        at = environment_path(project, environment, "variables", "diff", other=other)
+        found = session.api.get(tuple[DifferenceBody, ...], at)
+    except NotFoundError as error:
+        at = environment_path(project, other, "variables")
+        if error.code != "environment.unknown":
+            raise
+        return {body.name: "only-there" for body in session.api.get(tuple[VariableBody, ...], at)}
+    return {body.name: body.state for body in found}
 
 
 @command(
@@ -107,7 +241,7 @@ def import_(session: Session, file: Path, environment: str, project: str) -> Non
     values = {entry.name: entry.value for entry in parse_dotenv(text, where=str(file))}
     if not values:
         raise UserError("env.empty", f"{file} sets no variables", where=str(file))
-    _change(session, project, environment, put=values)
+    _change(session, project, environment, put=values, apply=False)
 
 
 def _values(session: Session, assignments: tuple[str, ...]) -> dict[str, str]:
@@ -140,7 +274,7 @@ def _ask(session: Session, name: str) -> str:
         raise UserError(
             "env.no-value",
             f"there is no value for {name}, and no terminal to ask for it",
-            hint=f"gantry env set {name}=VALUE, or from standard input: gantry env set {name} -",
+            hint=f"gantry env set {name} - reads it from standard input",
         )
     return str(prompt(name, hide_input=True, err=True))
 
@@ -152,17 +286,23 @@ def _change(
     *,
     put: dict[str, str] | None = None,
     remove: tuple[str, ...] = (),
+    apply: bool,
 ) -> None:
     name = project_name(session, project)
     request = VariablesRequest(set=put or {}, unset=remove)
     at = environment_path(name, environment, "variables")
     left = session.api.patch(tuple[VariableBody, ...], at, request)
-    if session.as_json:
+    if session.as_json and not apply:
         session.json(json_array(left))
         return
     done = "set" if put else "removed"
     session.say(f"{done} {', '.join(put or remove)} in {environment} of {name}")
-    session.say(f"takes effect with the next release: gantry deploy --to {environment}", "dim")
+    if apply:
+        redeploy = environment_path(name, environment, "redeploy")
+        see_through(session, session.api.post(DeployBody, redeploy), detach=False)
+    else:
+        sentence = f"takes effect with the next release: gantry redeploy --to {environment}"
+        session.say(sentence, "dim")
 
 
 def _table(variables: Iterable[VariableBody], now: datetime) -> Table:

@@ -40,6 +40,11 @@ class Paths:
         return self.home / "control.lock"
 
     @property
+    def ended(self) -> Path:
+        """When somebody ended the platform on purpose; not there while it runs."""
+        return self.home / "ended"
+
+    @property
     def keys(self) -> Path:
         """Secrets of the platform itself, mode 0700."""
         return self.home / "keys"

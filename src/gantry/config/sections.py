@@ -90,6 +90,11 @@ class Project(Section):
         description="Folder of the product inside the repository; empty is the top.",
         examples=["apps/web"],
     )
+    default_environment: Literal["development", "staging", "production"] | None = Field(
+        None,
+        description="Where commands go that name no environment; left out, to `production`.",
+        examples=["staging"],
+    )
 
 
 class Build(Section):

@@ -1,19 +1,21 @@
 """From the world to what each feature's rules and executors want to know."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.features.assets.model import ServedAssets
 from gantry.features.crons.model import CRON_PREFIX
 from gantry.features.deploys import pipeline
 from gantry.features.deploys.act import Answers, Work
-from gantry.features.deploys.model import Deploy
-from gantry.features.deploys.rules import Candidate, Observed, RolloutProgress
-from gantry.features.instances.model import Health, Want
+from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
+from gantry.features.deploys.rules import Candidate, Observed, RestartProgress, RolloutProgress
+from gantry.features.instances.exchange import is_old
+from gantry.features.instances.model import Health, Rolling, Want
 from gantry.features.instances.rules import wants_of
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
+from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.removals.rules import ObservedRemoval
 from gantry.features.rollouts.rules import stages_of
@@ -21,10 +23,14 @@ from gantry.features.routes.render import Routed, Routes
 from gantry.reactor.world import World
 
 
-def instance_wants(world: World) -> tuple[Want, ...]:
-    """The instances that should run now."""
+def instance_wants(world: World, *, edge_current: bool) -> tuple[Want, ...]:
+    """The instances that should run now.
+
+    Parameters:
+        edge_current: the edge does what the database says.
+    """
     return tuple(
-        want
+        _rolling(want, release, world, edge_current=edge_current)
         for release in world.releases.values()
         for want in wants_of(
             release,
@@ -33,6 +39,35 @@ def instance_wants(world: World) -> tuple[Want, ...]:
             busy=release.id in world.edge.backends
             and world.edge.backends[release.id].active_requests > 0,
         )
+    )
+
+
+def _rolling(want: Want, release: Release, world: World, *, edge_current: bool) -> Want:
+    backend = world.edge.backends.get(release.id)
+    before = [
+        deploy.step_started_at
+        for deploy in world.deploys
+        if _restarts(deploy, want)
+        and world.environments[deploy.environment].live_release == want.release
+    ]
+    rolling = Rolling(
+        before=before[0] if before else None,
+        edge_current=edge_current,
+        busy=backend is not None and backend.active_requests > 0,
+        requests_s=manifest_of(release).drain.requests_s,
+    )
+    return replace(want, rolling=rolling)
+
+
+def _restarts(deploy: Deploy, want: Want) -> bool:
+    """Whether a deploy is just restarting these instances."""
+    return (
+        deploy.kind is DeployKind.RESTART
+        and deploy.state is DeployState.ACTIVE
+        and deploy.step is Step.HEALTHY
+        and not deploy.cancel_requested
+        and deploy.release == want.release
+        and deploy.process in ("", want.process)
     )
 
 
@@ -144,8 +179,9 @@ def observe_deploy(
         smoke=answers.smoke.get(deploy.id),
         has_smoke=manifest is not None and manifest.web is not None and bool(manifest.web.smoke),
         rollout=_rollout(work),
+        restart=_restart(work, world),
         served_by=answers.served_by.get(deploy.id, ""),
-        deadline_s=pipeline.deadline_s(deploy.step, planned) + unseen_s,
+        deadline_s=pipeline.deadline_s(deploy.step, planned, deploy.kind) + unseen_s,
     )
 
 
@@ -156,6 +192,31 @@ def _rollout(work: Work) -> RolloutProgress | None:
     if work.release is None or live is None or live == work.release.id:
         return None
     return RolloutProgress() if stages_of(manifest_of(work.release).deploy) else None
+
+
+def _restart(work: Work, world: World) -> RestartProgress | None:
+    deploy, release = work.deploy, work.release
+    if deploy.kind is not DeployKind.RESTART or release is None or deploy.step_started_at is None:
+        return None
+    wants = [want for want in wants_of(release, live=True) if deploy.process in ("", want.process)]
+    done, crashes, message = 0, 0, ""
+    rest = False
+    for want in wants:
+        for item in world.release_instances(release.id, want.process):
+            going = item.leaving_since is not None or item.stopping_since is not None
+            if going or item.slot >= want.count or is_old(item, deploy.step_started_at):
+                rest = True
+                continue
+            done += item.healthy_at is not None
+            if item.failures > crashes:
+                crashes, message = item.failures, item.last_exit
+    return RestartProgress(
+        wanted=sum(want.count for want in wants),
+        done=done,
+        over=not rest,
+        crashes=crashes,
+        message=message,
+    )
 
 
 def _candidate(work: Work, world: World, health: Mapping[str, Health]) -> Candidate | None:

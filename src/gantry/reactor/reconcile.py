@@ -94,14 +94,14 @@ class Reconciler:
         self._round += 1
         world = await self._observe()
         self._began_at = self._began_at or world.now
+        wanted = self._wanted_edge(world)
         steps = instance_rules.decide(
-            instance_wants(world),
+            instance_wants(world, edge_current=wanted.current),
             world.instances,
             world.processes,
             self._executors.instances.health,
             world.now,
         )
-        wanted = self._wanted_edge(world)
         # The edge does what this look implies: a rollback need not wait until some instance has been started.
         await asyncio.gather(
             self._move_instances(step for step in steps if not _takes_visitors(step)),

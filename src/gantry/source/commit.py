@@ -1,11 +1,15 @@
 """The commit that a directory is at, when git knows."""
 
+import re
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _GIT_TIMEOUT_S = 10.0
+_SSH_ADDRESS = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,41 @@ def commit_of(directory: Path) -> Commit | None:
         author=author,
         dirty=bool(changed),
     )
+
+
+def origin_of(directory: Path) -> str:
+    """Where a folder's content comes from: the same for everybody who has it, and another for another project.
+
+    The address of its git remote without scheme and credentials, such as `github.com/acme/shop`; the first commit of a
+    repository without one; the machine and the path of a folder without git.
+    """
+    remote = _git(directory, "remote", "get-url", "origin") or _git(
+        directory, "config", "--get-regexp", r"^remote\..*\.url$"
+    )
+    if remote:
+        return _without_credentials(remote.splitlines()[0].rpartition(" ")[2])
+    first = _git(directory, "rev-list", "--max-parents=0", "HEAD")
+    if first:
+        return f"repository {first.splitlines()[-1][:12]}"
+    return f"{socket.gethostname()}:{directory.resolve()}"
+
+
+def is_older(directory: Path, than: str) -> bool:
+    """Whether the commit of `directory` comes before the commit `than`, as far as the repository knows that one."""
+    if not than or _git(directory, "rev-parse", "HEAD") == than:
+        return False
+    return _git(directory, "merge-base", "--is-ancestor", "HEAD", than) is not None
+
+
+def _without_credentials(address: str) -> str:
+    """`github.com/acme/shop`, whatever protocol it is reached by."""
+    if (ssh := _SSH_ADDRESS.fullmatch(address)) and "://" not in address:
+        host, path = ssh[1], ssh[2]
+    else:
+        parts = urlsplit(address)
+        host, path = parts.hostname or "", parts.path
+    path = path.strip("/") if host else path.rstrip("/")
+    return f"{host.lower()}/{path}".removesuffix(".git") if host else path.removesuffix(".git")
 
 
 def committed_files(directory: Path, pattern: str) -> frozenset[str]:

@@ -69,9 +69,7 @@ def secret_reason(path: Path) -> str:
     ):
         return "is a private key"
     if name == ".npmrc" and _TOKEN.search(_read(path)):
-        return (
-            "holds a token: write _authToken=${NPM_TOKEN} in it, and gantry env set NPM_TOKEN=..."
-        )
+        return "holds a token: write _authToken=${NPM_TOKEN} in it, and gantry env set NPM_TOKEN"
     return ""
 
 

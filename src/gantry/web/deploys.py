@@ -14,6 +14,7 @@ from gantry.features.deploys.bodies import (
     DeployRequest,
     PlanBody,
     PromoteRequest,
+    RestartRequest,
     RollbackRequest,
     StepBody,
 )
@@ -136,6 +137,31 @@ async def roll_back(
     return await _body(services, deploy.id)
 
 
+@noun.api.post(f"{ENVIRONMENT}/redeploy", status_code=202, summary="Redeploy")
+async def redeploy(
+    services: Has, caller: Developer, project: KnownProject, environment: KnownEnvironment
+) -> DeployBody:
+    """Queues a new release of the build that is live, with the variables that the environment has now. Nothing is
+    built."""
+    deploy = await services.deploys.redeploy(project, environment, by=caller.account)
+    return await _body(services, deploy.id)
+
+
+@noun.api.post(f"{ENVIRONMENT}/restart", status_code=202, summary="Restart")
+async def restart(
+    services: Has,
+    caller: Developer,
+    project: KnownProject,
+    environment: KnownEnvironment,
+    request: RestartRequest,
+) -> DeployBody:
+    """Queues the restart of the live release's processes, one instance after the other. No request is dropped."""
+    deploy = await services.deploys.restart(
+        project, environment, process=request.process, by=caller.account
+    )
+    return await _body(services, deploy.id)
+
+
 @noun.api.post(f"{ENVIRONMENT}/plan", summary="What a deploy would do")
 async def plan(
     services: Has,
@@ -145,7 +171,9 @@ async def plan(
     request: DeployRequest,
 ) -> PlanBody:
     """Compares a snapshot with what is live. Changes nothing."""
-    return await services.plan(project, environment, request.source_digest)
+    return await services.plan(
+        project, environment, request.source_digest, branch=request.commit.branch
+    )
 
 
 @noun.api.get("/deploys/{deploy}", summary="One deploy")
@@ -268,6 +296,24 @@ async def promote_button(
     deploy = await services.deploys.promote(
         project, environment, from_environment=from_environment, by=caller.account
     )
+    return see(f"/deploys/{deploy.id}")
+
+
+@noun.console.post("/projects/{project}/{environment}/redeploy")
+async def redeploy_button(
+    services: Has, caller: Developer, project: KnownProject, environment: KnownEnvironment
+) -> RedirectResponse:
+    """Queue a new release of the live build, with the variables of now."""
+    deploy = await services.deploys.redeploy(project, environment, by=caller.account)
+    return see(f"/deploys/{deploy.id}")
+
+
+@noun.console.post("/projects/{project}/{environment}/restart")
+async def restart_button(
+    services: Has, caller: Developer, project: KnownProject, environment: KnownEnvironment
+) -> RedirectResponse:
+    """Queue the restart of the live release's processes."""
+    deploy = await services.deploys.restart(project, environment, by=caller.account)
     return see(f"/deploys/{deploy.id}")
 
 

@@ -14,6 +14,7 @@ from gantry.features.platform.bodies import EnvironmentBody
 from gantry.features.platform.model import EnvironmentRecord, ProjectRecord
 from gantry.features.projects.store import no_environment, no_project
 from gantry.features.releases.bodies import ReleaseBody
+from gantry.features.releases.rules import rollback_target
 from gantry.kernel.units import first_line
 from gantry.web import deploys, releases, rollouts, routes, variables
 from gantry.web.access import Viewer
@@ -129,7 +130,13 @@ async def read_page(
         card = next(card for card in tabs if card.body.name == environment)
         shown = ShownEnvironment(session=session, record=record, card=card, context=context)
         panels = [await panel(shown) for panel in _PANELS]
-    actions = (*(offer(shown) for offer in offers), _rollback(shown), _promotion(card, tabs))
+    actions = (
+        *(offer(shown) for offer in offers),
+        _restart(shown),
+        _redeploy(shown),
+        _rollback(shown),
+        _promotion(card, tabs),
+    )
     return EnvironmentPage(
         card=card,
         tabs=tabs,
@@ -166,25 +173,52 @@ def _under_way(recent: tuple[DeployBody, ...]) -> DeployBody | None:
 
 
 def _rollback(shown: ShownEnvironment) -> Action | None:
-    """To the release that was live last before the present one."""
+    """Down from the live release, as `gantry rollback` goes."""
     environment = shown.record.environment
-    bodies = (
-        ReleaseBody.of(built, environment, shown.context.host_names)
-        for built in shown.record.releases
-    )
-    possible = [body for body in bodies if body.can_roll_back_to and body.left_at is not None]
-    last = max(possible, key=lambda body: body.left_at or body.created_at, default=None)
-    if last is None:
+    target = rollback_target(shown.record.releases, environment.live_release)
+    if target is None:
         return None
+    body = ReleaseBody.of(target, environment, shown.context.host_names)
+    text = f"{_quoted(body)} goes live again, with the configuration that it ran with. The database is not changed."
+    if shown.record.open_rollout is not None:
+        text += " The rollout that goes on is aborted first."
     return Action(
         path=f"{shown.card.path}/rollback",
-        label=f"Roll back to #{last.number}",
+        label=f"Roll back to #{body.number}",
         icon="undo-2",
-        question=f"Roll {environment.name} back to release {last.number}?",
-        text=f"{_quoted(last)} goes live again, with the configuration that it ran with. The database is not changed.",
+        question=f"Roll {environment.name} back to release {body.number}?",
+        text=text,
         answer="Roll back",
-        values=(("release", str(last.number)),),
+        values=(("release", str(body.number)),),
         is_risky=True,
+    )
+
+
+def _redeploy(shown: ShownEnvironment) -> Action | None:
+    live = shown.card.body.live
+    if live is None:
+        return None
+    return Action(
+        path=f"{shown.card.path}/redeploy",
+        label="Redeploy",
+        icon="rocket",
+        question=f"Redeploy release {live.number}?",
+        text="A new release is made of the same build, with the variables that are set now. Nothing is built.",
+        answer="Redeploy",
+    )
+
+
+def _restart(shown: ShownEnvironment) -> Action | None:
+    live = shown.card.body.live
+    if live is None or not shown.card.total:
+        return None
+    return Action(
+        path=f"{shown.card.path}/restart",
+        label="Restart",
+        icon="loader-circle",
+        question=f"Restart release {live.number}?",
+        text="Its processes are started anew, one instance after the other. No request is dropped.",
+        answer="Restart",
     )
 
 
@@ -197,15 +231,20 @@ def _promotion(card: EnvironmentCard, tabs: tuple[EnvironmentCard, ...]) -> Acti
     if produced is not None and produced.build == staged.build:
         return None
     here = card.body.name == "production"
+    # What production got later was made of something newer: the button would lead back.
+    older = produced is not None and staged.created_at < produced.created_at
+    label = f"Promote staging #{staged.number}" if here else "Promote to production"
+    warning = "It is older than what is live in production. " if older else ""
     return Action(
         path=path_of(card.body.project, "production", "/promote"),
-        label=f"Promote staging #{staged.number}" if here else "Promote to production",
+        label=f"{label} (older than live)" if older else label,
         icon="rocket",
         question=f"Promote release {staged.number} to production?",
-        text=f"The build of {_quoted(staged)}, which is live in staging, goes to production; it is rebuilt only for public variables, such as NEXT_PUBLIC_…, with other values there.",
+        text=f"{warning}The build of {_quoted(staged)}, which is live in staging, goes to production; it is rebuilt only for public variables, such as NEXT_PUBLIC_…, with other values there.",
         answer="Promote",
         values=(("from_environment", "staging"),),
-        is_main=True,
+        is_main=not older,
+        is_risky=older,
     )
 
 

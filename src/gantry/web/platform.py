@@ -240,7 +240,7 @@ def _environment_warnings(environment: EnvironmentBody) -> list[str]:
     name = f"{environment.project}/{environment.name}"
     if live is None:
         return []
-    found = []
+    found = [f"{name}: {refused.sentence}" for refused in environment.refused_domains]
     serving = [body for body in environment.instances if body.release == live.id]
     if live.framework != "static" and not any(body.state == "healthy" for body in serving):
         found.append(f"{name}: no instance of the live release {live.number} is healthy")

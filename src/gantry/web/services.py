@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
@@ -30,8 +31,15 @@ from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource, SystemIds
 
-Plan = Callable[[str, str, str], Awaitable[PlanBody]]
-"""`(project, environment, source_digest)`: what a deploy of that snapshot would do."""
+
+class Plan(Protocol):
+    """What a deploy of a snapshot would do."""
+
+    async def __call__(
+        self, project: str, environment: str, source_digest: str, *, branch: str = ""
+    ) -> PlanBody:
+        """See `Planner.plan`."""
+        ...
 
 
 def _never() -> bool:
@@ -39,6 +47,10 @@ def _never() -> bool:
 
 
 def _nothing_known() -> Mapping[str, Health]:
+    return {}
+
+
+def _nobody_asked() -> Mapping[str, datetime]:
     return {}
 
 
@@ -59,6 +71,7 @@ class Services:
         closing: whether the platform is ending; open event streams then end within 0.2 s.
         health: instance -> what its last probes said, as the reactor remembers it.
         waits: deploy -> what its present step waits for, in words, where it met a fault that may pass.
+        asked_at: release -> when a request was last seen to go to it.
     """
 
     database: Database
@@ -84,6 +97,7 @@ class Services:
     closing: Callable[[], bool] = _never
     health: Callable[[], Mapping[str, Health]] = _nothing_known
     waits: Callable[[], Mapping[str, str]] = _nothing_waits
+    asked_at: Callable[[], Mapping[str, datetime]] = _nobody_asked
     ids: IdSource = field(default_factory=SystemIds)
 
     @property
@@ -102,6 +116,7 @@ class Services:
             health=self.health(),
             cache=cache,
             waits=self.waits(),
+            asked_at=self.asked_at(),
         )
 
 

@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from fastapi import Form
+from fastapi import Form, Query
 from fastapi.responses import RedirectResponse
 
 from gantry.features.projects import store as projects
 from gantry.features.variables import store
-from gantry.features.variables.bodies import VariableBody, VariablesRequest
+from gantry.features.variables.bodies import (
+    CopyRequest,
+    DifferenceBody,
+    VariableBody,
+    VariablesRequest,
+)
 from gantry.features.variables.model import MAX_VALUE_CHARACTERS
 from gantry.web.access import Developer, Viewer
 from gantry.web.frame import EnvironmentCard, Panel, ShownEnvironment, path_of, see
@@ -55,20 +60,66 @@ async def change_variables(
     return tuple(VariableBody.of(variable) for variable in left)
 
 
+@noun.api.post(f"{_API}/copy", summary="Copy variables")
+async def copy_variables(
+    services: Has,
+    caller: Developer,
+    project: KnownProject,
+    environment: EnvironmentName,
+    request: CopyRequest,
+) -> tuple[VariableBody, ...]:
+    """Sets variables to what they are in another environment; answers with all that there are afterwards. Values are
+    never sent."""
+    left = await services.variables.copy(
+        project,
+        environment,
+        from_environment=request.from_environment,
+        names=request.names,
+        by=caller.account,
+    )
+    return tuple(VariableBody.of(variable) for variable in left)
+
+
+@noun.api.get(f"{_API}/diff", summary="Compare variables")
+async def diff_variables(
+    services: Has,
+    _caller: Developer,
+    project: KnownProject,
+    environment: KnownEnvironment,
+    other: Annotated[str, Query(max_length=63, description="The environment to compare with.")],
+) -> tuple[DifferenceBody, ...]:
+    """Names of both environments, and whether their values are equal. Values are never sent."""
+    found = await services.variables.differences(project, environment, other)
+    return tuple(DifferenceBody(name=name, state=state) for name, state in found.items())
+
+
 @dataclass(frozen=True, slots=True)
 class VariablesPanel(Panel):
-    """The variables of an environment."""
+    """The variables of an environment.
+
+    Attributes:
+        unapplied: names of those that were set after the live release was made: it does not have them.
+    """
 
     template: ClassVar[str] = "variables/panel.html"
 
     card: EnvironmentCard
     variables: tuple[VariableBody, ...]
+    unapplied: tuple[str, ...]
 
 
 async def panel(shown: ShownEnvironment) -> VariablesPanel:
     """The panel on the environment's page."""
     listed = await store.list_variables(shown.session, shown.record.environment.id)
-    return VariablesPanel(shown.card, tuple(VariableBody.of(variable) for variable in listed))
+    live = shown.record.live
+    unapplied = [
+        variable.name
+        for variable in listed
+        if live is not None and variable.updated_at > live.release.created_at
+    ]
+    return VariablesPanel(
+        shown.card, tuple(VariableBody.of(variable) for variable in listed), tuple(unapplied)
+    )
 
 
 @noun.console.post(f"{_CONSOLE}/set")

@@ -159,7 +159,7 @@ def _explain_install(label: str, ended: Ended, tail: Tail, lines: list[str]) -> 
     return BuildFailed(
         "build.install-failed",
         _message(f"{label} exited with {ended.exit_code}", lines),
-        hint="run it on your machine; for private packages set the token: gantry env set NPM_TOKEN=...",
+        hint="run it on your machine; for private packages set the token: gantry env set NPM_TOKEN",
     )
 
 

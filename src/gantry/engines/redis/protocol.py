@@ -21,6 +21,14 @@ class CacheGrant:
 class CacheServers(Protocol):
     """Starts Redis servers."""
 
+    def check(self) -> None:
+        """Refuse where this machine cannot run a server; starts nothing.
+
+        Raises:
+            UserError: `cache.no-program` no redis-server or valkey-server on this machine.
+        """
+        ...
+
     async def ensure(self, grant: CacheGrant) -> str:
         """Make sure that the server runs; return its `redis://` URL, the same one every time.
 

@@ -83,6 +83,10 @@ class RedisServers:
         self._choosing = asyncio.Lock()
         self._changing: dict[str, asyncio.Lock] = {}
 
+    def check(self) -> None:
+        """See `CacheServers.check`."""
+        self._program()
+
     async def ensure(self, grant: CacheGrant) -> str:
         """See `CacheServers.ensure`; also `cache.bad-name`."""
         _check(grant)

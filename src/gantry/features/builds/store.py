@@ -30,6 +30,16 @@ async def get(session: Session, build_id: str) -> Build:
     return _build(row)
 
 
+async def lock(session: Session, build_id: str) -> Build:
+    """One build, locked until the transaction ends: nobody deletes its artifact meanwhile.
+
+    Raises:
+        NotFoundError: `build.unknown`.
+    """
+    await session.rows("SELECT 1 FROM builds WHERE id = %(id)s FOR UPDATE", {"id": build_id})
+    return await get(session, build_id)
+
+
 async def list_by_ids(session: Session, ids: tuple[str, ...]) -> Mapping[str, Build]:
     """Some builds."""
     rows = await session.rows(
@@ -60,7 +70,7 @@ async def list_for_project(session: Session, project: str, *, limit: int = 50) -
 async def claim(
     session: Session, *, build_id: str, project: str, key: str, source_digest: str, at: datetime
 ) -> Build:
-    """The open or finished build of that key, or a new one with `build_id`."""
+    """The open or finished build of that key, or a new one with `build_id`; locked until the transaction ends."""
     await session.execute(
         """INSERT INTO builds (id, project, key, source_digest, state, created_at)
            VALUES (%(id)s, %(project)s, %(key)s, %(source)s, 'building', %(at)s)
@@ -69,7 +79,7 @@ async def claim(
     )
     row = await session.one(
         f"""SELECT {_COLUMNS} FROM builds WHERE project = %(project)s AND key = %(key)s
-            AND state IN ('building', 'built', 'ready')""",
+            AND state IN ('building', 'built', 'ready') FOR UPDATE""",
         {"project": project, "key": key},
     )
     assert row is not None, "the statement before made sure of it"
@@ -132,6 +142,27 @@ async def is_artifact_used(session: Session, digest: str) -> bool:
         {"digest": digest},
     )
     return bool(row and row["builds"])
+
+
+async def forget(session: Session, build_id: str) -> bool:
+    """Say that its artifact is gone, unless a deploy or a release has come to need it; whether that was said.
+
+    Its row is locked first: a deploy that claims the build either comes before, and is seen, or finds it gone.
+    """
+    await session.rows("SELECT 1 FROM builds WHERE id = %(id)s FOR UPDATE", {"id": build_id})
+    changed = await session.execute(
+        """UPDATE builds SET state = 'gone'
+           WHERE id = %(id)s AND state IN ('built', 'ready')
+               AND NOT EXISTS (
+                   SELECT 1 FROM deploys LEFT JOIN releases
+                       ON releases.id IN (deploys.release, deploys.previous_release)
+                   WHERE deploys.state IN ('queued', 'active') AND builds.id IN (deploys.build, releases.build))
+               AND NOT EXISTS (
+                   SELECT 1 FROM releases
+                   WHERE releases.build = builds.id AND releases.state IN ('pending', 'running'))""",
+        {"id": build_id},
+    )
+    return changed == 1
 
 
 async def set_gone(session: Session, build_id: str) -> None:

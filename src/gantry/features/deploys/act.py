@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gantry.engines.builders.protocol import BuildOutcome, Workshop
-from gantry.engines.database.protocol import Database
+from gantry.engines.database.protocol import Database, Session
 from gantry.engines.runtime.protocol import ProcessStatus, Runtime
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build
 from gantry.features.deploys import store
-from gantry.features.deploys.model import Deploy, StepState
+from gantry.features.deploys.model import Deploy, DeployKind, StepState
 from gantry.features.deploys.rules import Next
 from gantry.features.deploys.source import SourceReader
 from gantry.features.instances.launching import Launcher, wanted_services
@@ -110,13 +110,8 @@ Act = Callable[[Context, Work], Awaitable[Next | None]]
 
 
 async def read_source(context: Context, work: Work) -> Next:
-    """Read the manifest from the snapshot, check the variables, and find or claim the build."""
-    deploy = work.deploy
-    source = await context.source_reader.read(deploy, work.environment)
-    manifest = source.manifest.model_dump(mode="json")
-    async with context.database.transaction() as session:
-        await store.set_source(session, deploy.id, manifest=manifest, build=source.build.id)
-    return Next(detail=source.detail)
+    """Read the manifest from the snapshot, ask the gates, and find or claim the build."""
+    return Next(detail=await context.source_reader.read(work.deploy, work.environment))
 
 
 async def start_build(context: Context, work: Work) -> None:
@@ -165,22 +160,27 @@ async def take_test(context: Context, work: Work) -> None:
 
 async def make_release(context: Context, work: Work) -> Next:
     """Freeze build and configuration into a release."""
-    deploy, build = work.deploy, work.claimed_build
-    manifest = (
-        parse_manifest(deploy.manifest)
-        if deploy.manifest is not None  # not of a promotion that an older Gantry has queued
-        else await context.source_reader.checks.manifest(deploy.source_digest, work.environment)
-    )
+    checks = context.source_reader.checks
     async with context.database.transaction() as session:
-        # Asked anew: one may have been taken away since the deploy was queued.
-        await context.source_reader.checks.check_variables(session, manifest, work.environment)
+        environment = await projects.lock_environment(session, work.deploy.environment)
+        deploy = await _taken_over(session, work.deploy, environment)
+        assert deploy.build is not None, "a build was claimed, or is live"
+        manifest = (
+            parse_manifest(deploy.manifest)
+            if deploy.manifest is not None  # not of a promotion that an older Gantry has queued
+            else await checks.manifest(deploy.source_digest, work.environment)
+        )
+        # Asked anew: a variable, say, may have been taken away since the deploy was queued.
+        await checks.tree_may_go_live(
+            session, environment, manifest, branch=deploy.commit.branch, build=deploy.build
+        )
         values = await context.variables.reveal(session, deploy.environment)
         number = await projects.next_release_number(session, deploy.environment)
         release = Release(
             id=context.ids.new("r"),
             environment=deploy.environment,
             number=number,
-            build=build.id,
+            build=deploy.build,
             manifest=manifest.model_dump(mode="json"),
             commit=deploy.commit,
             state=ReleaseState.PENDING,
@@ -191,6 +191,15 @@ async def make_release(context: Context, work: Work) -> Next:
         await store.set_release(session, deploy.id, release.id)
     context.released()
     return Next(detail=f"release {number}")
+
+
+async def _taken_over(session: Session, deploy: Deploy, environment: Environment) -> Deploy:
+    """A redeploy takes what is live when its turn has come, which may be newer than what was live when it was queued."""
+    if deploy.kind is not DeployKind.REDEPLOY or environment.live_release is None:
+        return deploy
+    live = await releases.get(session, environment.live_release)
+    await store.take_over(session, deploy.id, live)
+    return replace(deploy, build=live.build, commit=live.commit, manifest=live.manifest)
 
 
 async def start_migration(context: Context, work: Work) -> None:
@@ -234,12 +243,27 @@ async def provide_services(context: Context, work: Work) -> Next:
 
 
 async def start_release(context: Context, work: Work) -> Next:
-    """Want the release's instances to run."""
+    """Want the release's instances to run, unless it may not go live."""
+    release = work.made_release
+    if not work.deploy.kind.makes_release:
+        # It was provided for long ago: what it needs may be gone. Said now, and not when it is not healthy in time.
+        await context.launcher.prepare(release.id)
     async with context.database.transaction() as session:
-        await releases.set_state(
-            session, work.made_release.id, ReleaseState.RUNNING, at=context.clock.now()
-        )
+        await _ask_gates(context, session, work)
+        await releases.set_state(session, release.id, ReleaseState.RUNNING, at=context.clock.now())
     return Next()
+
+
+async def _ask_gates(context: Context, session: Session, work: Work) -> Environment:
+    """The environment, locked, where every gate is open for the release; asked by each step that gives it visitors.
+
+    Raises:
+        GantryError: why one is closed.
+    """
+    environment = await projects.lock_environment(session, work.deploy.environment)
+    await releases.lock_domains(session)
+    await context.source_reader.checks.release_may_go_live(session, environment, work.made_release)
+    return environment
 
 
 async def ask_smoke(context: Context, work: Work) -> None:
@@ -271,21 +295,24 @@ async def begin_rollout(context: Context, work: Work) -> None:
         stage_started_at=now,
     )
     async with context.database.transaction() as session:
+        await _ask_gates(context, session, work)
         await rollouts.insert(session, rollout)
 
 
 async def switch(context: Context, work: Work) -> None:
     """Route visitors to the release."""
-    release = work.made_release.id
+    release, now = work.made_release.id, context.clock.now()
     async with context.database.transaction() as session:
-        environment = await projects.lock_environment(session, work.deploy.environment)
+        environment = await _ask_gates(context, session, work)
         previous = environment.live_release
         if previous == release:
             return
         await store.set_previous_release(session, work.deploy.id, previous)
-        await releases.set_live(
-            session, environment.id, release, previous=previous, at=context.clock.now()
-        )
+        await releases.set_live(session, environment.id, release, previous=previous, at=now)
+        if work.deploy.kind is DeployKind.ROLLBACK and previous is not None:
+            left = await releases.get(session, previous)
+            if left.number > work.made_release.number:
+                await releases.withdraw(session, previous, at=now)
     context.released()
 
 
@@ -299,7 +326,7 @@ async def ask_public_port(context: Context, work: Work) -> None:
 async def _start_task(context: Context, work: Work, task: Literal["build", "test"]) -> None:
     deploy, build = work.deploy, work.claimed_build
     request = await context.source_reader.request(
-        deploy, parse_manifest(deploy.manifest or {}), build.id
+        deploy.source_digest, deploy.environment, parse_manifest(deploy.manifest or {}), build.id
     )
     make = context.workshop.build_task if task == "build" else context.workshop.test_task
     await context.runtime.start(replace(await make(request), id=f"{task}-{build.id}"))

@@ -34,9 +34,19 @@ class PromoteRequest(Request):
 
 
 class RollbackRequest(Request):
-    """Go back to a release of this environment; without a number, to the one before."""
+    """Go back to a release of this environment; without a number, down to the next one below that is not withdrawn."""
 
     to_release: int | None = Field(None, ge=1)
+
+
+class RestartRequest(Request):
+    """Start the live release's processes anew, one instance after the other."""
+
+    process: str = Field(
+        "",
+        max_length=100,
+        description="Which kind, `web` or `worker.NAME`; empty for all of them.",
+    )
 
 
 class StepBody(Answer):
@@ -68,7 +78,7 @@ class DeployBody(Answer):
     id: str
     project: str
     environment: str
-    kind: Open[Literal["deploy", "promote", "rollback"]]
+    kind: Open[Literal["deploy", "promote", "rollback", "redeploy", "restart"]]
     state: Open[DeployStateName]
     step: Open[Step]
     steps: tuple[StepBody, ...]
@@ -86,6 +96,7 @@ class DeployBody(Answer):
     queue_position: int | None = Field(None, description="0 is next; only while queued.")
     cancel_requested: bool
     error: ErrorBody | None
+    process: str = Field("", description="Which kind of process a restart is of; empty for all.")
 
     @classmethod
     def of(
@@ -130,6 +141,7 @@ class DeployBody(Answer):
             queue_position=record.queue_position,
             cancel_requested=deploy.cancel_requested,
             error=ErrorBody.model_validate(dict(deploy.error)) if deploy.error else None,
+            process=deploy.process,
         )
 
     @property

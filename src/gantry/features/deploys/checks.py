@@ -1,4 +1,4 @@
-"""What can be said of a deploy before any work: asked before it is queued, and again before it goes on."""
+"""What the gates ask of the database and the snapshots: read here, for every way to production."""
 
 from dataclasses import dataclass
 
@@ -6,20 +6,23 @@ from gantry.config.load import load_manifest
 from gantry.config.manifest import Manifest
 from gantry.engines.database.protocol import Database, Session
 from gantry.engines.sources.protocol import SourceStore
+from gantry.features.builds import store as builds
+from gantry.features.deploys.gates import MANIFEST, Entry, Holder, closed
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
-from gantry.features.variables import store as variables
-from gantry.features.variables.model import RESERVED
-from gantry.kernel.errors import UserError
-
-MANIFEST = "gantry.toml"
+from gantry.features.releases.model import Release
+from gantry.features.releases.reading import manifest_of
+from gantry.features.services.provide import ServiceProvider
+from gantry.features.variables import store as variable_store
+from gantry.features.variables.service import VariableService
+from gantry.kernel.errors import GantryError, UserError
 
 
 @dataclass(frozen=True, slots=True)
 class DeployChecks:
-    """Reads the manifest of a snapshot, and refuses what could not go live.
+    """Reads the manifest of a snapshot, and asks the gates.
 
     An environment need not exist yet: one that was never made has no variables.
     """
@@ -27,27 +30,14 @@ class DeployChecks:
     database: Database
     sources: SourceStore
     host_names: HostNames
-
-    async def check(self, digest: str, environment: Environment, *, branch: str = "") -> Manifest:
-        """Everything that can be checked; the manifest, resolved for `environment`.
-
-        Parameters:
-            branch: of the commit; empty where it is not known, or does not matter.
-
-        Raises:
-            UserError: as `manifest`; `deploy.other-branch`; `variable.missing` with the list.
-        """
-        manifest = await self.manifest(digest, environment)
-        _check_branch(manifest, branch, environment)
-        async with self.database.transaction() as session:
-            await self.check_variables(session, manifest, environment)
-        return manifest
+    variables: VariableService
+    services: ServiceProvider
 
     async def manifest(self, digest: str, environment: Environment) -> Manifest:
         """The manifest in the snapshot, checked and resolved for `environment`.
 
         Raises:
-            UserError: `manifest.*`, `source.no-manifest`, `source.other-project`, `domain.reserved`, `domain.taken`.
+            UserError: `manifest.*`, `source.no-manifest`, `source.other-project`.
         """
         text = await self.sources.read_file(digest, MANIFEST)
         if text is None:
@@ -71,80 +61,113 @@ class DeployChecks:
                 hint="check [project] name in gantry.toml",
                 where=MANIFEST,
             )
-        resolved = manifest.for_environment(environment.name)
-        await self._check_domains(resolved, environment)
-        return resolved
+        return manifest.for_environment(environment.name)
 
-    async def _check_domains(self, manifest: Manifest, environment: Environment) -> None:
-        own = [domain for domain in manifest.domains if self.host_names.is_own(domain)]
-        if own:
-            raise UserError(
-                "domain.reserved",
-                f"{own[0]} lies below {self.host_names.domain}, where only Gantry gives names",
-                hint=f"without it the site is at {self.host_names.environment_host(environment)}",
-                where=f"{MANIFEST}: environments.{environment.name}.domains",
-            )
-        async with self.database.transaction() as session:
-            holder = await releases.domain_holder(
-                session,
-                tuple(manifest.domains),
-                except_project=environment.project,
-                except_environment=environment.name,
-            )
-        if holder is not None:
-            domain, project, name = holder
-            raise UserError(
-                "domain.taken",
-                f"{domain} leads to {name} of {project} now",
-                hint=f"take it out of that project's {MANIFEST} and deploy it, then deploy this again",
-                where=f"{MANIFEST}: environments.{environment.name}.domains",
-            )
+    async def snapshot_may_go_live(
+        self, digest: str, environment: Environment, *, branch: str, build: str | None = None
+    ) -> Manifest:
+        """Ask every gate of a snapshot that a release is to be made of; its manifest, resolved for `environment`.
 
-    async def check_variables(
-        self, session: Session, manifest: Manifest, environment: Environment
-    ) -> None:
-        """Refuse to go on where required variables are missing.
+        Parameters:
+            branch: of the commit; empty where it is not known.
+            build: that is taken along; `None` while it is not made.
 
         Raises:
-            UserError: `variable.missing` with the list.
+            GantryError: as `manifest`, and why the first gate is closed.
         """
-        missing = await self.missing_variables(session, manifest, environment)
-        if missing:
-            raise missing_error(missing, environment)
+        manifest = await self.manifest(digest, environment)
+        async with self.database.transaction() as session:
+            await self.tree_may_go_live(session, environment, manifest, branch=branch, build=build)
+        return manifest
 
-    async def missing_variables(
-        self, session: Session, manifest: Manifest, environment: Environment
-    ) -> tuple[str, ...]:
-        """Required variables that nobody has set and no service provides."""
-        have = set(await variables.sealed_values(session, environment.id))
-        have |= {kind.variable for kind in wanted_services(manifest)}
-        have |= set(manifest.variables.plain) | RESERVED
-        return tuple(
-            name
-            for name in manifest.variables.required
-            if name not in have and not name.startswith("GANTRY_")
+    async def tree_may_go_live(
+        self,
+        session: Session,
+        environment: Environment,
+        manifest: Manifest,
+        *,
+        branch: str,
+        build: str | None = None,
+    ) -> None:
+        """Ask every gate of a release that is to be made: it gets the variables that the environment has now.
+
+        Parameters:
+            build: that it is made of; `None` while it is not made.
+
+        Raises:
+            GantryError: why the first gate is closed.
+        """
+        _refuse(await self.refusals(session, environment, manifest, branch=branch, build=build))
+
+    async def release_may_go_live(
+        self, session: Session, environment: Environment, release: Release
+    ) -> None:
+        """Ask every gate of a release that is made: it keeps its manifest, build and variables.
+
+        Raises:
+            GantryError: why the first gate is closed.
+        """
+        sealed = await releases.variables_sealed(session, release.id)
+        entry = await self._entry(
+            session,
+            environment,
+            manifest_of(release),
+            branch=release.commit.branch,
+            build=release.build,
+            variables=frozenset(self.variables.open_all(sealed)),
+            release=release.number,
+        )
+        _refuse(tuple(closed(entry).values()))
+
+    async def refusals(
+        self,
+        session: Session,
+        environment: Environment,
+        manifest: Manifest,
+        *,
+        branch: str = "",
+        build: str | None = None,
+    ) -> tuple[GantryError, ...]:
+        """Why a release that is to be made could not go live, gate by gate; nothing where it could."""
+        names = frozenset(await variable_store.sealed_values(session, environment.id))
+        entry = await self._entry(
+            session, environment, manifest, branch=branch, build=build, variables=names
+        )
+        return tuple(closed(entry).values())
+
+    async def _entry(
+        self,
+        session: Session,
+        environment: Environment,
+        manifest: Manifest,
+        *,
+        branch: str,
+        build: str | None,
+        variables: frozenset[str],
+        release: int | None = None,
+    ) -> Entry:
+        wanted = wanted_services(manifest)
+        found = await releases.domain_holder(
+            session,
+            tuple(manifest.domains),
+            except_project=environment.project,
+            except_environment=environment.name,
+        )
+        return Entry(
+            environment=environment,
+            manifest=manifest,
+            host_names=self.host_names,
+            branch=branch,
+            # Locked: it is not deleted while this is decided.
+            build=await builds.lock(session, build) if build is not None else None,
+            release=release,
+            variables=variables,
+            services=wanted,
+            unavailable=self.services.unavailable(wanted),
+            holder=Holder(*found) if found is not None else None,
         )
 
 
-def _check_branch(manifest: Manifest, given: str, environment: Environment) -> None:
-    """A tree without a known branch (no git, a detached checkout in CI) is not held back."""
-    wanted = manifest.branch
-    if wanted and given and wanted != given:
-        raise UserError(
-            "deploy.other-branch",
-            f"{environment.name} takes commits of {wanted}; this one is of {given}",
-            hint=f"git switch {wanted}, or change [environments.{environment.name}] branch",
-            where=MANIFEST,
-        )
-
-
-def missing_error(missing: tuple[str, ...], environment: Environment) -> UserError:
-    """What to say about required variables that are not set."""
-    names = ", ".join(missing)
-    return UserError(
-        "variable.missing",
-        f"{environment.name} of {environment.project} lacks required variables: {names}",
-        hint=f"gantry env set --environment {environment.name} "
-        + " ".join(f"{name}=..." for name in missing),
-        where=".env.example",
-    )
+def _refuse(errors: tuple[GantryError, ...]) -> None:
+    if errors:
+        raise errors[0]

@@ -83,7 +83,7 @@ class DeployExecutor:
             if work.rollout is not None:
                 await rollouts.abort(session, work.rollout.id, error["message"], at=now)
             await self._undo_switch(session, deploy)
-            if deploy.release is not None and deploy.kind is not DeployKind.ROLLBACK:
+            if deploy.release is not None and deploy.kind.makes_release:
                 await releases.set_state(session, deploy.release, ReleaseState.FAILED, at=now)
             await self._abandon_build(session, work, error)
             await store.finish_failed(session, deploy, state, error, at=now)
@@ -99,6 +99,8 @@ class DeployExecutor:
         environment = await projects.lock_environment(session, deploy.environment)
         if deploy.release is None or environment.live_release != deploy.release:
             return
+        if deploy.kind is DeployKind.RESTART:
+            return  # it switches nothing
         # Asked anew: the switch may have been recorded after the look that `deploy` is from.
         previous = (await store.get(session, deploy.id)).previous_release
         if previous is None and deploy.kind is DeployKind.ROLLBACK:

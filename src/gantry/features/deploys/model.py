@@ -15,6 +15,13 @@ class DeployKind(StrEnum):
     DEPLOY = "deploy"  # from source
     PROMOTE = "promote"  # from a build of another environment
     ROLLBACK = "rollback"  # from a release of this environment
+    REDEPLOY = "redeploy"  # from the build that is live here, with the variables of now
+    RESTART = "restart"  # of the live release's instances
+
+    @property
+    def makes_release(self) -> bool:
+        """Whether it makes a release of its own; otherwise its release was there before."""
+        return self in (DeployKind.DEPLOY, DeployKind.PROMOTE, DeployKind.REDEPLOY)
 
 
 class DeployState(StrEnum):
@@ -77,6 +84,7 @@ class Deploy:
         manifest: as read from the source and resolved for the environment; `None` before the source step.
         previous_release: what was live when this deploy began to switch.
         error: wire form of the error that ended it.
+        process: which kind of process a restart is of; empty for all of them.
     """
 
     id: str
@@ -97,6 +105,7 @@ class Deploy:
     finished_at: datetime | None = None
     cancel_requested: bool = False
     error: Mapping[str, str] | None = None
+    process: str = ""
 
     @property
     def needs(self) -> tuple[str, ...]:

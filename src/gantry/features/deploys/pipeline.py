@@ -20,7 +20,10 @@ _QUICK_STEP_S = 120.0
 _TASK_MARGIN_S = 60.0
 _EVERY = frozenset(DeployKind)
 # A release that was live before has passed its smoke checks; the database is never migrated backwards.
-_NEW_RELEASE = frozenset({DeployKind.DEPLOY, DeployKind.PROMOTE})
+_NEW_RELEASE = frozenset(kind for kind in DeployKind if kind.makes_release)
+_NEW_BUILD = frozenset({DeployKind.DEPLOY, DeployKind.PROMOTE})
+# A restart changes neither what is live nor what was before.
+_SWITCHING = _EVERY - {DeployKind.RESTART}
 
 
 def _quick(manifest: Manifest) -> float:
@@ -46,6 +49,16 @@ def _for_start(manifest: Manifest) -> float:
 def _for_switch(manifest: Manifest) -> float:
     # A product that may take long to begin may take long to answer at the public port too.
     return max(_QUICK_STEP_S, _for_start(manifest))
+
+
+def _for_restart(manifest: Manifest) -> float:
+    """Instances follow each other; each may be tried more than once."""
+    web_start_s = _for_start(manifest)
+    return _QUICK_STEP_S + sum(
+        (process.instances + 1)
+        * (2 * web_start_s + process.drain.requests_s + process.drain.terminate_s)
+        for process in manifest.long_running.values()
+    )
 
 
 def _never(manifest: Manifest) -> float:
@@ -79,16 +92,16 @@ class Row:
 
 
 PIPELINE: tuple[Row, ...] = (
-    Row(Step.SOURCE, "Read source", rules.source, {Do.READ_SOURCE: act.read_source}, kinds=_NEW_RELEASE),
+    Row(Step.SOURCE, "Read source", rules.source, {Do.READ_SOURCE: act.read_source}, kinds=_NEW_BUILD),
     Row(
         Step.BUILD, "Build", rules.build, {Do.START_TASK: act.start_build, Do.TAKE_OUTCOME: act.take_build},
-        deadline=_for_build, deadline_key="build.timeout", kinds=_NEW_RELEASE, task=lambda deploy: f"build-{deploy.build}",
+        deadline=_for_build, deadline_key="build.timeout", kinds=_NEW_BUILD, task=lambda deploy: f"build-{deploy.build}",
     ),
     Row(
         Step.TEST, "Test", rules.test, {Do.START_TASK: act.start_test, Do.TAKE_OUTCOME: act.take_test},
-        deadline=_for_test, deadline_key="test.timeout", kinds=_NEW_RELEASE, task=lambda deploy: f"test-{deploy.build}",
+        deadline=_for_test, deadline_key="test.timeout", kinds=_NEW_BUILD, task=lambda deploy: f"test-{deploy.build}",
     ),
-    Row(Step.SCAN, "Scan", rules.scan, kinds=_NEW_RELEASE),
+    Row(Step.SCAN, "Scan", rules.scan, kinds=_NEW_BUILD),
     Row(Step.RELEASE, "Make release", rules.release, {Do.MAKE_RELEASE: act.make_release}, kinds=_NEW_RELEASE),
     Row(
         Step.MIGRATE, "Migrate", rules.migrate,
@@ -109,9 +122,9 @@ PIPELINE: tuple[Row, ...] = (
     Row(
         Step.SWITCH, "Switch traffic", rules.switch,
         {Do.SWITCH: act.switch, Do.ASK_PUBLIC_PORT: act.ask_public_port},
-        deadline=_for_switch,
+        deadline=_for_switch, kinds=_SWITCHING,
     ),
-    Row(Step.DRAIN, "Drain the old release", rules.drain),
+    Row(Step.DRAIN, "Drain the old release", rules.drain, kinds=_SWITCHING),
 )  # fmt: skip
 
 ROWS: Mapping[Step, Row] = {row.step: row for row in PIPELINE}
@@ -139,11 +152,17 @@ def following(kind: DeployKind, step: Step) -> Step | None:
 def may_cancel(deploy: Deploy) -> bool:
     """A deploy can be cancelled until its switch; afterwards a rollback is the way back."""
     steps = steps_of(deploy.kind)
-    return not deploy.state.ended and steps.index(deploy.step) < steps.index(Step.SWITCH)
+    if deploy.state.ended or Step.SWITCH not in steps:
+        return not deploy.state.ended
+    return steps.index(deploy.step) < steps.index(Step.SWITCH)
 
 
-def deadline_s(step: Step, manifest: Manifest | None) -> float:
+def deadline_s(
+    step: Step, manifest: Manifest | None, kind: DeployKind = DeployKind.DEPLOY
+) -> float:
     """The longest that `step` may take; before the manifest is known, as long as a step without the project's code."""
+    if kind is DeployKind.RESTART and step is Step.HEALTHY and manifest is not None:
+        return _for_restart(manifest)
     return ROWS[step].deadline(manifest) if manifest is not None else _QUICK_STEP_S
 
 
@@ -157,7 +176,8 @@ def decide(deploy: Deploy, observed: Observed) -> Decision | Intent:
     """What the deploy needs next."""
     if deploy.state is DeployState.QUEUED:
         return Intent.CANCEL if deploy.cancel_requested else Intent.BEGIN
-    if deploy.cancel_requested and not rules.is_live(deploy, observed):
+    switched = deploy.kind is not DeployKind.RESTART and rules.is_live(deploy, observed)
+    if deploy.cancel_requested and not switched:
         return Intent.CANCEL
     assert deploy.step_started_at is not None, "an active deploy has begun its step"
     if (observed.now - deploy.step_started_at).total_seconds() > observed.deadline_s:

@@ -6,15 +6,12 @@ from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.database.protocol import Database
 from gantry.features.deploys.bodies import PlanBody, PlanChange
-from gantry.features.deploys.checks import missing_error
-from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
 from gantry.features.deploys.source import SourceReader
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import store as projects
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment, check_environment, check_project
 from gantry.features.releases import store as releases
-from gantry.features.releases.model import Commit
 from gantry.features.releases.reading import manifest_of
 from gantry.features.services import store as services
 from gantry.features.variables.service import VariableService
@@ -34,8 +31,13 @@ class Planner:
     host_names: HostNames
     clock: Clock
 
-    async def plan(self, project: str, environment: str, source_digest: str) -> PlanBody:
+    async def plan(
+        self, project: str, environment: str, source_digest: str, *, branch: str = ""
+    ) -> PlanBody:
         """What a deploy of `source_digest` to `environment` would do.
+
+        Parameters:
+            branch: of its commit; empty where it is not known.
 
         Raises:
             UserError: the manifest cannot be read, or the snapshot is not kept; `project.bad-name`,
@@ -57,37 +59,28 @@ class Planner:
             project=project,
             environment=environment,
             changes=tuple(changes),
-            blockers=await self._blockers(target, manifest),
+            blockers=await self._blockers(target, manifest, branch),
         )
 
     def _host(self, target: Environment) -> str:
         return self.host_names.url(self.host_names.environment_host(target))
 
-    async def _blockers(self, target: Environment, manifest: Manifest) -> tuple[ErrorBody, ...]:
+    async def _blockers(
+        self, target: Environment, manifest: Manifest, branch: str
+    ) -> tuple[ErrorBody, ...]:
         async with self.database.transaction() as session:
-            missing = await self.source_reader.checks.missing_variables(session, manifest, target)
-        if not missing:
-            return ()
-        return (ErrorBody.model_validate(missing_error(missing, target).as_dict()),)
+            refusals = await self.source_reader.checks.refusals(
+                session, target, manifest, branch=branch
+            )
+        return tuple(ErrorBody.model_validate(error.as_dict()) for error in refusals)
 
     async def _build(
         self, source_digest: str, target: Environment, manifest: Manifest
     ) -> list[PlanChange]:
         if not target.id:
             return [_change("build", "create", "the first build of this environment")]
-        deploy = Deploy(
-            id="plan",
-            environment=target.id,
-            kind=DeployKind.DEPLOY,
-            state=DeployState.QUEUED,
-            step=Step.SOURCE,
-            source_digest=source_digest,
-            commit=Commit(),
-            requested_by="plan",
-            requested_at=self.clock.now(),
-        )
         try:
-            request = await self.source_reader.request(deploy, manifest, "plan")
+            request = await self.source_reader.request(source_digest, target.id, manifest, "plan")
             kept = await self.workshop.find(request)
         except GantryError as error:
             return [_change("build", "create", f"anew, because {error.message}")]

@@ -12,13 +12,14 @@ from enum import Enum, StrEnum
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.builds.model import Build, BuildState
-from gantry.features.deploys.model import Deploy, StepState
+from gantry.features.deploys.model import Deploy, DeployKind, StepState
 from gantry.features.probes.public import SmokeResult
 from gantry.features.rollouts.model import RolloutState
 
 CRASHES_BEFORE_FAILURE = 3
 # One bad answer may be a cold cache; three in a row are the release.
 SMOKE_ATTEMPTS = 3
+_SUPERSEDED = "another release went live meanwhile: its instances are new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,25 @@ class RolloutProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartProgress:
+    """How far the restart of a release's instances is.
+
+    Attributes:
+        wanted: how many are to be started anew.
+        done: of these, how many were, and are healthy.
+        over: none of the old ones, and no additional one, is there any more.
+        crashes: the most ends in a row of any that was started anew.
+        message: how it ended last.
+    """
+
+    wanted: int
+    done: int
+    over: bool
+    crashes: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What was observed for one deploy.
 
@@ -63,6 +83,7 @@ class Observed:
         edge_current: the edge acknowledged the configuration that the database implies.
         edge_healthy: instances of the candidate that the edge itself calls healthy.
         rollout: how the traffic moves in stages; `None` when it moves at once.
+        restart: how far the restart of the live release's instances is, where the deploy is one.
         served_by: release that the public port answered with, asked after the switch; empty before.
         deadline_s: the longest that the present step may take.
     """
@@ -79,6 +100,7 @@ class Observed:
     smoke: SmokeResult | None = None
     has_smoke: bool = False
     rollout: RolloutProgress | None = None
+    restart: RestartProgress | None = None
     served_by: str = ""
     deadline_s: float = 600.0
 
@@ -182,11 +204,15 @@ def migrate(deploy: Deploy, observed: Observed) -> Decision:
 
 def start(deploy: Deploy, observed: Observed) -> Decision:
     """The reconciler starts instances; the step says that they are wanted."""
+    if deploy.kind is DeployKind.RESTART and not is_live(deploy, observed):
+        return Next(StepState.SKIPPED, _SUPERSEDED)
     return Do.START_RELEASE
 
 
 def healthy(deploy: Deploy, observed: Observed) -> Decision:
-    """Every instance is healthy, and the edge says so too."""
+    """Every instance is healthy, and the edge says so too; of a restart, every one that was started anew."""
+    if deploy.kind is DeployKind.RESTART:
+        return _restarted(deploy, observed)
     candidate = observed.candidate
     if candidate is None:
         return WAIT
@@ -274,6 +300,25 @@ def is_live(deploy: Deploy, observed: Observed) -> bool:
 def error_of(code: str, message: str, hint: str) -> Mapping[str, str]:
     """An error that ends a deploy, as it is stored."""
     return {"kind": "permanent", "code": code, "message": message, "hint": hint, "where": ""}
+
+
+def _restarted(deploy: Deploy, observed: Observed) -> Decision:
+    """The reconciler exchanges the instances; it is over when no old one is left."""
+    progress = observed.restart
+    if not is_live(deploy, observed) or progress is None:
+        return Next(StepState.SKIPPED, _SUPERSEDED)
+    if progress.crashes >= CRASHES_BEFORE_FAILURE:
+        return Fail(
+            error_of(
+                "start.crash-loop",
+                f"an instance that was started anew ended {progress.crashes} times: {progress.message}",
+                "read its log; the instances whose turn had not come still serve",
+            )
+        )
+    if not progress.over or progress.done < progress.wanted:
+        return WAIT
+    instances = "instance was" if progress.wanted == 1 else "instances were"
+    return Next(detail=f"{progress.wanted} {instances} started anew")
 
 
 def _task(observed: Observed) -> Decision:

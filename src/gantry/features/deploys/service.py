@@ -1,21 +1,26 @@
 """What may be asked of deploys. Each call checks, records the intent, wakes the reactor, and returns."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gantry.engines.database.protocol import Database, Session
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.audit import store as audit
 from gantry.features.builds import store as builds
-from gantry.features.builds.model import BuildState
 from gantry.features.deploys import store
 from gantry.features.deploys.checks import DeployChecks
+from gantry.features.deploys.gates import being_removed
 from gantry.features.deploys.model import Deploy, DeployKind, DeployState
 from gantry.features.deploys.pipeline import steps_of
+from gantry.features.deploys.source import SourceReader
 from gantry.features.projects import service as project_service, store as projects
 from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
-from gantry.features.releases.model import Commit, Release, ReleaseState
+from gantry.features.releases.model import BuiltRelease, Commit, Release
+from gantry.features.releases.reading import manifest_of
+from gantry.features.releases.rules import rollback_target
+from gantry.features.rollouts import store as rollouts
+from gantry.features.rollouts.model import RolloutCommand
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, UserError
 from gantry.kernel.ids import IdSource
@@ -34,6 +39,7 @@ class DeployService:
     database: Database
     sources: SourceStore
     checks: DeployChecks
+    source_reader: SourceReader
     projects: project_service.ProjectService
     clock: Clock
     ids: IdSource
@@ -42,11 +48,12 @@ class DeployService:
     async def deploy(
         self, project: str, environment: str, *, source_digest: str, commit: Commit, by: str
     ) -> Deploy:
-        """Queue a deploy of an uploaded snapshot that passes its checks; project and environment are made when new.
+        """Queue a deploy of an uploaded snapshot that may go live; project and environment are made when new.
 
         Raises:
-            UserError: `source.unknown` it was not uploaded; `project.bad-name`, `environment.bad-name`; as
-                `DeployChecks.check`; `deploy.queue-full`.
+            UserError: `source.unknown` it was not uploaded; `project.bad-name`, `environment.bad-name`;
+                `deploy.queue-full`.
+            GantryError: why a gate is closed.
         """
         if await self.sources.get(source_digest) is None:
             raise UserError(
@@ -56,7 +63,7 @@ class DeployService:
             )
         async with self.database.transaction() as session:
             wanted = await self.projects.find_or_plan(session, project, environment)
-        await self.checks.check(source_digest, wanted, branch=commit.branch)
+        await self.checks.snapshot_may_go_live(source_digest, wanted, branch=commit.branch)
         async with self.database.transaction() as session:
             target = await self.projects.ensure(session, project, environment, by=by)
             deploy = self._new(
@@ -69,56 +76,49 @@ class DeployService:
     async def promote(
         self, project: str, environment: str, *, from_environment: str, by: str
     ) -> Deploy:
-        """Queue a deploy of the build that is live in `from_environment`; it is built again only for public variables.
+        """Queue a deploy of the build that is live in `from_environment`; it is built again only for public variables and
+        for tests of the environment's own.
 
         Raises:
-            UserError: `promote.nothing-live`, `promote.same-environment`, `environment.bad-name`; as `DeployChecks.check`,
-                for the environment that it goes to.
+            UserError: `promote.nothing-live`, `promote.same-environment`, `environment.bad-name`.
+            GantryError: why a gate of the environment that it goes to is closed.
         """
         if from_environment == environment:
             raise UserError(
                 "promote.same-environment",
                 f"{environment} cannot be promoted to itself",
-                hint="gantry promote --from staging --to production",
+                hint="gantry promote --from staging --to production; gantry redeploy takes what is live here again",
             )
         async with self.database.transaction() as session:
             origin = await projects.get_environment(session, project, from_environment)
-            if origin.live_release is None:
-                raise UserError(
-                    "promote.nothing-live",
-                    f"nothing is live in {from_environment} of {project}",
-                    hint=f"gantry deploy --to {from_environment}",
-                )
-            release = await releases.get(session, origin.live_release)
+            release = await self._live(session, origin, "promote.nothing-live")
             build = await builds.get(session, release.build)
             wanted = await self.projects.find_or_plan(session, project, environment)
-        # Of no branch: that is what a promotion is for.
-        await self.checks.check(build.source_digest, wanted)
+        await self.checks.snapshot_may_go_live(
+            build.source_digest, wanted, branch=release.commit.branch, build=build.id
+        )
         async with self.database.transaction() as session:
             target = await self.projects.ensure(session, project, environment, by=by)
-            deploy = self._new(
-                target,
-                DeployKind.PROMOTE,
-                by=by,
-                commit=release.commit,
-                build=build.id,
-                source_digest=build.source_digest,
-            )
-            await self._queue(session, deploy, target)
+            deploy = self._new(target, DeployKind.PROMOTE, by=by, of=release)
+            await self._queue(session, replace(deploy, source_digest=build.source_digest), target)
         self.wake()
         return deploy
 
     async def roll_back(
         self, project: str, environment: str, *, to_release: int | None, by: str
     ) -> Deploy:
-        """Queue the return to an earlier release, with the configuration that it ran with.
+        """Queue the return to an earlier release, with the configuration that it ran with. A rollout that goes on is aborted.
+
+        Parameters:
+            to_release: its number; `None` for the next one below the live release that nobody rolled back from.
 
         Raises:
             UserError: `rollback.nothing-before`, `rollback.unknown-release`, `rollback.already-live`,
                 `rollback.gone` its artifact is no longer kept.
+            GantryError: why another gate is closed.
         """
         async with self.database.transaction() as session:
-            target = await projects.get_environment(session, project, environment)
+            target = await self._locked(session, project, environment)
             release = await self._rollback_target(session, target, to_release)
             if release.id == target.live_release:
                 raise ConflictError(
@@ -126,23 +126,57 @@ class DeployService:
                     f"release {release.number} is live already",
                     hint="gantry releases lists what can be rolled back to",
                 )
-            build = await builds.get(session, release.build)
-            if build.state is not BuildState.READY:
-                raise UserError(
-                    "rollback.gone",
-                    f"the artifact of release {release.number} is no longer kept",
-                    hint="check its commit out and run gantry deploy",
-                )
-            deploy = self._new(
-                target,
-                DeployKind.ROLLBACK,
-                by=by,
-                commit=release.commit,
-                build=release.build,
-                release=release.id,
-                source_digest=build.source_digest,
-            )
+            await self.checks.release_may_go_live(session, target, release)
+            await self._abort_rollout(session, target, by=by)
+            deploy = self._new(target, DeployKind.ROLLBACK, by=by, of=release, release=release.id)
             await self._queue(session, deploy, target)
+        self.wake()
+        return deploy
+
+    async def redeploy(self, project: str, environment: str, *, by: str) -> Deploy:
+        """Queue a new release of the build that is live, with the variables that the environment has now. Nothing is built.
+
+        Raises:
+            UserError: `redeploy.nothing-live`; `redeploy.built-in` a variable that is written into the build has changed.
+            GantryError: why a gate is closed.
+        """
+        async with self.database.transaction() as session:
+            target = await projects.get_environment(session, project, environment)
+            live = await self._live(session, target, "redeploy.nothing-live")
+        await self.source_reader.refuse_stale(target, live)
+        async with self.database.transaction() as session:
+            target = await self._locked(session, project, environment)
+            await self.checks.tree_may_go_live(
+                session,
+                target,
+                manifest_of(live),
+                branch=live.commit.branch,
+                build=live.build,
+            )
+            deploy = self._new(target, DeployKind.REDEPLOY, by=by, of=live)
+            await self._queue(session, replace(deploy, manifest=live.manifest), target)
+        self.wake()
+        return deploy
+
+    async def restart(
+        self, project: str, environment: str, *, process: str = "", by: str
+    ) -> Deploy:
+        """Queue the restart of the live release's processes, one instance after the other.
+
+        Parameters:
+            process: which kind, `web` or `worker.NAME`; empty for all of them.
+
+        Raises:
+            UserError: `restart.nothing-live`, `restart.unknown-process`.
+            GantryError: why a gate is closed.
+        """
+        async with self.database.transaction() as session:
+            target = await self._locked(session, project, environment)
+            live = await self._live(session, target, "restart.nothing-live")
+            _check_process(live, process)
+            await self.checks.release_may_go_live(session, target, live)
+            deploy = self._new(target, DeployKind.RESTART, by=by, of=live, release=live.id)
+            await self._queue(session, replace(deploy, process=process), target)
         self.wake()
         return deploy
 
@@ -168,28 +202,57 @@ class DeployService:
         self.wake()
         return cancelled
 
+    async def _locked(self, session: Session, project: str, environment: str) -> Environment:
+        """The environment; nobody else changes what is live there until the transaction ends."""
+        found = await projects.get_environment(session, project, environment)
+        return await projects.lock_environment(session, found.id)
+
+    async def _live(self, session: Session, target: Environment, code: str) -> Release:
+        if target.live_release is None:
+            raise UserError(
+                code,
+                f"nothing is live in {target.name} of {target.project}",
+                hint=f"gantry deploy --to {target.name}",
+            )
+        return await releases.get(session, target.live_release)
+
     async def _rollback_target(
         self, session: Session, target: Environment, number: int | None
     ) -> Release:
         if number is None:
-            found = await releases.previous_live(
-                session, target.id, not_release=target.live_release or ""
-            )
+            known = await releases.list_were_live(session, target.id)
+            found = rollback_target(known, target.live_release)
             if found is None:
-                raise UserError(
-                    "rollback.nothing-before",
-                    f"{target.name} of {target.project} has no earlier release that was live",
-                    hint="gantry releases lists them",
-                )
-            return found
-        found = await releases.find_by_number(session, target.id, number)
-        if found is None or found.live_at is None or found.state is ReleaseState.FAILED:
+                raise _nothing_below(target, known)
+            return found.release
+        named = await releases.find_by_number(session, target.id, number)
+        if named is None or not named.was_live:
             raise UserError(
                 "rollback.unknown-release",
                 f"release {number} of {target.name} was never live",
                 hint="gantry releases lists what can be rolled back to",
             )
-        return found
+        return named
+
+    async def _abort_rollout(self, session: Session, target: Environment, *, by: str) -> None:
+        """Visitors of a candidate get the live release again, before what is live changes."""
+        moving = [
+            deploy.id
+            for deploy in await store.list_open(session)
+            if deploy.environment == target.id
+        ]
+        for rollout in await rollouts.list_for_deploys(session, tuple(moving)):
+            if rollout.state.ended or rollout.requested is RolloutCommand.ABORT:
+                continue
+            await rollouts.request(session, rollout, RolloutCommand.ABORT)
+            await audit.record(
+                session,
+                at=self.clock.now(),
+                actor=by,
+                action=f"rollout.{RolloutCommand.ABORT}",
+                target=f"{target.project}/{target.name}",
+                details={"rollout": rollout.id, "stage": rollout.stage, "for": "rollback"},
+            )
 
     def _new(
         self,
@@ -197,11 +260,17 @@ class DeployService:
         kind: DeployKind,
         *,
         by: str,
-        commit: Commit,
+        commit: Commit | None = None,
         source_digest: str = "",
-        build: str | None = None,
+        of: Release | None = None,
         release: str | None = None,
     ) -> Deploy:
+        """A deploy that nobody has asked for yet.
+
+        Parameters:
+            of: the release whose build and commit it takes.
+            release: the one that it makes live, where it makes none.
+        """
         return Deploy(
             id=self.ids.new("dep"),
             environment=target.id,
@@ -209,21 +278,18 @@ class DeployService:
             state=DeployState.QUEUED,
             step=steps_of(kind)[0],
             source_digest=source_digest,
-            commit=commit,
+            commit=commit or (of.commit if of is not None else Commit()),
             requested_by=by,
             requested_at=self.clock.now(),
-            build=build,
+            build=of.build if of is not None else None,
             release=release,
         )
 
     async def _queue(self, session: Session, deploy: Deploy, target: Environment) -> None:
         # Locked, so that its end is not asked for meanwhile.
-        if (await projects.lock_environment(session, target.id)).removing:
-            raise ConflictError(
-                "environment.removing",
-                f"{target.name} of {target.project} is being destroyed",
-                hint="deploy again when gantry status does not show it any more",
-            )
+        locked = await projects.lock_environment(session, target.id)
+        if (error := being_removed(locked)) is not None:
+            raise error
         waiting = [
             other
             for other in await store.list_open(session)
@@ -242,5 +308,40 @@ class DeployService:
             actor=deploy.requested_by,
             action=f"deploy.{deploy.kind}",
             target=f"{target.project}/{target.name}",
-            details={"deploy": deploy.id, "commit": deploy.commit.sha, "release": deploy.release},
+            details={"deploy": deploy.id, "commit": deploy.commit.sha, "release": deploy.release}
+            | ({"process": deploy.process} if deploy.process else {}),
         )
+
+
+def _check_process(live: Release, process: str) -> None:
+    kinds = manifest_of(live).long_running
+    if kinds and (not process or process in kinds):
+        return
+    if not kinds:
+        raise UserError(
+            "restart.unknown-process",
+            f"release {live.number} has no processes: its files are served by the edge",
+            hint="gantry deploy",
+        )
+    raise UserError(
+        "restart.unknown-process",
+        f"release {live.number} has no process {process!r}",
+        hint=f"it has {', '.join(kinds)}: gantry restart {next(iter(kinds))}",
+    )
+
+
+def _nothing_below(target: Environment, known: tuple[BuiltRelease, ...]) -> UserError:
+    live = next((built for built in known if built.release.id == target.live_release), None)
+    above = [
+        built.release.number
+        for built in known
+        if built.kept and built.release.was_live and built is not live
+    ]
+    where = f"release {live.release.number}" if live is not None else "what is live"
+    return UserError(
+        "rollback.nothing-before",
+        f"{target.name} of {target.project} has no earlier release below {where} that can go live again",
+        hint=f"gantry rollback --release {max(above)} goes to one that was withdrawn; gantry releases lists them"
+        if above
+        else "gantry releases lists them; gantry rollout abort ends a rollout that goes on",
+    )

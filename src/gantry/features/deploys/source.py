@@ -10,33 +10,19 @@ from gantry.engines.sources.protocol import Snapshot, SourceStore
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build, BuildState
 from gantry.features.builds.request import build_request, with_variables
+from gantry.features.deploys import store
 from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.model import Deploy, DeployKind
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
+from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import IntegrityError, UserError
 from gantry.kernel.ids import IdSource
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What the source step found.
-
-    Attributes:
-        manifest: resolved for the environment.
-        request: for the builder; its `id` is the build's.
-        detail: what people are told of it.
-    """
-
-    manifest: Manifest
-    request: BuildRequest
-    build: Build
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +53,13 @@ class SourceReader:
             )
         return snapshot
 
-    async def request(self, deploy: Deploy, manifest: Manifest, build_id: str) -> BuildRequest:
-        """What the builder is asked for."""
-        snapshot = await self.snapshot(deploy.source_digest)
+    async def request(
+        self, source_digest: str, environment_id: str, manifest: Manifest, build_id: str
+    ) -> BuildRequest:
+        """What the builder is asked for, with the variables that the environment has now."""
+        snapshot = await self.snapshot(source_digest)
         async with self.database.transaction() as session:
-            values = await self.variables.reveal(session, deploy.environment)
+            values = await self.variables.reveal(session, environment_id)
             key = await projects.action_key_sealed(session, manifest.project.name)
         request = build_request(build_id, manifest, snapshot, action_key=self.box.open(key))
         return self._with_variables(request, manifest, {**manifest.variables.plain, **values})
@@ -87,31 +75,65 @@ class SourceReader:
             of_services=[kind.variable for kind in wanted_services(manifest)],
         )
 
-    async def read(self, deploy: Deploy, environment: Environment) -> Source:
-        """Check everything that can be checked before work begins, and find or claim the build.
+    async def read(self, deploy: Deploy, environment: Environment) -> str:
+        """Ask the gates, find or claim the build, and record both with the deploy; what people are told of it.
 
-        A promoted build is taken as it is, unless the environment has its own values of variables that are in it.
+        A promoted build is taken as it is, unless the environment has its own values of variables that are in it, or its
+        own tests.
 
         Raises:
-            UserError: as `DeployChecks.check`; `source.unknown`.
+            GantryError: as `DeployChecks.snapshot_may_go_live`; `source.unknown`.
         """
-        promoted = deploy.kind is DeployKind.PROMOTE
-        # Of no branch: that is what a promotion is for.
-        branch = "" if promoted else deploy.commit.branch
-        manifest = await self.checks.check(deploy.source_digest, environment, branch=branch)
-        request = await self.request(deploy, manifest, self.ids.new("b"))
+        manifest = await self.checks.snapshot_may_go_live(
+            deploy.source_digest, environment, branch=deploy.commit.branch
+        )
+        request = await self.request(
+            deploy.source_digest, deploy.environment, manifest, self.ids.new("b")
+        )
         detail = f"snapshot {deploy.source_digest[:12]}"
-        if promoted:
+        if deploy.kind is DeployKind.PROMOTE:
             assert deploy.build is not None, "it was asked for with a build"
-            own = await self._own_values(deploy.build, request)
-            if not own:
+            reason = await self._why_anew(deploy.build, request, environment)
+            if not reason:
                 async with self.database.transaction() as session:
-                    build = await builds.get(session, deploy.build)
-                return Source(manifest, request, build, detail)
+                    await builds.lock(session, deploy.build)
+                    await self._record(session, deploy, manifest, deploy.build)
+                return detail
+            detail += f", built anew: {reason}"
+        await self._claim(request, deploy, manifest)
+        return detail
+
+    async def refuse_stale(self, environment: Environment, live: Release) -> None:
+        """Refuse to make a release of the live build where variables that are written into it have changed since.
+
+        Raises:
+            UserError: `redeploy.built-in` with their names; `source.unknown`.
+        """
+        async with self.database.transaction() as session:
+            build = await builds.get(session, live.build)
+        manifest = manifest_of(live)
+        request = await self.request(build.source_digest, environment.id, manifest, build.id)
+        own = await self._own_values(live.build, request)
+        if own:
+            raise UserError(
+                "redeploy.built-in",
+                f"{', '.join(own)} changed in {environment.name} and belongs to the build of release {live.number}",
+                hint=f"gantry deploy --to {environment.name} builds it in",
+            )
+
+    async def _why_anew(
+        self, build_id: str, request: BuildRequest, environment: Environment
+    ) -> str:
+        """Why a promoted build does not do for the environment; empty where it does."""
+        reasons = []
+        if own := await self._own_values(build_id, request):
             values = "value" if len(own) == 1 else "values"
-            detail += f", built anew: {environment.name} has its own {values} of {', '.join(own)}"
-        build = await self._claim(request, environment.project)
-        return Source(manifest, request, build, detail)
+            reasons.append(f"{environment.name} has its own {values} of {', '.join(own)}")
+        async with self.database.transaction() as session:
+            release = await releases.newest_of_build(session, build_id)
+        if request.test and (release is None or manifest_of(release).test.command != request.test):
+            reasons.append(f"{environment.name} has its own tests")
+        return "; ".join(reasons)
 
     async def _own_values(self, build_id: str, request: BuildRequest) -> tuple[str, ...]:
         """Names of variables that `request` gives to the build and that `build_id` was made without, or with another value."""
@@ -123,26 +145,31 @@ class SourceReader:
         names = then.env.keys() | request.env.keys()
         return tuple(sorted(n for n in names if then.env.get(n) != request.env.get(n)))
 
-    async def _claim(self, request: BuildRequest, project: str) -> Build:
+    async def _claim(self, request: BuildRequest, deploy: Deploy, manifest: Manifest) -> None:
         key = self.workshop.key(request)
         try:
             kept = await self.workshop.find(request) is not None
         except IntegrityError:
             kept = False  # set aside by the workshop; built anew below
         async with self.database.transaction() as session:
-            build = await self._claim_row(session, request, project, key)
+            build = await self._claim_row(session, request, key)
             if build.state is not BuildState.BUILDING and not kept:
                 await builds.set_gone(session, build.id)
-                build = await self._claim_row(session, request, project, key)
-        return build
+                build = await self._claim_row(session, request, key)
+            # In the same transaction: a build that a deploy has claimed is not deleted.
+            await self._record(session, deploy, manifest, build.id)
 
-    async def _claim_row(
-        self, session: Session, request: BuildRequest, project: str, key: str
-    ) -> Build:
+    async def _record(
+        self, session: Session, deploy: Deploy, manifest: Manifest, build_id: str
+    ) -> None:
+        dumped = manifest.model_dump(mode="json")
+        await store.set_source(session, deploy.id, manifest=dumped, build=build_id)
+
+    async def _claim_row(self, session: Session, request: BuildRequest, key: str) -> Build:
         return await builds.claim(
             session,
             build_id=request.id,
-            project=project,
+            project=request.project,
             key=key,
             source_digest=request.source_digest,
             at=self.clock.now(),

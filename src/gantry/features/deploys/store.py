@@ -16,12 +16,12 @@ from gantry.features.deploys.model import (
     StepRecord,
     StepState,
 )
-from gantry.features.releases.model import Commit
+from gantry.features.releases.model import Commit, Release
 from gantry.kernel.errors import ConflictError, NotFoundError
 
 _COLUMNS = """id, environment, kind, state, step, source_digest, commit, manifest, build, release,
               previous_release, requested_by, requested_at, started_at, step_started_at, finished_at,
-              cancel_requested, error"""
+              cancel_requested, error, process"""
 
 _RECORD = f"""SELECT {_COLUMNS},
     (SELECT number FROM releases WHERE releases.id = deploys.release) AS release_number,
@@ -161,9 +161,9 @@ async def insert(session: Session, deploy: Deploy) -> None:
     """Queue a deploy."""
     await session.execute(
         """INSERT INTO deploys (id, environment, kind, state, step, source_digest, commit, manifest,
-                                build, release, requested_by, requested_at)
+                                build, release, requested_by, requested_at, process)
            VALUES (%(id)s, %(environment)s, %(kind)s, 'queued', %(step)s, %(source)s, %(commit)s,
-                   %(manifest)s, %(build)s, %(release)s, %(by)s, %(at)s)""",
+                   %(manifest)s, %(build)s, %(release)s, %(by)s, %(at)s, %(process)s)""",
         {
             "id": deploy.id,
             "environment": deploy.environment,
@@ -176,6 +176,7 @@ async def insert(session: Session, deploy: Deploy) -> None:
             "release": deploy.release,
             "by": deploy.requested_by,
             "at": deploy.requested_at,
+            "process": deploy.process,
         },
     )
 
@@ -197,6 +198,20 @@ async def set_source(
     await session.execute(
         "UPDATE deploys SET manifest = %(manifest)s, build = %(build)s WHERE id = %(id)s",
         {"id": deploy_id, "manifest": json.dumps(manifest), "build": build},
+    )
+
+
+async def take_over(session: Session, deploy_id: str, release: Release) -> None:
+    """Record that it makes its release of what `release` is made of."""
+    await session.execute(
+        """UPDATE deploys SET build = %(build)s, commit = %(commit)s, manifest = %(manifest)s
+           WHERE id = %(id)s""",
+        {
+            "id": deploy_id,
+            "build": release.build,
+            "commit": json.dumps(asdict(release.commit)),
+            "manifest": json.dumps(release.manifest),
+        },
     )
 
 

@@ -47,6 +47,9 @@ class InstanceExecutor:
                 _log.info("%s is healthy", instance.id)
             case rules.RecordExit():
                 await self._record_exit(action)
+            case rules.Leave(instance):
+                async with self.database.transaction() as session:
+                    await store.set_leaving(session, instance.id, at=self.clock.now())
             case rules.Terminate(instance):
                 await self.runtime.signal(instance.id)
                 async with self.database.transaction() as session:

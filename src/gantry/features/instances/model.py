@@ -20,6 +20,7 @@ class Instance:
         last_exit: how it ended last, in words.
         killed_for: why Gantry killed it, until its end is recorded.
         out_of_memory_kills: of its restarts, how many followed its being killed for its memory.
+        leaving_since: when the edge was to send it no further visitors.
     """
 
     id: str
@@ -37,6 +38,24 @@ class Instance:
     last_exit: str
     killed_for: str = ""
     out_of_memory_kills: int = 0
+    leaving_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rolling:
+    """How instances are exchanged while visitors are on them, see `exchange.py`.
+
+    Attributes:
+        before: instances that were made before this moment are replaced; `None`: none is.
+        edge_current: the edge does what the database says.
+        busy: the edge still has requests or streams on the release.
+        requests_s: how long requests may take that an instance still has.
+    """
+
+    before: datetime | None = None
+    edge_current: bool = True
+    busy: bool = False
+    requests_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +68,7 @@ class Want:
         terminate_s: from SIGTERM to SIGKILL.
         renew_before: instances that were started before this moment are ended and made anew, so that streams that
             are open on them are told to go elsewhere.
+        rolling: how instances are exchanged; `None`: one that is not wanted is told to end at once.
     """
 
     release: str
@@ -58,6 +78,7 @@ class Want:
     start_deadline_s: float
     terminate_s: float
     renew_before: datetime | None = None
+    rolling: Rolling | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
+from gantry.features.instances.exchange import exchange_of, may_end
 from gantry.features.instances.model import Health, Instance, Want
 from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.releases.reading import manifest_of
@@ -66,6 +67,13 @@ class Terminate:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """Let the edge send it no further visitors."""
+
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """End it by force."""
 
@@ -80,7 +88,7 @@ class Delete:
     instance: Instance
 
 
-Action = Create | Start | MarkHealthy | RecordExit | Terminate | Kill | Delete
+Action = Create | Start | MarkHealthy | RecordExit | Leave | Terminate | Kill | Delete
 
 
 def decide(
@@ -92,21 +100,30 @@ def decide(
 ) -> tuple[Action, ...]:
     """At most one step for each instance and each empty slot; nothing when all is as it should be."""
     by_kind = {(want.release, want.process): want for want in wants}
+    known = tuple(instances)
+    exchanges = {
+        kind: exchange_of(want, (item for item in known if (item.release, item.process) == kind))
+        for kind, want in by_kind.items()
+    }
     actions: list[Action] = []
     filled = set()
-    for instance in instances:
-        filled.add((instance.release, instance.process, instance.slot))
-        want = by_kind.get((instance.release, instance.process))
+    for instance in known:
+        kind = (instance.release, instance.process)
+        filled.add((*kind, instance.slot))
+        want = by_kind.get(kind)
         process = processes.get(instance.id)
-        if want is None or _must_go(instance, want):
+        action: Action | None
+        if want is not None and instance.id in exchanges[kind].leaves:
+            action = Leave(instance)
+        elif want is None or _must_go(instance, want, exchanges[kind].slots):
             action = _stop(instance, process, want, now)
         else:
             action = _keep(instance, process, health.get(instance.id), want, now)
         if action is not None:
             actions.append(action)
-    for want in by_kind.values():
-        for slot in range(want.count):
-            if (want.release, want.process, slot) not in filled:
+    for kind, want in by_kind.items():
+        for slot in range(exchanges[kind].slots):
+            if (*kind, slot) not in filled:
                 actions.append(Create(want.release, want.process, slot, want.probed))
     return tuple(actions)
 
@@ -116,8 +133,8 @@ def back_off_s(failures: int) -> float:
     return 0.0 if failures <= 1 else min(_MAX_BACK_OFF_S, 0.5 * 2.0 ** (failures - 2))
 
 
-def _must_go(instance: Instance, want: Want) -> bool:
-    if instance.slot >= want.count or instance.stopping_since is not None:
+def _must_go(instance: Instance, want: Want, slots: int) -> bool:
+    if instance.slot >= slots or instance.stopping_since or instance.leaving_since:
         return True
     started_at, renew_before = instance.started_at, want.renew_before
     return started_at is not None and renew_before is not None and started_at < renew_before
@@ -129,7 +146,7 @@ def _stop(
     if process is None or process.state is not ProcessState.RUNNING:
         return Delete(instance)
     if instance.stopping_since is None:
-        return Terminate(instance)
+        return Terminate(instance) if want is None or may_end(instance, want, now) else None
     patience_s = want.terminate_s if want is not None else _TERMINATE_S
     if now - instance.stopping_since >= timedelta(seconds=patience_s):
         return Kill(instance, "did not end within its deadline")

@@ -7,7 +7,7 @@ from gantry.engines.database.protocol import Session
 from gantry.features.instances.model import Instance
 
 _COLUMNS = """id, release, process, slot, port, created_at, started_at, healthy_at, restarts, failures,
-              next_start_at, stopping_since, last_exit, killed_for, out_of_memory_kills"""
+              next_start_at, stopping_since, last_exit, killed_for, out_of_memory_kills, leaving_since"""
 
 
 async def list_all(session: Session) -> tuple[Instance, ...]:
@@ -102,6 +102,14 @@ async def set_killed_for(session: Session, instance_id: str, reason: str) -> Non
     await session.execute(
         "UPDATE instances SET killed_for = %(reason)s WHERE id = %(id)s",
         {"id": instance_id, "reason": reason},
+    )
+
+
+async def set_leaving(session: Session, instance_id: str, *, at: datetime) -> None:
+    """The edge sends it no further visitors."""
+    await session.execute(
+        "UPDATE instances SET leaving_since = %(at)s WHERE id = %(id)s AND leaving_since IS NULL",
+        {"id": instance_id, "at": at},
     )
 
 

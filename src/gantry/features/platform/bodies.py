@@ -8,7 +8,12 @@ from pydantic import Field
 from gantry.features.deploys.bodies import DeployBody
 from gantry.features.instances.bodies import InstanceBody
 from gantry.features.platform.capabilities import Capability, Maturity
-from gantry.features.platform.model import Context, EnvironmentRecord, ProjectRecord
+from gantry.features.platform.model import (
+    Context,
+    EnvironmentRecord,
+    ProjectRecord,
+    RefusedDomain,
+)
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.routes.bodies import CacheBody, ClosedBody
@@ -26,6 +31,32 @@ class ReachedBody(Answer):
         description="It was the live release, or the candidate of a rollout that has visitors."
     )
     error: str = ""
+
+
+class RefusedDomainBody(Answer):
+    """A domain that an environment's live release declares, and that leads elsewhere."""
+
+    domain: str
+    project: str = Field(description="That it leads to; empty where only Gantry gives such names.")
+    environment: str = ""
+
+    @classmethod
+    def of(cls, refused: RefusedDomain) -> Self:
+        """A refused domain."""
+        return cls(domain=refused.domain, project=refused.project, environment=refused.environment)
+
+    @property
+    def sentence(self) -> str:
+        """Where it leads and what to do about it."""
+        if not self.project:
+            return (
+                f"{self.domain} does not lead here: it lies below this platform's own domain, where only Gantry gives names. "
+                "Take it out of gantry.toml and deploy"
+            )
+        return (
+            f"{self.domain} leads to {self.environment} of {self.project}, which had it first. "
+            "Take it out of the gantry.toml of one of the two and deploy that one"
+        )
 
 
 class EnvironmentBody(Answer):
@@ -56,6 +87,14 @@ class EnvironmentBody(Answer):
         None, description="The deploy that runs, or else the last one."
     )
 
+    asked_at: datetime | None = Field(
+        None,
+        description="When a request was last seen to go to the live release; Gantry's own count.",
+    )
+    refused_domains: tuple[RefusedDomainBody, ...] = Field(
+        (), description="Domains of the live release that lead to another environment."
+    )
+
     @classmethod
     def of(cls, record: EnvironmentRecord, context: Context) -> Self:
         """An environment as the database and the engines have it just now."""
@@ -83,7 +122,18 @@ class EnvironmentBody(Answer):
             cache=_cache(record, context),
             closed=ClosedBody.of(record.closed) if record.closed is not None else None,
             deploy=_deploy(record, context),
+            asked_at=context.asked_at.get(live.release.id) if live else None,
+            refused_domains=_refused_domains(record, context),
         )
+
+
+def _refused_domains(record: EnvironmentRecord, context: Context) -> tuple[RefusedDomainBody, ...]:
+    live = record.live
+    declared = live.release.domains if live is not None else ()
+    own = [RefusedDomain(name) for name in declared if context.host_names.is_own(name)]
+    taken = {refused.domain for refused in own}
+    others = [item for item in record.refused_domains if item.domain not in taken]
+    return tuple(RefusedDomainBody.of(refused) for refused in (*own, *others))
 
 
 def _deploy(record: EnvironmentRecord, context: Context) -> DeployBody | None:

@@ -1,7 +1,7 @@
 """The whole platform at a glance: what the database knows of each environment, and what the engines say."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gantry.engines.edge.protocol import Closed
@@ -17,6 +17,19 @@ from gantry.features.services.model import ServiceKind
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedDomain:
+    """A domain that a live release declares and that leads elsewhere.
+
+    Attributes:
+        project, environment: where it leads; empty where the platform alone gives such names.
+    """
+
+    domain: str
+    project: str = ""
+    environment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentRecord:
     """An environment and everything that is shown of it.
 
@@ -26,6 +39,7 @@ class EnvironmentRecord:
         deploys: the one that is under way and the newest, as many as were asked for; newest first.
         rollout: the newest one, ended or not.
         closed: the page that its visitors get in place of the product.
+        refused_domains: of its live release, those that an older environment has.
     """
 
     environment: Environment
@@ -35,6 +49,7 @@ class EnvironmentRecord:
     deploys: tuple[DeployRecord, ...]
     rollout: RolloutRecord | None
     closed: Closed | None
+    refused_domains: tuple[RefusedDomain, ...] = ()
 
     @property
     def live(self) -> BuiltRelease | None:
@@ -84,6 +99,7 @@ class Context:
         processes: what runs, by identity; an instance's process has the identity of the instance.
         health: instance -> what its last probes said.
         waits: deploy -> what its present step waits for, where it met a fault that may pass.
+        asked_at: release -> when a request was last seen to go to it.
     """
 
     now: datetime
@@ -93,3 +109,4 @@ class Context:
     health: Mapping[str, Health]
     cache: CacheStatus
     waits: Mapping[str, str]
+    asked_at: Mapping[str, datetime] = field(default_factory=dict)

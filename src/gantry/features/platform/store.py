@@ -1,12 +1,12 @@
 """Reads everything that is shown of projects and environments, in as many statements for all as for one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from gantry.engines.database.protocol import Row, Session
 from gantry.features.deploys import store as deploys
 from gantry.features.instances import store as instances
-from gantry.features.platform.model import EnvironmentRecord, ProjectRecord
+from gantry.features.platform.model import EnvironmentRecord, ProjectRecord, RefusedDomain
 from gantry.features.projects.model import Environment, Project
 from gantry.features.releases import store as releases
 from gantry.features.rollouts import store as rollouts
@@ -26,6 +26,18 @@ class History:
     environment: str
     releases: int
     deploys: int
+
+
+# As the edge grants them: the older environment keeps a domain that two live releases declare.
+_REFUSED_DOMAINS = """(
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+               'domain', domain, 'project', older.project, 'environment', older.name)
+               ORDER BY domain, older.created_at), '[]')
+    FROM releases AS mine
+    CROSS JOIN jsonb_array_elements_text(mine.manifest->'domains') AS domain
+    JOIN environments AS older ON (older.created_at, older.id) < (environments.created_at, environments.id)
+    JOIN releases AS theirs ON theirs.id = older.live_release AND theirs.manifest->'domains' ? domain
+    WHERE mine.id = environments.live_release)"""
 
 
 async def list_projects(
@@ -48,6 +60,7 @@ async def list_projects(
                   environments.created_at, removal_requested_at, removal_requested_by,
                   ARRAY(SELECT kind FROM services WHERE environment = environments.id ORDER BY kind)
                       AS services,
+                  {_REFUSED_DOMAINS} AS refused_domains,
                   (SELECT to_jsonb(closed) FROM ({closed_query(closed_by)}) AS closed
                    WHERE closed.environment = environments.id LIMIT 1) AS closed
            FROM projects LEFT JOIN environments ON environments.project = projects.name
@@ -91,9 +104,17 @@ async def _environments(
             instances=tuple(item for item in running if owner.get(item.release) == environment.id),
             deploys=tuple(item for item in recent if item.deploy.environment == environment.id),
             rollout=moving.get(environment.id),
+            refused_domains=_refused(row["refused_domains"]),
         )
         for environment, row in found.values()
     )
+
+
+def _refused(found: Iterable[Mapping[str, str]]) -> tuple[RefusedDomain, ...]:
+    first: dict[str, RefusedDomain] = {}
+    for item in found:
+        first.setdefault(item["domain"], RefusedDomain(**item))
+    return tuple(first.values())
 
 
 def _environment(row: Row) -> Environment:

@@ -24,6 +24,11 @@ class ReleaseRetirer:
     clock: Clock
     _asked: dict[str, tuple[int, datetime]] = field(default_factory=dict)
 
+    @property
+    def asked_at(self) -> Mapping[str, datetime]:
+        """Release -> when a request was last seen to go to it; those that nobody asked are missing."""
+        return {name: at for name, (count, at) in self._asked.items() if count}
+
     async def retire(
         self,
         releases: Iterable[Release],

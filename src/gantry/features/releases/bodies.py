@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
-from gantry.features.releases.model import BuiltRelease, Commit, ReleaseState
+from gantry.features.releases.model import BuiltRelease, Commit
 from gantry.kernel.bodies import Answer, Open, Request
 
 
@@ -19,6 +19,11 @@ class CommitRequest(Request):
     message: str = Field("", max_length=500)
     author: str = Field("", max_length=200)
     dirty: bool = False
+    origin: str = Field(
+        "",
+        max_length=300,
+        description="What its folder is: the address of a repository, or a path.",
+    )
 
 
 class CommitBody(Answer):
@@ -29,6 +34,7 @@ class CommitBody(Answer):
     message: str = ""
     author: str = ""
     dirty: bool = False
+    origin: str = ""
 
     @classmethod
     def of(cls, commit: Commit) -> Self:
@@ -39,6 +45,7 @@ class CommitBody(Answer):
             message=commit.message[:500],
             author=commit.author[:200],
             dirty=commit.dirty,
+            origin=commit.origin[:300],
         )
 
 
@@ -50,6 +57,10 @@ class ReleaseBody(Answer):
     state: Open[Literal["pending", "running", "retired", "failed"]]
     live: bool
     can_roll_back_to: bool
+    withdrawn: bool = Field(default=False, description="Somebody rolled back from it.")
+    rollback_target: bool = Field(
+        default=False, description="A rollback that names no release leads here."
+    )
     build: str
     framework: str
     size_bytes: int
@@ -58,19 +69,34 @@ class ReleaseBody(Answer):
     created_at: datetime
     live_at: datetime | None
     left_at: datetime | None
+    processes: tuple[str, ...] = Field(
+        (), description="Kinds that it declares: `web`, `worker.NAME`, `cron.NAME`."
+    )
 
     @classmethod
-    def of(cls, built: BuiltRelease, environment: Environment, host_names: HostNames) -> Self:
-        """A release of an environment."""
+    def of(
+        cls,
+        built: BuiltRelease,
+        environment: Environment,
+        host_names: HostNames,
+        *,
+        target: BuiltRelease | None = None,
+    ) -> Self:
+        """A release of an environment.
+
+        Parameters:
+            target: where a rollback of the environment leads, where that is known.
+        """
         release = built.release
         live = release.id == environment.live_release
-        was_live = release.live_at is not None and release.state is not ReleaseState.FAILED
         return cls(
             id=release.id,
             number=release.number,
             state=release.state.value,
             live=live,
-            can_roll_back_to=was_live and not live and built.kept,
+            can_roll_back_to=release.was_live and not live and built.kept,
+            withdrawn=release.withdrawn_at is not None,
+            rollback_target=target is not None and target.release.id == release.id,
             build=release.build,
             framework=built.framework,
             size_bytes=built.size_bytes,
@@ -79,4 +105,5 @@ class ReleaseBody(Answer):
             created_at=release.created_at,
             live_at=release.live_at,
             left_at=release.left_at,
+            processes=release.processes,
         )

@@ -18,13 +18,18 @@ class ReleaseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Where the source came from, as far as the sender knew."""
+    """Where the source came from, as far as the sender knew.
+
+    Attributes:
+        origin: what its folder is: the address of a repository, or a path on a machine.
+    """
 
     sha: str = ""
     branch: str = ""
     message: str = ""
     author: str = ""
     dirty: bool = False
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Release:
         manifest: the manifest as resolved for this environment, JSON.
         live_at: when visitors last began to get it.
         left_at: when visitors last stopped getting it; `None` while live and before.
+        withdrawn_at: when somebody rolled back from it; `None` again once it is live.
     """
 
     id: str
@@ -49,12 +55,32 @@ class Release:
     live_at: datetime | None = None
     left_at: datetime | None = None
     retired_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+
+    @property
+    def was_live(self) -> bool:
+        """Visitors got it, and its switch was not taken back: it can go live again."""
+        return self.live_at is not None and self.state is not ReleaseState.FAILED
 
     @property
     def domains(self) -> tuple[str, ...]:
         """Domains of the team's own that its manifest declares."""
         declared = self.manifest.get("domains")
         return tuple(str(name) for name in declared) if isinstance(declared, list) else ()
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Kinds of processes that its manifest declares: `web`, `worker.mail`, `cron.nightly`."""
+        declared = self.manifest.get("processes")
+        if not isinstance(declared, dict):
+            return ()
+        web = ("web",) if declared.get("web") else ()
+        named = (
+            f"{kind}.{name}"
+            for kind in ("worker", "cron")
+            for name in sorted(declared.get(kind) or ())
+        )
+        return (*web, *named)
 
     @property
     def caches(self) -> bool:

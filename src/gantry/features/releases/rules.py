@@ -1,10 +1,10 @@
-"""When a release that visitors no longer get may stop."""
+"""When a release that visitors no longer get may stop, and where a rollback leads."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gantry.features.releases.model import Release, ReleaseState
+from gantry.features.releases.model import BuiltRelease, Release, ReleaseState
 
 # Long enough for a request that was routed in the moment of the switch to show up in the edge's numbers.
 _QUIET_AFTER = timedelta(seconds=10)
@@ -95,3 +95,26 @@ def _may_stop(
     if active_requests == 0:
         return age_s >= min(_QUIET_AFTER.total_seconds(), patience.requests_s)
     return age_s >= patience.streams_s
+
+
+def rollback_target(releases: Iterable[BuiltRelease], live: str | None) -> BuiltRelease | None:
+    """Where a rollback that names no release leads: down to the next release below the live one that can go live again.
+
+    Never to one that somebody rolled back from, or whose switch failed: what was bad once does not come back by itself.
+
+    Parameters:
+        releases: of one environment.
+        live: the one that visitors get; `None` where nothing is live, then every number is below.
+    """
+    known = tuple(releases)
+    number = next((built.release.number for built in known if built.release.id == live), None)
+    below = (
+        built
+        for built in known
+        if built.kept
+        and built.release.was_live
+        and built.release.withdrawn_at is None
+        and built.release.id != live
+        and (number is None or built.release.number < number)
+    )
+    return max(below, key=lambda built: built.release.number, default=None)

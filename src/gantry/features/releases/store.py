@@ -12,7 +12,7 @@ from gantry.kernel.errors import NotFoundError
 
 _PAGES_LIVE = timedelta(days=1)
 _COLUMNS = """id, environment, number, build, manifest, commit, state, created_at, live_at, left_at,
-              retired_at"""
+              retired_at, withdrawn_at"""
 
 
 def _release(row: Row) -> Release:
@@ -156,18 +156,30 @@ async def builds_by_environment(session: Session, *, at: datetime) -> Mapping[st
     return {environment: tuple(builds) for environment, builds in found.items()}
 
 
-async def previous_live(
-    session: Session, environment_id: str, *, not_release: str
-) -> Release | None:
-    """The release that was live last, apart from `not_release` and those whose switch failed."""
-    row = await session.one(
-        f"""SELECT {_COLUMNS} FROM releases
-            WHERE environment = %(environment)s AND live_at IS NOT NULL AND id <> %(not)s
-                AND state <> 'failed'
-            ORDER BY left_at DESC NULLS LAST LIMIT 1""",
-        {"environment": environment_id, "not": not_release},
+async def list_were_live(session: Session, environment_id: str) -> tuple[BuiltRelease, ...]:
+    """Every release of an environment that visitors got, with its build; newest first."""
+    rows = await session.rows(
+        f"""SELECT {_COLUMNS}, framework, size_bytes, build_state
+            FROM releases JOIN (
+                SELECT id AS build, framework, size_bytes, state AS build_state FROM builds
+            ) AS built USING (build)
+            WHERE environment = %(environment)s AND live_at IS NOT NULL
+            ORDER BY number DESC""",
+        {"environment": environment_id},
     )
-    return _release(row) if row else None
+    return tuple(_built(row) for row in rows)
+
+
+async def withdraw(session: Session, release_id: str, *, at: datetime) -> None:
+    """Somebody rolled back from it: only its number leads there again."""
+    await session.execute(
+        "UPDATE releases SET withdrawn_at = %(at)s WHERE id = %(id)s", {"id": release_id, "at": at}
+    )
+
+
+async def lock_domains(session: Session) -> None:
+    """Nobody else changes which environment a domain leads to until the transaction ends."""
+    await session.rows("SELECT pg_advisory_xact_lock(hashtext('gantry.domains'))")
 
 
 async def insert(session: Session, release: Release, *, variables_sealed: bytes) -> None:
@@ -265,7 +277,8 @@ async def set_live(
     """
     if release_id is not None:
         await session.execute(
-            """UPDATE releases SET state = 'running', retired_at = NULL, live_at = %(at)s, left_at = NULL
+            """UPDATE releases SET state = 'running', retired_at = NULL, live_at = %(at)s, left_at = NULL,
+                   withdrawn_at = NULL
                WHERE id = %(id)s""",
             {"id": release_id, "at": at},
         )

@@ -94,8 +94,11 @@ class Retention:
         for build in deletions.builds:
             # The record first: a build that is marked gone is never promised to a rollback.
             async with self.database.transaction() as session:
-                await builds.set_gone(session, build.id)
+                # Asked anew: a deploy may have claimed it after the look that this was decided on.
+                gone = await builds.forget(session, build.id)
                 shared = await builds.is_artifact_used(session, build.artifact_digest)
+            if not gone:
+                continue
             if not shared:
                 await self.workshop.remove(build.artifact_digest)
             _log.info("build %s of %s was deleted: nothing can reach it", build.id, build.project)

@@ -109,7 +109,12 @@ def _kept_releases(stored: Stored) -> Iterable[str]:
     yield from (release for release in stored.live.values() if release is not None)
     for environment, releases in were_live.items():
         keep = _KEEP_WHEN_TIGHT if tight else max(_KEEP_WHEN_TIGHT, stored.keep[environment])
-        newest = sorted(releases, key=_last_live, reverse=True)
+        # What somebody rolled back from comes last: a rollback does not lead there.
+        newest = sorted(
+            releases,
+            key=lambda release: (release.withdrawn_at is None, _last_live(release)),
+            reverse=True,
+        )
         yield from (release.id for release in newest[:keep])
     for deploy in stored.deploys:
         yield from deploy.needs

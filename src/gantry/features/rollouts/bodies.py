@@ -9,7 +9,7 @@ from pydantic import Field
 
 from gantry.features.projects.model import Environment
 from gantry.features.rollouts.model import Evidence, RolloutRecord, Stage, StageRecord
-from gantry.features.rollouts.verdict.model import Reason, Verdict
+from gantry.features.rollouts.verdict.model import CheckName, Reason, Verdict
 from gantry.kernel.bodies import Answer, Open
 from gantry.kernel.units import format_measure
 
@@ -199,6 +199,21 @@ class RolloutBody(Answer):
             started_at=rollout.started_at,
             ended_at=rollout.ended_at,
             elapsed_s=max(0.0, ((rollout.ended_at or now) - rollout.started_at).total_seconds()),
+        )
+
+    @property
+    def seen_by_visitors(self) -> tuple[int, int]:
+        """How many requests of visitors the candidate answered, and how many of these it failed."""
+        reasons = [
+            reason.numbers
+            for stage in self.stages
+            if stage.kind == "canary" and stage.verdict is not None
+            for reason in stage.verdict.reasons
+            if reason.check == CheckName.ERRORS
+        ]
+        return (
+            sum(numbers["candidate_of"] for numbers in reasons),
+            sum(numbers["candidate"] for numbers in reasons),
         )
 
     @property

@@ -1,5 +1,6 @@
 """Makes the services of an environment exist, and says how a product reaches them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gantry.engines.database.protocol import Database
@@ -10,6 +11,7 @@ from gantry.features.projects.model import Environment
 from gantry.features.services import store
 from gantry.features.services.model import Service, ServiceKind, service_name
 from gantry.kernel.clock import Clock
+from gantry.kernel.errors import GantryError, UserError
 from gantry.kernel.ids import IdSource
 
 
@@ -40,6 +42,16 @@ class ServiceProvider:
         return {
             service.kind.variable: await self._ensure(service, cache_bytes) for service in services
         }
+
+    def unavailable(self, kinds: tuple[ServiceKind, ...]) -> Mapping[ServiceKind, GantryError]:
+        """Those of `kinds` that this machine cannot provide at all, and why. What is down for a moment is not among them."""
+        if ServiceKind.REDIS not in kinds:
+            return {}
+        try:
+            self.caches.check()
+        except UserError as error:
+            return {ServiceKind.REDIS: error}
+        return {}
 
     async def drop(self, services: tuple[Service, ...]) -> None:
         """Delete services with their data."""

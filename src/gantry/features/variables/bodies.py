@@ -5,8 +5,8 @@ from typing import Self
 
 from pydantic import Field
 
-from gantry.features.variables.model import Variable
-from gantry.kernel.bodies import Answer, Request
+from gantry.features.variables.model import DifferenceState, Variable
+from gantry.kernel.bodies import Answer, Open, Request
 
 
 class VariableBody(Answer):
@@ -29,3 +29,17 @@ class VariablesRequest(Request):
 
     set: dict[str, str] = Field(default_factory=dict, max_length=500)
     unset: tuple[str, ...] = Field((), max_length=500)
+
+
+class CopyRequest(Request):
+    """Set variables to what they are in another environment."""
+
+    from_environment: str = Field(max_length=63)
+    names: tuple[str, ...] = Field((), max_length=500, description="Empty for all of them.")
+
+
+class DifferenceBody(Answer):
+    """How a variable of one environment stands to that of another. Neither value is ever sent."""
+
+    name: str
+    state: Open[DifferenceState]

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from gantry.kernel.errors import UserError
 
@@ -11,6 +12,9 @@ MAX_VARIABLES = 500
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # Gantry sets these for each instance; a value of the project's own would break routing or identity.
 RESERVED = frozenset({"PORT", "HOST", "HOSTNAME"})
+
+DifferenceState = Literal["equal", "differs", "only-here", "only-there"]
+"""How a variable of one environment stands to that of another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from gantry.engines.database.protocol import Database, Session
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.features.audit import store as audit
+from gantry.features.projects import store as projects
 from gantry.features.projects.service import ProjectService
 from gantry.features.variables import store
-from gantry.features.variables.model import MAX_VARIABLES, Variable, check
+from gantry.features.variables.model import MAX_VARIABLES, DifferenceState, Variable, check
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import UserError
 
@@ -47,11 +48,7 @@ class VariableService:
                 await store.put(session, target.id, name, self.box.seal(value), at=now, by=by)
             for name in remove:
                 if not await store.delete(session, target.id, name):
-                    raise UserError(
-                        "variable.unknown",
-                        f"{environment} of {project} has no variable {name!r}",
-                        hint="gantry env list shows them",
-                    )
+                    raise _unknown(project, environment, name)
             left = await store.list_variables(session, target.id)
             if len(left) > MAX_VARIABLES:
                 raise UserError(
@@ -69,6 +66,54 @@ class VariableService:
             )
             return left
 
+    async def copy(
+        self,
+        project: str,
+        environment: str,
+        *,
+        from_environment: str,
+        names: tuple[str, ...],
+        by: str,
+    ) -> tuple[Variable, ...]:
+        """Set variables to what they are in another environment of the project; the variables afterwards.
+
+        Parameters:
+            names: which; empty for all of them.
+
+        Raises:
+            UserError: `variable.same-environment`; `variable.unknown` the other one has none of a name; as `change`.
+            NotFoundError: `environment.unknown`.
+        """
+        if environment == from_environment:
+            raise UserError(
+                "variable.same-environment",
+                f"{environment} has its own variables already",
+                hint="gantry env copy staging production",
+            )
+        async with self.database.transaction() as session:
+            origin = await projects.get_environment(session, project, from_environment)
+            values = await self.reveal(session, origin.id)
+        for name in names:
+            if name not in values:
+                raise _unknown(project, from_environment, name)
+        put = {name: values[name] for name in names or values}
+        return await self.change(project, environment, put=put, remove=(), by=by)
+
+    async def differences(
+        self, project: str, environment: str, other: str
+    ) -> Mapping[str, DifferenceState]:
+        """Name -> how a variable of an environment stands to that of another; no value leaves this room.
+
+        Raises:
+            NotFoundError: `environment.unknown`.
+        """
+        async with self.database.transaction() as session:
+            here = await projects.get_environment(session, project, environment)
+            there = await projects.get_environment(session, project, other)
+            ours = await self.reveal(session, here.id)
+            theirs = await self.reveal(session, there.id)
+        return {name: _state(name, ours, theirs) for name in sorted(ours.keys() | theirs.keys())}
+
     async def reveal(self, session: Session, environment_id: str) -> dict[str, str]:
         """Name -> value, decrypted; for an instance's environment only."""
         sealed = await store.sealed_values(session, environment_id)
@@ -82,3 +127,19 @@ class VariableService:
         """The values that a release kept."""
         values: dict[str, str] = json.loads(self.box.open(sealed))
         return values
+
+
+def _unknown(project: str, environment: str, name: str) -> UserError:
+    return UserError(
+        "variable.unknown",
+        f"{environment} of {project} has no variable {name!r}",
+        hint=f"gantry env list -e {environment} shows them",
+    )
+
+
+def _state(name: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> DifferenceState:
+    if name not in theirs:
+        return "only-here"
+    if name not in ours:
+        return "only-there"
+    return "equal" if ours[name] == theirs[name] else "differs"

@@ -129,8 +129,9 @@ class ErrorsCheck:
         wrongly = 1.0 - policy.confidence
         now = _share(current.errors, current.requests)
         tolerated = now + policy.error_margin
-        # The limit of the difference is never below the candidate's own; where that is too high, it is decided.
-        if tolerated >= 1.0 or at_most(candidate.errors, candidate.requests, tolerated) > wrongly:
+        # The limit of the difference is never below the candidate's own; where that is too high, it is decided. Beside a
+        # release that fails nearly always no share is too high by itself: a difference is still to be ruled out.
+        if tolerated < 1.0 and at_most(candidate.errors, candidate.requests, tolerated) > wrongly:
             return False
         left = tolerated - candidate.errors / candidate.requests
         above = upper_limit(candidate.errors, candidate.requests, wrongly) + left - tolerated
@@ -229,10 +230,13 @@ class LatencyCheck:
     seen_is_enough: bool = False
 
     def fails(self, given: CheckInput) -> bool:
-        return self._convicting(given) is not None
+        return not _current_fails(given) and self._convicting(given) is not None
 
     def passes(self, given: CheckInput) -> bool:
         candidate = given.candidate.latency
+        if _current_fails(given):
+            # An error page is quick, or slow; what repairs it cannot be held against its times.
+            return candidate.total > 0
         limit_ms = self._limit_ms(given)
         place = candidate.first_bound_from(limit_ms)
         if place is None or not _comparable(given):
@@ -246,6 +250,10 @@ class LatencyCheck:
     def reason(self, given: CheckInput, outcome: Outcome) -> Reason:
         candidate, current = given.candidate.latency, given.current.latency
         values = candidate.quantile_ms(self.part), current.quantile_ms(self.part)
+        if _current_fails(given):
+            counts = Counts(candidate.total, 0, current.total, 0)
+            sentence = f"{self._beside(counts)}; most of its requests fail"
+            return Reason(self.name, outcome, sentence, *values, counts)
         place = self._convicting(given)
         if place is None:
             place = current.first_bound_from(self._limit_ms(given))
@@ -292,15 +300,26 @@ class LatencyCheck:
         now_ms, policy = given.current.latency.quantile_ms(self.part), given.policy
         return max(now_ms * policy.latency_ratio, now_ms + policy.latency_floor_ms)
 
-    def _why_not(self, counts: Counts) -> str:
+    def _beside(self, counts: Counts) -> str:
         timed = wording.count_of(counts.candidate, "timed request", "timed requests")
-        sentence = (
+        return (
             f"{self.name} cannot be compared: {timed} on the candidate, "
             f"{wording.number(counts.current)} on the current release"
         )
+
+    def _why_not(self, counts: Counts) -> str:
+        sentence = self._beside(counts)
         if counts.candidate and counts.current:
             sentence += "; what is tolerated lies beyond the last bound of the histogram"
         return sentence
+
+
+def _current_fails(given: CheckInput) -> bool:
+    """Whether it is shown that the current release fails more than it answers: its times are those of its errors."""
+    current, policy = given.current, given.policy
+    return current.requests >= policy.minimum_requests and (
+        at_least(current.errors, current.requests, policy.error_ceiling) <= 1.0 - policy.confidence
+    )
 
 
 def _comparable(given: CheckInput) -> bool:
