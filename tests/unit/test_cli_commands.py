@@ -33,6 +33,7 @@ from tests.support.bodies import (
     story_of_failure,
     story_of_success,
 )
+from tests.support.builders import write_tree
 from tests.support.cli import MANIFEST, Bench
 
 
@@ -87,6 +88,31 @@ def test_what_is_left_out_is_told_with_its_reason(bench: Bench) -> None:
     (sent,) = bench.api.sources.values()
     with tarfile.open(fileobj=BytesIO(sent)) as archive:
         assert archive.getnames() == ["gantry.toml", "page.html"]
+
+
+def test_a_product_with_its_own_manifest_sends_the_workspace_around_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    top = tmp_path / "repo"
+    manifest = '[project]\nname = "web"\nroot = "apps/web"\n'
+    files = {"package-lock.json": "{}", "packages/ui/a.js": "", "apps/web/gantry.toml": manifest}
+    write_tree(top, {**files, "apps/web/.env.example": "TOKEN=\n", "gantry.toml": "other"})
+    bench.cwd = top / "apps/web"
+    done = bench.run("deploy")
+    assert f"packed 5 files of {top}" in done.err
+    (sent,) = bench.api.sources.values()
+    with tarfile.open(fileobj=BytesIO(sent)) as archive:
+        assert {"packages/ui/a.js", "package-lock.json"} < set(archive.getnames())
+        member = archive.extractfile("gantry.toml")
+        assert member is not None
+        assert member.read().decode() == manifest
+    assert asked(bench, "POST")[0][0].startswith("/projects/web/")
+
+
+def test_how_much_is_ignored_is_said(bench: Bench) -> None:
+    write_tree(bench.cwd, {".gitignore": "dist/\n*.log\n", "dist/a.js": "a" * 2000, "x.log": "b"})
+    said = "ignored, not sent: 2 files, 2.0 KB; most of it dist/ (2.0 KB), x.log (1 B)"
+    assert said in bench.run("deploy").err
 
 
 def test_an_unchanged_tree_is_not_uploaded_again(bench: Bench) -> None:

@@ -22,7 +22,7 @@ from gantry.cli.deploy_following import see_through
 from gantry.cli.folder import project_directory, project_name
 from gantry.cli.session import Session
 from gantry.cli.transport import environment_path, path as api_path
-from gantry.config.load import examine, read_project
+from gantry.config.load import MANIFEST, examine, read_project, source_top
 from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import (
     DeployBody,
@@ -36,6 +36,7 @@ from gantry.features.releases.bodies import CommitRequest
 from gantry.kernel.errors import NotFoundError, UserError, from_dict
 from gantry.kernel.units import format_size
 from gantry.source.commit import commit_of
+from gantry.source.listing import Ignored
 from gantry.source.pack import PackedSource, pack
 
 _MAX_NAMES = 6
@@ -72,8 +73,9 @@ def deploy(
         _cancel_running(session, project_name(session, "", directory), environment)
         return
     # Every fault of gantry.toml in one report, before anything is sent.
-    name = read_project(directory).project.name
-    request = _upload(session, directory)
+    project = read_project(directory).project
+    name = project.name
+    request = _upload(session, directory, project.root)
     _request(session, environment_path(name, environment, "deploys"), request, detach=detach)
 
 
@@ -167,8 +169,9 @@ def plan(session: Session, path: Path | None, environment: str) -> None:
     """
     directory = project_directory(session, path)
     reading = examine(directory)
-    at = environment_path(reading.manifest.project.name, environment, "plan")
-    body = session.api.post(PlanBody, at, _upload(session, directory))
+    project = reading.manifest.project
+    at = environment_path(project.name, environment, "plan")
+    body = session.api.post(PlanBody, at, _upload(session, directory, project.root))
     if session.as_json:
         session.json(body.model_dump_json())
     else:
@@ -228,18 +231,23 @@ def _cancel(session: Session, deploy: str) -> None:
         session.say(f"cancelling deploy {body.id}: gantry status shows when it has stopped")
 
 
-def _upload(session: Session, directory: Path) -> DeployRequest:
-    """Store a snapshot of the directory, unless it is stored already, and describe it for a deploy."""
+def _upload(session: Session, directory: Path, root: str) -> DeployRequest:
+    """Store a snapshot of the project, unless it is stored already, and describe it for a deploy."""
+    top = source_top(directory, root)
     with session.progress("Packing"):
-        packed = pack(directory)
+        own = None if top == directory else (directory / MANIFEST).read_bytes()
+        packed = pack(top, manifest=own)
         known = _is_stored(session, packed.digest)
     size = format_size(packed.size_bytes)
-    session.say(f"packed {len(packed.entries)} files, {size}{_left_out(packed)}")
+    above = "" if top == directory else f" of {top}"
+    session.say(f"packed {len(packed.entries)} files{above}, {size}{_left_out(packed)}")
+    if packed.ignored.files:
+        session.say(_ignored(packed.ignored), style="dim")
     if known:
         session.say("already uploaded")
     else:
         _send(session, packed)
-    return DeployRequest(source_digest=packed.digest, commit=_commit(directory))
+    return DeployRequest(source_digest=packed.digest, commit=_commit(top))
 
 
 def _is_stored(session: Session, digest: str) -> bool:
@@ -258,6 +266,15 @@ def _left_out(packed: PackedSource) -> str:
     return f"; left out {', '.join(reasons[:_MAX_NAMES])}" + (
         f" and {more} more" if more > 0 else ""
     )
+
+
+def _ignored(ignored: Ignored) -> str:
+    """`ignored: 214 files, 12.4 MB; most of it in dist/ (11.0 MB)`."""
+    count = "1 file" if ignored.files == 1 else f"{ignored.files} files"
+    amount = f"{count}, {format_size(ignored.size_bytes)}"
+    biggest = ", ".join(f"{path} ({format_size(size)})" for path, size in ignored.biggest)
+    more = "" if ignored.complete else "at least "
+    return f"ignored, not sent: {more}{amount}" + (f"; most of it {biggest}" if biggest else "")
 
 
 def _send(session: Session, packed: PackedSource) -> None:

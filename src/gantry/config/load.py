@@ -21,6 +21,7 @@ __all__ = [
     "load_manifest",
     "read_manifest",
     "read_project",
+    "source_top",
 ]
 
 MANIFEST = "gantry.toml"
@@ -104,10 +105,23 @@ def examine(folder: Path) -> Reading:
             where=str(folder),
         )
     manifest, _ = _own(text, MANIFEST)
-    product = folder / manifest.project.root if manifest is not None else folder
+    root = manifest.project.root if manifest is not None else ""
+    product = source_top(folder, root) / root
     return read_manifest(
         text, MANIFEST, _content(product / VERCEL), _content(product / ENV_EXAMPLE)
     )
+
+
+def source_top(folder: Path, root: str) -> Path:
+    """The folder that is deployed, of a project whose gantry.toml lies in `folder` and names `root`.
+
+    Usually `folder` itself. In a workspace each product may have a gantry.toml of its own, in its own folder: that is
+    what `root` ends with, and then the workspace around it is deployed, since its packages are installed from there.
+    """
+    depth = len(Path(root).parts)
+    if not depth or (folder / root).is_dir() or folder.parts[-depth:] != Path(root).parts:
+        return folder
+    return folder.parents[depth - 1]
 
 
 def _own(text: str | bytes, file: str) -> tuple[Manifest | None, tuple[Fault, ...]]:
