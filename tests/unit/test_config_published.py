@@ -12,7 +12,7 @@ from gantry.config.load import ManifestError, load_manifest
 from gantry.config.manifest import Manifest
 from gantry.config.reference import PAGE_FILE, SCHEMA_FILE, page, write
 from gantry.config.schema import manifest_schema, schema_text
-from gantry.config.typing_faults import keys_of, model_at
+from gantry.config.tables import keys_of, model_at
 from tests.support.config import GOLDEN, assert_golden
 
 DOCS = Path(__file__).parents[2] / "docs"
