@@ -46,9 +46,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_detection_gives_reasons(platform: Platform, folder: Path) -> None:
-    found = platform.detect(folder)
-    assert found.framework
-    assert found.reasons
+    (product,) = platform.products(folder)
+    assert product.folder == ""
+    assert product.detection.framework
+    assert product.detection.reasons
 
 
 def test_doctor_changes_nothing_and_says_how_to_fix(platform: Platform) -> None:

@@ -57,6 +57,8 @@ def test_what_gantry_does_itself_is_said(key: str) -> None:
     assert "did you mean" not in report
 
 
-@pytest.mark.parametrize("text", ["[xyzzy]\na = 1", '[build]\nxyzzy = "1"', '[processes.web]\nname = "a"'])
+@pytest.mark.parametrize(
+    "text", ["[xyzzy]\na = 1", '[build]\nxyzzy = "1"', '[processes.web]\nname = "a"']
+)
 def test_what_nobody_can_guess_is_an_unknown_key(text: str) -> None:
     assert "unknown key" in _report(text)

@@ -110,9 +110,13 @@ def test_a_new_manifest_is_what_the_golden_file_says() -> None:
 
 def test_every_line_of_a_new_manifest_may_be_taken_into_use() -> None:
     text = render_manifest("shop", Found())
-    lines = [line.removeprefix("# ") if " = " in line else line for line in text.splitlines()]
+    lines = [
+        line.removeprefix("# ") if " = " in line or line.startswith("# [") else line
+        for line in text.splitlines()
+    ]
     manifest = load_manifest("\n".join(lines))
     assert manifest.services.postgres
+    assert list(manifest.processes.by_name) == ["web", "worker.mail", "cron.cleanup"]
     assert manifest.for_environment("production").domains == ("www.example.org",)
 
 
