@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,7 +94,7 @@ def init(
     if len(drafts) > 1:
         found = ", ".join(f"{draft.product.folder} ({draft.product.called})" for draft in drafts)
         session.say(f"found {found}")
-    if _asks(session, yes=yes or only_print):
+    if not yes and not only_print and session.can_ask:
         drafts = [_confirmed(session, draft) for draft in drafts]
     if only_print:
         texts = [f"# {draft.shown}\n" * (len(drafts) > 1) + draft.text for draft in drafts]
@@ -152,11 +151,6 @@ def _with_lock_of(top: Path, detection: Detection) -> Detection:
         return detection
     notes = tuple(note for note in detection.notes if not note.startswith(_NO_LOCK))
     return replace(detection, notes=notes)
-
-
-def _asks(session: Session, *, yes: bool) -> bool:
-    """Whether somebody is there to answer."""
-    return not yes and not session.as_json and session.err.is_terminal and sys.stdin.isatty()
 
 
 def _confirmed(session: Session, draft: _Draft) -> _Draft:

@@ -1,7 +1,9 @@
 """Everything that a repository says of itself, put together; and what of it a gantry.toml leaves out."""
 
 from pathlib import Path
+from typing import Any
 
+from gantry.config.check import check
 from gantry.config.evidence.background import find_workers
 from gantry.config.evidence.files import Files
 from gantry.config.evidence.migrations import find_migrations
@@ -25,13 +27,13 @@ def look(folder: Path, top: Path) -> Findings:
     migrations = find_migrations(
         files, packages, has_database="services.postgres" in services.taken
     )
-    return joined((services, migrations, find_workers(files, packages)))
+    return _possible(joined((services, migrations, find_workers(files, packages))))
 
 
 def not_honoured(folder: Path, top: Path, manifest: Manifest) -> tuple[str, ...]:
     """A sentence for each thing that another platform's file says and that `manifest` does not."""
     files = Files(folder, top)
-    declared = find_declared(files, read_packages(files))
+    declared = _possible(find_declared(files, read_packages(files)))
     missing = [
         f"{item.reason.removesuffix(' says so')}: not in gantry.toml; set {_line(item)}"
         for item in declared.proposals
@@ -39,6 +41,25 @@ def not_honoured(folder: Path, top: Path, manifest: Manifest) -> tuple[str, ...]
         if not item.reason.startswith("vercel.json:") and not _has(manifest, item)
     ]
     return (*declared.notes, *missing)
+
+
+def _possible(findings: Findings) -> Findings:
+    """Without what gantry.toml would refuse: other platforms take other values."""
+    kept, notes = [], list(findings.notes)
+    for item in findings.proposals:
+        data: dict[str, Any] = {"project": {"name": "a"}}
+        table = data
+        *tables, key = item.key.split(".")
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[key] = item.value
+        _, problems = check(data)
+        if not problems:
+            kept.append(item)
+        elif item.declared:
+            where = item.reason.removesuffix(" says so")
+            notes.append(f"{where}: not honoured; {item.key} {problems[0].message}")
+    return Findings(tuple(kept), tuple(notes))
 
 
 def _line(item: Proposal) -> str:

@@ -87,7 +87,7 @@ def _other_node(files: Files, packages: Packages) -> Iterator[tuple[str, str, bo
 
 
 def _python(files: Files, packages: Packages) -> Iterator[tuple[str, str, bool]]:
-    if files.has("manage.py") and "django" in files.text("manage.py"):
+    if files.has("manage.py") and "django" in files.text("manage.py").lower():
         yield "python manage.py migrate --noinput", "manage.py is Django's", True
     if packages.first("flask-migrate") and files.has("migrations"):
         works = bool(files.first("app.py", "wsgi.py"))
