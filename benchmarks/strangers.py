@@ -193,21 +193,35 @@ def _try(starter: Starter, scratch: Scratch, platform: Platform) -> Iterator[Row
 
 def _outside(starter: Starter, scratch: Scratch, app: Path) -> tuple[float | None, str]:
     """Seconds of its own install and build, in a copy; or why there are none."""
+    note = _without_broken_lock(scratch, app)
     copy = app.parent / "outside"
     shutil.copytree(
         app, copy, ignore=shutil.ignore_patterns("node_modules", ".venv"), symlinks=True
     )
+    install = ("npm ci",) if (copy / "package-lock.json").exists() else starter.then
     before_s = time.monotonic()
     try:
-        for command in ("npm ci" if (copy / "package-lock.json").exists() else "",
-                        *(starter.then if not (copy / "package-lock.json").exists() else ()), starter.build):  # fmt: skip
+        for command in (*install, starter.build):
             if command:
                 scratch.shell(command, copy)
     except CommandError as error:
-        return None, f"fails outside too: {error}"
+        return None, f"{note}fails outside too: {error}"
     finally:
         shutil.rmtree(copy, ignore_errors=True)
-    return time.monotonic() - before_s, ""
+    return time.monotonic() - before_s, note
+
+
+def _without_broken_lock(scratch: Scratch, app: Path) -> str:
+    """npm writes lock files that it refuses itself where the registry lacks an optional package."""
+    lock = app / "package-lock.json"
+    if not lock.exists():
+        return ""
+    try:
+        scratch.shell("npm ci --dry-run", app)
+    except CommandError:
+        lock.unlink()
+        return "without its lock, which npm refuses; "
+    return ""
 
 
 def _deployed(row: Row, manifest: Path, starter: Starter, platform: Platform) -> Row:
