@@ -111,6 +111,18 @@ def test_a_product_with_its_own_manifest_sends_the_workspace_around_it(
     assert asked(bench, "POST")[0][0].startswith("/projects/web/")
 
 
+@pytest.mark.parametrize("moment", ["GET /sources", "PUT /sources"])
+@pytest.mark.parametrize("command", ["deploy", "plan"])
+def test_ctrl_c_before_a_deploy_begins_says_that_nothing_was_started(
+    bench: Bench, command: str, moment: str
+) -> None:
+    bench.api.refusals = {moment: KeyboardInterrupt()}
+    done = bench.run(command)
+    assert done.code == 130
+    assert done.err.endswith("nothing was started: the source was still on its way\ninterrupted\n")
+    assert not asked(bench, "POST")
+
+
 def test_how_much_is_ignored_is_said(bench: Bench) -> None:
     write_tree(bench.cwd, {".gitignore": "dist/\n*.log\n", "dist/a.js": "a" * 2000, "x.log": "b"})
     said = "ignored, not sent: 2 files, 2.0 KB; most of it dist/ (2.0 KB), x.log (1 B)"

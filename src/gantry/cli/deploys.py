@@ -233,6 +233,14 @@ def _cancel(session: Session, deploy: str) -> None:
 
 def _upload(session: Session, directory: Path, root: str) -> DeployRequest:
     """Store a snapshot of the project, unless it is stored already, and describe it for a deploy."""
+    try:
+        return _stored(session, directory, root)
+    except KeyboardInterrupt:
+        session.say("nothing was started: the source was still on its way")
+        raise
+
+
+def _stored(session: Session, directory: Path, root: str) -> DeployRequest:
     top = source_top(directory, root)
     with session.progress("Packing"):
         own = None if top == directory else (directory / MANIFEST).read_bytes()

@@ -25,7 +25,7 @@ from gantry.kernel.errors import ConflictError, UserError
 
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb", "uv.lock")  # fmt: skip
 _NO_LOCK = "there is no lock file"
-_QUESTIONS = {"services.postgres": "a Postgres database", "services.redis": "a Redis cache"}
+_QUESTIONS = {"services.postgres": "A Postgres database", "services.redis": "A Redis cache"}
 _VARIABLES = {"services.postgres": "DATABASE_URL", "services.redis": "REDIS_URL"}
 
 
@@ -158,13 +158,11 @@ def _confirmed(session: Session, draft: _Draft) -> _Draft:
     session.say(Text.assemble((draft.shown, "bold"), f" for {draft.product.called}"))
     for item in draft.findings.proposals:
         if item.sure and item.key not in _QUESTIONS:
-            session.say(f"  {_line(item)}, because {item.reason}", style="dim")
+            session.say(f"  {_line(item)}")
+            session.say(f"    because {item.reason}", style="dim")
     proposals, refused = [], False
     for item in draft.findings.proposals:
-        question = _QUESTIONS.get(item.key)
-        wanted = question is None or not item.sure or click.confirm(
-            f"  {question.capitalize()} for each environment? ({item.reason})", default=True, err=True
-        )  # fmt: skip
+        wanted = item.key not in _QUESTIONS or not item.sure or _wants(session, item)
         refused = refused or (not wanted and item.key == "services.postgres")
         proposals.append(item if wanted else replace(item, sure=False))
     if refused:  # what migrates a database is an example without one
@@ -173,6 +171,12 @@ def _confirmed(session: Session, draft: _Draft) -> _Draft:
             for item in proposals
         ]
     return replace(draft, findings=replace(draft.findings, proposals=tuple(proposals)))
+
+
+def _wants(session: Session, item: Proposal) -> bool:
+    session.say(f"  {item.reason}", style="dim")
+    question = f"  {_QUESTIONS[item.key]} for each environment?"
+    return bool(click.confirm(question, default=True, err=True))
 
 
 def _name_of(text: str) -> str:
@@ -246,8 +250,9 @@ def _say(
         session.say(f"  because {reason}", style="dim")
     for item in draft.findings.proposals:
         sign = ("+ ", "bold green") if item.sure else ("? ", "bold yellow")
-        example = "" if item.sure else " (an example in the file; take it in if it is right)"
-        session.say(Text.assemble("  ", sign, _line(item), (f"  {item.reason}{example}", "dim")))
+        session.say(Text.assemble("  ", sign, _line(item)))
+        example = "" if item.sure else "; an example in the file, take it in if it is right"
+        session.say(f"    because {item.reason}{example}", style="dim")
     for note in (*detection.notes, *ignored):
         session.say(Text.assemble(("! ", "bold yellow"), note))
     if required:
