@@ -123,6 +123,14 @@ def test_ctrl_c_before_a_deploy_begins_says_that_nothing_was_started(
     assert not asked(bench, "POST")
 
 
+def test_a_manifest_goes_along_though_it_is_ignored(bench: Bench) -> None:
+    write_tree(bench.cwd, {".gitignore": "gantry.toml\n"})
+    assert bench.run("deploy").code == 0
+    (sent,) = bench.api.sources.values()
+    with tarfile.open(fileobj=BytesIO(sent)) as archive:
+        assert "gantry.toml" in archive.getnames()
+
+
 def test_how_much_is_ignored_is_said(bench: Bench) -> None:
     write_tree(bench.cwd, {".gitignore": "dist/\n*.log\n", "dist/a.js": "a" * 2000, "x.log": "b"})
     said = "ignored, not sent: 2 files, 2.0 KB; most of it dist/ (2.0 KB), x.log (1 B)"

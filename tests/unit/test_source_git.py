@@ -197,6 +197,8 @@ def test_a_submodule_that_is_not_there_is_refused_in_words(tmp_path: Path) -> No
     assert refusal.value.message == "submodules are not checked out: vendor"
     assert refusal.value.hint.startswith("git submodule update --init --recursive")
     assert pack(tmp_path / "clone/web").files == ("b",), "it is not part of this folder"
+    write_tree(tmp_path / "clone", {".gantryignore": "vendor\n"})
+    assert pack(tmp_path / "clone").files == (".gantryignore", ".gitmodules", "a", "web/b")
 
 
 def test_a_repository_inside_that_git_does_not_know_yet_goes_by_its_own_rules(

@@ -243,8 +243,8 @@ def _upload(session: Session, directory: Path, root: str) -> DeployRequest:
 def _stored(session: Session, directory: Path, root: str) -> DeployRequest:
     top = source_top(directory, root)
     with session.progress("Packing"):
-        own = None if top == directory else (directory / MANIFEST).read_bytes()
-        packed = pack(top, manifest=own)
+        # Also where an ignore file names it.
+        packed = pack(top, manifest=(directory / MANIFEST).read_bytes())
         known = _is_stored(session, packed.digest)
     size = format_size(packed.size_bytes)
     above = "" if top == directory else f" of {top}"

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gantry.kernel.errors import UserError
 from gantry.source.git import answer, ask
 from gantry.source.ignore import NEVER_SOURCE, is_never_source
 from gantry.source.listing import Listing
@@ -15,14 +14,13 @@ _EXECUTABLE = "100755"
 _SUBMODULE = "160000"
 _SKIPPED = "S"  # not checked out: git's own word is skip-worktree
 _MAX_DEPTH = 8
-_SHOWN = 5
 
 
 def list_by_git(root: Path) -> Listing | None:
     """The files of `root` that git keeps or would keep; `None` when that is not for git to say.
 
     Raises:
-        UserError: `source.git-failed`, `source.submodule-missing`, `source.unreadable`.
+        UserError: `source.git-failed`, `source.unreadable`.
     """
     inside = ask(root, "rev-parse", "--is-inside-work-tree")
     if inside is None or inside.strip() != b"true":
@@ -30,7 +28,6 @@ def list_by_git(root: Path) -> Listing | None:
     reader = _Reader(root)
     if not reader.read("", 0):
         return None
-    reader.refuse_missing()
     reader.tell()
     return reader.listing
 
@@ -50,7 +47,6 @@ class _Reader:
 
     root: Path
     listing: Listing = field(default_factory=Listing)
-    missing: list[str] = field(default_factory=list)
     not_checked_out: int = 0
     by_tools: Counter[str] = field(default_factory=Counter)
     real_folders: dict[str, bool] = field(default_factory=lambda: {"": True})
@@ -70,20 +66,6 @@ class _Reader:
             if not any(is_never_source(part) for part in path.split("/")):
                 self.listing.ignored.append(f"{folder}/{path}" if folder else path)
         return True
-
-    def refuse_missing(self) -> None:
-        """Submodules whose content is not here."""
-        if not self.missing:
-            return
-        names = ", ".join(self.missing[:_SHOWN])
-        more = len(self.missing) - _SHOWN
-        raise UserError(
-            "source.submodule-missing",
-            f"submodules are not checked out: {names}" + (f" and {more} more" if more > 0 else ""),
-            hint="git submodule update --init --recursive; one that the product does not need can be named in "
-            ".gantryignore",
-            where=str(self.root / self.missing[0]),
-        )
 
     def tell(self) -> None:
         """Reasons of what is not there though git has it."""
@@ -114,7 +96,7 @@ class _Reader:
 
     def _take_submodule(self, path: str, depth: int) -> None:
         if not (self.root / path / ".git").exists():
-            self.missing.append(path)
+            self.listing.missing.append(path)
         elif depth < _MAX_DEPTH:
             self.read(path, depth + 1)
 

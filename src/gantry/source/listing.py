@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gantry.kernel.errors import UserError
 from gantry.source.ignore import GIT_IGNORE, OWN_IGNORE, IgnoreRules, is_never_source, rules_above
 
 _MAX_MEASURED = 20_000
 _SHOWN = 2
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,13 @@ class Listing:
         paths: relative path -> whether git keeps it as an executable, `None` where the file itself tells.
         left_out: path -> reason, of what people expect to be there and is not.
         ignored: paths that ignore files name; of folders the outermost, with a slash at the end.
+        missing: submodules that are not checked out.
     """
 
     paths: dict[str, bool | None] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
 
 def list_source(root: Path) -> Listing:
@@ -63,6 +67,7 @@ def list_source(root: Path) -> Listing:
         listing = list_by_git(root)
     if listing is not None:
         _apply_own_rules(root, top, listing)
+        _refuse_missing(root, listing.missing)
         return listing
     return _walk(root, top)
 
@@ -106,6 +111,7 @@ def _sizes(place: Path) -> Iterator[int]:
 def _apply_own_rules(root: Path, top: Path | None, listing: Listing) -> None:
     """`.gantryignore` has the last word: it leaves out what git has, and takes in what git ignores."""
     rules = _OwnRules(root, top)
+    listing.missing = [path for path in listing.missing if not rules.verdict(f"{path}/")]
     for path in list(listing.paths):
         if rules.verdict(path):
             del listing.paths[path]
@@ -120,6 +126,20 @@ def _apply_own_rules(root: Path, top: Path | None, listing: Listing) -> None:
         listing.paths.update(dict.fromkeys(taken))
         if taken and len(taken) == len(inside):
             listing.ignored.remove(path)
+
+
+def _refuse_missing(root: Path, missing: list[str]) -> None:
+    if not missing:
+        return
+    more = len(missing) - _MAX_NAMED
+    raise UserError(
+        "source.submodule-missing",
+        f"submodules are not checked out: {', '.join(missing[:_MAX_NAMED])}"
+        + (f" and {more} more" if more > 0 else ""),
+        hint="git submodule update --init --recursive; one that the product does not need can be named in "
+        ".gantryignore",
+        where=str(root / missing[0]),
+    )
 
 
 class _OwnRules:
