@@ -11,6 +11,11 @@ from gantry.config.fields import MAX_TEXT, label_fault, variable_fault
 
 _PROC = re.compile(r"([A-Za-z0-9_-]+)\s*:\s*(\S.*)")
 _STARTS = re.compile(r"(?:npm|yarn|pnpm|bun)(?: run)? start")
+# Programs that only hand out files, which Gantry does itself with what a build writes.
+_SERVES_FILES = re.compile(
+    r"(?:(?:npx|exec|yarn|pnpm exec|bunx) )?"
+    r"(?:serve|http-server|vite preview|npm run preview|static-web-server|sirv|bin/boot|nginx|caddy)(?:\s|$)"
+)
 _MAX_PROCESSES = 50
 # File -> what to do instead.
 _NOT_READ = {
@@ -206,6 +211,8 @@ class _Reading:
         label = name.lower().replace("_", "-")
         if label == "release":
             self._add("release.command", command, where)
+        elif label == "web" and _SERVES_FILES.match(command.strip()):
+            self._note(where, name, "files that a build writes are served by Gantry itself")
         elif label == "web":
             starts = _STARTS.fullmatch(command.strip()) and "start" in self._packages.scripts
             if not starts and not (self._packages.first("next") and "next start" in command):
