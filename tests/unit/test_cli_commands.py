@@ -133,7 +133,7 @@ def test_a_manifest_goes_along_though_it_is_ignored(bench: Bench) -> None:
 
 def test_how_much_is_ignored_is_said(bench: Bench) -> None:
     write_tree(bench.cwd, {".gitignore": "dist/\n*.log\n", "dist/a.js": "a" * 2000, "x.log": "b"})
-    said = "ignored, not sent: 2 files, 2.0 KB; most of it dist/ (2.0 KB), x.log (1 B)"
+    said = "left out as ignored: 2 files, 2.0 KB; most of it dist/ (2.0 KB), x.log (1 B)"
     assert said in bench.run("deploy").err
 
 

@@ -277,12 +277,12 @@ def _left_out(packed: PackedSource) -> str:
 
 
 def _ignored(ignored: Ignored) -> str:
-    """`ignored: 214 files, 12.4 MB; most of it in dist/ (11.0 MB)`."""
+    """`left out as ignored: 214 files, 12.4 MB; most of it dist/ (11.0 MB)`."""
     count = "1 file" if ignored.files == 1 else f"{ignored.files} files"
     amount = f"{count}, {format_size(ignored.size_bytes)}"
     biggest = ", ".join(f"{path} ({format_size(size)})" for path, size in ignored.biggest)
     more = "" if ignored.complete else "at least "
-    return f"ignored, not sent: {more}{amount}" + (f"; most of it {biggest}" if biggest else "")
+    return f"left out as ignored: {more}{amount}" + (f"; most of it {biggest}" if biggest else "")
 
 
 def _send(session: Session, packed: PackedSource) -> None:
