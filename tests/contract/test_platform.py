@@ -46,6 +46,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_detection_gives_reasons(platform: Platform, folder: Path) -> None:
+    found = platform.detect(folder)
+    assert found.framework
+    assert found.reasons
+
+
+def test_a_folder_with_one_product_is_that_product(platform: Platform, folder: Path) -> None:
     (product,) = platform.products(folder)
     assert product.folder == ""
     assert product.detection.framework

@@ -73,6 +73,10 @@ class FakePlatform:
             progress(f"seed {seed}")
             yield self.drills[seed]
 
+    def detect(self, directory: Path) -> Detection:
+        self._begin("detect")
+        return self.detection
+
     def products(self, directory: Path) -> tuple[Product, ...]:
         self._begin("products")
         return self.found or (Product("", self.detection, "Next.js"),)

@@ -22,7 +22,7 @@ from gantry.kernel.errors import (
 
 if TYPE_CHECKING:
     from gantry.drill.judge import DrillResult
-    from gantry.engines.builders.protocol import Product
+    from gantry.engines.builders.protocol import Detection, Product
 
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 90.0
@@ -105,9 +105,14 @@ class LocalPlatform:
 
         return examine(self.settings())
 
+    def detect(self, directory: Path) -> "Detection":
+        """See `Platform.detect`."""
+        from gantry.app.engines import make_workshop  # noqa: PLC0415
+
+        return make_workshop(self.settings()).detect(directory)
+
     def products(self, directory: Path) -> "tuple[Product, ...]":
         """See `Platform.products`."""
-        from gantry.app.engines import make_workshop  # noqa: PLC0415
         from gantry.engines.builders.candidates import find_products  # noqa: PLC0415
         from gantry.engines.builders.detect import recognise  # noqa: PLC0415
         from gantry.engines.builders.tree import Tree  # noqa: PLC0415
@@ -115,7 +120,7 @@ class LocalPlatform:
 
         found = find_products(Tree(directory), list_source(directory).paths, recognise)
         if not found:
-            make_workshop(self.settings()).detect(directory)  # says what was looked for
+            self.detect(directory)  # says what was looked for
         return found
 
     def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator["DrillResult"]:

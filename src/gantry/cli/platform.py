@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from gantry.config.settings import Settings
 from gantry.drill.judge import DrillResult
-from gantry.engines.builders.protocol import Product
+from gantry.engines.builders.protocol import Detection, Product
 
 Progress = Callable[[str], None]
 """Takes one short sentence about what happens now, such as `starting the system database`."""
@@ -59,6 +59,14 @@ class Platform(Protocol):
 
     def doctor(self) -> tuple[Finding, ...]:
         """Check everything that Gantry needs of this machine. Changes nothing."""
+        ...
+
+    def detect(self, directory: Path) -> Detection:
+        """Which framework the project in a directory uses.
+
+        Raises:
+            UserError: `build.unknown-framework` with what was looked for.
+        """
         ...
 
     def products(self, directory: Path) -> tuple[Product, ...]:
