@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -154,6 +155,8 @@ def main() -> int:
         for starter in STARTERS
         if starter.name in (options.only or [starter.name]) and (starter.third or not options.third)
     ]
+    # A caller that has waited long enough must leave no platform behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="gantry-strangers-") as folder, fresh_platform() as up:
         scratch = Scratch(Path(folder))
