@@ -51,6 +51,13 @@ def test_detection_gives_reasons(platform: Platform, folder: Path) -> None:
     assert found.reasons
 
 
+def test_a_folder_with_one_product_is_that_product(platform: Platform, folder: Path) -> None:
+    (product,) = platform.products(folder)
+    assert product.folder == ""
+    assert product.detection.framework
+    assert product.detection.reasons
+
+
 def test_doctor_changes_nothing_and_says_how_to_fix(platform: Platform) -> None:
     findings = platform.doctor()
     assert findings

@@ -53,7 +53,7 @@ class FakeApi:
 
     Attributes:
         story: events of any deploy; an exception in it breaks the stream off, once.
-        refusals: `METHOD path-fragment` -> error.
+        refusals: `METHOD path-fragment` -> error, or what Ctrl-C raises at that moment.
         pause_s: between the events of a stream.
         log_breaks: how the next streams of logs end.
     """
@@ -82,7 +82,7 @@ class FakeApi:
             ),
         )
     )
-    refusals: dict[str, GantryError] = field(default_factory=dict)
+    refusals: dict[str, GantryError | KeyboardInterrupt] = field(default_factory=dict)
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     query: dict[str, list[str]] = field(default_factory=dict)
     pause_s: float = 0.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gantry.cli.platform import Finding, Platform, Progress
 from gantry.config.settings import Settings
 from gantry.drill.judge import DrillResult
-from gantry.engines.builders.protocol import Detection
+from gantry.engines.builders.protocol import Detection, Product
 from gantry.kernel.errors import ConflictError, GantryError
 
 
@@ -18,6 +18,7 @@ class FakePlatform:
 
     Attributes:
         running: whether the control plane runs.
+        found: products in a repository; empty: one at its top, as `detection` says.
         drills: seed -> result of its drill.
         failures: method name -> the error that it raises.
         done: what was asked for, in order.
@@ -27,6 +28,7 @@ class FakePlatform:
     running: bool = False
     settings_value: Settings | None = None
     findings: tuple[Finding, ...] = (Finding("python", "ok", "3.11.7"),)
+    found: tuple[Product, ...] = ()
     detection: Detection = field(
         default_factory=lambda: Detection(
             framework="nextjs",
@@ -74,6 +76,10 @@ class FakePlatform:
     def detect(self, directory: Path) -> Detection:
         self._begin("detect")
         return self.detection
+
+    def products(self, directory: Path) -> tuple[Product, ...]:
+        self._begin("products")
+        return self.found or (Product("", self.detection, "Next.js"),)
 
     def api_token(self) -> str:
         self._begin("api_token")

@@ -27,6 +27,7 @@ class Bench:
     Attributes:
         clock_moves: pauses take the clock's time.
         terminal: commands believe that a person watches, and see no colours.
+        answers: commands believe that a person answers questions, with what is on standard input.
     """
 
     cwd: Path
@@ -35,6 +36,7 @@ class Bench:
     width: int = 200
     clock_moves: bool = False
     terminal: bool = False
+    answers: bool = False
 
     def __post_init__(self) -> None:
         self.platform.home = self.cwd / "home"
@@ -52,6 +54,7 @@ class Bench:
                 pause=clock.advance if self.clock_moves else lambda _seconds: None,
                 cwd=self.cwd,
                 connect=lambda _settings: client_of(self.api),
+                asks=self.answers,
             )
             code = run(self.platform, argv, session=session)
             sys.stdout.flush()

@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from gantry.cli.platform import Finding
+from gantry.config.load import load_manifest
+from gantry.engines.builders.protocol import Detection, Product
 from gantry.features.deploys.bodies import DeployBody, DeployEvent
 from gantry.features.platform.capabilities import CAPABILITIES
 from gantry.kernel.bodies import ErrorBody
@@ -35,6 +37,7 @@ from tests.support.bodies import (
     story_of_failure,
     story_of_success,
 )
+from tests.support.builders import write_tree
 from tests.support.cli import MANIFEST, Bench
 
 
@@ -89,6 +92,51 @@ def test_what_is_left_out_is_told_with_its_reason(bench: Bench) -> None:
     (sent,) = bench.api.sources.values()
     with tarfile.open(fileobj=BytesIO(sent)) as archive:
         assert archive.getnames() == ["gantry.toml", "page.html"]
+
+
+def test_a_product_with_its_own_manifest_sends_the_workspace_around_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    top = tmp_path / "repo"
+    manifest = '[project]\nname = "web"\nroot = "apps/web"\n'
+    files = {"package-lock.json": "{}", "packages/ui/a.js": "", "apps/web/gantry.toml": manifest}
+    write_tree(top, {**files, "apps/web/.env.example": "TOKEN=\n", "gantry.toml": "other"})
+    bench.cwd = top / "apps/web"
+    done = bench.run("deploy")
+    assert f"packed 5 files of {top}" in done.err
+    (sent,) = bench.api.sources.values()
+    with tarfile.open(fileobj=BytesIO(sent)) as archive:
+        assert {"packages/ui/a.js", "package-lock.json"} < set(archive.getnames())
+        member = archive.extractfile("gantry.toml")
+        assert member is not None
+        assert member.read().decode() == manifest
+    assert asked(bench, "POST")[0][0].startswith("/projects/web/")
+
+
+@pytest.mark.parametrize("moment", ["GET /sources", "PUT /sources"])
+@pytest.mark.parametrize("command", ["deploy", "plan"])
+def test_ctrl_c_before_a_deploy_begins_says_that_nothing_was_started(
+    bench: Bench, command: str, moment: str
+) -> None:
+    bench.api.refusals = {moment: KeyboardInterrupt()}
+    done = bench.run(command)
+    assert done.code == 130
+    assert done.err.endswith("nothing was started: the source was still on its way\ninterrupted\n")
+    assert not asked(bench, "POST")
+
+
+def test_a_manifest_goes_along_though_it_is_ignored(bench: Bench) -> None:
+    write_tree(bench.cwd, {".gitignore": "gantry.toml\n"})
+    assert bench.run("deploy").code == 0
+    (sent,) = bench.api.sources.values()
+    with tarfile.open(fileobj=BytesIO(sent)) as archive:
+        assert "gantry.toml" in archive.getnames()
+
+
+def test_how_much_is_ignored_is_said(bench: Bench) -> None:
+    write_tree(bench.cwd, {".gitignore": "dist/\n*.log\n", "dist/a.js": "a" * 2000, "x.log": "b"})
+    said = "left out as ignored: 2 files, 2.0 KB; most of it dist/ (2.0 KB), x.log (1 B)"
+    assert said in bench.run("deploy").err
 
 
 def test_an_unchanged_tree_is_not_uploaded_again(bench: Bench) -> None:
@@ -610,6 +658,103 @@ def test_init_writes_a_manifest_and_says_why(bench: Bench, tmp_path: Path) -> No
     assert (again.code, "error[init.exists]" in again.err) == (2, True)
     assert bench.run("init", str(folder), "--force").code == 0
     assert 'name = "shop"' in bench.run("init", str(folder), "--print", "--name", "shop").out
+
+
+def _product(folder: str, called: str, framework: str = "nextjs") -> Product:
+    detection = Detection(
+        framework, ("a file is there",), ("there is no lock file: two builds may",)
+    )
+    return Product(folder, detection, called)
+
+
+SHOP = {
+    "package.json": '{"workspaces": ["apps/*"]}', "package-lock.json": "{}",
+    "apps/web/package.json": '{"dependencies": {"pg": "8", "redis": "5"}, "scripts": {"migrate": "node m.js"}}',
+    "apps/web/.env.example": "DATABASE_URL=\nREDIS_URL=\nTOKEN=\n", "backend/Procfile": "web: ./run\nmail: ./mail\n",
+    "backend/Dockerfile": "FROM x", "backend/vercel.json": '{"regions": ["fra1"]}',
+}  # fmt: skip
+
+
+def test_init_writes_a_manifest_for_each_product(bench: Bench, tmp_path: Path) -> None:
+    bench.cwd = write_tree(tmp_path / "shop", SHOP)
+    bench.platform.found = (
+        _product("apps/web", "Next.js"),
+        _product("backend", "Python", "python"),
+    )
+    done = bench.run("init")
+    assert done.code == 0
+    assert done.err.startswith("found apps/web (Next.js), backend (Python)\n")
+    web = load_manifest((bench.cwd / "apps/web/gantry.toml").read_text())
+    assert (web.project.name, web.project.root) == ("shop-web", "apps/web")
+    assert (web.services.postgres, bool(web.services.redis)) == (True, True)
+    assert web.release.command == "npm run migrate"
+    backend = load_manifest((bench.cwd / "backend/gantry.toml").read_text())
+    assert (backend.project.name, backend.project.root) == ("shop-backend", "")
+    assert backend.web is not None
+    assert backend.web.command == "./run"
+    assert backend.processes.worker["mail"].command == "./mail"
+    assert done.err.count("there is no lock file") == 1, "the workspace has one, at its top"
+    assert "gantry env set TOKEN --project shop-web" in done.err
+    assert "! Dockerfile: not honoured; building from a Dockerfile is coming" in done.err
+    assert "! vercel.json:1: regions: not honoured" in done.err
+    assert "Next: gantry deploy apps/web" in done.err
+    again = bench.run("init")
+    assert (again.code, "in " + str(bench.cwd / "apps/web") in again.err) == (2, True)
+    (tmp_path / "gantry.toml").unlink()
+    lost = bench.run("deploy")
+    assert "there is one in apps/web, backend" in lost.err
+    assert "hint   cd apps/web" in lost.err
+
+
+def test_init_lists_what_it_proposes_as_json(bench: Bench, tmp_path: Path) -> None:
+    bench.cwd = write_tree(tmp_path / "shop", SHOP)
+    bench.platform.found = (
+        _product("apps/web", "Next.js"),
+        _product("backend", "Python", "python"),
+    )
+    web, backend = json.loads(bench.run("init", "--json").out)["projects"]
+    assert (web["name"], web["root"], web["required"]) == ("shop-web", "apps/web", ["TOKEN"])
+    assert {item["key"]: (item["value"], item["taken"]) for item in web["proposals"]} == {
+        "services.postgres": (True, True),
+        "services.redis": (True, True),
+        "release.command": ("npm run migrate", True),
+    }
+    assert all(item["reason"] for item in web["proposals"])
+    assert [note.split(":")[0] for note in backend["not_honoured"]] == ["vercel.json", "Dockerfile"]
+
+
+def test_init_takes_one_name_for_one_product_only(bench: Bench, tmp_path: Path) -> None:
+    bench.cwd = write_tree(tmp_path / "shop", SHOP)
+    bench.platform.found = (_product("apps/web", "Next.js"), _product("backend", "Python"))
+    done = bench.run("init", "--name", "x")
+    assert "error[init.several]" in done.err
+    assert "hint   gantry init apps/web --name x" in done.err
+    assert not (bench.cwd / "backend/gantry.toml").exists()
+
+
+def test_a_product_of_a_workspace_alone_knows_its_top(bench: Bench, tmp_path: Path) -> None:
+    bench.cwd = write_tree(tmp_path / "shop", SHOP) / "apps/web"
+    bench.platform.found = (_product("", "Next.js"),)
+    done = bench.run("init", "--yes")
+    assert "no lock file" not in done.err
+    assert load_manifest((bench.cwd / "gantry.toml").read_text()).project.root == "apps/web"
+
+
+@pytest.mark.parametrize(
+    ("answers", "postgres", "redis", "command"),
+    [("y\ny\n", True, True, "npm run migrate"), ("\n\n", True, True, "npm run migrate"), ("n\ny\n", False, True, None)],
+)  # fmt: skip
+def test_init_asks_about_each_service_on_a_terminal(
+    bench: Bench, tmp_path: Path, answers: str, postgres: bool, redis: bool, command: str
+) -> None:  # fmt: skip
+    bench.answers = True
+    bench.cwd = write_tree(tmp_path / "shop", SHOP) / "apps/web"
+    bench.platform.found = (_product("", "Next.js"),)
+    done = bench.run("init", stdin=answers)
+    assert done.code == 0
+    manifest = load_manifest((bench.cwd / "gantry.toml").read_text())
+    assert (manifest.services.postgres, bool(manifest.services.redis)) == (postgres, redis)
+    assert manifest.release.command == command
 
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?\x1b\\\\")

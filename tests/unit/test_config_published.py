@@ -12,7 +12,7 @@ from gantry.config.load import ManifestError, load_manifest
 from gantry.config.manifest import Manifest
 from gantry.config.reference import PAGE_FILE, SCHEMA_FILE, page, write
 from gantry.config.schema import manifest_schema, schema_text
-from gantry.config.typing_faults import keys_of, model_at
+from gantry.config.tables import keys_of, model_at
 from tests.support.config import GOLDEN, assert_golden
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -111,9 +111,13 @@ def test_a_new_manifest_is_what_the_golden_file_says() -> None:
 
 def test_every_line_of_a_new_manifest_may_be_taken_into_use() -> None:
     text = render_manifest("shop", Found())
-    lines = [line.removeprefix("# ") if " = " in line else line for line in text.splitlines()]
+    lines = [
+        line.removeprefix("# ") if " = " in line or line.startswith("# [") else line
+        for line in text.splitlines()
+    ]
     manifest = load_manifest("\n".join(lines))
     assert manifest.services.postgres
+    assert list(manifest.processes.by_name) == ["web", "worker.mail", "cron.cleanup"]
     assert manifest.for_environment("production").domains == ("www.example.org",)
 
 

@@ -254,7 +254,7 @@ async def test_an_altered_audit_log_is_shown(house: House, http: httpx.AsyncClie
 async def test_an_empty_platform_says_what_to_type(http: httpx.AsyncClient) -> None:
     page = Page((await http.get("/")).text)
     assert "Nothing is deployed yet" in page.text
-    assert "gantry deploy" in page.text
+    assert "gantry init && gantry deploy" in page.text
 
 
 async def test_roles_decide_which_buttons_there_are(house: House) -> None:

@@ -23,7 +23,7 @@ from gantry.kernel.errors import (
 
 if TYPE_CHECKING:
     from gantry.drill.judge import DrillResult
-    from gantry.engines.builders.protocol import Detection
+    from gantry.engines.builders.protocol import Detection, Product
 
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 90.0
@@ -114,6 +114,18 @@ class LocalPlatform:
         from gantry.app.engines import make_workshop  # noqa: PLC0415
 
         return make_workshop(self.settings()).detect(directory)
+
+    def products(self, directory: Path) -> "tuple[Product, ...]":
+        """See `Platform.products`."""
+        from gantry.engines.builders.candidates import find_products  # noqa: PLC0415
+        from gantry.engines.builders.detect import recognise  # noqa: PLC0415
+        from gantry.engines.builders.tree import Tree  # noqa: PLC0415
+        from gantry.source.listing import list_source  # noqa: PLC0415
+
+        found = find_products(Tree(directory), list_source(directory).paths, recognise)
+        if not found:
+            self.detect(directory)  # says what was looked for
+        return found
 
     def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator["DrillResult"]:
         """See `Platform.drill`."""

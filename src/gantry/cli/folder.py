@@ -8,6 +8,8 @@ from gantry.kernel.errors import NotFoundError, UserError
 
 MANIFEST = "gantry.toml"
 PRODUCTION = "production"
+_HIDDEN = frozenset({"node_modules", ".git", ".venv"})
+_MAX_SHOWN = 5
 
 
 def project_directory(session: Session, path: Path | None) -> Path:
@@ -21,14 +23,23 @@ def project_directory(session: Session, path: Path | None) -> Path:
     for directory in directories:
         if (directory / MANIFEST).is_file():
             return directory
-    raise NotFoundError(
-        "project.no-manifest",
-        f"there is no {MANIFEST} in {start}" + ("" if path is not None else " or above it"),
-        hint="gantry init writes one from what it detects"
-        if path is None
-        else f"gantry init {path}",
-        where=str(start),
-    )
+    message = f"there is no {MANIFEST} in {start}" + ("" if path is not None else " or above it")
+    hint = "gantry init writes one from what it detects" if path is None else f"gantry init {path}"
+    if below := _below(start):
+        message += f"; there is one in {', '.join(below)}"
+        hint = f"cd {below[0] if path is None else path / below[0]}"
+    raise NotFoundError("project.no-manifest", message, hint=hint, where=str(start))
+
+
+def _below(start: Path) -> list[str]:
+    """Folders of a repository with several products that have a gantry.toml of their own."""
+    found = [
+        place.parent.relative_to(start)
+        for pattern in (f"*/{MANIFEST}", f"*/*/{MANIFEST}")
+        for place in start.glob(pattern)
+    ]
+    visible = [folder.as_posix() for folder in found if not _HIDDEN.intersection(folder.parts)]
+    return sorted(visible)[:_MAX_SHOWN]
 
 
 def project_name(session: Session, given: str, path: Path | None = None) -> str:

@@ -19,7 +19,7 @@ PROGRAM = "gantry"
 # docstrings, so that `gantry --help` imports none of them; a test keeps the two alike.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Start": {
-        "init": ("projects", "Write a gantry.toml for the project in PATH (default: here)."),
+        "init": ("init", "Write a gantry.toml for the project in PATH (default: here)."),
         "up": ("machine", "Start Gantry: the control plane, the edge and the databases."),
         "down": ("machine", "Stop Gantry and everything it runs."),
         "doctor": ("machine", "Check that this machine has what Gantry needs."),

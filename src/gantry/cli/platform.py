@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from gantry.config.settings import Settings
 from gantry.drill.judge import DrillResult
-from gantry.engines.builders.protocol import Detection
+from gantry.engines.builders.protocol import Detection, Product
 
 Progress = Callable[[str], None]
 """Takes one short sentence about what happens now, such as `starting the system database`."""
@@ -66,6 +66,14 @@ class Platform(Protocol):
 
         Raises:
             UserError: `build.unknown-framework` with what was looked for.
+        """
+        ...
+
+    def products(self, directory: Path) -> tuple[Product, ...]:
+        """The products of a repository or of a folder in one: the one at its top, else those in folders below.
+
+        Raises:
+            UserError: `build.unknown-framework` with what was looked for, when there is none; `source.git-failed`.
         """
         ...
 

@@ -1,78 +1,25 @@
-"""`gantry init`, `open`, `destroy` and `schema`: a project from its first gantry.toml to its end."""
-
-import json
-import re
-from pathlib import Path
+"""`gantry open`, `destroy` and `schema`: a project's addresses, its end, and how its file is checked."""
 
 import rich_click as click
 from click import launch, prompt
-from rich.text import Text
 
 from gantry.cli.command import (
     EnvironmentType,
     command,
-    directory_argument,
     environment_option,
-    json_option,
     pass_session,
     project_option,
 )
-from gantry.cli.folder import MANIFEST, project_name
+from gantry.cli.folder import project_name
 from gantry.cli.session import Session
 from gantry.cli.transport import path as api_path
-from gantry.config.env_example import read_env_example
-from gantry.config.fields import MAX_NAME_LENGTH, project_name_fault
-from gantry.config.init import render_manifest
-from gantry.config.load import VERCEL, examine
-from gantry.config.manifest import Manifest
 from gantry.config.schema import schema_text
-from gantry.engines.builders.protocol import Detection
 from gantry.features.accounts.bodies import LoginLinkBody
 from gantry.features.platform.bodies import ProjectBody
-from gantry.kernel.errors import ConflictError, NotFoundError, TransientError, UserError
+from gantry.kernel.errors import NotFoundError, TransientError, UserError
 
-_EXAMPLE = ".env.example"
 _DESTROY_TIMEOUT_S = 120.0
 _INTERVAL_DESTROY_S = 0.5
-
-
-@command(
-    "init",
-    ("for the project in this folder", "gantry init"),
-    ("under another name", "gantry init --name shop"),
-    ("print it first, without writing", "gantry init --print"),
-)
-@directory_argument
-@click.option("--name", default="", help="Name of the project; default: the folder's.")
-@click.option("--force", is_flag=True, help="Replace an existing gantry.toml.")
-@click.option("--print", "only_print", is_flag=True, help="Print it without writing.")
-@json_option
-@pass_session
-def init(session: Session, path: Path | None, name: str, force: bool, only_print: bool) -> None:
-    """Write a gantry.toml for the project in PATH (default: here).
-
-    Detects the framework and says how it knows. Each variable that .env.example names without a value becomes a
-    required one: a deploy is refused while one is missing.
-    """
-    directory = (session.cwd / (path or ".")).resolve()
-    target = directory / MANIFEST
-    if target.exists() and not force and not only_print:
-        raise ConflictError(
-            "init.exists",
-            f"there is a {MANIFEST} already",
-            hint="gantry init --print shows what would be written; --force replaces the file",
-            where=str(target),
-        )
-    detection = session.platform.detect(directory)
-    text = render_manifest(name or _name_of(directory), detection, _required(directory))
-    if only_print:
-        click.echo(text, nl=False)
-        return
-    target.write_text(text, encoding="utf-8")
-    reading = examine(directory)
-    ignored = tuple(note for note in reading.notes if note.startswith(f"{VERCEL}:"))
-    notes = (*detection.notes, *ignored)
-    _report_written(session, target, detection, notes, _to_set(reading.manifest))
 
 
 @command(
@@ -151,58 +98,6 @@ def destroy(
 def schema() -> None:
     """Print the JSON schema of gantry.toml."""
     click.echo(schema_text(), nl=False)
-
-
-def _name_of(directory: Path) -> str:
-    """A name that fits into a host name, from the directory's."""
-    name = re.sub(r"[^a-z0-9]+", "-", directory.name.lower()).strip("-")
-    name = name[:MAX_NAME_LENGTH].strip("-") or "site"
-    return name if project_name_fault(name) is None else f"{name}-site"
-
-
-def _required(directory: Path) -> tuple[str, ...]:
-    """Names that .env.example leaves without a value."""
-    file = directory / _EXAMPLE
-    if not file.is_file():
-        return ()
-    found, _ = read_env_example(file.read_bytes(), _EXAMPLE)
-    return tuple(item.name for item in found if item.required)
-
-
-def _to_set(manifest: Manifest) -> tuple[str, ...]:
-    """Required variables that no service brings."""
-    services = manifest.services
-    brought = {"DATABASE_URL": bool(services.postgres), "REDIS_URL": bool(services.redis)}
-    return tuple(name for name in manifest.variables.required if not brought.get(name, False))
-
-
-def _report_written(
-    session: Session,
-    target: Path,
-    detection: Detection,
-    notes: tuple[str, ...],
-    required: tuple[str, ...],
-) -> None:
-    if session.as_json:
-        found = {
-            "path": str(target),
-            "framework": detection.framework,
-            "reasons": detection.reasons,
-            "notes": notes,
-            "required": required,
-        }
-        session.json(json.dumps(found))
-        return
-    framework = (detection.framework, "bold")
-    session.say(Text.assemble(("✓ ", "bold green"), f"wrote {target.name} for ", framework))
-    for reason in detection.reasons:
-        session.say(f"  because {reason}", style="dim")
-    for note in notes:
-        session.say(Text.assemble(("! ", "bold yellow"), note))
-    if required:
-        session.say(f"Set these variables first; {_EXAMPLE} gives no value for them:")
-        session.say(f"  gantry env set {' '.join(required)}   (asks for each value)")
-    session.say("Next: gantry deploy")
 
 
 def _site(session: Session, project: str, environment: str) -> str:

@@ -67,6 +67,7 @@ class Session:
         err: progress, questions and errors.
         connect: makes the API client, or `None` for the real one.
         as_json: results as one JSON document.
+        asks: whether somebody is there to answer questions; `None`: if there are terminals on both sides.
     """
 
     platform: Platform
@@ -77,6 +78,7 @@ class Session:
     cwd: Path = field(default_factory=Path.cwd)
     connect: Callable[[Settings], "Api"] | None = None
     as_json: bool = False
+    asks: bool | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -90,6 +92,12 @@ class Session:
         from gantry.cli.transport import connect  # noqa: PLC0415 -- `gantry --help` needs no HTTP client
 
         return connect(self.settings, self.platform.api_token)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer a question."""
+        watched = self.err.is_terminal and sys.stdin.isatty() if self.asks is None else self.asks
+        return watched and not self.as_json
 
     def say(self, message: str | Text, style: str = "") -> None:
         """A message for people, on standard error: it never mixes with results.

@@ -43,7 +43,9 @@ class Fault:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        guess = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
+        # A table stands as it is written in the file.
+        meant = self.suggestion if self.suggestion.startswith("[") else repr(self.suggestion)
+        guess = f"; did you mean {meant}?" if self.suggestion else ""
         return ": ".join(part for part in (place, self.key, self.message + guess) if part)
 
 

@@ -1,15 +1,17 @@
 """Writes the first gantry.toml of a project: short, and every line explained."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import tomlkit
 
+from gantry.config.evidence.proposal import Findings, Proposal
 from gantry.config.load import load_manifest
 
 _WIDTH = 100
+_NOTHING = Findings()
 
 
 class Detected(Protocol):
@@ -42,11 +44,12 @@ class _Key:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table that a new manifest shows."""
+    """A table that a new manifest shows; as an example when it is one of several that a product may have."""
 
     name: str
     why: str
     keys: tuple[_Key, ...]
+    is_example: bool = False
 
 
 _TABLES = (
@@ -85,6 +88,21 @@ _TABLES = (
         ),
     ),
     _Table(
+        "processes.worker.mail",
+        "What works in the background, each under a name of its own: [processes.worker.NAME]",
+        (_Key("command", "node worker.js", ""),),
+        is_example=True,
+    ),
+    _Table(
+        "processes.cron.cleanup",
+        "What runs at certain times, in UTC: [processes.cron.NAME]",
+        (
+            _Key("command", "node scripts/cleanup.mjs", ""),
+            _Key("schedule", "0 3 * * *", ""),
+        ),
+        is_example=True,
+    ),
+    _Table(
         "services",
         "Each environment gets its own.",
         (
@@ -100,28 +118,43 @@ _TABLES = (
 )
 
 
-def render_manifest(project_name: str, detection: Detected, required: Sequence[str] = ()) -> str:
+def render_manifest(
+    project_name: str,
+    detection: Detected,
+    required: Sequence[str] = (),
+    findings: Findings = _NOTHING,
+    root: str = "",
+) -> str:
     """The text of a new gantry.toml.
 
     Parameters:
         required: variables that `.env.example` requires; they are only mentioned, since they count already.
+        findings: what the repository says of itself; what is not sure becomes an example.
+        root: folder of the product in the workspace around it.
 
     Raises:
         ManifestError: `project_name` or a suggestion is no valid value.
     """
-    values = {"project.name": project_name, **detection.suggested}
+    project = {"project.name": project_name, **({"project.root": root} if root else {})}
+    draft = _Draft({**project, **detection.suggested, **findings.taken}, findings.proposals)
     lines = [
         "# What Gantry needs to know of this project. A line behind # shows a default or an example.",
         "# Editors check this file with the output of: gantry schema",
         "",
-        *_table("project", "", (), values),
+        *draft.table("project", "", ()),
         *_detected(detection),
     ]
+    for note in findings.notes:
+        lines += _comment(note, indent="  ")
     for table in _TABLES:
-        lines += _table(table.name, table.why, table.keys, values)
+        lines += (
+            draft.example(table)
+            if table.is_example
+            else draft.table(table.name, table.why, table.keys)
+        )
         if table.name == "variables" and required:
             lines += _comment(f".env.example requires already: {', '.join(required)}")
-    lines += ["", *_environments(values), *_rest(values)]
+    lines += ["", *_environments(draft), *draft.rest()]
     text = "\n".join(lines).replace("\n\n\n", "\n\n").strip() + "\n"
     load_manifest(text)  # nothing is written that a deploy would refuse
     return text
@@ -136,34 +169,81 @@ def _detected(detection: Detected) -> Iterator[str]:
         yield from _comment(f"note: {note}", indent="  ")
 
 
-def _table(name: str, why: str, keys: Sequence[_Key], values: dict[str, object]) -> Iterator[str]:
-    """A table; its suggested values are taken out of `values`."""
-    yield ""
-    yield from _comment(why)
-    yield f"[{name}]"
-    for key in keys:
-        full = f"{name}.{key.name}"
-        is_real = full in values
-        line = f"{key.name} = {_toml(values.pop(full, key.example))}"
-        why = f"  # {key.why}" if key.why else ""
-        yield f"{line}{why}" if is_real else f"# {line}{why}"
-    for full in [full for full in values if full.rpartition(".")[0] == name]:
-        yield f"{full.rpartition('.')[2]} = {_toml(values.pop(full))}"
+class _Draft:
+    """What is still to be written.
+
+    Parameters:
+        values: key -> value, for real.
+        proposals: the reasons of values, and examples.
+    """
+
+    def __init__(self, values: dict[str, object], proposals: Sequence[Proposal]) -> None:
+        self._values = values
+        self._reasons = {item.key: item.reason for item in proposals}
+        self._examples = {item.key: item.value for item in proposals if item.key not in values}
+
+    def table(self, name: str, why: str, keys: Sequence[_Key]) -> Iterator[str]:
+        """A table that is there for real; its values are taken out."""
+        yield ""
+        yield from _comment(why)
+        yield f"[{name}]"
+        for key in keys:
+            full = f"{name}.{key.name}"
+            is_real = full in self._values
+            example = self._examples.pop(full, key.example)
+            line = f"{key.name} = {_toml(self._values.pop(full, example))}"
+            yield self._with_why(line if is_real else f"# {line}", full, key.why)
+        for full in [full for full in self._values if full.rpartition(".")[0] == name]:
+            line = f"{full.rpartition('.')[2]} = {_toml(self._values.pop(full))}"
+            yield self._with_why(line, full, "")
+
+    def example(self, shown: _Table) -> Iterator[str]:
+        """The tables of a kind that a product may have several of: its own, else one as an example."""
+        kind = shown.name.rpartition(".")[0] + "."
+        yield ""
+        yield from _comment(shown.why)
+        real = _tables_below(kind, self._values)
+        for name in real:
+            yield from list(self.table(name, "", ()))[0 if name != real[0] else 1 :]
+        possible = _tables_below(kind, self._examples)
+        for name in possible:
+            keys = [full for full in self._examples if full.rpartition(".")[0] == name]
+            yield from ("", f"# [{name}]")
+            for full in keys:
+                line = f"# {full.rpartition('.')[2]} = {_toml(self._examples.pop(full))}"
+                yield self._with_why(line, full, "")
+        if not real and not possible:
+            yield f"# [{shown.name}]"
+            yield from (f"# {key.name} = {_toml(key.example)}" for key in shown.keys)
+
+    def rest(self) -> Iterator[str]:
+        """Suggestions for tables that are not shown otherwise."""
+        for full in list(self._values):
+            if full in self._values:
+                yield from self.table(full.rpartition(".")[0], "", ())
+
+    def _with_why(self, line: str, full: str, why: str) -> str:
+        reason = self._reasons.get(full, "")
+        said = _comment(
+            " ".join(part for part in (why, f"Because {reason}." if reason else "") if part)
+        )
+        if not said:
+            return line
+        beside = " ".join(text.removeprefix("# ") for text in said)
+        return f"{line}  # {beside}"
 
 
-def _environments(values: dict[str, object]) -> Iterator[str]:
+def _tables_below(kind: str, keys: Iterable[str]) -> list[str]:
+    """The tables whose names begin with `kind`, in the order of their first keys."""
+    return list(dict.fromkeys(full.rpartition(".")[0] for full in keys if full.startswith(kind)))
+
+
+def _environments(draft: _Draft) -> Iterator[str]:
     yield from _comment("What differs by environment goes below its name.")
     for name in ("production", "staging"):
-        yield from list(_table(f"environments.{name}", "", (), values))[name == "production" :]
+        yield from list(draft.table(f"environments.{name}", "", ()))[name == "production" :]
         if name == "production":
             yield '# domains = ["www.example.org"]  # They lead here once their DNS does.'
-
-
-def _rest(values: dict[str, object]) -> Iterator[str]:
-    """Suggestions for tables that are not shown otherwise."""
-    for full in list(values):
-        if full in values:
-            yield from _table(full.rpartition(".")[0], "", (), values)
 
 
 def _comment(text: str, indent: str = "") -> list[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from gantry.config.check import canonical_path, canonical_table, check
 from gantry.config.documents import MAX_BYTES, read_toml
 from gantry.config.env_example import add_requirements, read_env_example
+from gantry.config.evidence.look import not_honoured
 from gantry.config.faults import Fault, ManifestError, Source
-from gantry.config.manifest import Manifest
+from gantry.config.manifest import Build, Manifest
 from gantry.config.vercel import Vercel, add_vercel, read_vercel
 from gantry.kernel.errors import NotFoundError, UserError
 
@@ -22,6 +23,7 @@ __all__ = [
     "load_manifest",
     "read_manifest",
     "read_project",
+    "source_top",
 ]
 
 MANIFEST = "gantry.toml"
@@ -69,7 +71,10 @@ def read_manifest(
 ) -> Reading:
     """Like `load_manifest`, with notes."""
     manifest, faults = _own(text, where)
-    imported, vercel_faults = read_vercel(vercel, VERCEL) if vercel is not None else (Vercel(), ())
+    settled = _settled(manifest.build) if manifest is not None else ()
+    imported, vercel_faults = (
+        read_vercel(vercel, VERCEL, settled) if vercel is not None else (Vercel(), ())
+    )
     wanted, env_faults = (
         read_env_example(env_example, ENV_EXAMPLE) if env_example is not None else ((), ())
     )
@@ -80,7 +85,7 @@ def read_manifest(
         note = f"{VERCEL}: crons: not honoured: there is no web process that could answer them"
         imported = replace(imported, crons={}, notes=(*imported.notes, note))
     completed = add_requirements(add_vercel(manifest, imported), wanted)
-    reasons = tuple(item.sentence(ENV_EXAMPLE) for item in wanted)
+    reasons = tuple(item.sentence(ENV_EXAMPLE) for item in wanted if item.required)
     notes = (*_notes(manifest, where), *_unused_hosts(completed, where), *imported.notes)
     return Reading(completed, (*notes, *reasons))
 
@@ -106,10 +111,36 @@ def examine(folder: Path) -> Reading:
             where=str(folder),
         )
     manifest, _ = _own(text, MANIFEST)
-    product = folder / manifest.project.root if manifest is not None else folder
-    return read_manifest(
+    root = manifest.project.root if manifest is not None else ""
+    product = source_top(folder, root) / root
+    reading = read_manifest(
         text, MANIFEST, _content(product / VERCEL), _content(product / ENV_EXAMPLE)
     )
+    notes = not_honoured(product, source_top(folder, root), reading.manifest)
+    return replace(reading, notes=(*reading.notes, *notes))
+
+
+def _settled(build: Build) -> tuple[str, ...]:
+    """Keys of vercel.json that gantry.toml has an answer to."""
+    ours = {
+        "buildCommand": build.command,
+        "installCommand": build.install,
+        "outputDirectory": build.output,
+        "framework": build.framework,
+    }
+    return tuple(key for key, value in ours.items() if value is not None)
+
+
+def source_top(folder: Path, root: str) -> Path:
+    """The folder that is deployed, of a project whose gantry.toml lies in `folder` and names `root`.
+
+    Usually `folder` itself. In a workspace each product may have a gantry.toml of its own, in its own folder: that is
+    what `root` ends with, and then the workspace around it is deployed, since its packages are installed from there.
+    """
+    depth = len(Path(root).parts)
+    if not depth or (folder / root).is_dir() or folder.parts[-depth:] != Path(root).parts:
+        return folder
+    return folder.parents[depth - 1]
 
 
 def _own(text: str | bytes, file: str) -> tuple[Manifest | None, tuple[Fault, ...]]:

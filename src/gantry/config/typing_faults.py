@@ -1,9 +1,5 @@
 """Pydantic's errors as problems of a manifest, in the manifest's own words."""
 
-import types
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Union, get_args, get_origin
-
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -18,6 +14,8 @@ from gantry.config.faults import (
     nearest,
 )
 from gantry.config.fields import kind_of
+from gantry.config.places import named_place, place_of, why_unknown
+from gantry.config.tables import choices, keys_of, model_at
 from gantry.config.toml_lines import KeyPath
 
 MAX_PROBLEMS = 200
@@ -55,21 +53,29 @@ def _problem(item: ErrorDetails, model: type[BaseModel]) -> Problem:
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
         known = keys_of(model_at(model, path[:-1]))
-        return Problem(path, "unknown key", nearest(str(path[-1]), known), UNKNOWN_KEY)
+        if why := why_unknown(path[-1]) if _is_manifest(model) else "":
+            return Problem(path, f"unknown key: {why}", code=UNKNOWN_KEY)
+        near = nearest(str(path[-1]), known) if path != ("env",) else ""
+        meant = near or (place_of(path, item["input"], model) if _is_manifest(model) else "")
+        return Problem(path, "unknown key", meant, UNKNOWN_KEY)
     if kind == "missing":
         return Problem(path, "is missing", code=MISSING_KEY)
     if kind in _WANTED:
-        return Problem(
-            path, f"must be {_WANTED[kind]}, not {kind_of(item['input'])}", code=WRONG_TYPE
-        )
+        message = f"must be {_WANTED[kind]}, not {kind_of(item['input'])}"
+        return Problem(path, message, named_place(path), WRONG_TYPE)
     if kind == "literal_error":
         return _not_allowed(path, item, model)
     if kind in _BOUNDS:
         name, sentence = _BOUNDS[kind]
         return Problem(path, sentence.format(context[name]), code=BAD_VALUE)
     if kind in _OWN:
-        return Problem(path, context["text"], context.get("suggestion", ""), _OWN[kind])
+        meant = context.get("suggestion", "") or (named_place(path) if kind == "wrong_type" else "")
+        return Problem(path, context["text"], meant, _OWN[kind])
     return Problem(path, item["msg"][:1].lower() + item["msg"][1:], code=BAD_VALUE)
+
+
+def _is_manifest(model: type[BaseModel]) -> bool:
+    return "processes" in model.model_fields
 
 
 def _path(loc: tuple[int | str, ...]) -> KeyPath:
@@ -79,7 +85,7 @@ def _path(loc: tuple[int | str, ...]) -> KeyPath:
 
 def _not_allowed(path: KeyPath, item: ErrorDetails, model: type[BaseModel]) -> Problem:
     value = item["input"]
-    allowed = _choices(model_at(model, path[:-1]), str(path[-1]))
+    allowed = choices(model_at(model, path[:-1]), str(path[-1]))
     guess = (
         nearest(value, [word for word in allowed if isinstance(word, str)])
         if isinstance(value, str)
@@ -92,61 +98,3 @@ def _not_allowed(path: KeyPath, item: ErrorDetails, model: type[BaseModel]) -> P
         else f"and only {listed(allowed)} is possible"
     )
     return Problem(path, f"{message}, {choice}", guess, BAD_VALUE)
-
-
-def keys_of(model: type[BaseModel] | None) -> tuple[str, ...]:
-    """The keys of a table as they are written in a file."""
-    if model is None:
-        return ()
-    return tuple(
-        info.alias or name
-        for name, info in model.model_fields.items()
-        if not _hidden(info.metadata)
-    )
-
-
-def _hidden(metadata: Iterable[object]) -> bool:
-    return any(type(item).__name__ == "SkipJsonSchema" for item in metadata)
-
-
-def model_at(model: type[BaseModel] | None, path: KeyPath) -> type[BaseModel] | None:
-    """The model of the table at `path`; `None` when there is no table of ours."""
-    found: object = model
-    for part in path:
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            found = _strip(_annotation(found, str(part)))
-        else:
-            found = _strip(_item_type(found))
-    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
-
-
-def _annotation(model: type[BaseModel], key: str) -> object:
-    for name, info in model.model_fields.items():
-        if key in (info.alias, name):
-            return info.annotation
-    return None
-
-
-def _choices(model: type[BaseModel] | None, key: str) -> tuple[Any, ...]:
-    return get_args(_strip(_annotation(model, key))) if model is not None else ()
-
-
-def _strip(annotation: object) -> object:
-    """The type inside of `Annotated[...]` and `... | None`."""
-    while True:
-        origin, inner = get_origin(annotation), get_args(annotation)
-        if origin is Annotated:
-            annotation = inner[0]
-        elif origin in (Union, types.UnionType) and type(None) in inner:
-            annotation = next(item for item in inner if item is not type(None))
-        else:
-            return annotation
-
-
-def _item_type(annotation: object) -> object:
-    """Of a table with free keys its values' type, of a list its items'."""
-    inner = get_args(annotation)
-    is_table = get_origin(annotation) in (dict, Mapping)
-    if not inner:
-        return None
-    return inner[1] if is_table else inner[0]

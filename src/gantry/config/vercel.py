@@ -4,7 +4,7 @@ What Vercel calls a cron is a request to the production deployment; so it become
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -60,8 +60,14 @@ class Vercel:
     notes: tuple[str, ...] = ()
 
 
-def read_vercel(content: bytes, file: str) -> tuple[Vercel, tuple[Fault, ...]]:
-    """What `content` says, and what is wrong with it."""
+def read_vercel(
+    content: bytes, file: str, settled: Collection[str] = ()
+) -> tuple[Vercel, tuple[Fault, ...]]:
+    """What `content` says, and what is wrong with it.
+
+    Parameters:
+        settled: keys that gantry.toml has an answer to, of which nothing needs to be said.
+    """
     try:
         data, source = read_json(content, file)
     except ManifestError as error:
@@ -76,7 +82,7 @@ def read_vercel(content: bytes, file: str) -> tuple[Vercel, tuple[Fault, ...]]:
         headers=reader.entries("headers", HeaderRule),
         crons=reader.crons(),
     )
-    reader.note_the_rest()
+    reader.note_the_rest(settled)
     return (
         Vercel(found.redirects, found.rewrites, found.headers, found.crons, tuple(reader.notes)),
         tuple(source.fault(problem) for problem in reader.problems),
@@ -156,10 +162,15 @@ class _Reader:
             found[_cron_name(cron.path or "", found)] = cron
         return found
 
-    def note_the_rest(self) -> None:
+    def note_the_rest(self, settled: Collection[str]) -> None:
         """One sentence for each key that nothing is done with."""
         for key, value in self._data.items():
-            if key in _SILENT or value is None or (value is False and key != "trailingSlash"):
+            if (
+                key in _SILENT
+                or key in settled
+                or value is None
+                or (value is False and key != "trailingSlash")
+            ):
                 continue
             instead = _INSTEAD.get(key)
             self._note((key,), f"not honoured; {instead}" if instead else "not honoured")

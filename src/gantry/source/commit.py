@@ -1,14 +1,13 @@
 """The commit that a directory is at, when git knows."""
 
 import re
-import shutil
 import socket
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-_GIT_TIMEOUT_S = 10.0
+from gantry.source.git import answer
+
 _SSH_ADDRESS = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!//)(.+)")
 
 
@@ -33,15 +32,15 @@ class Commit:
 
 def commit_of(directory: Path) -> Commit | None:
     """The commit of `directory`; `None` when it is in no repository, or git is not there."""
-    if _git(directory, "rev-parse", "--is-inside-work-tree") != "true":
+    if answer(directory, "rev-parse", "--is-inside-work-tree") != "true":
         return None
-    head = _git(directory, "log", "-1", "--format=%H%n%an%n%s", "HEAD") or ""
+    head = answer(directory, "log", "-1", "--format=%H%n%an%n%s", "HEAD") or ""
     sha, author, message = (*head.split("\n", 2), "", "")[:3]
     # Only this directory: a change elsewhere in the repository is not part of what is deployed.
-    changed = _git(directory, "status", "--porcelain", "--untracked-files=normal", "--", ".")
+    changed = answer(directory, "status", "--porcelain", "--untracked-files=normal", "--", ".")
     return Commit(
         sha=sha,
-        branch=_git(directory, "symbolic-ref", "--short", "-q", "HEAD") or "",
+        branch=answer(directory, "symbolic-ref", "--short", "-q", "HEAD") or "",
         message=message,
         author=author,
         dirty=bool(changed),
@@ -54,12 +53,12 @@ def origin_of(directory: Path) -> str:
     The address of its git remote without scheme and credentials, such as `github.com/acme/shop`; the first commit of a
     repository without one; the machine and the path of a folder without git.
     """
-    remote = _git(directory, "remote", "get-url", "origin") or _git(
+    remote = answer(directory, "remote", "get-url", "origin") or answer(
         directory, "config", "--get-regexp", r"^remote\..*\.url$"
     )
     if remote:
         return _without_credentials(remote.splitlines()[0].rpartition(" ")[2])
-    first = _git(directory, "rev-list", "--max-parents=0", "HEAD")
+    first = answer(directory, "rev-list", "--max-parents=0", "HEAD")
     if first:
         return f"repository {first.splitlines()[-1][:12]}"
     return f"{socket.gethostname()}:{directory.resolve()}"
@@ -67,9 +66,9 @@ def origin_of(directory: Path) -> str:
 
 def is_older(directory: Path, than: str) -> bool:
     """Whether the commit of `directory` comes before the commit `than`, as far as the repository knows that one."""
-    if not than or _git(directory, "rev-parse", "HEAD") == than:
+    if not than or answer(directory, "rev-parse", "HEAD") == than:
         return False
-    return _git(directory, "merge-base", "--is-ancestor", "HEAD", than) is not None
+    return answer(directory, "merge-base", "--is-ancestor", "HEAD", than) is not None
 
 
 def _without_credentials(address: str) -> str:
@@ -85,23 +84,5 @@ def _without_credentials(address: str) -> str:
 
 def committed_files(directory: Path, pattern: str) -> frozenset[str]:
     """Paths below `directory` that git keeps and that a glob such as `**/.env*` names; none when git does not know."""
-    listed = _git(directory, "ls-files", "-z", "--", f":(glob){pattern}")
+    listed = answer(directory, "ls-files", "--recurse-submodules", "-z", "--", f":(glob){pattern}")
     return frozenset(path for path in (listed or "").split("\0") if path)
-
-
-def _git(directory: Path, *arguments: str) -> str | None:
-    program = shutil.which("git")
-    if program is None:
-        return None
-    try:
-        done = subprocess.run(
-            (program, "-C", str(directory), "--no-optional-locks", *arguments),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_GIT_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -26,15 +26,19 @@ _PLAN: dict[str, Callable[[Context, Detection], BuildPlan]] = {
 }
 
 
+def recognise(tree: Tree) -> Detection | None:
+    """What `tree` is made with; `None` when nothing tells."""
+    return next((found for looks in _DETECT if (found := looks(tree)) is not None), None)
+
+
 def detect(tree: Tree) -> Detection:
     """What `tree` is made with.
 
     Raises:
         UserError: `build.unknown-framework` with what was looked for.
     """
-    for recognise in _DETECT:
-        if (detection := recognise(tree)) is not None:
-            return detection
+    if (detection := recognise(tree)) is not None:
+        return detection
     found = ", ".join(tree.names()[:8]) or "nothing at all"
     raise UserError(
         "build.unknown-framework",

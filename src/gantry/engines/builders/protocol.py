@@ -26,6 +26,20 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """A product in a repository that may hold several.
+
+    Attributes:
+        folder: relative to the repository's top; empty for the top itself.
+        called: what people call it: `Next.js`, `FastAPI`.
+    """
+
+    folder: str
+    detection: Detection
+    called: str
+
+
+@dataclass(frozen=True, slots=True)
 class BuildRequest:
     """Everything that a build depends on. Equal requests give the same `key`, and are built once.
 

@@ -146,6 +146,7 @@ CAPABILITIES = (
     Capability("errors, logs, analytics", Maturity.PLANNED, "", "What visitors and products report, kept and searched here."),
     Capability("checks, alerts, incidents", Maturity.PLANNED, "", "Outside looks at sites, rules that fire, runbooks and post-mortems."),
     Capability("backups", Maturity.PLANNED, "", "Continuous backups of databases, and restores that are rehearsed."),
+    Capability("Dockerfiles", Maturity.PLANNED, "", "A product that is built from the Dockerfile in its repository."),
     Capability("several machines", Maturity.PLANNED, "", "Instances on more than one machine, in containers or on Kubernetes."),
     Capability("fine-grained access", Maturity.PLANNED, "", "Permissions for each project and environment, and sign-in with an outside identity."),
 )  # fmt: skip

