@@ -194,7 +194,7 @@ async def test_bodies_are_bounded_declared_or_not(
 async def test_a_defect_is_logged_and_not_shown(
     house: House, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(project: str, environment: str, digest: str) -> PlanBody:
+    async def broken(*_where: str, **_more: str) -> PlanBody:
         raise RuntimeError("secret detail")
 
     object.__setattr__(house.services, "plan", broken)
@@ -459,7 +459,7 @@ async def test_what_lacks_required_variables_is_not_queued(
         error = _error(answer, 400)
         assert error["code"] == "variable.missing"
         assert error["message"] == "production of smart-sign lacks required variables: STRIPE_KEY"
-        assert error["hint"] == "gantry env set --environment production STRIPE_KEY=..."
+        assert error["hint"] == "gantry env set STRIPE_KEY -e production"
     assert (await http.get(f"{_ENV}/deploys")).json() == before
     # A release that was live has what it needed then.
     assert (await http.post(f"{_ENV}/rollback", json={})).status_code == 202

@@ -28,7 +28,7 @@ LIMITS = {
     "/api/v1/projects": 8,
     "/api/v1/projects/team-0": 8,
     "/api/v1/projects/team-0/environments/production/deploys?limit=100": 4,
-    "/api/v1/projects/team-0/environments/production/releases?limit=200": 3,
+    "/api/v1/projects/team-0/environments/production/releases?limit=200": 4,
     "/api/v1/projects/team-0/environments/production/variables": 3,
     "/api/v1/projects/team-0/environments/production/rollout": 5,
 }

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -25,8 +26,9 @@ from gantry.features.platform.bodies import (
 )
 from gantry.features.platform.capabilities import CAPABILITIES, Capability, Maturity, by_maturity
 from gantry.features.projects import store as project_store
+from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
-from gantry.kernel.errors import NotFoundError
+from gantry.features.releases.model import Release
 from gantry.kernel.names import RELEASE_HEADER
 from gantry.web.access import PUBLIC, Owner, Viewer
 from gantry.web.frame import EnvironmentCard, Page, frame_of, in_order
@@ -153,7 +155,12 @@ async def _probe_all(
     services: Services, projects: tuple[ProjectBody, ...]
 ) -> tuple[ProjectBody, ...]:
     live = [body for project in projects for body in project.environments if body.live]
-    answers = await asyncio.gather(*(_probe(services, body) for body in live))
+    wanted = {body.live.id for body in live if body.live is not None}
+    async with services.database.transaction() as session:
+        targets = await project_store.list_environments(session)
+        known = {release.id: release for release in await releases.list_some(session, wanted)}
+    places = {(target.project, target.name): target for target in targets}
+    answers = await asyncio.gather(*(_probe(services, body, places, known) for body in live))
     numbers = await _numbers(services, projects, {answer.release for answer in answers})
     reached = {
         (body.project, body.name): answer.model_copy(
@@ -174,17 +181,20 @@ async def _probe_all(
     )
 
 
-async def _probe(services: Services, environment: EnvironmentBody) -> ReachedBody:
+async def _probe(
+    services: Services,
+    environment: EnvironmentBody,
+    places: Mapping[tuple[str, str], Environment],
+    known: Mapping[str, Release],
+) -> ReachedBody:
     assert environment.live is not None, "asked for live environments only"
-    try:
-        async with services.database.transaction() as session:
-            target = await project_store.get_environment(
-                session, environment.project, environment.name
-            )
-            live = await releases.get(session, environment.live.id)
-        answer = await services.probe.reached(target, live)
-    except NotFoundError as error:  # it was removed just now
-        answer = ProbeResult(0, 0.0, error.message)
+    target = places.get((environment.project, environment.name))
+    live = known.get(environment.live.id)
+    answer = (
+        await services.probe.reached(target, live)
+        if target is not None and live is not None
+        else ProbeResult(0, 0.0, "it was removed just now")
+    )
     release = answer.headers.get(RELEASE_HEADER, "")
     return ReachedBody(
         release=release,

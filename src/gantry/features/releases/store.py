@@ -105,6 +105,14 @@ async def numbers(session: Session, release_ids: Collection[str]) -> dict[str, i
     return {row["id"]: row["number"] for row in rows}
 
 
+async def list_some(session: Session, release_ids: Collection[str]) -> tuple[Release, ...]:
+    """Those of `release_ids` that there are."""
+    rows = await session.rows(
+        f"SELECT {_COLUMNS} FROM releases WHERE id = ANY(%(ids)s)", {"ids": list(release_ids)}
+    )
+    return tuple(_release(row) for row in rows)
+
+
 async def domain_holder(
     session: Session, domains: tuple[str, ...], *, except_project: str, except_environment: str
 ) -> tuple[str, str, str] | None:
