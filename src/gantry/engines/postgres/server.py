@@ -9,12 +9,14 @@ import contextlib
 import shutil
 import socket
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.config.paths import Paths
 from gantry.engines.postgres import admin, wheel
 from gantry.engines.postgres.admin import Address
+from gantry.engines.postgres.extensions import Extensions
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
 from gantry.engines.postgres.wheel import DATA, SYSTEM, Cluster
 from gantry.engines.runtime.protocol import (
@@ -47,10 +49,18 @@ class PostgresServer:
 
     Parameters:
         ids: makes the administrator's password, once.
+        environ: how this machine finds packages, for a library that the wheel lacks; `None`: it is done without.
     """
 
     def __init__(
-        self, cluster: Cluster, *, paths: Paths, runtime: Runtime, clock: Clock, ids: IdSource
+        self,
+        cluster: Cluster,
+        *,
+        paths: Paths,
+        runtime: Runtime,
+        clock: Clock,
+        ids: IdSource,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._cluster = cluster
         self._folder = paths.postgres / cluster.name
@@ -61,6 +71,7 @@ class PostgresServer:
         self._ids = ids
         self._process = f"postgres-{cluster.name}"
         self._starting = asyncio.Lock()
+        self._extensions = Extensions(self._folder / "extensions", runtime, clock, environ)
 
     async def start(self) -> None:
         """See `DatabaseServer.start`.
@@ -70,9 +81,14 @@ class PostgresServer:
         """
         async with self._starting:
             await asyncio.to_thread(self._make_folders)
+            if self._cluster.loopback:
+                await asyncio.to_thread(self._extensions.lay_out)
             if not (self._folder / "data").exists():
                 await self._create()
             await self._run()
+            if self._cluster.loopback:
+                # Also for a server that runs since an older version of Gantry.
+                await admin.configure(self.admin_address(), self._extensions.settings, self._clock)
 
     async def revive(self) -> None:
         """See `DatabaseServer.revive`."""
@@ -82,6 +98,8 @@ class PostgresServer:
 
     async def ensure(self, grant: DatabaseGrant) -> str:
         """See `DatabaseServer.ensure`; also `database.bad-name` and `database.unreachable`."""
+        if self._cluster.loopback:
+            await self._extensions.fetch()
         await admin.ensure(self.admin_address(), grant)
         here = self.admin_address()
         host = "127.0.0.1" if self._cluster.loopback else here.host
@@ -211,7 +229,12 @@ class PostgresServer:
         return ProcessSpec(
             id=process,
             argv=argv,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "LC_ALL": "C.UTF-8",
+                "TZ": "UTC",
+                "LD_LIBRARY_PATH": str(self._extensions.libraries),
+            },
             cwd=str(self._folder),
             sandbox=Sandbox(mounts),
             limits=Limits(processes=None),
