@@ -22,7 +22,7 @@ from gantry.cli.session import Session
 from gantry.cli.terminal import json_array, table
 from gantry.cli.transport import environment_path
 from gantry.config.env_example import parse_dotenv
-from gantry.features.variables.bodies import VariableBody, VariablesRequest
+from gantry.features.variables.bodies import ProvidedBody, VariableBody, VariablesRequest
 from gantry.kernel.errors import UserError
 from gantry.kernel.units import format_ago
 
@@ -56,7 +56,7 @@ def set_(session: Session, assignments: tuple[str, ...], environment: str, proje
 
 @command(
     "list",
-    ("names, and who set them when", "gantry env list -e staging"),
+    ("names, where they come from, and who set them when", "gantry env list -e staging"),
     group=env,
 )
 @environment_option()
@@ -64,13 +64,18 @@ def set_(session: Session, assignments: tuple[str, ...], environment: str, proje
 @json_option
 @pass_session
 def list_(session: Session, environment: str, project: str) -> None:
-    """List the variables of an environment. Values are never shown."""
+    """List the variables of an environment. Values are never shown.
+
+    After those that were set come those that the live release has from gantry.toml and from its services; one that is
+    set wins over them.
+    """
     at = environment_path(project_name(session, project), environment, "variables")
     found = session.api.get(tuple[VariableBody, ...], at)
+    provided = session.api.get(tuple[ProvidedBody, ...], f"{at}/provided")
     if session.as_json:
-        session.json(json_array(found))
-    elif found:
-        session.out.print(_table(found, session.clock.now()))
+        session.json(json_array((*found, *provided)))
+    elif found or provided:
+        session.out.print(_table(found, provided, session.clock.now()))
     else:
         session.say(f"no variables in {environment} yet: gantry env set NAME=VALUE")
 
@@ -165,8 +170,14 @@ def _change(
     session.say(f"takes effect with the next release: gantry deploy --to {environment}", "dim")
 
 
-def _table(variables: Iterable[VariableBody], now: datetime) -> Table:
-    rows = table("variable", "set", "by", flexible=("variable",))
+def _table(
+    variables: Iterable[VariableBody], provided: Iterable[ProvidedBody], now: datetime
+) -> Table:
+    rows = table("variable", "from", "set", "by", flexible=("variable",))
     for variable in variables:
-        rows.add_row(variable.name, format_ago(variable.updated_at, now), variable.updated_by)
+        rows.add_row(
+            variable.name, "env set", format_ago(variable.updated_at, now), variable.updated_by
+        )
+    for other in provided:
+        rows.add_row(other.name, other.source, "", "")
     return rows

@@ -6,7 +6,6 @@ from gantry.config.load import load_manifest
 from gantry.config.manifest import Manifest
 from gantry.engines.database.protocol import Database, Session
 from gantry.engines.sources.protocol import SourceStore
-from gantry.features.instances.launching import wanted_services
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
@@ -117,7 +116,7 @@ class DeployChecks:
     ) -> tuple[str, ...]:
         """Required variables that nobody has set and no service provides."""
         have = set(await variables.sealed_values(session, environment.id))
-        have |= {kind.variable for kind in wanted_services(manifest)}
+        have |= set(manifest.services.variables)
         have |= set(manifest.variables.plain) | RESERVED
         return tuple(
             name
