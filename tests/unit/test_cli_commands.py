@@ -355,6 +355,15 @@ def test_env_values_are_never_shown(bench: Bench) -> None:
     assert "s3cret-value" not in done.out + done.err
 
 
+def test_env_list_says_where_a_variable_comes_from(bench: Bench) -> None:
+    rows = [line.split() for line in bench.run("env", "list").out.splitlines()]
+    assert ["DATABASE_URL", "postgres"] in rows
+    assert ["LOG_LEVEL", "gantry.toml"] in rows
+    set_ones = [row for row in rows if row[1:3] == ["env", "set"]]
+    assert set_ones
+    assert all(row[-1] == "owner" for row in set_ones)
+
+
 def test_env_unset_and_import(bench: Bench, tmp_path: Path) -> None:
     assert bench.run("env", "unset", "SESSION_SECRET").code == 0
     (tmp_path / "vars.env").write_text("A=1\nB='two words'\n# no\n")

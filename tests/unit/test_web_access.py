@@ -55,6 +55,7 @@ ROLES = {
     "GET /api/v1/deploys/{deploy}/events": Role.VIEWER,
     "GET /api/v1/projects/{project}/environments/{environment}/variables": Role.VIEWER,
     "PATCH /api/v1/projects/{project}/environments/{environment}/variables": Role.DEVELOPER,
+    "GET /api/v1/projects/{project}/environments/{environment}/variables/provided": Role.VIEWER,
     "GET /api/v1/projects/{project}/environments/{environment}/logs": Role.VIEWER,
     "POST /api/v1/login-links": Role.DEVELOPER,
     "GET /api/v1/tokens": Role.OWNER,
