@@ -224,6 +224,7 @@ async def test_variables_that_nobody_set_say_where_they_come_from(
 ) -> None:
     await seed(house, START)
     adds = {
+        "project": {"name": "smart-sign"},
         "services": {"postgres": {"as": ["POSTGRES_URL"]}, "redis": {}},
         "variables": {"plain": {"LOG_LEVEL": "info", "MAIL_FROM": "a@b.c"}},
     }

@@ -33,8 +33,8 @@ def postgres_variables(url: str, aliases: Collection[str]) -> dict[str, str]:
 
 
 def redis_variables(url: str, aliases: Collection[str]) -> dict[str, str]:
-    """What tells a process where its cache is."""
-    return dict.fromkeys(("REDIS_URL", *aliases), url)
+    """What tells a process where its cache is. Under the last name Gantry itself finds it, whatever the team sets."""
+    return dict.fromkeys(("REDIS_URL", *aliases, "GANTRY_REDIS_URL"), url)
 
 
 def process_variables(
