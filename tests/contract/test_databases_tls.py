@@ -178,9 +178,15 @@ async def test_it_comes_back_and_a_server_that_is_gone_is_said(
 async def test_the_drivers_of_node(server: PostgresServer, tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text(json.dumps({"type": "module", "dependencies": _DRIVERS}))
     (tmp_path / "drivers.js").write_text(_PROGRAM)
-    options = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
+
+    async def run(argv: list[str], env: dict[str, str]) -> str:
+        done = await asyncio.to_thread(
+            subprocess.run, argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
     npm = [*npm_argv(), "install", "--no-audit", "--no-fund", "--ignore-scripts"]
-    await asyncio.to_thread(subprocess.run, npm, env=npm_environment(), **options)
+    await run(npm, npm_environment())
     url = await server.ensure(SHOP)
     found = psycopg.conninfo.conninfo_to_dict(url)
     variables = {
@@ -191,11 +197,9 @@ async def test_the_drivers_of_node(server: PostgresServer, tmp_path: Path) -> No
         "PGPASSWORD": str(found["password"]),
         "PGDATABASE": str(found["dbname"]),
     }
-    done = await asyncio.to_thread(
-        subprocess.run, [npm_argv()[0], "drivers.js"], env={**os.environ, **variables}, **options
-    )
+    answer = await run([npm_argv()[0], "drivers.js"], {**os.environ, **variables})
     row = [SHOP.role, 3_000_000]
-    assert json.loads(done.stdout) == {
+    assert json.loads(answer) == {
         "pg": [*row, False],
         "pgFromVariables": [*row, False],
         "pgEncrypted": [*row, True],

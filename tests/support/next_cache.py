@@ -82,7 +82,7 @@ def next_product(folder: Path, pages: dict[str, str], config: str = "{}") -> Pat
     files = {
         **pages,
         "package.json": json.dumps(wanted),
-        "next.config.js": f"module.exports = {config};\n",
+        "next.config.mjs": f"export default {config};\n",
     }
     write_tree(folder, files)
     for name in ("package-lock.json", "tsconfig.json"):

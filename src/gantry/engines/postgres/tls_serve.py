@@ -99,7 +99,8 @@ class Client(_Side):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `_Side`."""
-        self._server.clients.pop(self, None)
+        if (deadline := self._server.clients.pop(self, None)) is not None:
+            deadline.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
