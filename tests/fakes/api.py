@@ -30,7 +30,7 @@ from gantry.features.instances.bodies import LogBody, line_times
 from gantry.features.platform.bodies import HealthBody, ProjectBody, StatusBody
 from gantry.features.rollouts.bodies import RolloutBody
 from gantry.features.routes.bodies import PurgeBody
-from gantry.features.variables.bodies import VariableBody, VariablesRequest
+from gantry.features.variables.bodies import ProvidedBody, VariableBody, VariablesRequest
 from gantry.kernel.bodies import Answer
 from gantry.kernel.errors import GantryError, NotFoundError
 from gantry.kernel.names import API_PREFIX
@@ -134,6 +134,12 @@ class FakeApi:
                 (release(), release(2, live=False, can_roll_back_to=True, left_at=minutes_ago(5)))
             ),
             r"GET .+/variables": lambda _: self._variables(),
+            r"GET .+/variables/provided": lambda _: _many(
+                (
+                    ProvidedBody(name="DATABASE_URL", source="postgres"),
+                    ProvidedBody(name="LOG_LEVEL", source="gantry.toml"),
+                )
+            ),
             r"PATCH .+/variables": lambda _: self._change(body),
             r"GET .+/logs": lambda _: self._logs("follow" in query),
             r"POST /login-links": lambda _: _one(

@@ -405,6 +405,15 @@ def test_env_values_are_never_shown(bench: Bench) -> None:
     assert "s3cret-value" not in done.out + done.err
 
 
+def test_env_list_says_where_a_variable_comes_from(bench: Bench) -> None:
+    rows = [line.split() for line in bench.run("env", "list").out.splitlines()]
+    assert ["DATABASE_URL", "postgres"] in rows
+    assert ["LOG_LEVEL", "gantry.toml"] in rows
+    set_ones = [row for row in rows if row[1:3] == ["env", "set"]]
+    assert set_ones
+    assert all(row[-1] == "owner" for row in set_ones)
+
+
 def test_env_unset_and_import(bench: Bench, tmp_path: Path) -> None:
     assert bench.run("env", "unset", "SESSION_SECRET").code == 0
     (tmp_path / "vars.env").write_text("A=1\nB='two words'\n# no\n")
@@ -686,7 +695,7 @@ def test_init_writes_a_manifest_for_each_product(bench: Bench, tmp_path: Path) -
     assert done.err.startswith("found apps/web (Next.js), backend (Python)\n")
     web = load_manifest((bench.cwd / "apps/web/gantry.toml").read_text())
     assert (web.project.name, web.project.root) == ("shop-web", "apps/web")
-    assert (web.services.postgres, bool(web.services.redis)) == (True, True)
+    assert (bool(web.services.postgres), bool(web.services.redis)) == (True, True)
     assert web.release.command == "npm run migrate"
     backend = load_manifest((bench.cwd / "backend/gantry.toml").read_text())
     assert (backend.project.name, backend.project.root) == ("shop-backend", "")
@@ -753,7 +762,7 @@ def test_init_asks_about_each_service_on_a_terminal(
     done = bench.run("init", stdin=answers)
     assert done.code == 0
     manifest = load_manifest((bench.cwd / "gantry.toml").read_text())
-    assert (manifest.services.postgres, bool(manifest.services.redis)) == (postgres, redis)
+    assert (bool(manifest.services.postgres), bool(manifest.services.redis)) == (postgres, redis)
     assert manifest.release.command == command
 
 

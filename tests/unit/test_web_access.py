@@ -59,6 +59,7 @@ ROLES = {
     "GET /api/v1/projects/{project}/environments/{environment}/variables/diff": Role.DEVELOPER,
     "POST /api/v1/projects/{project}/environments/{environment}/redeploy": Role.DEVELOPER,
     "POST /api/v1/projects/{project}/environments/{environment}/restart": Role.DEVELOPER,
+    "GET /api/v1/projects/{project}/environments/{environment}/variables/provided": Role.VIEWER,
     "GET /api/v1/projects/{project}/environments/{environment}/logs": Role.VIEWER,
     "POST /api/v1/login-links": Role.DEVELOPER,
     "GET /api/v1/tokens": Role.OWNER,

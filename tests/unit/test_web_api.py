@@ -1,6 +1,7 @@
 """The API's endpoints on a real database."""
 
 import html
+import json
 import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -216,6 +217,48 @@ async def test_variables_go_in_and_never_come_out(http: httpx.AsyncClient) -> No
     bad = await http.patch(f"{_ENV}/variables", json={"set": {"PORT": "1"}, "unset": ["B"]})
     assert _error(bad, 400)["code"] == "variable.reserved"
     assert len((await http.get(f"{_ENV}/variables")).json()) == 1
+
+
+async def test_variables_that_nobody_set_say_where_they_come_from(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await seed(house, START)
+    adds = {
+        "project": {"name": "smart-sign"},
+        "services": {"postgres": {"as": ["POSTGRES_URL"]}, "redis": {}},
+        "variables": {"plain": {"LOG_LEVEL": "info", "MAIL_FROM": "a@b.c"}},
+    }
+    async with house.database.transaction() as session:
+        await session.execute(
+            "UPDATE releases SET manifest = manifest || %(adds)s::jsonb", {"adds": json.dumps(adds)}
+        )
+    found = (await http.get(f"{_ENV}/variables/provided")).json()
+    postgres = (
+        "DATABASE_URL",
+        "PGDATABASE",
+        "PGHOST",
+        "PGPASSWORD",
+        "PGPORT",
+        "PGUSER",
+        "POSTGRES_URL",
+    )
+    assert {entry["name"]: entry["source"] for entry in found} == {
+        **dict.fromkeys(postgres, "postgres"),
+        "REDIS_URL": "redis",
+        "LOG_LEVEL": "gantry.toml",
+    }, "MAIL_FROM was set, and that wins"
+
+
+async def test_a_plan_says_which_variables_a_service_sets(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    text = MANIFEST.decode() + '\n[services]\nredis = { as = ["KV_URL"] }\n'
+    digest = house.sources.add({"gantry.toml": text}).digest
+    answer = await http.post(f"{_ENV}/plan", json={"source_digest": digest})
+    changes = PlanBody.model_validate(answer.json()).changes
+    assert [(change.name, change.after) for change in changes if change.what == "service"] == [
+        ("redis", "sets REDIS_URL, KV_URL")
+    ]
 
 
 async def test_a_plan_says_what_a_deploy_would_change(

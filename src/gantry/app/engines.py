@@ -76,7 +76,14 @@ def make_engines(settings: Settings) -> LocalEngines:
         runtime=runtime,
         edge=EnvoyEdge(settings, runtime, clock),
         system=PostgresServer(SYSTEM, paths=paths, runtime=runtime, clock=clock, ids=ids),
-        databases=PostgresServer(DATA, paths=paths, runtime=runtime, clock=clock, ids=ids),
+        databases=PostgresServer(
+            DATA,
+            paths=paths,
+            runtime=runtime,
+            clock=clock,
+            ids=ids,
+            environ=whole_environment(),
+        ),
         caches=RedisServers(paths=paths, runtime=runtime, clock=clock),
         assets=CaddyAssets(paths=paths, runtime=runtime, clock=clock),
         edge_cache=EdgeCacheProcess(

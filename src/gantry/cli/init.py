@@ -198,9 +198,8 @@ def _required(directory: Path, findings: Findings) -> tuple[str, ...]:
 
 def _to_set(manifest: Manifest) -> tuple[str, ...]:
     """Required variables that no service brings."""
-    services = manifest.services
-    brought = {"DATABASE_URL": bool(services.postgres), "REDIS_URL": bool(services.redis)}
-    return tuple(name for name in manifest.variables.required if not brought.get(name, False))
+    brought = manifest.services.variables
+    return tuple(name for name in manifest.variables.required if name not in brought)
 
 
 def _report(session: Session, drafts: Sequence[_Draft]) -> None:

@@ -29,6 +29,7 @@ from gantry.features.deploys.bodies import DeployBody
 from gantry.features.variables.bodies import (
     CopyRequest,
     DifferenceBody,
+    ProvidedBody,
     VariableBody,
     VariablesRequest,
 )
@@ -75,7 +76,7 @@ def set_(
 
 @command(
     "list",
-    ("names, and who set them when", "gantry env list -e staging"),
+    ("names, where they come from, and who set them when", "gantry env list -e staging"),
     group=env,
 )
 @environment_option()
@@ -83,13 +84,18 @@ def set_(
 @json_option
 @pass_session
 def list_(session: Session, environment: str, project: str) -> None:
-    """List the variables of an environment. Values are never shown."""
+    """List the variables of an environment. Values are never shown.
+
+    After those that were set come those that the live release has from gantry.toml and from its services; one that is
+    set wins over them.
+    """
     at = environment_path(project_name(session, project), environment, "variables")
     found = session.api.get(tuple[VariableBody, ...], at)
+    provided = session.api.get(tuple[ProvidedBody, ...], f"{at}/provided")
     if session.as_json:
-        session.json(json_array(found))
-    elif found:
-        session.out.print(_table(found, session.clock.now()))
+        session.json(json_array((*found, *provided)))
+    elif found or provided:
+        session.out.print(_table(found, provided, session.clock.now()))
     else:
         session.say(f"no variables in {environment} yet: gantry env set NAME -e {environment}")
 
@@ -305,8 +311,14 @@ def _change(
         session.say(sentence, "dim")
 
 
-def _table(variables: Iterable[VariableBody], now: datetime) -> Table:
-    rows = table("variable", "set", "by", flexible=("variable",))
+def _table(
+    variables: Iterable[VariableBody], provided: Iterable[ProvidedBody], now: datetime
+) -> Table:
+    rows = table("variable", "from", "set", "by", flexible=("variable",))
     for variable in variables:
-        rows.add_row(variable.name, format_ago(variable.updated_at, now), variable.updated_by)
+        rows.add_row(
+            variable.name, "env set", format_ago(variable.updated_at, now), variable.updated_by
+        )
+    for other in provided:
+        rows.add_row(other.name, other.source, "", "")
     return rows

@@ -10,6 +10,7 @@ from gantry.config.env_example import add_requirements, read_env_example
 from gantry.config.evidence.look import not_honoured
 from gantry.config.faults import Fault, ManifestError, Source
 from gantry.config.manifest import Build, Manifest
+from gantry.config.references import OWN, bare_names, names_in
 from gantry.config.vercel import Vercel, add_vercel, read_vercel
 from gantry.kernel.errors import NotFoundError, UserError
 
@@ -159,12 +160,19 @@ def _own(text: str | bytes, file: str) -> tuple[Manifest | None, tuple[Fault, ..
 
 def _notes(manifest: Manifest, file: str) -> tuple[str, ...]:
     markers = ("SECRET", "PASSWORD", "TOKEN", "PRIVATE_KEY", "API_KEY")
-    return tuple(
+    secrets = (
         f"{file}: variables.plain.{name}: looks like a secret, and anyone who reads the repository reads it; "
         f"gantry env set {name} keeps it"
-        for name in manifest.variables.plain
-        if any(marker in name.upper() for marker in markers)
+        for name, value in manifest.variables.plain.items()
+        if any(marker in name.upper() for marker in markers) and not names_in(value)
     )
+    known = (*manifest.services.variables, *OWN)
+    bare = (
+        f"{file}: variables.plain.{name}: ${other} stays as it is written; ${{{other}}} stands for its value"
+        for name, value in manifest.variables.plain.items()
+        for other in bare_names(value, known)
+    )
+    return (*secrets, *bare)
 
 
 def _unused_hosts(manifest: Manifest, file: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ _SECTIONS = (
     ("processes.worker.NAME", "Worker"),
     ("processes.cron.NAME", "Cron"),
     ("services", "Services"),
+    ("services.postgres", "PostgresService"),
     ("services.redis", "RedisService"),
     ("deploy", "Deploy"),
     ("[deploy.steps]", "RolloutStage"),
@@ -130,7 +131,15 @@ Where package.json depends on the framework, such variables reach the build, and
 | `HOST`, `PORT` | where the web process listens; `HOSTNAME` is the same as `HOST` |
 | `GANTRY_URL` | the environment's address: its first domain, else its name below the platform's domain |
 | `GANTRY_PROJECT`, `GANTRY_ENVIRONMENT`, `GANTRY_RELEASE`, `GANTRY_INSTANCE`, `GANTRY_BUILD` | what it is |
+| `DATABASE_URL`, `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE` | where its Postgres is; and the names in `as` |
+| `REDIS_URL` | where its Redis is; and the names in `as` |
 | `AUTH_TRUST_HOST` | `true` unless you set it: Auth.js may take its address from the request |
+
+A variable that you set yourself wins over one of a service; with `PGHOST`, `PGHOSTADDR` or `PGSERVICE` of your own, Gantry sets
+none of the `PG…` names. In `[variables.plain]`, `${NAME}` stands for a variable of a service, or for `GANTRY_URL`, `GANTRY_PROJECT`,
+`GANTRY_ENVIRONMENT` or `GANTRY_RELEASE`: `POSTGRES_URL = "${DATABASE_URL}"`. Another name is refused, and so is a reference in a
+variable that the build reads, where no service runs. `$DATABASE_URL` without braces stays as it is, and `gantry plan` says so; values
+of `gantry env set` are never changed.
 
 A request says which of the product's addresses was asked: in `Host` and `X-Forwarded-Host`, with
 `X-Forwarded-Proto`, `X-Forwarded-Port` and `X-Forwarded-For`. The edge sets them; what a visitor sends under these names does

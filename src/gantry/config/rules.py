@@ -12,7 +12,9 @@ from gantry.config.faults import BAD_VALUE, IMPOSSIBLE, MISSING_KEY, Problem, li
 from gantry.config.fields import duration_text, label_fault, shown
 from gantry.config.manifest import ENVIRONMENTS, Manifest
 from gantry.config.processes import Cron, LongRunning
+from gantry.config.references import OWN, names_in, reference_fault
 from gantry.config.routes import MAX_HEADERS
+from gantry.config.sections import POSTGRES_VARIABLES, REDIS_VARIABLES
 from gantry.config.toml_lines import KeyPath
 
 WEB_ONLY = {
@@ -23,6 +25,7 @@ WEB_ONLY = {
 }
 """Keys of a process that mean nothing for a worker, and why."""
 
+_SERVICES = {"postgres": POSTGRES_VARIABLES, "redis": REDIS_VARIABLES}
 _MAX_PROCESS_NAME = 30
 _CRON_FIELDS = 5
 _NAMES = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat"
@@ -38,6 +41,8 @@ def impossible(manifest: Manifest) -> Iterator[Problem]:
     for name, cron in manifest.processes.cron.items():
         yield from _cron(("processes", "cron", name), name, cron, manifest)
     yield from _routes(manifest)
+    yield from _aliases(manifest)
+    yield from _references(manifest)
     yield from _twice(("variables", "required"), manifest.variables.required)
     both = sorted(set(manifest.variables.required) & set(manifest.variables.optional))
     for name in both:
@@ -98,6 +103,44 @@ def _web(manifest: Manifest) -> Iterator[Problem]:
             f"is {duration_text(web.drain.streams_s)}, shorter than requests = "
             f"{duration_text(web.drain.requests_s)}; a stream is a request that lasts longer",
         )
+
+
+def _aliases(manifest: Manifest) -> Iterator[Problem]:
+    postgres, redis = manifest.services.postgres, manifest.services.redis
+    if postgres is None or redis is None:
+        return
+    for index, name in enumerate(redis.aliases):
+        if name in postgres.aliases:
+            yield Problem(("services", "redis", "as", index), f"{name} belongs to postgres already")
+
+
+def _references(manifest: Manifest) -> Iterator[Problem]:
+    """Plain values that refer to what no process of this environment knows."""
+    known = (*manifest.services.variables, *OWN)
+    for name, text in manifest.variables.plain.items():
+        where: KeyPath = ("variables", "plain", name)
+        if (fault := reference_fault(text)) is not None:
+            yield Problem(where, fault)
+            continue
+        # A service may be one of some environments only: each of them is looked at by itself.
+        unknown = [other for other in names_in(text) if other not in known]
+        if unknown and manifest.environment:
+            other = unknown[0]
+            service = next((s for s, names in _SERVICES.items() if other in names), None)
+            reason = (
+                f"needs {service} = true in [services]"
+                if service
+                else f"is none of {', '.join(sorted(known))}"
+            )
+            yield Problem(where, f"refers to ${{{other}}}, which {reason}", nearest(other, known))
+        if unknown or not names_in(text):
+            continue
+        if name in manifest.build.env:
+            yield Problem(
+                where,
+                f"refers to ${{{names_in(text)[0]}}} and is in build.env; no service and no address is there while "
+                "the product is built",
+            )
 
 
 def _rollout(manifest: Manifest) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
 from gantry.config.fields import (
@@ -166,6 +166,37 @@ class ReleaseCommand(Section):
     )
 
 
+MAX_ALIASES = 20
+POSTGRES_VARIABLES = ("DATABASE_URL", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE")
+REDIS_VARIABLES = ("REDIS_URL",)
+
+
+def _aliases(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if name in POSTGRES_VARIABLES or name in REDIS_VARIABLES:
+            raise bad_value(f"names {name}, which is set by its service anyway; leave it out")
+    return tuple(dict.fromkeys(value))
+
+
+Aliases = Annotated[tuple[VariableName, ...], MaxLen(MAX_ALIASES), AfterValidator(_aliases)]
+
+
+class PostgresService(Section):
+    """A Postgres database of the environment's own."""
+
+    aliases: Aliases = Field(
+        (),
+        alias="as",
+        description="Further variables that hold what `DATABASE_URL` holds.",
+        examples=[["POSTGRES_URL", "POSTGRES_PRISMA_URL"]],
+    )
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables that it sets."""
+        return (*POSTGRES_VARIABLES, *self.aliases)
+
+
 class RedisService(Section):
     """A Redis cache of the environment's own."""
 
@@ -175,24 +206,47 @@ class RedisService(Section):
         description="Most memory for data; the least recently used keys go first.",
         json_schema_extra=as_size,
     )
+    aliases: Aliases = Field(
+        (),
+        alias="as",
+        description="Further variables that hold what `REDIS_URL` holds: a `redis://` address, without TLS.",
+        examples=[["KV_URL"]],
+    )
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables that it sets."""
+        return (*REDIS_VARIABLES, *self.aliases)
 
 
 class Services(Section):
     """Managed dependencies. Each environment gets its own."""
 
-    postgres: Flag = Field(False, description="A Postgres database, as `DATABASE_URL`.")  # noqa: FBT003 -- a default
+    postgres: PostgresService | None = Field(
+        None,
+        description="A Postgres database, as `DATABASE_URL`, and as `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD` and `PGDATABASE`: "
+        "`true`, or a table with `as`.",
+    )
     redis: RedisService | None = Field(
-        None, description="A Redis cache, as `REDIS_URL`: `true`, or a table with `memory`."
+        None,
+        description="A Redis cache, as `REDIS_URL`: `true`, or a table with `memory` and `as`.",
     )
 
-    @field_validator("redis", mode="before")
+    @field_validator("postgres", "redis", mode="before")
     @classmethod
     def _table_or_flag(cls, value: Any) -> Any:  # noqa: ANN401 -- sees the value before its type is known
         if isinstance(value, bool):
             return {} if value else None
-        if value is not None and not isinstance(value, Mapping | RedisService):
+        if value is not None and not isinstance(value, Mapping | PostgresService | RedisService):
             raise wrong_type(f"must be true, false or a table, not {kind_of(value)}")
         return value
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of all variables that the services set."""
+        return tuple(
+            name for service in (self.postgres, self.redis) if service for name in service.variables
+        )
 
 
 Share = Annotated[float, Gt(0.0), Lt(1.0)]
@@ -297,7 +351,8 @@ class Variables(Section):
     )
     plain: Mapping[VariableName, Text] = Field(
         default_factory=dict,
-        description="Values that anyone may read. `gantry env set` wins over them.",
+        description="Values that anyone may read. `gantry env set` wins over them. `${DATABASE_URL}` in a value stands for what "
+        "a service of the environment sets, `${GANTRY_URL}` for its address.",
         examples=[{"LOG_LEVEL": "info"}],
     )
 

@@ -6,11 +6,16 @@ from typing import Annotated, ClassVar
 from fastapi import Form, Query
 from fastapi.responses import RedirectResponse
 
+from gantry.config.load import MANIFEST
 from gantry.features.projects import store as projects
+from gantry.features.releases import store as releases
+from gantry.features.releases.reading import manifest_of
+from gantry.features.services.model import variables_of, wanted_kinds
 from gantry.features.variables import store
 from gantry.features.variables.bodies import (
     CopyRequest,
     DifferenceBody,
+    ProvidedBody,
     VariableBody,
     VariablesRequest,
 )
@@ -42,6 +47,29 @@ async def list_variables(
         found = await projects.get_environment(session, project, environment)
         listed = await store.list_variables(session, found.id)
     return tuple(VariableBody.of(variable) for variable in listed)
+
+
+@noun.api.get(f"{_API}/provided", summary="List variables that nobody set")
+async def list_provided(
+    services: Has, _caller: Viewer, project: KnownProject, environment: KnownEnvironment
+) -> tuple[ProvidedBody, ...]:
+    """Names of the variables that the live release has from `gantry.toml` and from its services, and from which. A variable
+    that is set for the environment wins over them, and is not among them."""
+    async with services.database.transaction() as session:
+        found = await projects.get_environment(session, project, environment)
+        if found.live_release is None:
+            return ()
+        manifest = manifest_of(await releases.get(session, found.live_release))
+        listed = await store.list_variables(session, found.id)
+    sources = {
+        name: kind.value
+        for kind in wanted_kinds(manifest.services)
+        for name in variables_of(kind, manifest.services)
+    }
+    sources |= dict.fromkeys(manifest.variables.plain, MANIFEST)
+    for variable in listed:
+        sources.pop(variable.name, None)
+    return tuple(ProvidedBody(name=name, source=sources[name]) for name in sorted(sources))
 
 
 @noun.api.patch(_API, summary="Set and remove variables")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gantry.engines.builders.failures import BuildFailed
 from gantry.engines.builders.next_address import UNKNOWN, show_visitors_address
+from gantry.engines.builders.next_cache import NOT_SHARED, share_cache
 from gantry.engines.builders.plan import BuildPlan
 from gantry.engines.builders.workspace import inside
 from gantry.kernel.trees import copy_tree, entries, give, link_tree, remove_tree
@@ -52,6 +53,7 @@ def _collect_next(
     _check_size(standalone, largest_bytes)
     copy_tree(standalone, target)
     notes = plan.notes if show_visitors_address(target) else (*plan.notes, UNKNOWN)
+    notes = notes if share_cache(target / server) else (*notes, NOT_SHARED)
     home = target / server.parent
     for source, place in (("public", "public"), (f"{folder}/static", f"{folder}/static")):
         found = _existing(product, source)

@@ -1,7 +1,7 @@
 """What an administrator of a Postgres server does for projects; the same for embedded and external servers."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
@@ -10,11 +10,14 @@ import psycopg
 from psycopg import errors, sql
 
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseStatus
+from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError, UserError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _NOT_OURS = frozenset({"postgres", "template0", "template1"})
 _CONNECT_TIMEOUT_S = 5
+_CONFIGURE_TIMEOUT_S = 10.0
+_INTERVAL_CONFIGURE_S = 0.02
 # One grant at a time on a server, also from several control planes: two that create the same role would collide.
 _LOCK = 0x6761_6E74_7279
 
@@ -87,6 +90,40 @@ async def ensure(admin: Address, grant: DatabaseGrant) -> None:
         await connection.execute(
             sql.SQL("ALTER SCHEMA public OWNER TO {}").format(sql.Identifier(grant.role))
         )
+
+
+async def configure(admin: Address, settings: Mapping[str, str], clock: Clock) -> None:
+    """Give a server settings that it can take while it runs; returns when new sessions have them.
+
+    Raises:
+        TransientError: `database.unreachable`; `database.not-configured` it does not take them.
+    """
+    deadline_s = clock.monotonic_s() + _CONFIGURE_TIMEOUT_S
+    while not await _is_configured(admin, settings):
+        if clock.monotonic_s() > deadline_s:
+            raise TransientError(
+                "database.not-configured",
+                f"the Postgres server at {admin.host} does not take its settings: {', '.join(settings)}",
+                hint="gantry logs postgres-data",
+                where=admin.host,
+            )
+        await clock.sleep(_INTERVAL_CONFIGURE_S)
+
+
+async def _is_configured(admin: Address, settings: Mapping[str, str]) -> bool:
+    """Whether a new session has the settings. If not, the server is told."""
+    async with connected(admin) as connection:
+        differ = {}
+        for name, value in settings.items():
+            row = await (await connection.execute("SELECT current_setting(%s)", (name,))).fetchone()
+            if row != (value,):
+                differ[name] = value
+        for name, value in differ.items():
+            change = sql.SQL("ALTER SYSTEM SET {} = {}")
+            await connection.execute(change.format(sql.Identifier(name), sql.Literal(value)))
+        if differ:
+            await connection.execute("SELECT pg_reload_conf()")
+    return not differ
 
 
 async def _ensure_role(connection: Connection, grant: DatabaseGrant) -> None:

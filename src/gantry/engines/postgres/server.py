@@ -9,13 +9,17 @@ import contextlib
 import shutil
 import socket
 import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.config.paths import Paths
 from gantry.engines.postgres import admin, wheel
 from gantry.engines.postgres.admin import Address
+from gantry.engines.postgres.extensions import Extensions
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.postgres.tls import TlsFront
 from gantry.engines.postgres.wheel import DATA, SYSTEM, Cluster
 from gantry.engines.runtime.protocol import (
     Limits,
@@ -34,6 +38,10 @@ from gantry.kernel.ids import IdSource
 
 __all__ = ["DATA", "SYSTEM", "Cluster", "PostgresServer"]
 
+# Files with a port that is chosen once: the server's own, and that of what encrypts.
+_PORT = "port"
+_TLS_PORT = "tls-port"
+_TLS = "-tls"
 _FIRST_PORT = 15_000
 _PORTS = 5_000  # all below the range of outgoing connections
 _START_DEADLINE_S = 60.0
@@ -47,10 +55,18 @@ class PostgresServer:
 
     Parameters:
         ids: makes the administrator's password, once.
+        environ: how this machine finds packages, for a library that the wheel lacks; `None`: it is done without.
     """
 
     def __init__(
-        self, cluster: Cluster, *, paths: Paths, runtime: Runtime, clock: Clock, ids: IdSource
+        self,
+        cluster: Cluster,
+        *,
+        paths: Paths,
+        runtime: Runtime,
+        clock: Clock,
+        ids: IdSource,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._cluster = cluster
         self._folder = paths.postgres / cluster.name
@@ -61,6 +77,8 @@ class PostgresServer:
         self._ids = ids
         self._process = f"postgres-{cluster.name}"
         self._starting = asyncio.Lock()
+        self._tls: TlsFront | None = None
+        self._extensions = Extensions(self._folder / "extensions", runtime, clock, environ)
 
     async def start(self) -> None:
         """See `DatabaseServer.start`.
@@ -70,22 +88,34 @@ class PostgresServer:
         """
         async with self._starting:
             await asyncio.to_thread(self._make_folders)
+            if self._cluster.loopback:
+                await asyncio.to_thread(self._extensions.lay_out)
             if not (self._folder / "data").exists():
                 await self._create()
             await self._run()
+            if self._cluster.loopback:
+                # Also for a server that runs since an older version of Gantry.
+                await admin.configure(self.admin_address(), self._extensions.settings, self._clock)
+                await self._front().start()
 
     async def revive(self) -> None:
         """See `DatabaseServer.revive`."""
         found = await self._seen()
         if found is not None and found.state is not ProcessState.RUNNING:
             await self.start()
+        elif found is not None and self._cluster.loopback:
+            await self._front().revive()
 
     async def ensure(self, grant: DatabaseGrant) -> str:
         """See `DatabaseServer.ensure`; also `database.bad-name` and `database.unreachable`."""
+        if self._cluster.loopback:
+            await self._extensions.fetch()
         await admin.ensure(self.admin_address(), grant)
         here = self.admin_address()
-        host = "127.0.0.1" if self._cluster.loopback else here.host
-        return Address(host, here.port, grant.role, grant.password, grant.database).url()
+        if self._cluster.loopback:
+            here = replace(here, host="127.0.0.1", port=self._read_port(_TLS_PORT))
+        granted = replace(here, user=grant.role, password=grant.password, database=grant.database)
+        return granted.url()
 
     async def drop(self, database: str, role: str) -> None:
         """See `DatabaseServer.drop`; also `database.bad-name` and `database.unreachable`."""
@@ -99,6 +129,7 @@ class PostgresServer:
 
     async def stop(self) -> None:
         """See `DatabaseServer.stop`."""
+        await self._runtime.remove(self._process + _TLS)
         await self._runtime.signal(self._process)
         deadline_s = self._clock.monotonic_s() + _STOP_DEADLINE_S
         while (found := await self._seen()) is not None and found.state is ProcessState.RUNNING:
@@ -109,7 +140,7 @@ class PostgresServer:
     def admin_address(self) -> Address:
         """Where the administrator connects: always the unix socket."""
         return Address(
-            str(self._socket), self._port(), wheel.ADMIN, self._password_file.read_text()
+            str(self._socket), self._read_port(_PORT), wheel.ADMIN, self._password_file.read_text()
         )
 
     def _make_folders(self) -> None:
@@ -118,13 +149,28 @@ class PostgresServer:
         self._password_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._password_file.exists():
             replace_file(self._password_file, self._ids.secret())
-        port_file = self._folder / "port"
-        if not port_file.exists():
-            port = _free_port(self._folder) if self._cluster.loopback else 5432
-            replace_file(port_file, str(port))
+        for name in (_PORT, _TLS_PORT) if self._cluster.loopback else (_PORT,):
+            if not (self._folder / name).exists():
+                port = _free_port(self._folder / name) if self._cluster.loopback else 5432
+                replace_file(self._folder / name, str(port))
 
-    def _port(self) -> int:
-        return int((self._folder / "port").read_text())
+    def _read_port(self, name: str) -> int:
+        return int((self._folder / name).read_text())
+
+    def _front(self) -> TlsFront:
+        """What products connect to: this Postgres was built without TLS."""
+        if self._tls is None:
+            folder = self._folder.with_name(f"{self._cluster.name}{_TLS}")
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._tls = TlsFront(
+                self._process + _TLS,
+                folder=folder,
+                socket=self._socket / f".s.PGSQL.{self._read_port(_PORT)}",
+                port=self._read_port(_TLS_PORT),
+                runtime=self._runtime,
+                clock=self._clock,
+            )
+        return self._tls
 
     async def _create(self) -> None:
         """initdb beside the real place, then a rename: a cluster exists whole or not at all."""
@@ -148,7 +194,9 @@ class PostgresServer:
         """Start until it answers: after a crash the old server may need a moment to go away."""
         spec = self._spec(
             self._process,
-            wheel.server(self._cluster, self._folder / "data", self._socket, self._port()),
+            wheel.server(
+                self._cluster, self._folder / "data", self._socket, self._read_port(_PORT)
+            ),
             None,
         )
         deadline_s = self._clock.monotonic_s() + _START_DEADLINE_S
@@ -211,7 +259,12 @@ class PostgresServer:
         return ProcessSpec(
             id=process,
             argv=argv,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "LC_ALL": "C.UTF-8",
+                "TZ": "UTC",
+                "LD_LIBRARY_PATH": str(self._extensions.libraries),
+            },
             cwd=str(self._folder),
             sandbox=Sandbox(mounts),
             limits=Limits(processes=None),
@@ -226,9 +279,9 @@ def _closed(folder: Path) -> list[str]:
     return [str(parent) for parent in reversed(folder.parents) if not parent.stat().st_mode & 0o001]
 
 
-def _free_port(folder: Path) -> int:
-    """A port that is free now. Platforms on one machine begin to look at different places."""
-    begin = zlib.crc32(str(folder).encode())
+def _free_port(file: Path) -> int:
+    """A port that is free now. Platforms on one machine, and the files of each, begin to look at different places."""
+    begin = zlib.crc32(str(file).encode())
     for step in range(_PORTS):
         port = _FIRST_PORT + (begin + step) % _PORTS
         with socket.socket() as probe, contextlib.suppress(OSError):

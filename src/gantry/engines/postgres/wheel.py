@@ -54,7 +54,10 @@ def server(cluster: Cluster, data: Path, socket: Path, port: int) -> tuple[str, 
 
 
 def _settings(cluster: Cluster, socket: Path, port: int) -> dict[str, str]:
+    # What pg_stat_statements counts must be counted from the start.
+    preloaded = "pg_stat_statements" if cluster.loopback else ""
     return {
+        "shared_preload_libraries": preloaded,
         "listen_addresses": "127.0.0.1" if cluster.loopback else "",
         "port": str(port),
         "unix_socket_directories": str(socket),

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 from gantry.config.manifest import Manifest
 from gantry.config.public_variables import is_public
+from gantry.config.references import names_in
 from gantry.engines.builders.protocol import BuildRequest
 from gantry.engines.runtime.protocol import Limits
 from gantry.engines.sources.protocol import Snapshot
+from gantry.kernel.errors import UserError
 
 
 def build_request(
@@ -49,11 +51,22 @@ def with_variables(
     Parameters:
         public: prefixes of variables that are in the product's pages.
         of_services: names of variables that the environment's services set, unless the team does itself.
+
+    Raises:
+        UserError: `variable.not-at-build` one of them refers to what is there only while the product runs.
     """
     named = frozenset(manifest.build.env)
     given = {
         name: value for name, value in variables.items() if name in named or is_public(name, public)
     }
+    for name, value in given.items():
+        if value == manifest.variables.plain.get(name) and (others := names_in(value)):
+            raise UserError(
+                "variable.not-at-build",
+                f"{name} refers to ${{{others[0]}}} and reaches the build, where no service and no address is there yet",
+                hint=f"write the value itself, or read {others[0]} while the product runs",
+                where=f"gantry.toml: variables.plain.{name}",
+            )
     return replace(
         request,
         env=given,

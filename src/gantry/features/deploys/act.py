@@ -26,6 +26,7 @@ from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.rollouts import store as rollouts
 from gantry.features.rollouts.model import Rollout, RolloutState
 from gantry.features.rollouts.rules import stages_of
+from gantry.features.services.extensions import refused_extension
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import PermanentError
@@ -228,10 +229,14 @@ async def take_migration(context: Context, work: Work) -> Next:
         raise _interrupted("migrate", process)
     tail = await context.runtime.read_log(task, offset=-_TAIL_BYTES)
     last = next((line for line in reversed(tail.text.splitlines()) if line.strip()), "")
+    refused = refused_extension(tail.text)
     raise PermanentError(
         "migrate.failed",
-        f"the release command exited with {process.exit_code}: {last[:300]}",
-        hint="fix the migration and deploy again; the live release still serves",
+        f"the release command exited with {process.exit_code}: "
+        + (refused.reason if refused else last[:300]),
+        hint=refused.hint
+        if refused
+        else "fix the migration and deploy again; the live release still serves",
     )
 
 

@@ -80,7 +80,7 @@ def closed(entry: Entry) -> Mapping[Gate, GantryError]:
 
 def missing_variables(entry: Entry) -> tuple[str, ...]:
     """Required variables that nobody has set and no service provides."""
-    have = entry.variables | {kind.variable for kind in entry.services}
+    have = entry.variables | set(entry.manifest.services.variables)
     have |= set(entry.manifest.variables.plain) | RESERVED
     return tuple(
         name

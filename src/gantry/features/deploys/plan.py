@@ -14,6 +14,7 @@ from gantry.features.projects.model import Environment, check_environment, check
 from gantry.features.releases import store as releases
 from gantry.features.releases.reading import manifest_of
 from gantry.features.services import store as services
+from gantry.features.services.model import variables_of
 from gantry.features.variables.service import VariableService
 from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.clock import Clock
@@ -115,10 +116,11 @@ class Planner:
         changes = []
         for kind in wanted_services(manifest):
             kept = have.get(kind)
+            sets = "sets " + ", ".join(variables_of(kind, manifest.services))
             changes.append(
-                _change("service", "keep", f"{kind} {kept.name}")
+                _change("service", "keep", f"{kind} {kept.name}", after=sets)
                 if kept is not None
-                else _change("service", "create", kind.value)
+                else _change("service", "create", kind.value, after=sets)
             )
         return changes
 

@@ -13,7 +13,6 @@ from gantry.features.builds.request import build_request, with_variables
 from gantry.features.deploys import store
 from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.model import Deploy, DeployKind
-from gantry.features.instances.launching import wanted_services
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
@@ -72,7 +71,7 @@ class SourceReader:
             manifest,
             variables,
             public=self.workshop.public_prefixes(request),
-            of_services=[kind.variable for kind in wanted_services(manifest)],
+            of_services=manifest.services.variables,
         )
 
     async def read(self, deploy: Deploy, environment: Environment) -> str:

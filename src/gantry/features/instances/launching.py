@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gantry.config.manifest import Manifest
-from gantry.config.sections import RedisService
+from gantry.config.references import OWN
 from gantry.engines.builders.protocol import Artifact, Workshop
 from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import Limits, Mount, MountMode, ProcessSpec, Sandbox
@@ -17,8 +17,9 @@ from gantry.features.projects.model import Environment
 from gantry.features.releases import store
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
-from gantry.features.services.model import ServiceKind
+from gantry.features.services.model import ServiceKind, wanted_kinds
 from gantry.features.services.provide import ServiceProvider
+from gantry.features.services.variables import SHOWN, process_variables
 from gantry.features.variables.service import VariableService
 
 APP_FOLDER = "/app"
@@ -80,18 +81,26 @@ class Launcher:
             build = await builds.get(session, release.build)
             sealed = await store.variables_sealed(session, release_id)
         manifest = manifest_of(release)
-        redis = manifest.services.redis or RedisService()
-        urls = await self.services.provide(
-            environment, wanted_services(manifest), cache_bytes=redis.memory_bytes
-        )
         return Launch(
             release=release,
             environment=environment,
             manifest=manifest,
             artifact=await self.workshop.artifact(build.artifact_digest),
-            # A variable that the team set itself wins over a provided service.
-            variables={**urls, **self.variables.open_all(sealed)},
+            variables=process_variables(
+                await self.services.provide(environment, manifest.services),
+                self.variables.open_all(sealed),
+                manifest.variables.plain,
+                self._known(release, environment, manifest),
+            ),
         )
+
+    def _known(
+        self, release: Release, environment: Environment, manifest: Manifest
+    ) -> dict[str, str]:
+        """What a plain value may refer to of the release itself."""
+        url = self.host_names.public_url(environment, manifest.domains)
+        own = _names(Identity("", release, environment, url))
+        return {name: own[name] for name in OWN}
 
     async def for_instance(self, instance: Instance) -> ProcessSpec:
         """How to start an instance."""
@@ -117,7 +126,7 @@ class Launcher:
             shell(command),
             launch.variables,
             limits=Limits(memory_bytes=web.memory_bytes if web is not None else None),
-            redact=tuple(launch.variables.values()),
+            redact=tuple(value for name, value in launch.variables.items() if name not in SHOWN),
             timeout_s=timeout_s,
         )
 
@@ -136,12 +145,7 @@ class Launcher:
 
 def wanted_services(manifest: Manifest) -> tuple[ServiceKind, ...]:
     """The services that the manifest asks for."""
-    kinds = []
-    if manifest.services.postgres:
-        kinds.append(ServiceKind.POSTGRES)
-    if manifest.services.redis:
-        kinds.append(ServiceKind.REDIS)
-    return tuple(kinds)
+    return wanted_kinds(manifest.services)
 
 
 def process_spec(
@@ -195,11 +199,8 @@ def web_argv(manifest: Manifest, artifact: Artifact, process: str) -> tuple[str,
 def _own_variables(identity: Identity) -> dict[str, str]:
     own = {
         "HOME": "/tmp",  # noqa: S108 -- inside the sandbox /tmp is private
-        "GANTRY_PROJECT": identity.environment.project,
-        "GANTRY_ENVIRONMENT": identity.environment.name,
-        "GANTRY_RELEASE": identity.release.id,
+        **_names(identity),
         "GANTRY_INSTANCE": identity.instance,
-        "GANTRY_URL": identity.url,
     }
     if identity.port is not None:
         own |= {
@@ -211,3 +212,13 @@ def _own_variables(identity: Identity) -> dict[str, str]:
             "KEEP_ALIVE_TIMEOUT": "75000",
         }
     return own
+
+
+def _names(identity: Identity) -> dict[str, str]:
+    """How the release is called."""
+    return {
+        "GANTRY_PROJECT": identity.environment.project,
+        "GANTRY_ENVIRONMENT": identity.environment.name,
+        "GANTRY_RELEASE": identity.release.id,
+        "GANTRY_URL": identity.url,
+    }

@@ -3,17 +3,14 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gantry.config.manifest import Services
+
 
 class ServiceKind(StrEnum):
     """What Gantry can provide."""
 
     POSTGRES = "postgres"
     REDIS = "redis"
-
-    @property
-    def variable(self) -> str:
-        """The variable by which the product finds it."""
-        return {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}[self.value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +25,18 @@ class Service:
     kind: ServiceKind
     name: str
     secret_sealed: bytes = field(repr=False)
+
+
+def wanted_kinds(services: Services) -> tuple[ServiceKind, ...]:
+    """The services that a manifest asks for."""
+    wanted = {ServiceKind.POSTGRES: services.postgres, ServiceKind.REDIS: services.redis}
+    return tuple(kind for kind, section in wanted.items() if section is not None)
+
+
+def variables_of(kind: ServiceKind, services: Services) -> tuple[str, ...]:
+    """Names of the variables that a service of this kind sets; none when the manifest does not ask for it."""
+    section = services.postgres if kind is ServiceKind.POSTGRES else services.redis
+    return section.variables if section is not None else ()
 
 
 def service_name(kind: ServiceKind, project: str, environment: str, unique: str) -> str:

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gantry.config.manifest import Services
 from gantry.engines.database.protocol import Database
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer
 from gantry.engines.redis.protocol import CacheGrant, CacheServers
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.features.projects.model import Environment
 from gantry.features.services import store
-from gantry.features.services.model import Service, ServiceKind, service_name
+from gantry.features.services.model import Service, ServiceKind, service_name, wanted_kinds
+from gantry.features.services.variables import postgres_variables, redis_variables
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, UserError
 from gantry.kernel.ids import IdSource
@@ -26,22 +28,16 @@ class ServiceProvider:
     clock: Clock
     ids: IdSource
 
-    async def provide(
-        self, environment: Environment, kinds: tuple[ServiceKind, ...], *, cache_bytes: int
-    ) -> dict[str, str]:
-        """Make sure that the services exist and run; variable -> URL.
-
-        Parameters:
-            cache_bytes: most memory for data of a cache.
+    async def provide(self, environment: Environment, wanted: Services) -> dict[str, str]:
+        """Make sure that the services exist and run; the variables by which a process finds them.
 
         A service that was provided once keeps its name and secret for good, also while no release asks for it.
         """
-        if not kinds:
-            return {}
-        services = await self._record(environment, kinds)
-        return {
-            service.kind.variable: await self._ensure(service, cache_bytes) for service in services
-        }
+        kinds = wanted_kinds(wanted)
+        variables: dict[str, str] = {}
+        for service in await self._record(environment, kinds) if kinds else ():
+            variables |= await self._ensure(service, wanted)
+        return variables
 
     def unavailable(self, kinds: tuple[ServiceKind, ...]) -> Mapping[ServiceKind, GantryError]:
         """Those of `kinds` that this machine cannot provide at all, and why. What is down for a moment is not among them."""
@@ -79,9 +75,13 @@ class ServiceProvider:
             have = await store.list_for_environment(session, environment.id)
         return tuple(service for service in have if service.kind in kinds)
 
-    async def _ensure(self, service: Service, cache_bytes: int) -> str:
+    async def _ensure(self, service: Service, wanted: Services) -> dict[str, str]:
         secret = self.box.open(service.secret_sealed)
         if service.kind is ServiceKind.POSTGRES:
+            assert wanted.postgres is not None, "it is wanted"
             await self.databases.start()
-            return await self.databases.ensure(DatabaseGrant(service.name, service.name, secret))
-        return await self.caches.ensure(CacheGrant(service.name, secret, cache_bytes))
+            url = await self.databases.ensure(DatabaseGrant(service.name, service.name, secret))
+            return postgres_variables(url, wanted.postgres.aliases)
+        assert wanted.redis is not None, "it is wanted"
+        grant = CacheGrant(service.name, secret, wanted.redis.memory_bytes)
+        return redis_variables(await self.caches.ensure(grant), wanted.redis.aliases)

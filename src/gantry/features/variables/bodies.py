@@ -24,6 +24,17 @@ class VariableBody(Answer):
         )
 
 
+class ProvidedBody(Answer):
+    """A variable of the live release that nobody set with `gantry env set`.
+
+    Attributes:
+        source: `gantry.toml`, or the service that sets it.
+    """
+
+    name: str
+    source: str
+
+
 class VariablesRequest(Request):
     """Set and remove variables in one go."""
 
