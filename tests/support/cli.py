@@ -11,7 +11,8 @@ from rich.console import Console
 
 from gantry.cli.main import run
 from gantry.cli.session import Session
-from gantry.config.settings import Settings, from_environment
+from gantry.config.settings import Settings
+from gantry.config.settings_file import load_settings
 from gantry.kernel.clock import ManualClock
 from tests.fakes.api import FakeApi, client_of
 from tests.fakes.platform import FakePlatform
@@ -82,7 +83,7 @@ class HalfRealPlatform(FakePlatform):
     """A fake platform with the real settings, so that commands go to a real socket."""
 
     def settings(self) -> Settings:
-        return from_environment()
+        return load_settings()
 
 
 def main() -> None:

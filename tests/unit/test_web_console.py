@@ -128,6 +128,7 @@ def _pages(ids: dict[str, str]) -> dict[str, str]:
         "/projects/smart-sign/development": "smart-sign",
         "/projects/smart-sign/production/logs": "Logs",
         "/audit": "Audit log",
+        "/settings": "Settings",
         "/capabilities": "What Gantry",
         "/login": "Log in to Gantry",
     }

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from gantry.app.lock import HomeLock
 from gantry.app.token_file import read_token
 from gantry.cli.platform import Finding, Platform, Progress
-from gantry.config.settings import Settings, from_environment
+from gantry.config.settings import Settings
+from gantry.config.settings_file import load_settings
 from gantry.kernel.errors import (
     ConflictError,
     GantryError,
@@ -34,7 +35,7 @@ class LocalPlatform:
 
     def settings(self) -> Settings:
         """See `Platform.settings`."""
-        return from_environment()
+        return load_settings()
 
     def start(self, progress: Progress) -> None:
         """See `Platform.start`."""

@@ -21,6 +21,7 @@ from gantry.web import (
     releases,
     rollouts,
     routes,
+    settings,
     sources,
     variables,
 )
@@ -52,6 +53,7 @@ NOUNS = (
     logs.noun,
     accounts.noun,
     audit.noun,
+    settings.noun,
 )
 
 
