@@ -113,7 +113,9 @@ def test_the_environment_wins_over_the_file_and_both_are_named(tmp_path: Path) -
 
 def test_one_report_names_every_fault(tmp_path: Path) -> None:
     file = tmp_path / "gantry.conf"
-    file.write_text('domian = "example.com"\nhttp_port = "http"\nurl = "x"\nbind = ["::"]\n[a]\nb = 1\n')
+    file.write_text(
+        'domian = "example.com"\nhttp_port = "http"\nurl = "x"\nbind = ["::"]\n[a]\nb = 1\n'
+    )
     assert faults(file, GANTRY_CACHE_MB="many") == [
         f"{file}:1: domian: unknown setting; did you mean 'domain'?",
         f"{file}:3: url: cannot stand in the file; set GANTRY_URL in the environment",
@@ -169,7 +171,9 @@ def test_every_default_is_the_one_that_is_described() -> None:
         if setting.key != "home":
             assert setting.shown(settings) == setting.default, setting.key
     assert {"home", "domain"} <= set(FILE_KEYS)
-    assert all(setting.scope is not Scope.PLATFORM or setting.key in FILE_KEYS for setting in SETTINGS)
+    assert all(
+        setting.scope is not Scope.PLATFORM or setting.key in FILE_KEYS for setting in SETTINGS
+    )
 
 
 @pytest.mark.parametrize(

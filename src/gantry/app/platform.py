@@ -15,6 +15,7 @@ from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.certificates.protocol import Authority
 from gantry.engines.database.protocol import Database
+from gantry.engines.dns.protocol import Resolver
 from gantry.engines.edge.protocol import Edge
 from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.postgres.protocol import DatabaseServer
@@ -27,6 +28,7 @@ from gantry.features import maintenance
 from gantry.features.accounts.service import AccountService
 from gantry.features.assets.act import INTERVAL_S as ASSETS_INTERVAL_S, AssetPublisher
 from gantry.features.certificates.act import CertificateIssuer
+from gantry.features.certificates.rules import Policy
 from gantry.features.crons.act import CronScheduler
 from gantry.features.deploys.act import Answers, Context
 from gantry.features.deploys.checks import DeployChecks
@@ -106,6 +108,7 @@ class Engines:
     workshop: Workshop
     sources: SourceStore
     authorities: Mapping[str, Authority]
+    resolver: Resolver
     prober: Prober
     box: SecretBox
     ports: PortPicker
@@ -295,10 +298,29 @@ class Platform:
     @cached_property
     def edge_executor(self) -> EdgeExecutor:
         engines = self.engines
-        issuer = CertificateIssuer(self.database, engines.authorities, engines.box, self.tasks)
-        return EdgeExecutor(
-            engines.edge, engines.edge_cache, issuer, self.tasks, self.backoff, self.clock
+        issuer = CertificateIssuer(
+            self.database,
+            engines.authorities,
+            engines.box,
+            self.tasks,
+            self.clock,
+            self.waker.wake,
         )
+        return EdgeExecutor(
+            engines.edge,
+            engines.edge_cache,
+            issuer,
+            self.tasks,
+            self.backoff,
+            self.clock,
+            self.certificate_policy,
+        )
+
+    @cached_property
+    def certificate_policy(self) -> Policy:
+        """Who signs for names below the platform's own domain."""
+        settings = self.settings
+        return Policy(settings.domain, settings.is_public, bool(settings.dns_provider))
 
     @cached_property
     def asset_publisher(self) -> AssetPublisher:

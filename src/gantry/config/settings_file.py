@@ -203,3 +203,31 @@ def with_values(text: str, values: Mapping[str, str | int | None]) -> str:
             number = isinstance(BY_KEY[key].parse(str(value)), int)
             document[key] = int(value) if number else str(value)
     return tomlkit.dumps(document)
+
+
+def read_dns_credentials(file: Path | None) -> Mapping[str, str]:
+    """What a DNS provider asks for, from the file of the setting `dns_credentials`.
+
+    Raises:
+        UserError: `settings.dns-credentials` there is none, others may read it, or it is no list of texts.
+    """
+    hint = 'write auth_token = "…" into a file of mode 0600, then: gantry settings set dns_credentials FILE'
+    if file is None:
+        raise UserError(
+            "settings.dns-credentials",
+            "dns_provider is set, and dns_credentials is not",
+            hint=hint,
+            where="dns_credentials",
+        )
+    fault = ""
+    try:
+        if file.stat().st_mode & 0o077:
+            fault, hint = "can be read by others", f"chmod 600 {file}"
+    except OSError as error:
+        fault = f"cannot be read: {error.strerror}"
+    data = {} if fault else _read(file)[0]
+    if not fault and (not data or not all(isinstance(value, str) for value in data.values())):
+        fault = "needs a line for each text that the provider asks for"
+    if fault:
+        raise UserError("settings.dns-credentials", f"{file} {fault}", hint=hint, where=str(file))
+    return data
