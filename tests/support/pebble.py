@@ -100,9 +100,9 @@ async def running_pebble(tmp_path: Path) -> AsyncIterator[Pebble]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        await _answers(acme_port)
-        await _answers(dns)
-        await _answers(records)
+        await answers(acme_port)
+        await answers(dns)
+        await answers(records)
         yield Pebble(
             f"https://localhost:{acme_port}/dir",
             str(ca.root_file),
@@ -116,7 +116,7 @@ async def running_pebble(tmp_path: Path) -> AsyncIterator[Pebble]:
             process.wait()
 
 
-async def _answers(port: int) -> None:
+async def answers(port: int) -> None:
     async with asyncio.timeout(20):
         while True:
             try:

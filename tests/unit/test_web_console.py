@@ -129,6 +129,7 @@ def _pages(ids: dict[str, str]) -> dict[str, str]:
         "/projects/smart-sign/production/logs": "Logs",
         "/audit": "Audit log",
         "/settings": "Settings",
+        "/domains": "Domains",
         "/capabilities": "What Gantry",
         "/login": "Log in to Gantry",
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from gantry.app.network import machine_of
 from gantry.app.parts import PartsView
 from gantry.config.settings import Settings
 from gantry.engines.assets.protocol import AssetServer
@@ -36,6 +37,7 @@ from gantry.features.deploys.executor import DeployExecutor
 from gantry.features.deploys.plan import Planner
 from gantry.features.deploys.service import DeployService
 from gantry.features.deploys.source import SourceReader
+from gantry.features.domains.service import INTERVAL_S as DOMAINS_INTERVAL_S, DomainService
 from gantry.features.instances.act import InstanceExecutor
 from gantry.features.instances.health import HealthCheck
 from gantry.features.instances.launching import Launcher
@@ -190,6 +192,18 @@ class Platform:
         return PurgeService(self.database, self.engines.edge_cache, self.clock)
 
     @cached_property
+    def domains(self) -> DomainService:
+        return DomainService(
+            self.database,
+            self.engines.resolver,
+            self.clock,
+            self.host_names,
+            self.certificate_policy,
+            lambda: machine_of(self.settings),
+            self.waker.wake,
+        )
+
+    @cached_property
     def removals(self) -> RemovalService:
         return RemovalService(self.database, self.clock, self.waker.wake)
 
@@ -215,6 +229,7 @@ class Platform:
             purging=self.purging,
             variables=self.variables,
             accounts=self.accounts,
+            domains=self.domains,
             sources=engines.sources,
             runtime=engines.runtime,
             edge=engines.edge,
@@ -305,6 +320,7 @@ class Platform:
             self.tasks,
             self.clock,
             self.waker.wake,
+            engines.resolver,
         )
         return EdgeExecutor(
             engines.edge,
@@ -446,6 +462,7 @@ class Platform:
                 on_exits=True,
                 everywhere=True,
             ),
+            Periodic("domains", DOMAINS_INTERVAL_S, self.domains.once, everywhere=True),
             Periodic("reserve", RESERVE_INTERVAL_S, self.disk_reserve.once, everywhere=True),
         )
 

@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "audit": ("audit", "Show who changed what, newest first."),
     },
     "Configure": {
+        "domains": ("domains", "Show where each name leads, its certificate, and what to do."),
         "settings": ("settings", "Show this platform's settings, and where each comes from."),
         "env": ("variables", "Set, list, remove and import an environment's variables."),
         "token": ("accounts", "Create, list and revoke API tokens."),

@@ -64,7 +64,7 @@ class Setting:
     def shown(self, settings: Settings) -> str:
         """Its present value for people; empty where there is none."""
         value = getattr(settings, self.field)
-        if value in ("", None):
+        if value in ("", None, ()):
             return ""
         return "(set, not shown)" if self.hidden else self.show(value)
 
@@ -91,6 +91,15 @@ def _address(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise ValueError("is not an address; use one such as 0.0.0.0, 127.0.0.1 or ::") from None
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(_address(part.strip()) for part in text.split(","))
+
+
+def _listed(value: object) -> str:
+    assert isinstance(value, tuple)
+    return ", ".join(map(str, value))
 
 
 def parse_domain(text: str) -> str:
@@ -183,6 +192,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Address of the public ports; `0.0.0.0` on a server.",
         _address,
         "127.0.0.1",
+    ),
+    Setting(
+        "public_address",
+        "This machine's address on the internet, where a router in front of it has it: one, or two with a comma.",
+        _addresses,
+        show=_listed,
     ),
     Setting("http_port", "Public port for HTTP; 80 on a server.", _port, "8080"),
     Setting("https_port", "Public port for HTTPS; 443 on a server.", _port, "8443"),

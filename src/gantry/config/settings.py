@@ -27,6 +27,7 @@ class Settings:
     http_port: int = 8080
     https_port: int = 8443
     bind: str = "127.0.0.1"
+    public_address: tuple[str, ...] = ()
     domain: str = "localhost"
     acme_directory: str = LETS_ENCRYPT
     acme_email: str = ""

@@ -83,7 +83,8 @@ class Cloudflare:
                 return body["result"]
         except (httpx.HTTPError, ValueError, AttributeError, KeyError) as error:
             raise TransientError(
-                "dns.unreachable", f"Cloudflare does not answer: {error or type(error).__name__}"
+                "dns.unreachable",
+                f"Cloudflare does not answer: {str(error) or type(error).__name__}",
             ) from None
         message = "; ".join(str(fault.get("message", "")) for fault in body.get("errors", ()))
         if answer.status_code == 429 or answer.status_code >= 500:

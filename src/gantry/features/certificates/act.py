@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from gantry.engines.certificates.protocol import Authority
 from gantry.engines.database.protocol import Database
+from gantry.engines.dns.protocol import Resolver
 from gantry.engines.edge.protocol import Certificate
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.features.certificates import store
-from gantry.features.certificates.model import LOCAL, StoredCertificate
+from gantry.features.certificates.model import ACME, LOCAL, StoredCertificate
 from gantry.features.certificates.rules import Issue
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, TransientError
@@ -38,6 +39,7 @@ class CertificateIssuer:
     tasks: TaskSet
     clock: Clock
     wake: Callable[[], None]
+    resolver: Resolver
     challenges: dict[str, str] = field(default_factory=dict)
     _issuing: set[str] = field(default_factory=set)
     _opened: dict[tuple[str, object], Certificate] = field(default_factory=dict)
@@ -68,6 +70,12 @@ class CertificateIssuer:
         finally:
             self._issuing.discard(issue.name)
 
+    async def _require_record(self, host: str) -> None:
+        """Without a record no authority can look, and each try counts. Where no server answers, the authority decides."""
+        records = await self.resolver.look(host)
+        if not records.error and not records.addresses:
+            raise TransientError("certificate.no-record", f"{host} has no DNS record yet")
+
     async def _note_failure(self, issue: Issue, error: GantryError) -> None:
         """For people, and so that the authority is not asked again at once."""
         async with self.database.transaction() as session:
@@ -86,6 +94,8 @@ class CertificateIssuer:
                 "certificate.no-authority", f"no authority for {', '.join(issue.hosts)}"
             )
 
+        if issue.authority == ACME:
+            await self._require_record(issue.hosts[0])
         asked: list[str] = []
 
         async def answer(challenges: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.features.certificates import rules as certificates
 from gantry.features.certificates.act import CertificateIssuer
 from gantry.features.certificates.model import Attempt, StoredCertificate
-from gantry.features.certificates.rules import Names, Policy
+from gantry.features.certificates.rules import Issue, Names, Policy
 from gantry.features.routes.render import (
     Claim,
     Routes,
@@ -45,7 +45,7 @@ class WantedEdge:
 
     routes: Routes
     certificates: tuple[StoredCertificate, ...]
-    issues: tuple[certificates.Issue, ...]
+    issues: tuple[Issue, ...]
     config: EdgeConfig
     digest: str
     current: bool
