@@ -22,7 +22,7 @@ import httpx
 
 from gantry.cli.transport import Api
 from gantry.config.paths import Paths
-from gantry.features.accounts.bodies import LoginLinkBody, TokenBody
+from gantry.features.accounts.bodies import CallerBody, LoginLinkBody, TokenBody
 from gantry.features.audit.bodies import AuditBody
 from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import DeployBody, DeployEvent, PlanBody, PlanChange
@@ -142,6 +142,16 @@ class FakeApi:
             r"GET .+/variables": lambda _: self._variables(),
             r"PATCH .+/variables": lambda _: self._change(body),
             r"GET .+/logs": lambda _: self._logs("follow" in query),
+            r"GET /me": lambda _: _one(CallerBody(account="my-laptop", role="developer")),
+            r"POST /login": lambda _: _one(
+                _token(
+                    id="0123456789ab",
+                    label=json.loads(body)["label"],
+                    role="developer",
+                    token="gt-from-link",
+                ),
+                201,
+            ),
             r"GET /domains": lambda _: _many(self.domains),
             r"POST /domains/([\w.-]+)/check": lambda at: self._checked(at[1]),
             r"POST /login-links": lambda _: _one(

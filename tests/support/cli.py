@@ -52,6 +52,7 @@ class Bench:
                 clock=clock,
                 pause=clock.advance if self.clock_moves else lambda _seconds: None,
                 cwd=self.cwd,
+                remotes_file=self.cwd / "remotes.toml",
                 connect=lambda _settings: client_of(self.api),
             )
             code = run(self.platform, argv, session=session)

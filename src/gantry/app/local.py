@@ -48,7 +48,8 @@ class LocalPlatform:
                 hint="gantry status",
             )
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _start_file(settings).unlink(missing_ok=True)
+        for file in (_start_file(settings), settings.paths.ended):
+            file.unlink(missing_ok=True)
         with (settings.home / "control.log").open("ab") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "gantry.app", "up", "--foreground"],
@@ -80,6 +81,7 @@ class LocalPlatform:
         if settings.home.exists():
             progress("stopping what is still running")
             end_platform(settings)
+            settings.paths.ended.touch()
 
     def serve(self) -> None:
         """See `Platform.serve`."""

@@ -40,6 +40,11 @@ class Paths:
         return self.home / "control.lock"
 
     @property
+    def ended(self) -> Path:
+        """There while `gantry down` was the last word."""
+        return self.home / "ended"
+
+    @property
     def keys(self) -> Path:
         """Secrets of the platform itself, mode 0700."""
         return self.home / "keys"
