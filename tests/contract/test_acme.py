@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -173,7 +174,7 @@ async def test_the_platform_believes_what_its_authority_signed(
         await edge.edge.apply(EdgeConfig(certificates=(local, wildcard)))
         url = f"https://127.0.0.1:{edge.settings.https_port}/"
         for trusted, believed in (((tmp_path / "issuers.pem",), True), ((), False)):
-            prober = HttpProber(lambda files=trusted: files, SystemClock())
+            prober = HttpProber(partial(tuple[Path, ...], trusted), SystemClock())
             answer = await prober.get(url, host="shop.apps.example.test")
             assert (answer.status != 0) is believed, answer.error
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gantry.cli.platform import Finding, Platform, Progress
+from gantry.cli.platform import (
+    Finding,
+    Platform,
+    Progress,
+    SetupAnswers,
+    SetupChange,
+    SetupReport,
+)
 from gantry.config.settings import Settings
 from gantry.drill.judge import DrillResult
 from gantry.engines.builders.protocol import Detection
@@ -36,6 +43,13 @@ class FakePlatform:
         )
     )
     drills: dict[int, DrillResult] = field(default_factory=dict)
+    suggestion: str = "203-0-113-7.sslip.io"
+    changes: tuple[SetupChange, ...] = (
+        SetupChange("settings", "write /etc/gantry/gantry.conf: domain apps.example.com"),
+        SetupChange("unit", "write /etc/systemd/system/gantry.service"),
+    )
+    answers: list[SetupAnswers] = field(default_factory=list)
+    set_up_changes: list[SetupChange] = field(default_factory=list)
     failures: dict[str, GantryError] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
 
@@ -43,15 +57,16 @@ class FakePlatform:
         self._begin("settings")
         return self.settings_value or Settings(home=self.home)
 
-    def start(self, progress: Progress) -> None:
-        self._begin("start")
-        if self.running:
+    def start(self, progress: Progress, *, restart: bool = False) -> tuple[Finding, ...]:
+        self._begin("restart" if restart else "start")
+        if self.running and not restart:
             raise ConflictError(
                 "control.running", "Gantry is already running (pid 7)", hint="gantry status"
             )
         progress("starting the system database")
         progress("starting the edge")
         self.running = True
+        return tuple(finding for finding in self.findings if finding.state == "warn")
 
     def stop(self, progress: Progress) -> None:
         self._begin("stop")
@@ -64,6 +79,21 @@ class FakePlatform:
     def doctor(self) -> tuple[Finding, ...]:
         self._begin("doctor")
         return self.findings
+
+    def suggested_domain(self) -> str:
+        self._begin("suggested_domain")
+        return self.suggestion
+
+    def look_for_setup(self, answers: SetupAnswers) -> SetupReport:
+        self._begin("look_for_setup")
+        self.answers.append(answers)
+        done = {change.name for change in self.set_up_changes}
+        changes = tuple(change for change in self.changes if change.name not in done)
+        return SetupReport(self.findings, changes, f"https://gantry.{answers.domain}")
+
+    def set_up(self, answers: SetupAnswers, change: SetupChange) -> None:
+        self._begin("set_up")
+        self.set_up_changes.append(change)
 
     def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[DrillResult]:
         self._begin("drill")
@@ -80,7 +110,7 @@ class FakePlatform:
         return "fake-token"
 
     def _begin(self, method: str) -> None:
-        if method not in ("settings", "api_token"):
+        if method not in ("settings", "api_token", "suggested_domain"):
             self.done.append(method)
         if method in self.failures:
             raise self.failures[method]

@@ -77,7 +77,7 @@ def test_a_port_that_is_none_is_refused(port: str) -> None:
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused(variable: str, value: str) -> None:
-    (fault,) = faults(**{variable: value})
+    (fault,) = faults(NOWHERE, **{variable: value})
     assert fault.startswith(f"{variable}: ")
 
 

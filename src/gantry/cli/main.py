@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "init": ("projects", "Write a gantry.toml for the project in PATH (default: here)."),
         "up": ("machine", "Start Gantry: the control plane, the edge and the databases."),
         "down": ("machine", "Stop Gantry and everything it runs."),
+        "setup": ("setup", "Make this machine a server for the internet."),
         "doctor": ("machine", "Check that this machine has what Gantry needs."),
         "login": ("remotes", "Remember another machine's platform, so that commands go there."),
         "logout": ("remotes", "Forget a remembered platform and its token, here."),

@@ -1,7 +1,6 @@
 """`gantry settings`: what is set for this machine's platform, and where each value comes from."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import rich_click as click
 from rich.padding import Padding
@@ -10,11 +9,9 @@ from rich.text import Text
 from gantry.cli.command import Group, command, json_option, pass_session
 from gantry.cli.session import Session
 from gantry.cli.terminal import json_array
-from gantry.config.setting_table import Scope
-from gantry.config.settings_file import with_values
+from gantry.config.setting_table import BY_KEY, Scope
+from gantry.config.settings_file import write_settings
 from gantry.features.platform.bodies import SettingBody, settings_of
-from gantry.kernel.errors import UserError
-from gantry.kernel.files import replace_file
 
 _NAME_COLUMNS = 17
 
@@ -93,40 +90,7 @@ def _write(session: Session, values: Mapping[str, str | None]) -> None:
     after = session.platform.settings()
     for key in values:
         origin = after.origins.get(key, "default")
-        session.say(f"{key} is now {_value(after, key) or 'not set'} ({origin})")
+        session.say(f"{key} is now {BY_KEY[key].shown(after) or 'not set'} ({origin})")
         if origin.startswith("GANTRY_"):
             session.say(f"! {origin} of the environment wins over {file}", style="yellow")
     session.say("It holds from the next start on: gantry up --restart")
-
-
-def _value(settings: object, key: str) -> str:
-    from gantry.config.setting_table import BY_KEY  # noqa: PLC0415
-    from gantry.config.settings import Settings  # noqa: PLC0415
-
-    assert isinstance(settings, Settings)
-    return BY_KEY[key].shown(settings)
-
-
-def write_settings(file: Path, values: Mapping[str, str | int | None]) -> bool:
-    """Change values in a settings file, which is made if there is none; whether that changed anything.
-
-    Raises:
-        UserError: `settings.invalid`, `settings.unwritable`.
-    """
-    try:
-        old = file.read_text(encoding="utf-8") if file.exists() else ""
-        new = with_values(old, values)
-        if new == old:
-            return False
-        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        # Commands of other users of the machine read it too; a setting that holds a password keeps them out.
-        mode = 0o640 if "database_url" in new else 0o644
-        replace_file(file, new, mode=mode)
-    except OSError as error:
-        raise UserError(
-            "settings.unwritable",
-            f"the settings file cannot be written: {error.strerror}",
-            hint="run this as the user who owns it, such as with sudo",
-            where=str(file),
-        ) from None
-    return True

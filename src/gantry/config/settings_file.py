@@ -13,6 +13,7 @@ from typing import Any
 from gantry.config.setting_table import BY_KEY, FILE_KEYS, SETTINGS, Scope, Setting
 from gantry.config.settings import Settings
 from gantry.kernel.errors import UserError
+from gantry.kernel.files import replace_file
 
 FILE_NAME = "gantry.conf"
 MACHINE_FILE = Path("/etc/gantry") / FILE_NAME
@@ -203,6 +204,36 @@ def with_values(text: str, values: Mapping[str, str | int | None]) -> str:
             number = isinstance(BY_KEY[key].parse(str(value)), int)
             document[key] = int(value) if number else str(value)
     return tomlkit.dumps(document)
+
+
+def write_settings(file: Path, values: Mapping[str, str | int | None]) -> bool:
+    """Change values in a settings file, which is made if there is none; whether that changed anything.
+
+    Raises:
+        SettingsError: a value cannot be used.
+        UserError: `settings.unwritable`.
+    """
+    try:
+        old = file.read_text(encoding="utf-8") if file.exists() else ""
+        new = with_values(old, values)
+        if new == old:
+            return False
+        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # Commands of other users of the machine read it too, unless it holds a password.
+        status = file.stat() if file.exists() else None
+        mode = stat.S_IMODE(status.st_mode) if status else 0o644
+        if any(setting.hidden and setting.key in values for setting in SETTINGS):
+            mode &= 0o640
+        owner = (status.st_uid, status.st_gid) if status else None
+        replace_file(file, new, mode=mode, owner=owner)
+    except OSError as error:
+        raise UserError(
+            "settings.unwritable",
+            f"the settings file cannot be written: {error.strerror}",
+            hint="run this as the user who owns it, such as with sudo",
+            where=str(file),
+        ) from None
+    return True
 
 
 def read_dns_credentials(file: Path | None) -> Mapping[str, str]:

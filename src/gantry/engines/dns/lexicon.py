@@ -74,7 +74,7 @@ def _library() -> tuple[Any, Any]:
         raise UserError(
             "dns.no-library",
             "this DNS provider needs the package dns-lexicon, which is not installed",
-            hint="pipx inject gantry dns-lexicon   (or: pip install 'gantry[dns]')",
+            hint="pip install 'gantry[dns]'   (in the environment that runs Gantry)",
         ) from None
     return Client, ConfigResolver
 
