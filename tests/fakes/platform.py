@@ -1,5 +1,6 @@
 """A machine's platform in memory: remembers what it was asked, and fails where it is told to."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,7 @@ class FakePlatform:
         SetupChange("settings", "write /etc/gantry/gantry.conf: domain apps.example.com"),
         SetupChange("unit", "write /etc/systemd/system/gantry.service"),
     )
+    imported: list[tuple[str, str]] = field(default_factory=list)
     answers: list[SetupAnswers] = field(default_factory=list)
     set_up_changes: list[SetupChange] = field(default_factory=list)
     failures: dict[str, GantryError] = field(default_factory=dict)
@@ -94,6 +96,27 @@ class FakePlatform:
     def set_up(self, answers: SetupAnswers, change: SetupChange) -> None:
         self._begin("set_up")
         self.set_up_changes.append(change)
+
+    def export(
+        self, file: Path, passphrase: str, recipients: tuple[str, ...], progress: Progress
+    ) -> None:
+        self._begin("export")
+        progress("copying the control plane's database")
+        file.write_text(json.dumps({"passphrase": passphrase, "recipients": recipients}))
+
+    def import_(self, file: Path, passphrase: str, identity: str, progress: Progress) -> str:
+        self._begin("import_")
+        progress("decrypting and unpacking")
+        self.imported.append((passphrase, identity))
+        return "apps.example.com"
+
+    def uninstall_plan(self, *, keep_data: bool) -> tuple[SetupChange, ...]:
+        self._begin("uninstall_plan")
+        stop = SetupChange("stop", "end every site")
+        return (stop,) if keep_data else (stop, SetupChange("home", f"delete {self.home}"))
+
+    def uninstall(self, change: SetupChange) -> None:
+        self._begin(f"uninstall {change.name}")
 
     def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[DrillResult]:
         self._begin("drill")

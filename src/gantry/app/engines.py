@@ -56,6 +56,7 @@ class LocalEngines(Engines):
 
     runtime: ProcessRuntime
     system: PostgresServer
+    data: PostgresServer
 
     async def start_system_database(self) -> str:
         """Make sure that the control plane's database runs; its connection string."""
@@ -87,11 +88,13 @@ def make_engines(settings: Settings) -> LocalEngines:
         authorities["acme-dns"] = AcmeAuthority(
             options, account, proofs=proofs, issuers_file=issuers
         )
+    data = PostgresServer(DATA, paths=paths, runtime=runtime, clock=clock, ids=ids)
     return LocalEngines(
         runtime=runtime,
+        data=data,
         edge=EnvoyEdge(settings, runtime, clock),
         system=PostgresServer(SYSTEM, paths=paths, runtime=runtime, clock=clock, ids=ids),
-        databases=PostgresServer(DATA, paths=paths, runtime=runtime, clock=clock, ids=ids),
+        databases=data,
         caches=RedisServers(paths=paths, runtime=runtime, clock=clock),
         assets=CaddyAssets(paths=paths, runtime=runtime, clock=clock),
         edge_cache=EdgeCacheProcess(

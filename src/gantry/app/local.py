@@ -9,7 +9,7 @@ import subprocess  # noqa: TID251 -- the control plane itself is the one process
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,6 +151,41 @@ class LocalPlatform:
 
         carry_out(change, wanted_of(self.settings(), answers), Path("/"))
 
+    def export(
+        self, file: Path, passphrase: str, recipients: tuple[str, ...], progress: Progress
+    ) -> None:
+        """See `Platform.export`."""
+        from gantry.app.moving.move import export  # noqa: PLC0415
+        from gantry.app.moving.sealed import Lock  # noqa: PLC0415
+
+        with _machine_faults():
+            export(self.settings(), file, Lock(passphrase, recipients), progress)
+
+    def import_(self, file: Path, passphrase: str, identity: str, progress: Progress) -> str:
+        """See `Platform.import_`."""
+        from gantry.app.moving.move import bring_in  # noqa: PLC0415
+        from gantry.app.moving.sealed import Key  # noqa: PLC0415
+
+        settings = self.settings()
+        _refuse_other_user(settings)
+        with _machine_faults():
+            return bring_in(settings, file, Key(passphrase, identity), progress)
+
+    def uninstall_plan(self, *, keep_data: bool) -> tuple[SetupChange, ...]:
+        """See `Platform.uninstall_plan`."""
+        from gantry.app.setup.remove import decide  # noqa: PLC0415
+
+        return decide(self.settings(), Path("/"), keep_data=keep_data)
+
+    def uninstall(self, change: SetupChange) -> None:
+        """See `Platform.uninstall`."""
+        from gantry.app.setup.remove import carry_out  # noqa: PLC0415
+
+        if change.name == "stop":
+            self.stop(lambda _: None)
+        else:
+            carry_out(change, self.settings(), Path("/"))
+
     def detect(self, directory: Path) -> "Detection":
         """See `Platform.detect`."""
         from gantry.app.engines import make_workshop  # noqa: PLC0415
@@ -184,6 +219,20 @@ class LocalPlatform:
             "the control plane did not start",
             hint=f"its log is {settings.home / 'control.log'}",
         )
+
+
+@contextmanager
+def _machine_faults() -> Iterator[None]:
+    """What the machine refuses, as an error for people."""
+    try:
+        yield
+    except OSError as error:
+        raise PermanentError(
+            "moving.failed",
+            f"the machine refused: {error.strerror or error}",
+            hint="gantry doctor checks disk space and permissions",
+            where=str(error.filename or ""),
+        ) from error
 
 
 def _refuse_other_user(settings: Settings) -> None:

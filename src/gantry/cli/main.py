@@ -31,6 +31,14 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "List the platforms that are remembered, and which one commands go to.",
         ),
     },
+    "Move": {
+        "export": ("moving", "Write this machine's platform into one encrypted file."),
+        "import": ("moving", "Make the platform of an export on this machine."),
+        "uninstall": (
+            "moving",
+            "Remove Gantry's platform from this machine, with everything it runs.",
+        ),
+    },
     "Deploy": {
         "deploy": ("deploys", "Deploy the project in PATH (default: here) to an environment."),
         "plan": ("deploys", "Show what a deploy would change, without changing anything."),

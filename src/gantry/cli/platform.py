@@ -127,6 +127,37 @@ class Platform(Protocol):
         """
         ...
 
+    def export(
+        self, file: Path, passphrase: str, recipients: tuple[str, ...], progress: Progress
+    ) -> None:
+        """Write the platform into one encrypted file, while it runs.
+
+        Raises:
+            UserError: `export.…`.
+            TransientError: `control.down`.
+        """
+        ...
+
+    def import_(self, file: Path, passphrase: str, identity: str, progress: Progress) -> str:
+        """Make the platform of a file in this home, which has none; the domain that it had.
+
+        Raises:
+            UserError: `import.…`.
+        """
+        ...
+
+    def uninstall_plan(self, *, keep_data: bool) -> tuple[SetupChange, ...]:
+        """What `gantry uninstall` takes away, in its order."""
+        ...
+
+    def uninstall(self, change: SetupChange) -> None:
+        """Take one of it away.
+
+        Raises:
+            PermanentError: `uninstall.failed`.
+        """
+        ...
+
     def detect(self, directory: Path) -> Detection:
         """Which framework the project in a directory uses.
 
