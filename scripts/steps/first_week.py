@@ -481,7 +481,7 @@ def free_ports(number: int) -> list[int]:
             bound.close()
 
 
-def until(what: str, condition: Callable[[], Any], patience_s: float = _PATIENCE_S) -> Any:
+def until(what: str, condition: Callable[[], Any], patience_s: float = _PATIENCE_S) -> Any:  # noqa: ANN401 -- whatever the condition answers
     """The first true answer of `condition()`."""
     deadline_s = time.monotonic() + patience_s
     while time.monotonic() < deadline_s:

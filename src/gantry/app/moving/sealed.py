@@ -124,6 +124,10 @@ def read_sealed(file: Path, key: Key, target: Path) -> None:
                 archive.extractall(target, filter="tar")
         except (pyrage.DecryptError, tarfile.TarError) as error:
             raise _wrong_key(str(error)) from None
+        except OSError as error:
+            if error.errno is not None:
+                raise  # the machine's, such as a full disk
+            raise _wrong_key(f"{error}; it is damaged or incomplete") from None
         finally:
             plain.unlink(missing_ok=True)
 
