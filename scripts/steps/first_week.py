@@ -55,8 +55,9 @@ command = "node worker.mjs"
 [processes.cron.minute]
 schedule = "* * * * *"
 command = "node cron.mjs"
-[services.postgres]
-[services.redis]
+[services]
+postgres = true
+redis = true
 [release]
 command = "node migrate.mjs"
 [variables]
