@@ -14,6 +14,7 @@ from gantry.app.moving.move import bring_in, export
 from gantry.app.moving.sealed import Key, Lock
 from gantry.config.settings import Settings
 from gantry.engines.database.migrate import migrate
+from gantry.engines.postgres.admin import Address
 from gantry.engines.postgres.protocol import DatabaseGrant
 from gantry.kernel.errors import ConflictError, TransientError, UserError
 
@@ -77,10 +78,8 @@ async def test_everything_that_cannot_be_made_again_arrives(old: Settings, tmp_p
         await engines.data.start()
         # By the product's own role and password, before anything was granted again.
         address = engines.data.admin_address()
-        role = {"user": GRANT.role, "password": GRANT.password, "dbname": GRANT.database}
-        async with await psycopg.AsyncConnection.connect(
-            host="127.0.0.1", port=address.port, **role
-        ) as connection:
+        own = Address("127.0.0.1", address.port, GRANT.role, GRANT.password, GRANT.database)
+        async with await psycopg.AsyncConnection.connect(own.url()) as connection:
             found = await connection.execute("SELECT name FROM things")
             assert await found.fetchall() == [("a row",)]
             await connection.execute("CREATE TABLE more ()")
