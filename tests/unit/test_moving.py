@@ -83,6 +83,57 @@ def test_half_a_file_or_another_one_is_refused_as_a_whole(tmp_path: Path, cut: i
     assert list(target.iterdir()) == []
 
 
+def hostile(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, link
+    return member
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [hostile("../outside")],
+        [hostile("/tmp/outside")],
+        [hostile("a", tarfile.SYMTYPE, "/"), hostile("a/outside")],
+        [hostile("a", tarfile.SYMTYPE, ".."), hostile("a/outside")],
+        [hostile("a", tarfile.LNKTYPE, "../outside")],
+        [hostile("a", tarfile.CHRTYPE)],
+        [hostile("a", tarfile.FIFOTYPE)],
+    ],
+)
+def test_an_archive_of_somebody_else_writes_nothing_outside(
+    tmp_path: Path, members: list[tarfile.TarInfo]
+) -> None:
+    """Who knows the public half of an age key can encrypt anything to it."""
+    file, target = tmp_path / "x.gantry", tmp_path / "target"
+
+    def add(archive: tarfile.TarFile) -> None:
+        for item in members:
+            archive.addfile(item)
+
+    write_sealed(file, FOR_OWN, add)
+    target.mkdir()
+    (tmp_path / "outside").write_text("as before")
+    with pytest.raises(UserError) as caught:
+        read_sealed(file, Key(identity=str(OWN)), target)
+    assert caught.value.code == "import.wrong-key"
+    assert (tmp_path / "outside").read_text() == "as before"
+
+
+def test_folders_that_nobody_may_write_to_are_unpacked(tmp_path: Path) -> None:
+    """As those of artifacts are."""
+    source = tmp_path / "source"
+    (source / "sealed").mkdir(parents=True)
+    (source / "sealed" / "file").write_text("x")
+    (source / "sealed").chmod(0o555)
+    file, target = tmp_path / "x.gantry", tmp_path / "target"
+    target.mkdir()
+    write_sealed(file, FOR_OWN, lambda archive: archive.add(source / "sealed", "sealed"))
+    read_sealed(file, Key(identity=str(OWN)), target)
+    assert (target / "sealed").stat().st_mode & 0o777 == 0o555
+    assert (target / "sealed" / "file").read_text() == "x"
+
+
 def test_what_cannot_be_read_leaves_no_file(tmp_path: Path) -> None:
     def add(archive: tarfile.TarFile) -> None:
         archive.add(tmp_path / "nothing")

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyrage
 from pyrage import passphrase as by_passphrase, x25519
@@ -121,7 +121,9 @@ def read_sealed(file: Path, key: Key, target: Path) -> None:
                 plain.chmod(0o600)
                 pyrage.decrypt_io(source, out, [identity])
             with tarfile.open(plain) as archive:
-                archive.extractall(target, filter="tar")
+                # Checked one by one below: Python 3.11 before .4 has no filters. Folders get their modes last.
+                archive.extraction_filter = lambda member, _: member
+                archive.extractall(target, members=_safe(archive, target))  # noqa: S202
         except (pyrage.DecryptError, tarfile.TarError) as error:
             raise _wrong_key(str(error)) from None
         except OSError as error:
@@ -130,6 +132,25 @@ def read_sealed(file: Path, key: Key, target: Path) -> None:
             raise _wrong_key(f"{error}; it is damaged or incomplete") from None
         finally:
             plain.unlink(missing_ok=True)
+
+
+def _safe(archive: tarfile.TarFile, target: Path) -> Iterator[tarfile.TarInfo]:
+    """The members, as long as each stays in `target`: who knows an age key's public half can encrypt anything to it."""
+    inside = target.resolve()
+    for member in archive:
+        place = PurePosixPath(member.name)
+        known = member.isreg() or member.isdir() or member.issym() or member.islnk()
+        if not known or place.is_absolute() or ".." in place.parts:
+            raise tarfile.TarError(f"it holds {member.name[:100]!r}, which no export does")
+        # A link that an earlier member made may lead out of the folder.
+        if not (target / place).parent.resolve().is_relative_to(inside):
+            raise tarfile.TarError(f"{member.name[:100]!r} leads out of the archive")
+        to = PurePosixPath(member.linkname)
+        if member.islnk() and (to.is_absolute() or ".." in to.parts):
+            raise tarfile.TarError(f"{member.name[:100]!r} is a link out of the archive")
+        # By number: names are another machine's.
+        member.uname = member.gname = ""
+        yield member
 
 
 def _wrapped_key(header: bytes, file: Path) -> int:
