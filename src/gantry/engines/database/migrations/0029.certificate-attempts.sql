@@ -1,4 +1,4 @@
--- depends: 0012.maintenance
+-- depends: 0013.cron-runs
 
 -- Certificates that an authority did not sign when it was last asked; a row goes when it does.
 CREATE TABLE certificate_attempts (
