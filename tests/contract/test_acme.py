@@ -1,34 +1,29 @@
 """Certificates by ACME, against Debian's pebble."""
 
 import asyncio
-import json
-import shutil
-import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
-from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions
-from gantry.engines.certificates.local import LocalAuthority
+from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions, DnsProofs
+from gantry.engines.dns.resolver import DnsResolver
 from gantry.engines.edge.protocol import Certificate, EdgeConfig
-from gantry.kernel.clock import SystemClock
+from gantry.engines.probes.http import HttpProber
+from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import TransientError, UserError
+from tests.fakes.dns import FakeResolver
+from tests.fakes.machine import Machine
 from tests.support.edge import lab
+from tests.support.pebble import HAS_PEBBLE, Pebble, PebbleRecords, free_port, running_pebble
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(shutil.which("pebble") is None, reason="pebble is missing"),
+    pytest.mark.skipif(not HAS_PEBBLE, reason="pebble is missing"),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Challenges:
@@ -50,73 +45,10 @@ class Challenges:
         writer.close()
 
 
-class Pebble:
-    """A running pebble whose validation asks `http_port` of this machine for every name."""
-
-    def __init__(self, directory: str, ca_file: str, http_port: int) -> None:
-        self.directory, self.ca_file, self.http_port = directory, ca_file, http_port
-
-
 @pytest.fixture
 async def pebble(tmp_path: Path) -> AsyncIterator[Pebble]:
-    async def nobody(answers: Mapping[str, str]) -> None:
-        return None
-
-    ca = LocalAuthority(tmp_path / "ca", "localhost", SystemClock())
-    own = await ca.issue(("localhost",), nobody)
-    (tmp_path / "cert.pem").write_text(own.chain_pem)
-    (tmp_path / "key.pem").write_text(own.key_pem)
-    acme_port, management, http_port, dns = (free_port() for _ in range(4))
-    config = {
-        "pebble": {
-            "listenAddress": f"127.0.0.1:{acme_port}",
-            "managementListenAddress": f"127.0.0.1:{management}",
-            "certificate": str(tmp_path / "cert.pem"),
-            "privateKey": str(tmp_path / "key.pem"),
-            "httpPort": http_port,
-            "tlsPort": free_port(),
-            "ocspResponderURL": "",
-            "externalAccountBindingRequired": False,
-        }
-    }
-    (tmp_path / "pebble.json").write_text(json.dumps(config))
-    off = [word for name in ("http01", "https01", "tlsalpn01") for word in (f"-{name}", "")]
-    names = subprocess.Popen(
-        [
-            "pebble-challtestsrv",
-            *("-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""),
-            *off,
-            *("-dns01", f"127.0.0.1:{dns}", "-management", f"127.0.0.1:{free_port()}"),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    server = subprocess.Popen(
-        ["pebble", "-config", tmp_path / "pebble.json", "-dnsserver", f"127.0.0.1:{dns}"],
-        env={"PEBBLE_VA_NOSLEEP": "1", "PATH": "/usr/bin:/bin"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        await _answers(acme_port)
-        await _answers(dns)
-        yield Pebble(f"https://localhost:{acme_port}/dir", str(ca.root_file), http_port)
-    finally:
-        for process in (server, names):
-            process.kill()
-            process.wait()
-
-
-async def _answers(port: int) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
+    async with running_pebble(tmp_path) as running:
+        yield running
 
 
 async def test_a_certificate_is_issued_and_the_account_is_found_again(
@@ -138,6 +70,19 @@ async def test_a_certificate_is_issued_and_the_account_is_found_again(
                 tmp_path / "chain.pem", tmp_path / "leaf.key"
             )
     assert (tmp_path / "account.key").stat().st_mode & 0o077 == 0
+
+
+async def test_a_name_that_was_proven_lately_is_signed_for_again(
+    pebble: Pebble, tmp_path: Path
+) -> None:
+    """As when a certificate is asked for anew after a move to another machine."""
+    challenges = Challenges()
+    options = AcmeOptions(pebble.directory, "", pebble.ca_file)
+    async with await asyncio.start_server(challenges.serve, "127.0.0.1", pebble.http_port):
+        authority = AcmeAuthority(options, tmp_path / "account.key")
+        first = await authority.issue(("shop.example.test",), challenges.publish)
+        again = await authority.issue(("shop.example.test",), no_challenge)
+    assert again.chain_pem != first.chain_pem
 
 
 async def test_the_edge_answers_challenges_and_serves_what_was_issued(
@@ -182,3 +127,82 @@ async def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     with pytest.raises(TransientError) as caught:
         await AcmeAuthority(options, tmp_path / "account.key").issue(("a.example.test",), nowhere)
     assert caught.value.code == "certificate.unreachable"
+
+
+def proven_by_dns(pebble: Pebble, tmp_path: Path) -> AcmeAuthority:
+    proofs = DnsProofs(
+        PebbleRecords(pebble.records_url), DnsResolver(pebble.dns_server), SystemClock()
+    )
+    options = AcmeOptions(pebble.directory, "", pebble.ca_file)
+    return AcmeAuthority(
+        options,
+        tmp_path / "account.key",
+        proofs=proofs,
+        issuers_file=tmp_path / "issuers.pem",
+    )
+
+
+async def no_challenge(answers: Mapping[str, str]) -> None:
+    raise AssertionError("proven over DNS, not over HTTP")
+
+
+async def test_a_wildcard_is_proven_over_dns_and_the_record_goes_again(
+    pebble: Pebble, tmp_path: Path
+) -> None:
+    authority = proven_by_dns(pebble, tmp_path)
+    issued = await authority.issue(("*.apps.example.test",), no_challenge)
+    leaf, *issuers = x509.load_pem_x509_certificates(issued.chain_pem.encode())
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["*.apps.example.test"]
+    assert await DnsResolver(pebble.dns_server).texts("_acme-challenge.apps.example.test") == ()
+    kept = x509.load_pem_x509_certificates((tmp_path / "issuers.pem").read_bytes())
+    assert kept == issuers
+    await authority.issue(("*.apps.example.test",), no_challenge)
+    again = x509.load_pem_x509_certificates((tmp_path / "issuers.pem").read_bytes())
+    assert again == issuers, "what is known is not written twice"
+
+
+async def test_the_platform_believes_what_its_authority_signed(
+    pebble: Pebble, tmp_path: Path
+) -> None:
+    """As with a public authority's staging server, whose root no machine knows."""
+    issued = await proven_by_dns(pebble, tmp_path).issue(("*.apps.example.test",), no_challenge)
+    async with lab() as edge:
+        await edge.edge.start()
+        local = await edge.certificate("a.localhost")
+        wildcard = Certificate("wildcard", issued.hosts, issued.chain_pem, issued.key_pem)
+        await edge.edge.apply(EdgeConfig(certificates=(local, wildcard)))
+        url = f"https://127.0.0.1:{edge.settings.https_port}/"
+        for trusted, believed in (((tmp_path / "issuers.pem",), True), ((), False)):
+            prober = HttpProber(partial(tuple[Path, ...], trusted), SystemClock())
+            answer = await prober.get(url, host="shop.apps.example.test")
+            assert (answer.status != 0) is believed, answer.error
+
+
+async def test_a_record_that_no_server_has_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    clock = ManualClock()
+    resolver = FakeResolver(Machine(clock))
+    proofs = DnsProofs(NoRecords(), resolver, clock)
+    async with asyncio.timeout(20):
+        task = asyncio.ensure_future(_show(proofs))
+        while not task.done():
+            clock.advance(10)
+            await asyncio.sleep(0)
+    with pytest.raises(TransientError) as caught:
+        await task
+    assert caught.value.code == "dns.not-visible"
+
+
+class NoRecords:
+    """A provider that says yes and does nothing."""
+
+    async def publish(self, name: str, text: str) -> None:
+        """See `DnsProvider.publish`."""
+
+    async def withdraw(self, name: str, text: str) -> None:
+        """See `DnsProvider.withdraw`."""
+
+
+async def _show(proofs: DnsProofs) -> None:
+    async with proofs.shown((("_acme-challenge.example.test", "x"),)):
+        raise AssertionError("nobody sees the record")

@@ -41,7 +41,7 @@ async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(await serve("one", 0))
         port = server.sockets[0].getsockname()[1]
-        prober = HttpProber(lambda: tmp_path / "no-root.pem", SystemClock())
+        prober = HttpProber(lambda: (tmp_path / "no-root.pem",), SystemClock())
         yield Stage(prober, f"http://127.0.0.1:{port}")
 
 
@@ -76,7 +76,7 @@ async def test_nobody_there(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    prober = HttpProber(lambda: tmp_path / "none", SystemClock())
+    prober = HttpProber(lambda: (tmp_path / "none",), SystemClock())
     result = await prober.get(f"http://127.0.0.1:{port}/")
     assert result.status == 0
     assert "connection" in result.error.lower()
@@ -84,7 +84,7 @@ async def test_nobody_there(tmp_path: Path) -> None:
 
 
 async def test_host_and_headers_are_sent_and_bodies_bounded(tmp_path: Path) -> None:
-    prober = HttpProber(lambda: tmp_path / "none", SystemClock())
+    prober = HttpProber(lambda: (tmp_path / "none",), SystemClock())
     async with await serve("one", 0) as server:
         base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         seen = await prober.get(f"{base}/request", host="a.localhost", headers={"x-a": "b"})
@@ -105,8 +105,8 @@ async def test_certificates_are_verified_for_the_host_that_was_named(tmp_path: P
         writer.close()
 
     authority = LocalAuthority(tmp_path / "ca", "localhost", SystemClock())
-    prober = HttpProber(lambda: authority.root_file, SystemClock())
-    unbelieved = HttpProber(lambda: tmp_path / "none", SystemClock())
+    prober = HttpProber(lambda: (authority.root_file,), SystemClock())
+    unbelieved = HttpProber(lambda: (tmp_path / "none",), SystemClock())
     issued = await authority.issue(("a.localhost",), nobody)
     (tmp_path / "chain.pem").write_text(issued.chain_pem)
     (tmp_path / "leaf.key").write_text(issued.key_pem)

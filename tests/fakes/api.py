@@ -22,10 +22,11 @@ import httpx
 
 from gantry.cli.transport import Api
 from gantry.config.paths import Paths
-from gantry.features.accounts.bodies import LoginLinkBody, TokenBody
+from gantry.features.accounts.bodies import CallerBody, LoginLinkBody, TokenBody
 from gantry.features.audit.bodies import AuditBody
 from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import DeployBody, DeployEvent, PlanBody, PlanChange
+from gantry.features.domains.bodies import DomainBody
 from gantry.features.instances.bodies import LogBody, line_times
 from gantry.features.platform.bodies import HealthBody, ProjectBody, StatusBody
 from gantry.features.rollouts.bodies import RolloutBody
@@ -82,6 +83,7 @@ class FakeApi:
             ),
         )
     )
+    domains: tuple[DomainBody, ...] = ()
     refusals: dict[str, GantryError | KeyboardInterrupt] = field(default_factory=dict)
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     query: dict[str, list[str]] = field(default_factory=dict)
@@ -101,6 +103,12 @@ class FakeApi:
             return self._route(method, path, self.query, body)
         except GantryError as error:
             return error.http_status, [json.dumps({"error": error.as_dict()}).encode()]
+
+    def _checked(self, host: str) -> Reply:
+        for body in self.domains:
+            if body.host == host:
+                return _one(body)
+        raise NotFoundError("domain.unknown", f"no environment has the name {host!r}")
 
     def _route(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Reply:
         found: dict[str, Callable[[re.Match[str]], Reply]] = {
@@ -142,6 +150,18 @@ class FakeApi:
             ),
             r"PATCH .+/variables": lambda _: self._change(body),
             r"GET .+/logs": lambda _: self._logs("follow" in query),
+            r"GET /me": lambda _: _one(CallerBody(account="my-laptop", role="developer")),
+            r"POST /login": lambda _: _one(
+                _token(
+                    id="0123456789ab",
+                    label=json.loads(body)["label"],
+                    role="developer",
+                    token="gt-from-link",
+                ),
+                201,
+            ),
+            r"GET /domains": lambda _: _many(self.domains),
+            r"POST /domains/([\w.-]+)/check": lambda at: self._checked(at[1]),
             r"POST /login-links": lambda _: _one(
                 LoginLinkBody(
                     url="https://gantry.localhost:8443/login?token=once",

@@ -9,6 +9,7 @@ from gantry.kernel.ids import IdSource
 from tests.fakes.assets import FakeAssets
 from tests.fakes.builders import FakeWorkshop
 from tests.fakes.certificates import FakeAuthority
+from tests.fakes.dns import FakeResolver
 from tests.fakes.edge import FakeEdge
 from tests.fakes.edge_cache import FakeEdgeCache
 from tests.fakes.machine import Machine
@@ -45,6 +46,7 @@ def fake_engines(machine: Machine, ids: IdSource) -> Engines:
         workshop=FakeWorkshop(machine),
         sources=FakeSources(machine),
         authorities={"local": FakeAuthority(machine)},
+        resolver=FakeResolver(machine),
         prober=FakeProber(machine.probe),
         box=FakeBox(),
         ports=FakePorts(machine),

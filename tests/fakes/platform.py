@@ -1,11 +1,19 @@
 """A machine's platform in memory: remembers what it was asked, and fails where it is told to."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gantry.cli.platform import Finding, Platform, Progress
+from gantry.cli.platform import (
+    Finding,
+    Platform,
+    Progress,
+    SetupAnswers,
+    SetupChange,
+    SetupReport,
+)
 from gantry.config.settings import Settings
 from gantry.drill.judge import DrillResult
 from gantry.engines.builders.protocol import Detection, Product
@@ -38,6 +46,14 @@ class FakePlatform:
         )
     )
     drills: dict[int, DrillResult] = field(default_factory=dict)
+    suggestion: str = "203-0-113-7.sslip.io"
+    changes: tuple[SetupChange, ...] = (
+        SetupChange("settings", "write /etc/gantry/gantry.conf: domain apps.example.com"),
+        SetupChange("unit", "write /etc/systemd/system/gantry.service"),
+    )
+    imported: list[tuple[str, str]] = field(default_factory=list)
+    answers: list[SetupAnswers] = field(default_factory=list)
+    set_up_changes: list[SetupChange] = field(default_factory=list)
     failures: dict[str, GantryError] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
 
@@ -45,15 +61,16 @@ class FakePlatform:
         self._begin("settings")
         return self.settings_value or Settings(home=self.home)
 
-    def start(self, progress: Progress) -> None:
-        self._begin("start")
-        if self.running:
+    def start(self, progress: Progress, *, restart: bool = False) -> tuple[Finding, ...]:
+        self._begin("restart" if restart else "start")
+        if self.running and not restart:
             raise ConflictError(
                 "control.running", "Gantry is already running (pid 7)", hint="gantry status"
             )
         progress("starting the system database")
         progress("starting the edge")
         self.running = True
+        return tuple(finding for finding in self.findings if finding.state == "warn")
 
     def stop(self, progress: Progress) -> None:
         self._begin("stop")
@@ -66,6 +83,42 @@ class FakePlatform:
     def doctor(self) -> tuple[Finding, ...]:
         self._begin("doctor")
         return self.findings
+
+    def suggested_domain(self) -> str:
+        self._begin("suggested_domain")
+        return self.suggestion
+
+    def look_for_setup(self, answers: SetupAnswers) -> SetupReport:
+        self._begin("look_for_setup")
+        self.answers.append(answers)
+        done = {change.name for change in self.set_up_changes}
+        changes = tuple(change for change in self.changes if change.name not in done)
+        return SetupReport(self.findings, changes, f"https://gantry.{answers.domain}")
+
+    def set_up(self, answers: SetupAnswers, change: SetupChange) -> None:
+        self._begin("set_up")
+        self.set_up_changes.append(change)
+
+    def export(
+        self, file: Path, passphrase: str, recipients: tuple[str, ...], progress: Progress
+    ) -> None:
+        self._begin("export")
+        progress("copying the control plane's database")
+        file.write_text(json.dumps({"passphrase": passphrase, "recipients": recipients}))
+
+    def import_(self, file: Path, passphrase: str, identity: str, progress: Progress) -> str:
+        self._begin("import_")
+        progress("decrypting and unpacking")
+        self.imported.append((passphrase, identity))
+        return "apps.example.com"
+
+    def uninstall_plan(self, *, keep_data: bool) -> tuple[SetupChange, ...]:
+        self._begin("uninstall_plan")
+        stop = SetupChange("stop", "end every site")
+        return (stop,) if keep_data else (stop, SetupChange("home", f"delete {self.home}"))
+
+    def uninstall(self, change: SetupChange) -> None:
+        self._begin(f"uninstall {change.name}")
 
     def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[DrillResult]:
         self._begin("drill")
@@ -86,7 +139,7 @@ class FakePlatform:
         return "fake-token"
 
     def _begin(self, method: str) -> None:
-        if method not in ("settings", "api_token"):
+        if method not in ("settings", "api_token", "suggested_domain"):
             self.done.append(method)
         if method in self.failures:
             raise self.failures[method]

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from gantry.cli.main import run
 from gantry.cli.session import Session
-from gantry.config.settings import Settings, from_environment
+from gantry.config.settings import Settings
+from gantry.config.settings_file import load_settings
 from gantry.kernel.clock import ManualClock
 from tests.fakes.api import FakeApi, client_of
 from tests.fakes.platform import FakePlatform
@@ -53,6 +54,7 @@ class Bench:
                 clock=clock,
                 pause=clock.advance if self.clock_moves else lambda _seconds: None,
                 cwd=self.cwd,
+                remotes_file=self.cwd / "remotes.toml",
                 connect=lambda _settings: client_of(self.api),
                 asks=self.answers,
             )
@@ -85,7 +87,7 @@ class HalfRealPlatform(FakePlatform):
     """A fake platform with the real settings, so that commands go to a real socket."""
 
     def settings(self) -> Settings:
-        return from_environment()
+        return load_settings()
 
 
 def main() -> None:

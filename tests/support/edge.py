@@ -202,7 +202,7 @@ async def lab(http_port: int = 0, **more: Any) -> AsyncIterator[Lab]:
         runtime=runtime,
         edge=EnvoyEdge(settings, runtime, clock),
         authority=authority,
-        prober=HttpProber(lambda: authority.root_file, clock),
+        prober=HttpProber(lambda: (authority.root_file,), clock),
     )
     try:
         yield made

@@ -13,8 +13,8 @@ import psutil
 from gantry.app.lock import HomeLock
 from gantry.cli.platform import Finding
 from gantry.config.settings import Settings
-from gantry.engines.runtime.sandbox import sandbox_available
-from gantry.kernel.errors import GantryError
+from gantry.engines.runtime.sandbox import fix, refusal
+from gantry.kernel.errors import GantryError, UserError
 from gantry.kernel.units import format_size
 
 _DISK_BAD_BYTES, _DISK_WARN_BYTES = 2_000_000_000, 10_000_000_000
@@ -26,6 +26,39 @@ def examine(settings: Settings) -> tuple[Finding, ...]:
     return tuple(_examine(settings))
 
 
+def check_before_start(settings: Settings, *, engines_run: bool) -> tuple[Finding, ...]:
+    """Look before anything is started; what does not keep the platform from running.
+
+    Parameters:
+        engines_run: an edge of this platform holds the ports already.
+
+    Raises:
+        UserError: `edge.port-taken`, `edge.port-forbidden`.
+    """
+    for name, port, address in _public(settings):
+        finding = _port(name, port, address, ours=engines_run)
+        if finding.state == "bad":
+            forbidden = "may not" in finding.detail
+            raise UserError(
+                "edge.port-forbidden" if forbidden else "edge.port-taken",
+                f"{finding.name}: {finding.detail}",
+                hint=finding.fix,
+                where=name,
+            )
+    sandbox = _sandbox()
+    return (sandbox,) if sandbox.state != "ok" else ()
+
+
+def _public(settings: Settings) -> Iterator[tuple[str, int, str]]:
+    """Every address of the public ports: variable of the port, port, address."""
+    for name, port in (
+        ("GANTRY_HTTP_PORT", settings.http_port),
+        ("GANTRY_HTTPS_PORT", settings.https_port),
+    ):
+        for address in settings.bind:
+            yield name, port, address
+
+
 def _examine(settings: Settings) -> Iterator[Finding]:
     runs = HomeLock(settings.paths.lock).is_held()
     yield _python()
@@ -34,12 +67,8 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     yield _memory()
     yield _sandbox()
     yield from _engines()
-    for name, port in (
-        ("GANTRY_HTTP_PORT", settings.http_port),
-        ("GANTRY_HTTPS_PORT", settings.https_port),
-    ):
-        for address in settings.bind:
-            yield _port(name, port, address, ours=runs)
+    for name, port, address in _public(settings):
+        yield _port(name, port, address, ours=runs)
     yield _control(settings, runs=runs)
 
 
@@ -91,15 +120,9 @@ def _memory() -> Finding:
 
 
 def _sandbox() -> Finding:
-    available, reason = sandbox_available()
-    if available:
-        return Finding("sandbox", "ok", "bubblewrap works")
-    return Finding(
-        "sandbox",
-        "warn",
-        f"builds and instances run without a sandbox: {reason}",
-        "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1), or run Gantry as root",
-    )
+    if refused := refusal():
+        return Finding("sandbox", "bad", refused, fix())
+    return Finding("sandbox", "ok", "bubblewrap works")
 
 
 def _engines() -> Iterator[Finding]:
@@ -123,8 +146,7 @@ def _port(name: str, port: int, bind: str, *, ours: bool) -> Finding:
                 title,
                 "bad",
                 "this user may not listen on it",
-                f"set {name} to a port above 1023, or "
-                "sysctl net.ipv4.ip_unprivileged_port_start=80",
+                f"{name}={port + 8000} gantry up, or on a server: sudo gantry setup",
             )
         except OSError as error:
             if error.errno != errno.EADDRINUSE:

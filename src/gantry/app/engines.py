@@ -7,6 +7,7 @@ import shutil
 import subprocess  # noqa: TID251 -- asks the engines' programs for their versions
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import envoy as envoy_wheel
@@ -15,11 +16,17 @@ from gantry.app.clock import clock_file, make_clock
 from gantry.app.platform import Engines
 from gantry.config.paths import Paths
 from gantry.config.settings import Settings, whole_environment
+from gantry.config.settings_file import read_dns_credentials
 from gantry.engines.assets.server import CaddyAssets, find_program as find_caddy
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.builders.workshop import LocalWorkshop
-from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions
+from gantry.engines.certificates.acme import AcmeAuthority, AcmeOptions, DnsProofs
 from gantry.engines.certificates.local import LocalAuthority
+from gantry.engines.certificates.protocol import Authority
+from gantry.engines.dns.cloudflare import Cloudflare
+from gantry.engines.dns.lexicon import LexiconProvider
+from gantry.engines.dns.protocol import DnsProvider
+from gantry.engines.dns.resolver import DnsResolver
 from gantry.engines.edge.envoy import EnvoyEdge
 from gantry.engines.edge_cache.process import EdgeCacheProcess
 from gantry.engines.postgres.server import DATA, SYSTEM, PostgresServer
@@ -49,6 +56,7 @@ class LocalEngines(Engines):
 
     runtime: ProcessRuntime
     system: PostgresServer
+    data: PostgresServer
 
     async def start_system_database(self) -> str:
         """Make sure that the control plane's database runs; its connection string."""
@@ -71,19 +79,22 @@ def make_engines(settings: Settings) -> LocalEngines:
     runtime = ProcessRuntime(paths, clock)
     local = LocalAuthority(paths.keys / "ca", settings.domain, clock)
     options = AcmeOptions(settings.acme_directory, settings.acme_email, settings.acme_ca)
-    acme = AcmeAuthority(options, paths.keys / "acme-account.key")
+    issuers = paths.keys / "ca" / "issuers.pem"
+    account = paths.keys / "acme-account.key"
+    acme = AcmeAuthority(options, account, issuers_file=issuers)
+    authorities: dict[str, Authority] = {"local": local, "acme": acme}
+    if settings.dns_provider:
+        proofs = DnsProofs(_dns_provider(settings), DnsResolver(settings.dns_server), clock)
+        authorities["acme-dns"] = AcmeAuthority(
+            options, account, proofs=proofs, issuers_file=issuers
+        )
+    data = PostgresServer(DATA, paths=paths, runtime=runtime, clock=clock, ids=ids)
     return LocalEngines(
         runtime=runtime,
+        data=data,
         edge=EnvoyEdge(settings, runtime, clock),
         system=PostgresServer(SYSTEM, paths=paths, runtime=runtime, clock=clock, ids=ids),
-        databases=PostgresServer(
-            DATA,
-            paths=paths,
-            runtime=runtime,
-            clock=clock,
-            ids=ids,
-            environ=whole_environment(),
-        ),
+        databases=data,
         caches=RedisServers(paths=paths, runtime=runtime, clock=clock),
         assets=CaddyAssets(paths=paths, runtime=runtime, clock=clock),
         edge_cache=EdgeCacheProcess(
@@ -95,8 +106,9 @@ def make_engines(settings: Settings) -> LocalEngines:
         ),
         workshop=make_workshop(settings),
         sources=FolderSourceStore(paths.sources),
-        authorities={"local": local, "acme": acme},
-        prober=HttpProber(lambda: local.root_file, clock),
+        authorities=authorities,
+        resolver=DnsResolver(settings.dns_server),
+        prober=HttpProber(lambda: (local.root_file, issuers), clock),
         box=AgeBox(paths.keys / "age.key"),
         ports=RandomPorts(random.SystemRandom()),
         clock=clock,
@@ -105,6 +117,14 @@ def make_engines(settings: Settings) -> LocalEngines:
         keep_clock=lambda: clock_file(settings).write(clock.epochs),
         free_share=lambda: _free_share(settings.home),
     )
+
+
+def _dns_provider(settings: Settings) -> DnsProvider:
+    # Read when they are used: a file that is wrong keeps nobody from gantry down.
+    credentials = partial(read_dns_credentials, settings.dns_credentials)
+    if settings.dns_provider == "cloudflare":
+        return Cloudflare(credentials)
+    return LexiconProvider(settings.dns_provider, settings.domain, credentials)
 
 
 def _free_share(home: Path) -> float:

@@ -1,25 +1,41 @@
 """The platform of this machine, as commands use it. Heavy rooms are imported when they are needed."""
 
+import asyncio
 import json
+import os
+import pwd
+import signal
 import subprocess  # noqa: TID251 -- the control plane itself is the one process that no engine can start
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gantry import __version__
 from gantry.app.lock import HomeLock
 from gantry.app.token_file import read_token
-from gantry.cli.platform import Finding, Platform, Progress
-from gantry.config.settings import Settings, from_environment
+from gantry.cli.platform import (
+    Finding,
+    Platform,
+    Progress,
+    SetupAnswers,
+    SetupChange,
+    SetupReport,
+)
+from gantry.config.settings import Settings
+from gantry.config.settings_file import load_settings
 from gantry.kernel.clock import SystemClock
 from gantry.kernel.errors import (
+    AccessError,
     ConflictError,
     GantryError,
     PermanentError,
     TransientError,
     from_dict,
 )
+from gantry.kernel.names import API_PREFIX
 
 if TYPE_CHECKING:
     from gantry.drill.judge import DrillResult
@@ -35,21 +51,28 @@ class LocalPlatform:
 
     def settings(self) -> Settings:
         """See `Platform.settings`."""
-        return from_environment()
+        return load_settings()
 
-    def start(self, progress: Progress) -> None:
+    def start(self, progress: Progress, *, restart: bool = False) -> tuple[Finding, ...]:
         """See `Platform.start`."""
+        from gantry.app.doctor import check_before_start  # noqa: PLC0415
+
         settings = self.settings()
+        _refuse_other_user(settings)
         lock = HomeLock(settings.paths.lock)
         if lock.is_held():
-            raise ConflictError(
-                "control.running",
-                f"Gantry is already running (pid {lock.holder()})",
-                hint="gantry status",
-            )
+            if not restart and _runs_this_version(settings):
+                raise ConflictError(
+                    "control.running",
+                    f"Gantry is already running (pid {lock.holder()})",
+                    hint="gantry status",
+                )
+            progress("ending the control plane; sites go on")
+            _end_control_plane(lock)
+        warnings = check_before_start(settings, engines_run=_engines_run(settings))
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _start_file(settings).unlink(missing_ok=True)
-        settings.paths.ended.unlink(missing_ok=True)
+        for file in (_start_file(settings), settings.paths.ended):
+            file.unlink(missing_ok=True)
         with (settings.home / "control.log").open("ab") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "gantry.app", "up", "--foreground"],
@@ -59,6 +82,7 @@ class LocalPlatform:
                 start_new_session=True,
             )
         self._follow_start(settings, child, progress)
+        return warnings
 
     def stop(self, progress: Progress) -> None:
         """See `Platform.stop`."""
@@ -69,15 +93,7 @@ class LocalPlatform:
         if lock.is_held():
             progress("stopping the control plane")
             request_end(settings, lock.holder())
-            deadline = time.monotonic() + _STOP_TIMEOUT_S
-            while lock.is_held():
-                if time.monotonic() > deadline:
-                    raise TransientError(
-                        "control.not-ending",
-                        f"the control plane (pid {lock.holder()}) did not stop in time",
-                        hint="try gantry down again; control.log in GANTRY_HOME shows what it is waiting for",
-                    )
-                time.sleep(_INTERVAL_POLL_S)  # noqa: TID251 -- a person waits here
+            _await_release(lock)
         if settings.home.exists():
             progress("stopping what is still running")
             end_platform(settings)
@@ -108,6 +124,69 @@ class LocalPlatform:
         from gantry.app.doctor import examine  # noqa: PLC0415
 
         return examine(self.settings())
+
+    def suggested_domain(self) -> str:
+        """See `Platform.suggested_domain`."""
+        from gantry.app.network import machine_of  # noqa: PLC0415
+        from gantry.app.setup.rules import first_look_domain  # noqa: PLC0415
+
+        return first_look_domain(machine_of(self.settings()).public)
+
+    def look_for_setup(self, answers: SetupAnswers) -> SetupReport:
+        """See `Platform.look_for_setup`."""
+        from gantry.app.setup.look import findings, observe  # noqa: PLC0415
+        from gantry.app.setup.rules import decide  # noqa: PLC0415
+        from gantry.app.setup.wanted import settings_with, wanted_of  # noqa: PLC0415
+
+        wanted = wanted_of(self.settings(), answers)
+        settings = settings_with(self.settings(), wanted.values)
+        return SetupReport(
+            findings(settings, wanted),
+            decide(wanted, observe(wanted, Path("/"))),
+            settings.url(settings.console_host),
+        )
+
+    def set_up(self, answers: SetupAnswers, change: SetupChange) -> None:
+        """See `Platform.set_up`."""
+        from gantry.app.setup.act import carry_out  # noqa: PLC0415
+        from gantry.app.setup.wanted import wanted_of  # noqa: PLC0415
+
+        carry_out(change, wanted_of(self.settings(), answers), Path("/"))
+
+    def export(
+        self, file: Path, passphrase: str, recipients: tuple[str, ...], progress: Progress
+    ) -> None:
+        """See `Platform.export`."""
+        from gantry.app.moving.move import export  # noqa: PLC0415
+        from gantry.app.moving.sealed import Lock  # noqa: PLC0415
+
+        with _machine_faults():
+            export(self.settings(), file, Lock(passphrase, recipients), progress)
+
+    def import_(self, file: Path, passphrase: str, identity: str, progress: Progress) -> str:
+        """See `Platform.import_`."""
+        from gantry.app.moving.move import bring_in  # noqa: PLC0415
+        from gantry.app.moving.sealed import Key  # noqa: PLC0415
+
+        settings = self.settings()
+        _refuse_other_user(settings)
+        with _machine_faults():
+            return bring_in(settings, file, Key(passphrase, identity), progress)
+
+    def uninstall_plan(self, *, keep_data: bool) -> tuple[SetupChange, ...]:
+        """See `Platform.uninstall_plan`."""
+        from gantry.app.setup.remove import decide  # noqa: PLC0415
+
+        return decide(self.settings(), Path("/"), keep_data=keep_data)
+
+    def uninstall(self, change: SetupChange) -> None:
+        """See `Platform.uninstall`."""
+        from gantry.app.setup.remove import carry_out  # noqa: PLC0415
+
+        if change.name == "stop":
+            self.stop(lambda _: None)
+        else:
+            carry_out(change, self.settings(), Path("/"))
 
     def detect(self, directory: Path) -> "Detection":
         """See `Platform.detect`."""
@@ -154,6 +233,100 @@ class LocalPlatform:
             "the control plane did not start",
             hint=f"its log is {settings.home / 'control.log'}",
         )
+
+
+@contextmanager
+def _machine_faults() -> Iterator[None]:
+    """What the machine refuses, as an error for people."""
+    try:
+        yield
+    except OSError as error:
+        raise PermanentError(
+            "moving.failed",
+            f"the machine refused: {error.strerror or error}",
+            hint="gantry doctor checks disk space and permissions",
+            where=str(error.filename or ""),
+        ) from error
+
+
+def _refuse_other_user(settings: Settings) -> None:
+    """What one user has begun, another cannot go on with: the files are theirs."""
+    if not settings.home.exists() or (owner := settings.home.stat().st_uid) == os.geteuid():
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = str(owner)
+    raise AccessError(
+        "control.other-user",
+        f"the platform in {settings.home} is run by the user {name}",
+        hint=f"sudo systemctl restart gantry   (without systemd: sudo -u {name} gantry up)",
+        where=str(settings.home),
+    )
+
+
+def _runs_this_version(settings: Settings) -> bool:
+    """Whether the control plane that runs is of the version of this program; also where it does not say."""
+    import httpx  # noqa: PLC0415
+
+    transport = httpx.HTTPTransport(uds=str(settings.paths.api_socket))
+    try:
+        with httpx.Client(transport=transport, base_url="http://control", timeout=10) as client:
+            return bool(client.get(f"{API_PREFIX}/health").json()["version"] == __version__)
+    except (httpx.HTTPError, ValueError, KeyError):
+        return True
+
+
+def _end_control_plane(lock: HomeLock) -> None:
+    """End it alone; what it has started goes on.
+
+    Raises:
+        ConflictError: `control.supervised` systemd would start it again at once.
+        TransientError: `control.not-ending`.
+    """
+    pid = lock.holder()
+    if pid is None:
+        return
+    with suppress(OSError):
+        if "/gantry.service" in Path(f"/proc/{pid}/cgroup").read_text():
+            raise ConflictError(
+                "control.supervised",
+                f"systemd runs the control plane (pid {pid})",
+                hint="sudo systemctl restart gantry   (sites go on meanwhile)",
+            )
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    _await_release(lock)
+
+
+def _await_release(lock: HomeLock) -> None:
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    while lock.is_held():
+        if time.monotonic() > deadline:
+            raise TransientError(
+                "control.not-ending",
+                f"the control plane (pid {lock.holder()}) did not stop in time",
+                hint="try again; control.log in GANTRY_HOME shows what it is waiting for",
+            )
+        time.sleep(_INTERVAL_POLL_S)  # noqa: TID251 -- a person waits here
+
+
+def _engines_run(settings: Settings) -> bool:
+    """Whether an edge of this platform runs, which holds the public ports."""
+    from gantry.app.engines import make_runtime  # noqa: PLC0415
+
+    async def edge_runs() -> bool:
+        runtime = make_runtime(settings.paths)
+        try:
+            statuses = await runtime.statuses()
+        finally:
+            await runtime.aclose()
+        return any(
+            key.startswith("edge-") and status.state == "running"
+            for key, status in statuses.items()
+        )
+
+    return settings.home.exists() and asyncio.run(edge_runs())
 
 
 def _start_file(settings: Settings) -> Path:

@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 from gantry.config.paths import Paths
-from gantry.features.accounts.model import Caller, Role
 from gantry.features.accounts.service import AccountService
 from gantry.kernel.clock import Clock
 from gantry.kernel.files import replace_file
 
-_OPERATOR = Caller("operator", Role.OWNER)
-_LIFE_DAYS = 7
 _RENEW_INTERVAL_S = 24 * 3600.0
 
 
@@ -22,11 +19,8 @@ class OperatorToken:
     clock: Clock
 
     async def renew(self) -> None:
-        """Write a new token; those before it expire within a week."""
-        secret, _ = await self.accounts.api_token(
-            label="operator of this machine", role=Role.OWNER, days=_LIFE_DAYS, by=_OPERATOR
-        )
-        replace_file(self.paths.operator_token, secret)
+        """Write a new token; the one before it works on until the next."""
+        replace_file(self.paths.operator_token, await self.accounts.operator_token())
 
     async def keep_fresh(self) -> None:
         """Renew every day."""

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from gantry.app.network import machine_of
 from gantry.app.parts import PartsView
 from gantry.config.settings import Settings
 from gantry.engines.assets.protocol import AssetServer
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.certificates.protocol import Authority
 from gantry.engines.database.protocol import Database
+from gantry.engines.dns.protocol import Resolver
 from gantry.engines.edge.protocol import Edge
 from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.engines.postgres.protocol import DatabaseServer
@@ -27,6 +29,7 @@ from gantry.features import maintenance
 from gantry.features.accounts.service import AccountService
 from gantry.features.assets.act import INTERVAL_S as ASSETS_INTERVAL_S, AssetPublisher
 from gantry.features.certificates.act import CertificateIssuer
+from gantry.features.certificates.rules import Policy
 from gantry.features.crons.act import CronScheduler
 from gantry.features.crons.service import CronService
 from gantry.features.deploys.act import Answers, Context
@@ -35,6 +38,7 @@ from gantry.features.deploys.executor import DeployExecutor
 from gantry.features.deploys.plan import Planner
 from gantry.features.deploys.service import DeployService
 from gantry.features.deploys.source import SourceReader
+from gantry.features.domains.service import INTERVAL_S as DOMAINS_INTERVAL_S, DomainService
 from gantry.features.instances.act import InstanceExecutor
 from gantry.features.instances.health import HealthCheck
 from gantry.features.instances.launching import Launcher
@@ -108,6 +112,7 @@ class Engines:
     workshop: Workshop
     sources: SourceStore
     authorities: Mapping[str, Authority]
+    resolver: Resolver
     prober: Prober
     box: SecretBox
     ports: PortPicker
@@ -191,6 +196,18 @@ class Platform:
         return PurgeService(self.database, self.engines.edge_cache, self.clock)
 
     @cached_property
+    def domains(self) -> DomainService:
+        return DomainService(
+            self.database,
+            self.engines.resolver,
+            self.clock,
+            self.host_names,
+            self.certificate_policy,
+            lambda: machine_of(self.settings),
+            self.waker.wake,
+        )
+
+    @cached_property
     def removals(self) -> RemovalService:
         return RemovalService(self.database, self.clock, self.waker.wake)
 
@@ -216,6 +233,7 @@ class Platform:
             purging=self.purging,
             variables=self.variables,
             accounts=self.accounts,
+            domains=self.domains,
             sources=engines.sources,
             runtime=engines.runtime,
             edge=engines.edge,
@@ -303,10 +321,30 @@ class Platform:
     @cached_property
     def edge_executor(self) -> EdgeExecutor:
         engines = self.engines
-        issuer = CertificateIssuer(self.database, engines.authorities, engines.box, self.tasks)
-        return EdgeExecutor(
-            engines.edge, engines.edge_cache, issuer, self.tasks, self.backoff, self.clock
+        issuer = CertificateIssuer(
+            self.database,
+            engines.authorities,
+            engines.box,
+            self.tasks,
+            self.clock,
+            self.waker.wake,
+            engines.resolver,
         )
+        return EdgeExecutor(
+            engines.edge,
+            engines.edge_cache,
+            issuer,
+            self.tasks,
+            self.backoff,
+            self.clock,
+            self.certificate_policy,
+        )
+
+    @cached_property
+    def certificate_policy(self) -> Policy:
+        """Who signs for names below the platform's own domain."""
+        settings = self.settings
+        return Policy(settings.domain, settings.is_public, bool(settings.dns_provider))
 
     @cached_property
     def asset_publisher(self) -> AssetPublisher:
@@ -447,6 +485,7 @@ class Platform:
                 on_exits=True,
                 everywhere=True,
             ),
+            Periodic("domains", DOMAINS_INTERVAL_S, self.domains.once, everywhere=True),
             Periodic("reserve", RESERVE_INTERVAL_S, self.disk_reserve.once, everywhere=True),
         )
 

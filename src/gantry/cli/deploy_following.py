@@ -8,6 +8,7 @@ from rich.text import Text
 
 from gantry.cli import failures
 from gantry.cli.deploy_story import DeployView, Story, failure_log, view
+from gantry.cli.domains import say_pending
 from gantry.cli.session import Session
 from gantry.cli.terminal import commit, url
 from gantry.cli.transport import environment_path, path
@@ -232,6 +233,7 @@ def _succeeded(session: Session, deploy: DeployBody) -> None:
         )
     )
     session.out.print(url(deploy.url), soft_wrap=True)
+    say_pending(session, deploy.project, deploy.environment)
     if deploy.release_url:
         session.say(
             Text.assemble(

@@ -28,15 +28,19 @@ _MARKS = {"ok": ("✓", "green"), "warn": ("!", "bold yellow"), "bad": ("✗", "
     "up",
     ("start Gantry on this machine", "gantry up"),
     ("on other ports", "GANTRY_HTTP_PORT=9080 GANTRY_HTTPS_PORT=9443 gantry up"),
-    ("under systemd", "gantry up --foreground"),
+    ("after a change of the settings, while sites go on", "gantry up --restart"),
+    ("under systemd, as gantry setup arranges it", "gantry up --foreground"),
 )
 @click.option("--foreground", is_flag=True, help="Stay in the foreground until stopped.")
+@click.option(
+    "--restart", is_flag=True, help="Start the control plane again if it runs; sites go on."
+)
 @pass_session
-def up(session: Session, foreground: bool) -> None:
+def up(session: Session, foreground: bool, restart: bool) -> None:
     """Start Gantry: the control plane, the edge and the databases.
 
-    Returns when the control plane answers. Instances that kept running are found again, not restarted. It does no harm
-    when Gantry is running already.
+    Returns when the control plane answers. Instances that kept running are found again, not restarted. A control plane of
+    another version is replaced, while sites go on; otherwise it does no harm when Gantry is running already.
     """
     if foreground:
         session.platform.serve()
@@ -44,7 +48,7 @@ def up(session: Session, foreground: bool) -> None:
     began_s = session.clock.monotonic_s()
     try:
         with session.progress("Starting Gantry") as progress:
-            session.platform.start(progress)
+            warnings = session.platform.start(progress, restart=restart)
     except ConflictError as error:
         if error.code != "control.running":
             raise
@@ -52,6 +56,9 @@ def up(session: Session, foreground: bool) -> None:
     else:
         elapsed = format_duration(session.clock.monotonic_s() - began_s)
         session.say(Text.assemble(("✓ ", "bold green"), f"Gantry started in {elapsed}"))
+        for warning in warnings:
+            session.say(Text.assemble(("! ", "bold yellow"), warning.detail))
+            session.say(f"  {warning.fix}")
     _next_steps(session)
 
 
@@ -147,12 +154,13 @@ def doctor(session: Session) -> None:
         session.json(json.dumps([asdict(finding) for finding in findings]))
     else:
         for finding in findings:
-            _show(session, finding)
+            show_finding(session, finding)
     if any(finding.state == "bad" for finding in findings):
         session.exit(1)
 
 
-def _show(session: Session, finding: Finding) -> None:
+def show_finding(session: Session, finding: Finding) -> None:
+    """What a check has found, and what to do about it."""
     mark, style = _MARKS[finding.state]
     session.print(Text.assemble((f"{mark} ", style), (finding.name, "bold"), f"  {finding.detail}"))
     if finding.fix and finding.state != "ok":

@@ -10,7 +10,7 @@ import rich_click as click
 from gantry import __version__
 from gantry.cli import failures
 from gantry.cli.platform import Platform
-from gantry.cli.session import Session
+from gantry.cli.session import LOCAL, Session
 from gantry.kernel.errors import GantryError
 
 PROGRAM = "gantry"
@@ -22,7 +22,22 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "init": ("init", "Write a gantry.toml for the project in PATH (default: here)."),
         "up": ("machine", "Start Gantry: the control plane, the edge and the databases."),
         "down": ("machine", "Stop Gantry and everything it runs."),
+        "setup": ("setup", "Make this machine a server for the internet."),
         "doctor": ("machine", "Check that this machine has what Gantry needs."),
+        "login": ("remotes", "Remember another machine's platform, so that commands go there."),
+        "logout": ("remotes", "Forget a remembered platform and its token, here."),
+        "remotes": (
+            "remotes",
+            "List the platforms that are remembered, and which one commands go to.",
+        ),
+    },
+    "Move": {
+        "export": ("moving", "Write this machine's platform into one encrypted file."),
+        "import": ("moving", "Make the platform of an export on this machine."),
+        "uninstall": (
+            "moving",
+            "Remove Gantry's platform from this machine, with everything it runs.",
+        ),
     },
     "Deploy": {
         "deploy": ("deploys", "Deploy the project in PATH (default: here) to an environment."),
@@ -65,6 +80,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "audit": ("audit", "Show who changed what, newest first."),
     },
     "Configure": {
+        "domains": ("domains", "Show where each name leads, its certificate, and what to do."),
+        "settings": ("settings", "Show this platform's settings, and where each comes from."),
         "env": ("variables", "Set, list, remove, import, copy and compare variables."),
         "token": ("accounts", "Create, list and revoke API tokens."),
         "destroy": ("projects", "Delete an environment or a whole project."),
@@ -131,13 +148,32 @@ def build_cli() -> LazyGroup:
         epilog="Each command has examples: [bold cyan]gantry deploy --help[/]",
     )
     @click.version_option(__version__, prog_name=PROGRAM)
-    def gantry() -> None:
+    @click.option(
+        "--url",
+        default="",
+        metavar="URL",
+        help="Another machine's platform for this command, or `local`; see gantry remotes.",
+    )
+    @click.pass_context
+    def gantry(ctx: click.Context, url: str) -> None:
         """Takes a team's web product from a commit to production without dropping a request."""
+        session = ctx.find_object(Session)
+        if url and session is not None:
+            session.url = _url(url)
 
     for section in SECTIONS.values():
         for name, (_, summary) in section.items():
             gantry.add_command(click.RichCommand(name=name, short_help=summary))
     return gantry
+
+
+def _url(given: str) -> str:
+    from gantry.config.setting_table import parse_url  # noqa: PLC0415
+
+    try:
+        return LOCAL if given == LOCAL else parse_url(given)
+    except ValueError as error:
+        raise click.BadParameter(f"{given!r} {error}", param_hint="--url") from None
 
 
 def run(platform: Platform, argv: Sequence[str], *, session: Session | None = None) -> int:

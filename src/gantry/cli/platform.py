@@ -29,6 +29,46 @@ class Finding:
     fix: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SetupChange:
+    """A change of the machine that `gantry setup` makes.
+
+    Attributes:
+        name: `user`, `home`, `settings`, `ports`, `console`, `unit`, `enable` or `start`.
+        detail: what is done, in the words after "could not".
+    """
+
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetupAnswers:
+    """What a person wants of a server.
+
+    Attributes:
+        domain, email: empty: as it is set already.
+        service: a system user runs it, and systemd starts it.
+    """
+
+    domain: str = ""
+    email: str = ""
+    service: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SetupReport:
+    """What was found on the machine, and what is missing.
+
+    Attributes:
+        url: of the console, once all is done.
+    """
+
+    findings: tuple[Finding, ...]
+    changes: tuple[SetupChange, ...]
+    url: str
+
+
 class Platform(Protocol):
     """The platform of this machine, as the composition root knows it."""
 
@@ -40,11 +80,17 @@ class Platform(Protocol):
         """
         ...
 
-    def start(self, progress: Progress) -> None:
+    def start(self, progress: Progress, *, restart: bool = False) -> tuple[Finding, ...]:
         """Start the control plane in the background; return when it answers.
 
+        One of another version that runs is replaced; with `restart` any. Sites go on meanwhile.
+
+        Returns:
+            What does not keep the platform from running, and is to be known.
+
         Raises:
-            ConflictError: `control.running` when it runs already.
+            ConflictError: `control.running` when it runs already, `control.supervised`.
+            AccessError: `control.other-user`.
             GantryError: whatever keeps it from starting; what had been started is stopped again.
         """
         ...
@@ -59,6 +105,57 @@ class Platform(Protocol):
 
     def doctor(self) -> tuple[Finding, ...]:
         """Check everything that Gantry needs of this machine. Changes nothing."""
+        ...
+
+    def suggested_domain(self) -> str:
+        """A domain that leads to this machine without a record of one's own; empty for none."""
+        ...
+
+    def look_for_setup(self, answers: SetupAnswers) -> SetupReport:
+        """What `gantry setup` would do. Changes nothing.
+
+        Raises:
+            UserError: `setup.not-root` a service is wanted, and this user may not make one.
+        """
+        ...
+
+    def set_up(self, answers: SetupAnswers, change: SetupChange) -> None:
+        """Make one of the changes.
+
+        Raises:
+            PermanentError: `setup.failed`.
+        """
+        ...
+
+    def export(
+        self, file: Path, passphrase: str, recipients: tuple[str, ...], progress: Progress
+    ) -> None:
+        """Write the platform into one encrypted file, while it runs.
+
+        Raises:
+            UserError: `export.…`.
+            TransientError: `control.down`.
+        """
+        ...
+
+    def import_(self, file: Path, passphrase: str, identity: str, progress: Progress) -> str:
+        """Make the platform of a file in this home, which has none; the domain that it had.
+
+        Raises:
+            UserError: `import.…`.
+        """
+        ...
+
+    def uninstall_plan(self, *, keep_data: bool) -> tuple[SetupChange, ...]:
+        """What `gantry uninstall` takes away, in its order."""
+        ...
+
+    def uninstall(self, change: SetupChange) -> None:
+        """Take one of it away.
+
+        Raises:
+            PermanentError: `uninstall.failed`.
+        """
         ...
 
     def detect(self, directory: Path) -> Detection:

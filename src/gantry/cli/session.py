@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,12 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.platform import Platform, Progress
+from gantry.config.remotes import Remote, Remotes, read_remotes, remotes_file, write_remotes
 from gantry.config.settings import Settings
 from gantry.kernel.clock import Clock, SystemClock
+from gantry.kernel.errors import TransientError
 
 if TYPE_CHECKING:
     from gantry.cli.transport import Api
 
+# In the place of a URL: this machine's own platform.
+LOCAL = "local"
 # A pipe has no width; tables must not be cut for it.
 _PIPE_COLUMNS = 200
 
@@ -68,6 +72,8 @@ class Session:
         connect: makes the API client, or `None` for the real one.
         as_json: results as one JSON document.
         asks: whether somebody is there to answer questions; `None`: if there are terminals on both sides.
+        url: the control plane that `--url` names, or `local`; empty for none.
+        remotes_file: where other machines' platforms are remembered.
     """
 
     platform: Platform
@@ -79,6 +85,37 @@ class Session:
     connect: Callable[[Settings], "Api"] | None = None
     as_json: bool = False
     asks: bool | None = None
+    url: str = ""
+    remotes_file: Path = field(default_factory=remotes_file)
+
+    @cached_property
+    def remotes(self) -> Remotes:
+        """The platforms of other machines that are remembered."""
+        return read_remotes(self.remotes_file)
+
+    def remember(self, remotes: Remotes) -> None:
+        """Remember others than before."""
+        write_remotes(self.remotes_file, remotes)
+        self.__dict__["remotes"] = remotes
+
+    @property
+    def remote(self) -> Remote | None:
+        """Whose control plane commands go to; `None`: this machine's own.
+
+        In this order: `--url`, `GANTRY_URL`, a home that is named, the folder's link, the login.
+        """
+        settings = self.settings
+        if self.url == LOCAL:
+            return None
+        if url := self.url or settings.control_url:
+            known = self.remotes.remotes.get(url)
+            token = settings.control_token or (known.token if known else "")
+            ca_file = settings.control_ca or (known.ca_file if known else "")
+            return Remote(url, token, ca_file=ca_file)
+        if settings.origins.get("home") == "GANTRY_HOME":
+            return None
+        remotes = self.remotes
+        return remotes.of_folder(self.cwd.resolve()) or remotes.remotes.get(remotes.current)
 
     @cached_property
     def settings(self) -> Settings:
@@ -91,7 +128,33 @@ class Session:
             return self.connect(self.settings)
         from gantry.cli.transport import connect  # noqa: PLC0415 -- `gantry --help` needs no HTTP client
 
-        return connect(self.settings, self.platform.api_token)
+        return connect(self.target, self._local_token)
+
+    @property
+    def target(self) -> Settings:
+        """The settings, with the control plane that commands go to."""
+        remote = self.remote
+        if remote is None:
+            return replace(self.settings, control_url="")
+        return replace(
+            self.settings,
+            control_url=remote.url,
+            control_token=remote.token,
+            control_ca=remote.ca_file,
+        )
+
+    def _local_token(self) -> str:
+        try:
+            return self.platform.api_token()
+        except TransientError as error:
+            others = list(self.remotes.remotes)
+            if error.code != "control.down" or not others:
+                raise
+            raise TransientError(
+                error.code,
+                f"{error.message}; another machine's is remembered",
+                hint=f"gantry remotes use {others[0]}   (or start one here: gantry up)",
+            ) from None
 
     @property
     def can_ask(self) -> bool:

@@ -1,6 +1,8 @@
 """The control plane's HTTP API: paths, requests, streams. Here alone httpx's exceptions become Gantry's."""
 
 import json
+import socket
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from gantry.kernel.errors import (
     GantryError,
     PermanentError,
     TransientError,
+    UserError,
     from_dict,
 )
 from gantry.kernel.names import API_PREFIX
@@ -61,7 +64,7 @@ class Api:
     """
 
     def __init__(
-        self, http: httpx.Client, token: str, where: str, ended: Path | None = None
+        self, http: httpx.Client, token: str, where: str, *, ended: Path | None = None
     ) -> None:
         self._http, self._where, self._ended = http, where, ended
         self._http.headers.update(
@@ -133,12 +136,19 @@ class Api:
         try:
             return TypeAdapter(shape).validate_json(raw)
         except ValidationError as error:
+            if not _is_json(raw):
+                raise PermanentError(
+                    "control.not-gantry",
+                    f"what answers at {self._where} is not Gantry",
+                    hint="the console's address is the one that gantry up names: https://gantry.<domain>",
+                    where=self._where,
+                ) from None
             first = error.errors(include_url=False, include_input=False)[0]
             at = ".".join(str(part) for part in first["loc"])
             raise PermanentError(
                 "control.other-version",
                 f"gantry {__version__} cannot read the control plane's answer ({at}: {first['msg']})",
-                hint="gantry version shows both versions; restart the control plane with: gantry up",
+                hint="gantry version shows both versions; on its machine: gantry up",
                 where=self._where,
             ) from None
 
@@ -154,9 +164,13 @@ class Api:
             return AccessError(
                 "control.forbidden",
                 "the control plane's socket belongs to another user",
-                hint="run this as the user who ran gantry up, or set GANTRY_URL and GANTRY_TOKEN",
+                hint="run this as the user who runs Gantry, or log in over the network: gantry login URL",
                 where=self._where,
             )
+        if self._where.startswith("http") and isinstance(
+            error, httpx.ConnectError | httpx.ConnectTimeout
+        ):
+            return _unreachable(error, self._where)
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return TransientError(
                 "control.down",
@@ -174,9 +188,77 @@ class Api:
         return TransientError(
             "control.lost",
             f"the connection to the control plane was lost ({type(error).__name__})",
-            hint="try again; if it is not answering: gantry up",
+            hint="try again"
+            if self._where.startswith("http")
+            else "try again; if it is not answering: gantry up",
             where=self._where,
         )
+
+
+def _unreachable(error: httpx.HTTPError, url: str) -> GantryError:
+    """Why nothing is found at another machine's address."""
+    host = httpx.URL(url).host
+    if _caused_by(error, socket.gaierror):
+        return TransientError(
+            "control.unknown-host",
+            f"the name {host} does not resolve",
+            hint=f"check the address, and its DNS record: getent hosts {host}",
+            where=url,
+        )
+    if _caused_by(error, ssl.SSLCertVerificationError):
+        return PermanentError(
+            "control.untrusted",
+            f"the certificate of {host} is not trusted here: {_certificate_fault(error)}",
+            hint="if the platform has its own authority, copy keys/ca/root.pem from its home and log in with it:\n"
+            f"gantry login {url} --ca-file root.pem   (or set GANTRY_CA_FILE)",
+            where=url,
+        )
+    if _caused_by(error, ssl.SSLError):
+        return PermanentError(
+            "control.no-tls",
+            f"{host} does not speak HTTPS at this port",
+            hint="the console's address is the one that gantry up names: https://gantry.<domain>",
+            where=url,
+        )
+    if isinstance(error, httpx.ConnectTimeout):
+        return TransientError(
+            "control.unreachable",
+            f"{host} did not answer within {_CONNECT_TIMEOUT_S:g} s",
+            hint="check that the machine is up, and that no firewall stands in between",
+            where=url,
+        )
+    return TransientError(
+        "control.refused",
+        f"nothing listens at {url}",
+        hint="check the port; on that machine: gantry doctor",
+        where=url,
+    )
+
+
+def _certificate_fault(error: BaseException) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return getattr(cause, "verify_message", "") or str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
+
+
+def _context(ca_file: str) -> ssl.SSLContext | bool:
+    """What is trusted: the system's authorities, and that of a file."""
+    if not ca_file:
+        return True
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise UserError(
+            "control.bad-ca-file",
+            f"{ca_file} holds no certificate that can be read: {error}",
+            hint="it is keys/ca/root.pem in the home of that platform",
+            where="GANTRY_CA_FILE",
+        ) from None
+    return context
 
 
 def connect(settings: Settings, local_token: Callable[[], str]) -> Api:
@@ -193,18 +275,20 @@ def connect(settings: Settings, local_token: Callable[[], str]) -> Api:
         if not settings.control_token:
             raise AccessError(
                 "control.no-token",
-                f"GANTRY_URL is {settings.control_url}, but there is no GANTRY_TOKEN",
-                hint="on that machine: gantry token create my-laptop, then export GANTRY_TOKEN=...",
+                f"there is no token for {settings.control_url}",
+                hint=f"on that machine: gantry token create my-laptop, then here: gantry login {settings.control_url}",
                 where="GANTRY_TOKEN",
             )
-        http = httpx.Client(base_url=settings.control_url)
+        http = httpx.Client(base_url=settings.control_url, verify=_context(settings.control_ca))
         return Api(http, settings.control_token, settings.control_url)
-    socket = settings.paths.api_socket
+    api_socket = settings.paths.api_socket
     # No proxy, certificate or .netrc of the environment has a say in a local socket. It speaks no TLS: `verify` only
     # spares the time for loading the certificates that nothing would be compared with.
-    local = httpx.HTTPTransport(uds=str(socket), verify=False, trust_env=False)
+    local = httpx.HTTPTransport(uds=str(api_socket), verify=False, trust_env=False)
     http = httpx.Client(transport=local, base_url="http://gantry", trust_env=False)
-    return Api(http, settings.control_token or local_token(), str(socket), settings.paths.ended)
+    return Api(
+        http, settings.control_token or local_token(), str(api_socket), ended=settings.paths.ended
+    )
 
 
 def _ended(file: Path | None) -> str:
@@ -212,6 +296,14 @@ def _ended(file: Path | None) -> str:
     if file is None or not file.is_file():
         return ""
     return f"Gantry was ended with gantry down at {file.read_text(encoding='utf-8').strip()}"
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        json.loads(raw)
+    except ValueError:
+        return False
+    return True
 
 
 def refusal(status: int, raw: bytes) -> GantryError:
@@ -222,7 +314,7 @@ def refusal(status: int, raw: bytes) -> GantryError:
         return PermanentError(
             "control.bad-answer",
             f"status {status} without an error that gantry {__version__} can read",
-            hint="check that GANTRY_URL is the address of a control plane: gantry version",
+            hint="check that this is the address of a control plane: gantry remotes",
         )
     return from_dict(body.model_dump(), http_status=status)
 

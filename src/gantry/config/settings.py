@@ -1,40 +1,27 @@
-"""Settings of the platform, from the environment."""
+"""Settings of the platform: their values. Where they come from: `settings_file.py`; what each means: `setting_table.py`."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 
 from gantry.config.paths import Paths
-from gantry.kernel.errors import UserError
 
-_MAX_MEGABYTES = 65_536
-_MAX_ADDRESSES = 16
-_MAX_NETWORKS = 256
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+# Names below these are never on the internet (RFC 6761, RFC 8375, RFC 9476): only the platform's own authority signs for them.
+PRIVATE_DOMAINS = ("localhost", "test", "internal", "home.arpa", "local", "invalid", "example")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator may set for one platform.
+    """What an operator may set for one platform; `SETTINGS` has the meaning of each.
 
     Attributes:
-        home: `GANTRY_HOME`, default `~/.gantry`.
-        http_port, https_port: `GANTRY_HTTP_PORT` (8080), `GANTRY_HTTPS_PORT` (8443).
-        bind: `GANTRY_BIND`, the addresses of the public ports, with commas between them; default 127.0.0.1, `::` on a
-            server: all addresses of both families, unless addresses of IPv4 stand beside it. `0.0.0.0` is all of IPv4.
-        trusted_proxies: `GANTRY_TRUSTED_PROXIES`, networks with commas between them, whose `x-forwarded-for` is believed:
-            those of a load balancer or CDN in front of this machine; default none.
-        domain: `GANTRY_DOMAIN`, default `localhost`: sites are `<project>.<domain>`.
-        acme_directory: `GANTRY_ACME_DIRECTORY`, URL of the ACME server for real domains.
-        acme_email: `GANTRY_ACME_EMAIL`, for the authority's warnings; empty for none.
-        acme_ca: `GANTRY_ACME_CA`, file with the CA of the ACME server itself, for test servers.
-        database_url: `GANTRY_DATABASE_URL`, an external Postgres for the control state; empty: the embedded one.
-        control_url, control_token: `GANTRY_URL` and `GANTRY_TOKEN`: the control plane that commands talk to;
-            empty: this machine's own, over its socket.
-        cache_bytes: `GANTRY_CACHE_MB`, memory of the edge's cache; default 64 MB.
-        debug: `GANTRY_DEBUG`: commands show tracebacks.
-        clock_file: `GANTRY_CLOCK_FILE`, for drills only: a file with the seconds that the wall clock is to go before.
+        control_url, control_token, control_ca: the control plane that commands talk to; empty: this machine's own.
+        file: the settings file that was read, or would be.
+        origins: key -> where its value comes from, such as `GANTRY_DOMAIN` or `/etc/gantry/gantry.conf:3`; a key that
+            is missing here has its default.
     """
 
     home: Path
@@ -42,16 +29,23 @@ class Settings:
     https_port: int = 8443
     bind: tuple[str, ...] = ("127.0.0.1",)
     trusted_proxies: tuple[str, ...] = ()
+    public_address: tuple[str, ...] = ()
     domain: str = "localhost"
-    acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
+    acme_directory: str = LETS_ENCRYPT
     acme_email: str = ""
     acme_ca: str = ""
-    database_url: str = ""
+    dns_provider: str = ""
+    dns_credentials: Path | None = None
+    dns_server: str = ""
+    database_url: str = field(default="", repr=False)
+    cache_bytes: int = 64_000_000
     control_url: str = ""
     control_token: str = field(default="", repr=False)
-    cache_bytes: int = 64_000_000
+    control_ca: str = ""
     debug: bool = False
     clock_file: Path | None = None
+    file: Path | None = field(default=None, compare=False)
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def paths(self) -> Paths:
@@ -70,115 +64,18 @@ class Settings:
             address = ip_address("127.0.0.1" if address.version == 4 else "::1")
         return str(address) if address.version == 4 else f"[{address}]"
 
+    @property
+    def is_public(self) -> bool:
+        """Whether the ACME server signs for the platform's own domain too: a public one does not for private names."""
+        if self.domain.split(".")[-1] == "localhost":
+            return False
+        return self.acme_directory != LETS_ENCRYPT or not any(
+            f".{self.domain}".endswith(f".{name}") for name in PRIVATE_DOMAINS
+        )
+
     def url(self, host: str) -> str:
         """Public URL of `host`."""
         return f"https://{host}" if self.https_port == 443 else f"https://{host}:{self.https_port}"
-
-
-def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings.
-
-    Raises:
-        UserError: `settings.invalid` naming the variable, `settings.no-home`.
-    """
-    defaults = Settings(home=_home(environ))
-    return Settings(
-        home=defaults.home,
-        http_port=_port(environ, "GANTRY_HTTP_PORT", defaults.http_port),
-        https_port=_port(environ, "GANTRY_HTTPS_PORT", defaults.https_port),
-        bind=_addresses(environ, "GANTRY_BIND") or defaults.bind,
-        trusted_proxies=_networks(environ, "GANTRY_TRUSTED_PROXIES"),
-        domain=environ.get("GANTRY_DOMAIN") or defaults.domain,
-        acme_directory=environ.get("GANTRY_ACME_DIRECTORY") or defaults.acme_directory,
-        acme_email=environ.get("GANTRY_ACME_EMAIL", ""),
-        acme_ca=environ.get("GANTRY_ACME_CA", ""),
-        database_url=environ.get("GANTRY_DATABASE_URL", ""),
-        control_url=environ.get("GANTRY_URL", "").rstrip("/"),
-        control_token=environ.get("GANTRY_TOKEN", "").strip(),
-        cache_bytes=_megabytes(environ, "GANTRY_CACHE_MB", defaults.cache_bytes),
-        debug=environ.get("GANTRY_DEBUG", "") not in ("", "0"),
-        clock_file=Path(clock_file) if (clock_file := environ.get("GANTRY_CLOCK_FILE")) else None,
-    )
-
-
-def _home(environ: Mapping[str, str]) -> Path:
-    given = environ.get("GANTRY_HOME")
-    try:
-        # Without HOME, as under systemd or cron, the account's own folder.
-        return Path(given or Path(environ.get("HOME") or "~") / ".gantry").expanduser().absolute()
-    except RuntimeError:
-        raise UserError(
-            "settings.no-home",
-            "there is neither GANTRY_HOME nor HOME, and this account has no folder of its own",
-            hint="say where Gantry's data goes: export GANTRY_HOME=/var/lib/gantry",
-            where="GANTRY_HOME",
-        ) from None
-
-
-def _port(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name, "")
-    if not text:
-        return default
-    if not text.isdecimal() or not 0 < int(text) < 65_536:
-        raise UserError(
-            "settings.invalid",
-            f"{name} is {text!r}, which is not a port",
-            hint=f"set it to a number from 1 to 65535, such as {name}={default}",
-            where=name,
-        )
-    return int(text)
-
-
-def _megabytes(environ: Mapping[str, str], name: str, default_bytes: int) -> int:
-    text = environ.get(name, "")
-    if not text:
-        return default_bytes
-    if not text.isdecimal() or not 1 <= int(text) <= _MAX_MEGABYTES:
-        raise UserError(
-            "settings.invalid",
-            f"{name} is {text!r}, which is not a number of megabytes",
-            hint=f"set it to a number from 1 to {_MAX_MEGABYTES}, such as {name}={default_bytes // 1_000_000}",
-            where=name,
-        )
-    return int(text) * 1_000_000
-
-
-def _listed(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(environ.get(name, "").replace(",", " ").split()))
-
-
-def _addresses(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    found = _listed(environ, name)
-    for text in found:
-        try:
-            good = len(found) <= _MAX_ADDRESSES and "%" not in text and bool(ip_address(text))
-        except ValueError:
-            good = False
-        if not good:
-            raise UserError(
-                "settings.invalid",
-                f"{name} has {text!r}, which is not an IP address of this machine",
-                hint=f"set it to at most {_MAX_ADDRESSES} addresses, such as {name}=0.0.0.0 or {name}=::",
-                where=name,
-            )
-    return tuple(str(ip_address(text)) for text in found)
-
-
-def _networks(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    found = _listed(environ, name)
-    for text in found:
-        try:
-            good = len(found) <= _MAX_NETWORKS and "%" not in text and bool(ip_network(text))
-        except ValueError:
-            good = False
-        if not good:
-            raise UserError(
-                "settings.invalid",
-                f"{name} has {text!r}, which is not a network",
-                hint=f"set it to at most {_MAX_NETWORKS} networks, such as {name}=10.0.0.0/8,192.0.2.7",
-                where=name,
-            )
-    return tuple(str(ip_network(text)) for text in found)
 
 
 def whole_environment() -> dict[str, str]:

@@ -125,7 +125,9 @@ class Reconciler:
     def _wanted_edge(self, world: World) -> WantedEdge:
         served = self._executors.assets.served or ServedAssets()
         routes = routes_of(world, self._host_names, self._sockets, served)
-        return self._executors.edge.wanted(routes, world.certificates, world.edge)
+        return self._executors.edge.wanted(
+            routes, world.certificates, world.certificate_attempts, world.edge, world.now
+        )
 
     async def _retire(self, world: World) -> None:
         await self._executors.releases.retire(
@@ -153,7 +155,7 @@ class Reconciler:
             await self._guard("edge", self._apply_to_edge(world, wanted))
 
     async def _apply_to_edge(self, world: World, wanted: WantedEdge) -> None:
-        if await self._executors.edge.settle(wanted, world.now, running=world.edge.running):
+        if await self._executors.edge.settle(wanted, running=world.edge.running):
             self._wake()
 
     async def settle(self) -> None:

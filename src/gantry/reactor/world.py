@@ -10,7 +10,7 @@ from gantry.engines.runtime.protocol import ProcessStatus, Runtime
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build
 from gantry.features.certificates import store as certificates
-from gantry.features.certificates.model import StoredCertificate
+from gantry.features.certificates.model import Attempt, StoredCertificate
 from gantry.features.deploys import store as deploys
 from gantry.features.deploys.model import Deploy
 from gantry.features.instances import store as instances
@@ -48,6 +48,7 @@ class World:
     deploys: tuple[Deploy, ...]
     rollouts: Mapping[str, Rollout]
     certificates: tuple[StoredCertificate, ...]
+    certificate_attempts: Mapping[str, Attempt]
     closed: Mapping[str, Closed]
     processes: Mapping[str, ProcessStatus]
     edge: EdgeStatus
@@ -87,6 +88,7 @@ async def observe(
         found_builds = await builds.list_by_ids(session, tuple(sorted(wanted_builds)))
         found_instances = await instances.list_all(session)
         found_certificates = await certificates.list_all(session)
+        attempts = await certificates.list_attempts(session)
         closed = await list_closed(session, closed_by)
     return World(
         now=clock.now(),
@@ -98,6 +100,7 @@ async def observe(
         deploys=tuple(with_even_times(deploy, clock) for deploy in open_deploys),
         rollouts={rollout.deploy: rollout for rollout in moving},
         certificates=found_certificates,
+        certificate_attempts={item.name: with_even_times(item, clock) for item in attempts},
         closed=closed,
         processes=await runtime.statuses(),
         edge=await edge.status(),

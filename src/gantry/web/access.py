@@ -65,7 +65,7 @@ class Attempts:
             raise TooManyError(
                 "access.too-many-attempts",
                 "too many failed logins from here",
-                hint="wait a minute, then make a new link with: gantry open",
+                hint="wait a minute, then make a new link with: gantry open --console",
             )
 
     def failed(self, caller: str) -> None:
@@ -102,7 +102,7 @@ class Needs:
             raise UnknownCallerError(
                 "access.unknown",
                 "this needs a valid API token or a session of the console",
-                hint="gantry open logs a browser in; gantry token create makes an API token",
+                hint="gantry open --console logs a browser in; gantry token create NAME makes an API token",
             )
         if not caller.role.covers(self.role):
             raise AccessError(

@@ -8,7 +8,13 @@ from fastapi import Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from gantry.features.accounts import store
-from gantry.features.accounts.bodies import LoginLinkBody, TokenBody, TokenRequest
+from gantry.features.accounts.bodies import (
+    CallerBody,
+    LoginLinkBody,
+    LoginRequest,
+    TokenBody,
+    TokenRequest,
+)
 from gantry.features.accounts.model import Role
 from gantry.kernel.errors import AccessError
 from gantry.web.access import (
@@ -16,6 +22,7 @@ from gantry.web.access import (
     Cookie,
     Developer,
     Owner,
+    Viewer,
     address_of,
     attempts_of,
     clear_session,
@@ -40,6 +47,27 @@ async def create_login_link(services: Has, caller: Developer) -> LoginLinkBody:
     return LoginLinkBody(
         url=f"{console}/login?{urlencode({'token': secret})}", expires_at=link.expires_at
     )
+
+
+@noun.api.get("/me", summary="Who sends this request")
+async def me(caller: Viewer) -> CallerBody:
+    """The account and the role by which the caller is known."""
+    return CallerBody(account=caller.account, role=caller.role.value)
+
+
+@noun.api.post(
+    "/login", status_code=201, dependencies=[PUBLIC], summary="Change a login link for a token"
+)
+async def log_in_with_code(request: Request, services: Has, body: LoginRequest) -> TokenBody:
+    """A token for a program, with the rights of whoever made the link, for 90 days; the link works no more."""
+    attempts, address = attempts_of(request), address_of(request)
+    attempts.check(address)
+    try:
+        secret, token = await services.accounts.redeem_for_token(body.code, label=body.label)
+    except AccessError:
+        attempts.failed(address)
+        raise
+    return TokenBody.of(token, secret)
 
 
 @noun.api.get("/tokens", summary="List API tokens")

@@ -14,6 +14,7 @@ from gantry.web import (
     audit,
     crons,
     deploys,
+    domains,
     environments,
     logs,
     maintenance,
@@ -23,6 +24,7 @@ from gantry.web import (
     requests,
     rollouts,
     routes,
+    settings,
     sources,
     variables,
 )
@@ -51,11 +53,13 @@ NOUNS = (
     maintenance.noun,
     deploys.noun,
     variables.noun,
+    domains.noun,
     logs.noun,
     requests.noun,
     crons.noun,
     accounts.noun,
     audit.noun,
+    settings.noun,
 )
 
 

@@ -61,8 +61,18 @@ async def ensure_assets(npm: tuple[str, ...], env: Mapping[str, str]) -> bool:
             shutil.copy(WEB / name, work / name)
         if not await _install(npm, env, work):
             return False
-        await asyncio.to_thread(_copy, work / "node_modules", wanted)
+        try:
+            await asyncio.to_thread(_copy, work / "node_modules", wanted)
+        except OSError as error:
+            # Installed by another user than who runs it: gantry setup fetches them.
+            _log.warning("console assets cannot be kept in %s: %s", STATIC, error.strerror)
+            return False
     return True
+
+
+def has_assets() -> bool:
+    """Whether the assets of the present lock file are there."""
+    return _stamped(_lock_digest())
 
 
 def _lock_digest() -> str:

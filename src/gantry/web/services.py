@@ -19,6 +19,7 @@ from gantry.features.crons.service import CronService
 from gantry.features.deploys.bodies import PlanBody
 from gantry.features.deploys.pipeline import steps_of
 from gantry.features.deploys.service import DeployService
+from gantry.features.domains.service import DomainService
 from gantry.features.instances.model import Health
 from gantry.features.platform.bodies import PartBody
 from gantry.features.platform.model import Context
@@ -80,6 +81,7 @@ class Services:
     purging: PurgeService
     variables: VariableService
     accounts: AccountService
+    domains: DomainService
     sources: SourceStore
     runtime: Runtime
     edge: Edge

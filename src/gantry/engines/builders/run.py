@@ -266,9 +266,8 @@ def main(argv: list[str]) -> int:
 
 
 def _check_sandbox() -> None:
-    available, reason = sandbox.sandbox_available()
-    if not available:
-        raise BuildFailed("build.no-sandbox", reason, hint="gantry doctor says what is missing")
+    if refusal := sandbox.refusal():
+        raise BuildFailed("build.no-sandbox", refusal, hint=sandbox.fix())
 
 
 def _print(line: str) -> None:

@@ -1,8 +1,9 @@
-"""Certificates for real domains from an ACME server (RFC 8555), proven over HTTP-01."""
+"""Certificates for real domains from an ACME server (RFC 8555), proven over HTTP-01 or DNS-01."""
 
 import asyncio
+import contextlib
 import datetime
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,12 +17,18 @@ from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
 from gantry.engines.certificates.protocol import Authority, Issued, PublishChallenges
+from gantry.engines.dns.protocol import DnsProvider, Resolver
+from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, TransientError, UserError
 from gantry.kernel.files import replace_file
 
 _USER_AGENT = "gantry"
 _TIMEOUT_S = 90
 _NONCES_MAX = 5
+# Servers of a zone take a record over from one another, some of them within minutes.
+_VISIBLE_TIMEOUT_S = 300.0
+_VISIBLE_INTERVAL_S = 3.0
+_MAX_ISSUERS_BYTES = 200_000
 _Result = TypeVar("_Result")
 
 
@@ -40,16 +47,68 @@ class AcmeOptions:
     ca_file: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class DnsProofs:
+    """Proves names by TXT records, so that wildcards can be signed.
+
+    Attributes:
+        provider: of the zone.
+        resolver: tells when the zone's servers have a record.
+    """
+
+    provider: DnsProvider
+    resolver: Resolver
+    clock: Clock
+
+    @contextlib.asynccontextmanager
+    async def shown(self, records: tuple[tuple[str, str], ...]) -> AsyncIterator[None]:
+        """Records of (name, text) that all servers have while the block runs."""
+        try:
+            for name, text in records:
+                await self.provider.publish(name, text)
+            for name, text in records:
+                await self._visible(name, text)
+            yield
+        finally:
+            for name, text in records:
+                with contextlib.suppress(GantryError):  # a record too many does no harm
+                    await self.provider.withdraw(name, text)
+
+    async def _visible(self, name: str, text: str) -> None:
+        deadline_s = self.clock.monotonic_s() + _VISIBLE_TIMEOUT_S
+        while text not in await self.resolver.texts(name):
+            if self.clock.monotonic_s() > deadline_s:
+                raise TransientError(
+                    "dns.not-visible",
+                    f"the record {name} was made, but the servers of its zone do not have it after "
+                    f"{_VISIBLE_TIMEOUT_S / 60:.0f} minutes",
+                    hint=f"dig TXT {name}",
+                )
+            await self.clock.sleep(_VISIBLE_INTERVAL_S)
+
+
 class AcmeAuthority:
     """Orders certificates.
 
     Parameters:
         account_key_file: the account's key, mode 0600; made, and the account with it, on first use.
+        proofs: over DNS; without it names are proven over HTTP.
+        issuers_file: gets what signed the certificates, so that the platform believes its own address also where the
+            machine does not know the authority, as with one for tests.
     """
 
-    def __init__(self, options: AcmeOptions, account_key_file: Path) -> None:
+    def __init__(
+        self,
+        options: AcmeOptions,
+        account_key_file: Path,
+        *,
+        proofs: DnsProofs | None = None,
+        issuers_file: Path | None = None,
+    ) -> None:
         self._options = options
         self._account_key_file = account_key_file
+        self._proofs = proofs
+        self._issuers_file = issuers_file
         self._client: client.ClientV2 | None = None
         # One order at a time: the client is not made for threads.
         self._lock = asyncio.Lock()
@@ -64,13 +123,51 @@ class AcmeAuthority:
             key_pem = _pem(key)
             request = crypto_util.make_csr(key_pem, list(hosts))
             order = await self._ask(lambda: acme.new_order(request))
-            chosen = [_http01(authorization) for authorization in order.authorizations]
+            async with self._proving(acme, order, publish) as chosen:
+                issued = await self._ask(lambda: _finish(acme, order, chosen, hosts, key_pem))
+            self._keep_issuers(issued.chain_pem)
+            return issued
+
+    @contextlib.asynccontextmanager
+    async def _proving(
+        self, acme: client.ClientV2, order: messages.OrderResource, publish: PublishChallenges
+    ) -> AsyncIterator[list[messages.ChallengeBody]]:
+        """The challenges of an order, with their answers before the world while the block runs."""
+        # A name that was proven lately need not be proven again, and may not.
+        asked = [item for item in order.authorizations if item.body.status != messages.STATUS_VALID]
+        if self._proofs is None:
+            chosen = [_chosen(item, challenges.HTTP01) for item in asked]
             answers = {
                 challenge.chall.encode("token"): challenge.validation(acme.net.key)
                 for challenge in chosen
             }
-            await publish(answers)
-            return await self._ask(lambda: _finish(acme, order, chosen, hosts, key_pem))
+            if answers:
+                await publish(answers)
+            yield chosen
+            return
+        chosen = [_chosen(item, challenges.DNS01) for item in asked]
+        records = tuple(
+            (
+                challenge.chall.validation_domain_name(item.body.identifier.value),
+                challenge.validation(acme.net.key),
+            )
+            for item, challenge in zip(asked, chosen, strict=True)
+        )
+        async with self._proofs.shown(records):
+            yield chosen
+
+    def _keep_issuers(self, chain_pem: str) -> None:
+        if self._issuers_file is None:
+            return
+        known = self._issuers_file.read_text() if self._issuers_file.exists() else ""
+        pems = [
+            item.public_bytes(serialization.Encoding.PEM).decode()
+            for item in x509.load_pem_x509_certificates(chain_pem.encode())[1:]
+        ]
+        fresh = "".join(pem for pem in pems if pem not in known)
+        if fresh:
+            kept = known if len(known) < _MAX_ISSUERS_BYTES else ""
+            replace_file(self._issuers_file, kept + fresh, mode=0o644)
 
     async def _ask(self, question: Callable[[], _Result]) -> _Result:
         """Run a blocking conversation in a thread, and map what it raises."""
@@ -82,7 +179,7 @@ class AcmeAuthority:
             raise UserError(
                 "certificate.refused",
                 f"the certificate authority could not reach the domain: {_validation_words(error)}",
-                hint="point the domain's DNS to this machine, and let port 80 through",
+                hint="point the domain's DNS to this machine, and let port 80 through: gantry domains",
             ) from error
         except (errors.Error, requests.RequestException, OSError) as error:
             raise TransientError(
@@ -159,14 +256,16 @@ def _finish(
     )
 
 
-def _http01(authorization: messages.AuthorizationResource) -> messages.ChallengeBody:
+def _chosen(
+    authorization: messages.AuthorizationResource, kind: type[challenges.KeyAuthorizationChallenge]
+) -> messages.ChallengeBody:
     for challenge in authorization.body.challenges:
-        if isinstance(challenge.chall, challenges.HTTP01):
+        if isinstance(challenge.chall, kind):
             return challenge
     raise UserError(
         "certificate.refused",
-        f"the certificate authority offers no HTTP-01 for {authorization.body.identifier.value}",
-        hint="wildcard names need DNS-01, which Gantry does not do",
+        f"the certificate authority offers no {kind.typ} for {authorization.body.identifier.value}",
+        hint="wildcard names need a DNS provider: gantry settings set dns_provider cloudflare",
     )
 
 

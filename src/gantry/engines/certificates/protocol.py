@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
 PublishChallenges = Callable[[Mapping[str, str]], Awaitable[None]]
 """Puts `token -> key authorization` before the world on port 80, and returns once it is there."""
 
@@ -31,3 +34,15 @@ class Authority(Protocol):
             TransientError: `certificate.unreachable`, `certificate.rate-limited` with when to try again.
         """
         ...
+
+
+def issuer_of(chain_pem: str) -> str:
+    """Who signed the first certificate of a chain, for people; empty where it cannot be read."""
+    try:
+        issuer = x509.load_pem_x509_certificate(chain_pem.encode()).issuer
+    except ValueError:
+        return ""
+    for kind in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
+        if found := issuer.get_attributes_for_oid(kind):
+            return str(found[0].value)
+    return issuer.rfc4514_string()

@@ -219,7 +219,7 @@ class PostgresServer:
             raise UserError(
                 "database.unreachable-folder",
                 f"Postgres may not run as root, and user {spec.user} cannot reach {self._folder} or its programs",
-                hint="chmod o+x " + " ".join(_closed(self._folder)),
+                hint="keep the platform in a folder that others may enter: GANTRY_HOME=/var/lib/gantry gantry up",
                 where=str(self._folder),
             ) from error
 

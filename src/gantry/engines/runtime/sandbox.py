@@ -44,6 +44,51 @@ class Support:
         return not self.reason
 
 
+# Each keeps users from making namespaces: file -> (its value that does, what to do).
+_CLOSED = {
+    Path("/proc/sys/kernel/unprivileged_userns_clone"): (
+        "0",
+        "sysctl -w kernel.unprivileged_userns_clone=1",
+    ),
+    Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"): (
+        "1",
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+    Path("/proc/sys/user/max_user_namespaces"): ("0", "sysctl -w user.max_user_namespaces=10000"),
+}
+_ELSEWHERE = (
+    "run Gantry on a machine or in a virtual machine of its own; a container needs --privileged, "
+    "or --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
+)
+
+
+def refusal() -> str:
+    """What does not work on this machine, in one sentence for people; empty where sandboxes work.
+
+    The one place that says it: `gantry up`, `doctor`, `setup` and builds repeat it.
+    """
+    reason = probe().reason
+    return (
+        f"products are neither built nor deployed here, only the platform runs: {reason}"
+        if reason
+        else ""
+    )
+
+
+def remedy() -> str:
+    """The command that lets users make namespaces, where a setting of the kernel forbids it; empty where none does."""
+    for file, (closed, command) in _CLOSED.items():
+        with contextlib.suppress(OSError):
+            if file.read_text().strip() == closed:
+                return f"{command}   (and in /etc/sysctl.d, so that it lasts)"
+    return ""
+
+
+def fix() -> str:
+    """What to do where sandboxes do not work."""
+    return remedy() or _ELSEWHERE
+
+
 def sandbox_available() -> tuple[bool, str]:
     """Whether untrusted programs can be sandboxed here, and if not, why not, in one sentence for people."""
     support = probe()

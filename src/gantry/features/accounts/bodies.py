@@ -24,6 +24,20 @@ class TokenRequest(Request):
     days: int = Field(90, ge=1, le=365)
 
 
+class LoginRequest(Request):
+    """The code of a login link, in exchange for an API token."""
+
+    code: str = Field(min_length=1, max_length=200)
+    label: str = Field(min_length=1, max_length=100, description="Under which it acts.")
+
+
+class CallerBody(Answer):
+    """Who sends this request."""
+
+    account: str
+    role: Open[Literal["viewer", "developer", "owner"]]
+
+
 class TokenBody(Answer):
     """A token. `token` is shown once, when it is made."""
 

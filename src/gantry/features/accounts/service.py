@@ -9,11 +9,27 @@ from gantry.features.accounts import store
 from gantry.features.accounts.model import Caller, Role, Token, TokenKind
 from gantry.features.audit import store as audit
 from gantry.kernel.clock import Clock
-from gantry.kernel.errors import AccessError, NotFoundError
+from gantry.kernel.errors import AccessError, NotFoundError, UserError
 from gantry.kernel.ids import IdSource
 
 LOGIN_LINK_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=14)
+TOKEN_LIFE = timedelta(days=90)
+OPERATOR = Caller("operator", Role.OWNER)
+_OPERATOR_LABEL = "operator of this machine"
+_OPERATOR_LIFE = timedelta(days=7)
+_OPERATOR_TOKENS = 2
+# Under these the platform itself and its operator act: nobody else may look like them in the audit log.
+_RESERVED = frozenset({OPERATOR.account, _OPERATOR_LABEL, "gantry"})
+
+
+def _check_label(label: str) -> None:
+    if label.strip().casefold() in _RESERVED:
+        raise UserError(
+            "token.reserved-label",
+            f"a token cannot be called {label!r}: what it does is recorded under that name",
+            hint="gantry token create ci",
+        )
 
 
 def token_hash(secret: str) -> str:
@@ -39,23 +55,60 @@ class AccountService:
         Raises:
             AccessError: `access.link-used` it was used, has expired, or never was.
         """
+        link = await self._take(secret)
+        return await self._make(TokenKind.SESSION, link.account, link.role, "browser", SESSION_LIFE)
+
+    async def redeem_for_token(self, secret: str, *, label: str) -> tuple[str, Token]:
+        """Change a login link's secret for a program's token with the same rights, which acts as its label.
+
+        Raises:
+            AccessError: `access.link-used`.
+            UserError: `token.reserved-label`; the link can still be used.
+        """
+        _check_label(label)
+        link = await self._take(secret)
+        return await self._make(TokenKind.API, label, link.role, label, TOKEN_LIFE, by=link.account)
+
+    async def _take(self, secret: str) -> Token:
         async with self.database.transaction() as session:
             link = await store.take(session, token_hash(secret), at=self.clock.now())
         if link is None or link.kind is not TokenKind.LOGIN:
             raise AccessError(
                 "access.link-used",
                 "this login link was used already, or has expired",
-                hint="gantry open makes a new one",
+                hint="gantry open --console makes a new one",
             )
-        return await self._make(TokenKind.SESSION, link.account, link.role, "browser", SESSION_LIFE)
+        return link
 
     async def api_token(
         self, *, label: str, role: Role, days: int, by: Caller
     ) -> tuple[str, Token]:
-        """A token for a program. It always expires, and may not do more than its maker."""
+        """A token for a program. It always expires, may not do more than its maker, and acts under its label.
+
+        Raises:
+            AccessError: `access.role`.
+            UserError: `token.reserved-label`.
+        """
         if not by.role.covers(role):
             raise AccessError("access.role", f"a {by.role} cannot make a token for a {role}")
-        return await self._make(TokenKind.API, by.account, role, label, timedelta(days=days))
+        _check_label(label)
+        life = timedelta(days=days)
+        return await self._make(TokenKind.API, label, role, label, life, by=by.account)
+
+    async def operator_token(self) -> str:
+        """A new token for whoever may read the operator's file. Of those before it the newest stays: a command may use it."""
+        secret, _ = await self._make(
+            TokenKind.API, OPERATOR.account, OPERATOR.role, _OPERATOR_LABEL, _OPERATOR_LIFE
+        )
+        async with self.database.transaction() as session:
+            mine = [
+                token
+                for token in await store.list_api_tokens(session)
+                if (token.account, token.label) == (OPERATOR.account, _OPERATOR_LABEL)
+            ]
+            for token in mine[_OPERATOR_TOKENS:]:
+                await store.take(session, token.hash, at=self.clock.now())
+        return secret
 
     async def caller(self, secret: str, kind: TokenKind) -> Caller | None:
         """Who presents this secret; `None` when nobody known does."""
@@ -89,8 +142,16 @@ class AccountService:
             await store.take(session, token_hash(secret), at=self.clock.now())
 
     async def _make(
-        self, kind: TokenKind, account: str, role: Role, label: str, life: timedelta
+        self,
+        kind: TokenKind,
+        account: str,
+        role: Role,
+        label: str,
+        life: timedelta,
+        *,
+        by: str = "",
     ) -> tuple[str, Token]:
+        """A new token of an account, made by another one where `by` says so."""
         secret, now = self.ids.secret(), self.clock.now()
         token = Token(token_hash(secret), kind, account, role, label, now, now + life)
         async with self.database.transaction() as session:
@@ -98,7 +159,7 @@ class AccountService:
             await audit.record(
                 session,
                 at=now,
-                actor=account,
+                actor=by or account,
                 action=f"token.{kind}",
                 target=label,
                 details={"role": role, "expires_at": token.expires_at.isoformat()},

@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 
 from gantry.engines.certificates.protocol import Authority
 from gantry.engines.database.protocol import Database
+from gantry.engines.dns.protocol import Resolver
 from gantry.engines.edge.protocol import Certificate
 from gantry.engines.secrets.protocol import SecretBox
 from gantry.features.certificates import store
-from gantry.features.certificates.model import StoredCertificate
+from gantry.features.certificates.model import ACME, LOCAL, StoredCertificate
 from gantry.features.certificates.rules import Issue
+from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, TransientError
 from gantry.kernel.tasks import TaskSet
 
+MAX_MESSAGE = 1_000
 _log = logging.getLogger(__name__)
 
 Publish = Callable[[], Awaitable[None]]
@@ -25,7 +28,8 @@ class CertificateIssuer:
     """Asks authorities for certificates.
 
     Attributes:
-        authorities: `local`, and `acme` where real domains are possible.
+        authorities: `local`; `acme` where real domains are possible; `acme-dns` where a DNS provider is set.
+        wake: called when there is a certificate for the edge.
         challenges: what the edge must answer for authorities that look: token -> answer.
     """
 
@@ -33,6 +37,9 @@ class CertificateIssuer:
     authorities: Mapping[str, Authority]
     box: SecretBox
     tasks: TaskSet
+    clock: Clock
+    wake: Callable[[], None]
+    resolver: Resolver
     challenges: dict[str, str] = field(default_factory=dict)
     _issuing: set[str] = field(default_factory=set)
     _opened: dict[tuple[str, object], Certificate] = field(default_factory=dict)
@@ -41,7 +48,7 @@ class CertificateIssuer:
         """Issue what is missing; whether any of it is stored on return."""
         stored = False
         for issue in issues:
-            if issue.authority == "local":
+            if issue.authority == LOCAL:
                 await self._issue(issue, publish)
                 stored = True
             elif issue.name not in self._issuing:
@@ -59,8 +66,26 @@ class CertificateIssuer:
             await self._issue(issue, publish)
         except GantryError as error:
             _log.warning("certificate for %s: [%s] %s", issue.name, error.code, error)
+            await self._note_failure(issue, error)
         finally:
             self._issuing.discard(issue.name)
+
+    async def _require_record(self, host: str) -> None:
+        """Without a record no authority can look, and each try counts. Where no server answers, the authority decides."""
+        records = await self.resolver.look(host)
+        if not records.error and not records.addresses:
+            raise TransientError("certificate.no-record", f"{host} has no DNS record yet")
+
+    async def _note_failure(self, issue: Issue, error: GantryError) -> None:
+        """For people, and so that the authority is not asked again at once."""
+        async with self.database.transaction() as session:
+            await store.put_failure(
+                session,
+                issue.name,
+                code=error.code,
+                message=error.message[:MAX_MESSAGE],
+                at=self.clock.now(),
+            )
 
     async def _issue(self, issue: Issue, publish: Publish) -> None:
         authority = self.authorities.get(issue.authority)
@@ -69,11 +94,20 @@ class CertificateIssuer:
                 "certificate.no-authority", f"no authority for {', '.join(issue.hosts)}"
             )
 
+        if issue.authority == ACME:
+            await self._require_record(issue.hosts[0])
+        asked: list[str] = []
+
         async def answer(challenges: Mapping[str, str]) -> None:
+            asked.extend(challenges)
             self.challenges.update(challenges)
             await publish()
 
-        issued = await authority.issue(issue.hosts, answer)
+        try:
+            issued = await authority.issue(issue.hosts, answer)
+        finally:
+            for token in asked:
+                self.challenges.pop(token, None)
         stored = StoredCertificate(
             name=issue.name,
             hosts=issued.hosts,
@@ -85,6 +119,8 @@ class CertificateIssuer:
         )
         async with self.database.transaction() as session:
             await store.put(session, stored)
+            await store.forget_failure(session, issue.name)
+        self.wake()
         _log.info(
             "certificate %s for %d names until %s", issue.name, len(issued.hosts), issued.not_after
         )

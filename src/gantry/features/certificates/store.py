@@ -1,7 +1,9 @@
 """Certificates in the database; keys are sealed."""
 
+from datetime import datetime
+
 from gantry.engines.database.protocol import Session
-from gantry.features.certificates.model import StoredCertificate
+from gantry.features.certificates.model import Attempt, StoredCertificate
 
 
 async def list_all(session: Session) -> tuple[StoredCertificate, ...]:
@@ -39,6 +41,27 @@ async def put(session: Session, certificate: StoredCertificate) -> None:
     )
 
 
-async def delete(session: Session, name: str) -> None:
-    """Forget a certificate whose names nobody wants any more."""
-    await session.execute("DELETE FROM certificates WHERE name = %(name)s", {"name": name})
+async def list_attempts(session: Session) -> tuple[Attempt, ...]:
+    """The certificates that were refused when they were last asked for."""
+    rows = await session.rows(
+        "SELECT name, failures, code, message, failed_at FROM certificate_attempts ORDER BY name"
+    )
+    return tuple(Attempt(**row) for row in rows)
+
+
+async def put_failure(
+    session: Session, name: str, *, code: str, message: str, at: datetime
+) -> None:
+    """Note that an authority did not sign."""
+    await session.execute(
+        """INSERT INTO certificate_attempts (name, failures, code, message, failed_at)
+           VALUES (%(name)s, 1, %(code)s, %(message)s, %(at)s)
+           ON CONFLICT (name) DO UPDATE SET failures = certificate_attempts.failures + 1,
+               code = %(code)s, message = %(message)s, failed_at = %(at)s""",
+        {"name": name, "code": code, "message": message, "at": at},
+    )
+
+
+async def forget_failure(session: Session, name: str) -> None:
+    """An authority signed, or is to be asked again now."""
+    await session.execute("DELETE FROM certificate_attempts WHERE name = %(name)s", {"name": name})

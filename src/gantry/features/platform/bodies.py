@@ -5,6 +5,8 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from gantry.config.setting_table import SETTINGS, Scope, Setting
+from gantry.config.settings import Settings
 from gantry.features.deploys.bodies import DeployBody
 from gantry.features.instances.bodies import InstanceBody
 from gantry.features.platform.capabilities import Capability, Maturity
@@ -201,6 +203,38 @@ class HealthBody(Answer):
     status: Open[Literal["ok"]]
     version: str
     pid: int
+
+
+class SettingBody(Answer):
+    """A setting of the platform, and where its value comes from."""
+
+    key: str = Field(description="Its name in the settings file.")
+    variable: str = Field(description="The variable of the environment that wins over the file.")
+    value: str = Field(description="Empty for none; a value that may hold a password is not shown.")
+    default: str
+    origin: str = Field(
+        description="`default`, a variable, or the settings file with the line, such as `/etc/gantry/gantry.conf:3`."
+    )
+    meaning: str
+
+    @classmethod
+    def of(cls, setting: Setting, settings: Settings) -> Self:
+        """A setting with the value that it has here."""
+        return cls(
+            key=setting.key,
+            variable=setting.variable,
+            value=setting.shown(settings),
+            default=setting.default,
+            origin=settings.origins.get(setting.key, "default"),
+            meaning=setting.meaning,
+        )
+
+
+def settings_of(settings: Settings, *scopes: Scope) -> tuple[SettingBody, ...]:
+    """The settings of these scopes, in the order in which people read them."""
+    return tuple(
+        SettingBody.of(setting, settings) for setting in SETTINGS if setting.scope in scopes
+    )
 
 
 class CapabilityBody(Answer):

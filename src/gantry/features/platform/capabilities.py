@@ -104,7 +104,15 @@ CAPABILITIES = (
     ),
     Capability(
         "own domains", Maturity.BETA, "0.1",
-        "Orders certificates over ACME; tested against a test authority, not against a public one.",
+        "Orders certificates over ACME, also one wildcard over DNS; tested against a test authority, not a public one.",
+    ),
+    Capability(
+        "on a server", Maturity.BETA, "0.1",
+        "Sets a machine up: settings file, service, ports, checks of DNS; rehearsed without systemd itself.",
+    ),
+    Capability(
+        "move to another machine", Maturity.BETA, "0.1",
+        "Writes the platform with its databases into one encrypted file, and makes it again from that.",
     ),
     Capability(
         "maintenance", Maturity.BETA, "0.1",

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +10,17 @@ from gantry.engines.edge.protocol import CACHE, Edge, EdgeConfig, EdgeStatus
 from gantry.engines.edge_cache.protocol import EdgeCache
 from gantry.features.certificates import rules as certificates
 from gantry.features.certificates.act import CertificateIssuer
-from gantry.features.certificates.model import StoredCertificate
-from gantry.features.routes.render import Claim, Routes, domains, hosts, refused, render
+from gantry.features.certificates.model import Attempt, StoredCertificate
+from gantry.features.certificates.rules import Issue, Names, Policy
+from gantry.features.routes.render import (
+    Claim,
+    Routes,
+    domains,
+    hosts,
+    lasting_hosts,
+    refused,
+    render,
+)
 from gantry.kernel.backoff import Backoff
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError
@@ -28,12 +37,15 @@ class WantedEdge:
     """What one look wants of the edge, derived once.
 
     Attributes:
+        certificates: those of the stored ones that it gets.
+        issues: those to ask an authority for now.
         digest: of `config`, as the edge reports it when it has acknowledged it.
         current: the edge acknowledged it before this look.
     """
 
     routes: Routes
     certificates: tuple[StoredCertificate, ...]
+    issues: tuple[Issue, ...]
     config: EdgeConfig
     digest: str
     current: bool
@@ -49,34 +61,42 @@ class EdgeExecutor:
     tasks: TaskSet
     backoff: Backoff
     clock: Clock
+    policy: Policy
     # Not known at first: an earlier control plane may have left one that runs.
     _cache_runs: bool | None = None
     _cache_moves: bool = False
+    _seen: WantedEdge | None = None
     _refused: tuple[Claim, ...] = ()
 
     def wanted(
-        self, routes: Routes, stored: tuple[StoredCertificate, ...], status: EdgeStatus
+        self,
+        routes: Routes,
+        stored: tuple[StoredCertificate, ...],
+        attempts: Mapping[str, Attempt],
+        status: EdgeStatus,
+        now: datetime,
     ) -> WantedEdge:
         """What the edge should have now, and whether it has it."""
-        config = self._config(routes, stored)
+        names = Names(hosts(routes), lasting_hosts(routes), domains(routes))
+        wanted = certificates.wanted(names, self.policy)
+        served = certificates.served(wanted, stored, now)
+        config = self._config(routes, served)
         digest = self.edge.digest(config)
-        return WantedEdge(routes, stored, config, digest, current=status.applied == digest)
+        issues = certificates.decide(wanted, stored, attempts, now)
+        self._seen = WantedEdge(
+            routes, served, issues, config, digest, current=status.applied == digest
+        )
+        return self._seen
 
-    async def settle(self, wanted: WantedEdge, now: datetime, *, running: bool) -> bool:
+    async def settle(self, wanted: WantedEdge, *, running: bool) -> bool:
         """Issue certificates that are missing, then apply what differs; whether anything was done.
 
         Raises:
             TransientError, PermanentError: the edge does not take it.
         """
 
-        async def publish() -> None:
-            await self.edge.apply(self._config(wanted.routes, wanted.certificates))
-
         self._report(refused(wanted.routes))
-        issues = certificates.decide(
-            hosts(wanted.routes), domains(wanted.routes), wanted.certificates, now
-        )
-        if await self.issuer.issue(issues, publish):
+        if await self.issuer.issue(wanted.issues, self._publish):
             return True  # the next look sees the new certificate
         if not running:
             await self.edge.start()
@@ -85,6 +105,12 @@ class EdgeExecutor:
             return False
         await self.edge.apply(wanted.config)
         return True
+
+    async def _publish(self) -> None:
+        """Make the edge answer the present challenges. An authority asks for it at any moment: with what was seen last."""
+        seen = self._seen
+        assert seen is not None, "an authority is asked after a look"
+        await self.edge.apply(self._config(seen.routes, seen.certificates))
 
     def _report(self, claims: tuple[Claim, ...]) -> None:
         if claims != self._refused:

@@ -95,6 +95,12 @@ def hosts(routes: Routes) -> tuple[str, ...]:
     return tuple(_holders(routes))
 
 
+def lasting_hosts(routes: Routes) -> tuple[str, ...]:
+    """Those of `hosts` that people know: the console's and the environments'."""
+    known = {"", *(environment.id for environment in routes.environments)}
+    return tuple(host for host, claimant in _holders(routes).items() if claimant in known)
+
+
 def refused(routes: Routes) -> tuple[Claim, ...]:
     """Names that are somebody else's, or that no name can be: their sites are not there.
 

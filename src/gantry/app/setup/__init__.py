@@ -1,0 +1,1 @@
+"""`gantry setup`: makes a machine a server, in steps that are shown first and may be repeated."""
