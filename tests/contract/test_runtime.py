@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,13 @@ import pytest
 
 from gantry.config.paths import Paths
 from gantry.engines.runtime.process import ProcessRuntime
-from gantry.engines.runtime.protocol import ProcessSpec, ProcessState, ProcessStatus, Runtime
+from gantry.engines.runtime.protocol import (
+    Limits,
+    ProcessSpec,
+    ProcessState,
+    ProcessStatus,
+    Runtime,
+)
 from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import UserError
 from tests.fakes.machine import Machine
@@ -80,6 +87,7 @@ async def test_a_process_runs_until_it_is_told_to_stop(runtime: Runtime) -> None
     assert after.ended_at is not None
     assert after.ended_at >= after.started_at
     assert not (after.out_of_memory or after.timed_out)
+    assert after.told_to_end
 
 
 async def test_starting_what_runs_changes_nothing(runtime: Runtime) -> None:
@@ -124,7 +132,29 @@ async def test_signals_and_removals_of_what_is_not_there_are_ignored(runtime: Ru
     await runtime.start(shell("task-1", FAILS))
     await ended(runtime, "task-1")
     await runtime.signal("task-1")
-    assert (await runtime.statuses())["task-1"].exit_code == 3
+    status = (await runtime.statuses())["task-1"]
+    assert (status.exit_code, status.told_to_end) == (3, False)
+
+
+async def test_a_task_that_is_over_its_time_is_told_to_end_then_killed(runtime: Runtime) -> None:
+    for process_id, script in (("lives", LIVES), ("polite", POLITE), ("stubborn", STUBBORN)):
+        spec = replace(shell(process_id, script), timeout_s=0.3, terminate_s=0.3)
+        await runtime.start(spec)
+    codes = {}
+    for process_id in ("lives", "polite", "stubborn"):
+        status = await ended(runtime, process_id)
+        codes[process_id] = (status.exit_code, status.timed_out, status.told_to_end)
+    assert codes == {
+        "lives": (143, True, False),
+        "polite": (0, False, False),
+        "stubborn": (137, True, False),
+    }
+
+
+async def test_a_status_says_what_memory_the_process_may_hold(runtime: Runtime) -> None:
+    spec = replace(shell("web-1", FAILS), limits=Limits(memory_bytes=100_000_000))
+    assert (await runtime.start(spec)).memory_limit_bytes == 100_000_000
+    assert (await ended(runtime, "web-1")).memory_limit_bytes == 100_000_000
 
 
 async def test_removing_what_runs_ends_it(runtime: Runtime) -> None:

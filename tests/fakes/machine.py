@@ -94,6 +94,7 @@ class Process:
                 state=ProcessState.RUNNING,
                 pid=self.pid,
                 started_at=started_at,
+                memory_limit_bytes=self.spec.limits.memory_bytes,
                 memory_bytes=self.memory_bytes,
                 restarts=self.restarts,
             )
@@ -107,7 +108,9 @@ class Process:
             ended_at=started_at + timedelta(seconds=self.ends_s - self.started_s),
             exit_code=self.exit_code,
             out_of_memory=self.ended_by == "memory",
-            timed_out=self.ended_by == "timeout",
+            timed_out=self.ended_by == "timeout" and self.exit_code != 0,
+            told_to_end=self.ended_by == "signal",
+            memory_limit_bytes=self.spec.limits.memory_bytes,
         )
 
 
@@ -378,4 +381,7 @@ class Machine:
             after_s = self.chance.expovariate(script.dies_per_hour / 3600)
             process.end(process.started_s + after_s, _SEGMENTATION_FAULT, "crash")
         if spec.timeout_s is not None and script.ends_in_time:
-            process.end(process.started_s + spec.timeout_s, SIGKILL, "timeout")
+            after_s, code = script.stops_after_s, script.stop_exit_code
+            if after_s is None or after_s >= spec.terminate_s:
+                after_s, code = spec.terminate_s, SIGKILL
+            process.end(process.started_s + spec.timeout_s + after_s, code, "timeout")

@@ -161,6 +161,7 @@ class ProcessRuntime:
             processes=spec.limits.processes,
             groups=groups,
             labels=spec.labels,
+            whole_tree=spec.whole_tree,
         )
         folder.write_record(record)
         self._groups.create(spec.id, spec.limits)
@@ -197,8 +198,11 @@ class ProcessRuntime:
         if program is None:
             return
         folder.restart_when_killed(wanted=False)
+        folder.mark_told()
         if kill:
             self._see.kill(folder, record)
+        elif record.whole_tree:
+            self._see.terminate(folder, record)
         elif program.pid:
             send(program, signal.SIGTERM)
 

@@ -165,6 +165,7 @@ def process_spec(
         limits=limits,
         redact=redact,
         timeout_s=timeout_s,
+        whole_tree=True,
         labels={
             "project": identity.environment.project,
             "environment": identity.environment.name,
