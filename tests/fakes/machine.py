@@ -17,7 +17,7 @@ from gantry.engines.edge.protocol import BackendNumbers, EdgeConfig, Endpoint, F
 from gantry.engines.postgres.protocol import DatabaseGrant
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.engines.redis.protocol import CacheGrant
-from gantry.engines.runtime.protocol import ProcessSpec, ProcessState, ProcessStatus
+from gantry.engines.runtime.protocol import Listener, ProcessSpec, ProcessState, ProcessStatus
 from gantry.engines.sources.protocol import Snapshot
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
@@ -95,6 +95,7 @@ class Process:
                 pid=self.pid,
                 started_at=started_at,
                 memory_limit_bytes=self.spec.limits.memory_bytes,
+                terminate_s=self.spec.terminate_s,
                 memory_bytes=self.memory_bytes,
                 restarts=self.restarts,
             )
@@ -256,6 +257,16 @@ class Machine:
         process = self.processes[process_id]
         after_s = self.script_of(process.spec).listens_after_s
         return after_s is not None and self.now_s - process.started_s >= after_s
+
+    def listeners(self, process_id: str) -> tuple[Listener, ...]:
+        """Where a program waits for connections."""
+        if not self.is_running(process_id):
+            return ()
+        process = self.processes[process_id]
+        elsewhere = self.script_of(process.spec).listens_at
+        if elsewhere or not self.listens(process_id) or "PORT" not in process.spec.env:
+            return elsewhere
+        return (Listener("127.0.0.1", int(process.spec.env["PORT"])),)
 
     def answer(self, port: int, path: str) -> int:
         """Status that the process on `port` answers with; 0 when nobody does."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from gantry.engines.runtime.protocol import Listener
+
 SIGKILL, SIGTERM = 137, 143
 
 # How long builds, tests and migrations take, and instances until they listen.
@@ -17,6 +19,7 @@ class Script:
     Attributes:
         exits_after_s: `None`: it lives until it is told to stop.
         listens_after_s: when it answers on its port; `None`: never.
+        listens_at: where else it waits for connections, of which no visitor knows.
         stops_after_s: how long it takes to end after SIGTERM; `None`: it ignores it.
         fails_after_s: from when on it answers with status 500, but for its health check; `None`: never.
         home_s: how long the home page takes.
@@ -28,6 +31,7 @@ class Script:
     exits_after_s: float | None = None
     exit_code: int = 0
     listens_after_s: float | None = 0.0
+    listens_at: tuple[Listener, ...] = ()
     stops_after_s: float | None = 0.0
     stop_exit_code: int = SIGTERM
     fails_after_s: float | None = None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gantry.engines.runtime.protocol import LogChunk, ProcessSpec, ProcessStatus, Runtime
+from gantry.engines.runtime.protocol import Listener, LogChunk, ProcessSpec, ProcessStatus, Runtime
 from gantry.kernel.clock import ManualClock, wait_for
 from gantry.kernel.errors import UserError
 from tests.fakes.machine import Machine
@@ -80,6 +80,10 @@ class FakeRuntime:
         if start + len(data) < end:
             data = data[: data.rfind(b"\n") + 1] or data
         return LogChunk(data.decode("utf-8", "replace").replace("\0", "\ufffd"), start + len(data))
+
+    async def listeners(self, process_id: str) -> tuple[Listener, ...]:
+        """See `Runtime.listeners`."""
+        return self.machine.listeners(process_id)
 
     async def rotate_logs(self, *, keep_bytes: int) -> None:
         """See `Runtime.rotate_logs`."""

@@ -148,6 +148,7 @@ class Platform:
         self.clock, self.ids = engines.clock, engines.ids
         self.backoff = Backoff()
         self.health: dict[str, Health] = {}
+        self.answers = Answers()
         self.edge_progress = EdgeProgress(self.backoff)
         self.waker, self.tidy, self.assets_due = Waker(), Waker(), Waker()
         self.host_names = HostNames(settings.domain, settings.https_port)
@@ -227,7 +228,10 @@ class Platform:
             plan=self.planner.plan,
             closing=self.closing,
             health=lambda: self.health,
-            waits=lambda: {key: wait.message for key, wait in self.backoff.waits.items()},
+            waits=lambda: {
+                **self.answers.waiting,
+                **{key: wait.message for key, wait in self.backoff.waits.items()},
+            },
             ids=self.ids,
         )
 
@@ -317,7 +321,7 @@ class Platform:
             launcher=self.launcher,
             variables=self.variables,
             probe=self.probe,
-            answers=Answers(),
+            answers=self.answers,
             clock=self.clock,
             ids=self.ids,
             released=self.assets_due.wake,
@@ -337,7 +341,7 @@ class Platform:
                 edge=self.edge_executor,
                 assets=self.asset_publisher,
                 deploys=self.deploy_executor,
-                removals=RemovalExecutor(self.database, engines.runtime, self.provider),
+                removals=RemovalExecutor(self.database, engines.runtime, self.provider, self.clock),
             ),
             self.edge_progress,
             self.clock,
@@ -348,7 +352,9 @@ class Platform:
 
     @cached_property
     def health_check(self) -> HealthCheck:
-        return HealthCheck(self.engines.prober, self.health, self.clock)
+        return HealthCheck(
+            self.engines.prober, self.engines.runtime.listeners, self.health, self.clock
+        )
 
     @cached_property
     def retention(self) -> Retention:

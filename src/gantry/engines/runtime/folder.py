@@ -29,6 +29,7 @@ from typing import Any
 
 from gantry.engines.runtime import procfs
 from gantry.engines.runtime.procfs import Identity
+from gantry.engines.runtime.protocol import TERMINATE_S
 from gantry.kernel.files import replace_file
 
 # Left by one run, in the way of the next.
@@ -65,6 +66,7 @@ class Record:
     groups: tuple[Path, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     whole_tree: bool = False
+    terminate_s: float = TERMINATE_S
 
     def as_json(self) -> str:
         return json.dumps(
@@ -80,6 +82,7 @@ class Record:
                 "groups": [str(group) for group in self.groups],
                 "labels": dict(self.labels),
                 "whole_tree": self.whole_tree,
+                "terminate_s": self.terminate_s,
             },
             indent=2,
         )

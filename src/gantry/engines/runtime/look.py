@@ -96,6 +96,7 @@ class Look:
             pid=program.pid or None,
             started_at=record.started_at,
             memory_limit_bytes=record.memory_bytes,
+            terminate_s=record.terminate_s,
             memory_bytes=self._memory_bytes(folder, record, machine),
             restarts=folder.restarts(),
         )
@@ -153,7 +154,7 @@ class Look:
         if init is not None:
             send(init, signal.SIGKILL)
         if not record.sandboxed:
-            for identity in self._tree(folder, record):
+            for identity in self.tree(folder, record):
                 send(identity, signal.SIGKILL)
 
     def terminate(self, folder: ProcessFolder, record: Record) -> None:
@@ -163,12 +164,12 @@ class Look:
         # Twice: a process may have made another one while the tree was looked through. What was made since then is the
         # work of somebody who ends well.
         for _ in range(2):
-            for identity in self._tree(folder, record):
+            for identity in self.tree(folder, record):
                 if identity not in sent and identity.start_ticks <= began_ticks:
                     send(identity, signal.SIGTERM)
                     sent.add(identity)
 
-    def _tree(self, folder: ProcessFolder, record: Record) -> list[Identity]:
+    def tree(self, folder: ProcessFolder, record: Record) -> list[Identity]:
         """What runs of a product, without the shim, the pump and bubblewrap. The oldest first: a shell that outlives its
         child by a moment would begin the next one, or end well.
         """

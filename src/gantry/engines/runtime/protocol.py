@@ -7,6 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+# From SIGTERM to SIGKILL where nothing else was asked for.
+TERMINATE_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -65,7 +68,7 @@ class ProcessSpec:
         timeout_s: a task still running after this is ended, also while no control plane runs; its status says so.
         whole_tree: SIGTERM goes to every process of its tree, and it has ended when all of them have: for products, whose
             commands are often wrappers (`npm run`, a shell) around the real program. An engine passes signals on itself.
-        terminate_s: how long a task that is over its time has from SIGTERM to SIGKILL.
+        terminate_s: how long it should have from SIGTERM to SIGKILL; a task that is over its time has so long.
         labels: free words for people (`gantry ps`), never read back as facts.
     """
 
@@ -79,7 +82,7 @@ class ProcessSpec:
     redact: tuple[str, ...] = ()
     timeout_s: float | None = None
     whole_tree: bool = False
-    terminate_s: float = 5.0
+    terminate_s: float = TERMINATE_S
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -104,6 +107,7 @@ class ProcessStatus:
         out_of_memory: the kernel or the watchdog killed it for its memory.
         timed_out: it was ended for `timeout_s`.
         told_to_end: it was running when `Runtime.signal` was called for it.
+        terminate_s: how long it should have from SIGTERM to SIGKILL.
         memory_limit_bytes: what its tree may hold; `None` is no limit.
         memory_bytes: resident memory of the whole tree now; 0 when it does not run.
         restarts: how often its shim has run it again since `started_at`.
@@ -119,8 +123,22 @@ class ProcessStatus:
     timed_out: bool = False
     told_to_end: bool = False
     memory_limit_bytes: int | None = None
+    terminate_s: float = TERMINATE_S
     memory_bytes: int = 0
     restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket on which a process waits for connections.
+
+    Attributes:
+        address: IP address, or the path of a Unix socket (with `@` before it for one that is in no folder).
+        port: `None` for a Unix socket.
+    """
+
+    address: str
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +197,10 @@ class Runtime(Protocol):
 
         It is text that any database takes: what is no UTF-8, and NUL, becomes U+FFFD.
         """
+        ...
+
+    async def listeners(self, process_id: str) -> tuple[Listener, ...]:
+        """Where the process and its tree wait for connections now; nothing for unknown and ended processes."""
         ...
 
     async def rotate_logs(self, *, keep_bytes: int) -> None:
