@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shlex
 import signal
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from gantry.config.paths import Paths
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.engines.runtime.protocol import (
     Limits,
+    Listener,
     ProcessSpec,
     ProcessState,
     ProcessStatus,
@@ -24,8 +27,22 @@ from gantry.kernel.errors import UserError
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Script
 from tests.fakes.runtime import FakeRuntime
-from tests.support.runtime import DEADLINE_S, ended, logged, shell
+from tests.support.runtime import DEADLINE_S, ENV, ended, logged, shell
 
+_SERVER = """
+import socket, time
+four = socket.create_server(("127.0.0.1", 0))
+while True:
+    six = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    if six.getsockname()[1] > four.getsockname()[1]:
+        break
+    four = socket.create_server(("127.0.0.1", 0))
+unix = socket.socket(socket.AF_UNIX)
+unix.bind("\\0gantry-contract")
+unix.listen()
+print("listening", flush=True)
+time.sleep(60)
+"""
 # What the programs of this file do: as a shell script, and as a script of the fake.
 PROGRAMS = {
     "sleep 60": Script(),
@@ -41,8 +58,17 @@ PROGRAMS = {
     ),
     "echo my-secret-value": Script(exits_after_s=0.0, output="my-secret-value\n"),
     "printf 'a\\0b\\n'": Script(exits_after_s=0.0, output="a\0b\n"),
+    # Below a shell, IPv4 on the lower port, and a Unix socket in no folder.
+    f"{sys.executable} -I -c {shlex.quote(_SERVER)}; true": Script(
+        listens_at=(
+            Listener("127.0.0.1", 3099),
+            Listener("::1", 3100),
+            Listener("@gantry-contract"),
+        ),
+        output="listening\n",
+    ),
 }
-LIVES, FAILS, STUBBORN, POLITE, CHATTY, INDISCREET, BINARY = PROGRAMS
+LIVES, FAILS, STUBBORN, POLITE, CHATTY, INDISCREET, BINARY, LISTENS = PROGRAMS
 
 
 def _script(spec: ProcessSpec) -> Script:
@@ -155,6 +181,19 @@ async def test_a_status_says_what_memory_the_process_may_hold(runtime: Runtime) 
     spec = replace(shell("web-1", FAILS), limits=Limits(memory_bytes=100_000_000))
     assert (await runtime.start(spec)).memory_limit_bytes == 100_000_000
     assert (await ended(runtime, "web-1")).memory_limit_bytes == 100_000_000
+
+
+async def test_it_is_known_where_a_tree_listens(runtime: Runtime) -> None:
+    spec = ProcessSpec("web-1", ("sh", "-c", LISTENS), ENV, "/", whole_tree=True)
+    await runtime.start(spec)
+    await logged(runtime, "web-1", "listening")
+    tcp, tcp6, unix = await runtime.listeners("web-1")
+    assert (tcp.address, tcp6.address, tcp.port == tcp6.port) == ("127.0.0.1", "::1", False)
+    assert unix == Listener("@gantry-contract")
+    await runtime.signal("web-1", kill=True)
+    await ended(runtime, "web-1")
+    for process_id in ("web-1", "unknown"):
+        assert await runtime.listeners(process_id) == ()
 
 
 async def test_removing_what_runs_ends_it(runtime: Runtime) -> None:

@@ -330,7 +330,9 @@ class Machine:
         """What a process does now: programs may be changed while they run."""
         if self.scripts is not None:
             return self.scripts(spec)
-        return self.programs.get(self._source_of(spec), Program()).script(spec.id)
+        return self.programs.get(self._source_of(spec), Program()).script(
+            spec.id, has_port="PORT" in spec.env
+        )
 
     def serve(self, process_id: str) -> None:
         """Make sure that a part of the platform runs."""
@@ -392,7 +394,7 @@ class Machine:
             after_s = self.chance.expovariate(script.dies_per_hour / 3600)
             process.end(process.started_s + after_s, _SEGMENTATION_FAULT, "crash")
         if spec.timeout_s is not None and script.ends_in_time:
-            after_s, code = script.stops_after_s, script.stop_exit_code
-            if after_s is None or after_s >= spec.terminate_s:
-                after_s, code = spec.terminate_s, SIGKILL
-            process.end(process.started_s + spec.timeout_s + after_s, code, "timeout")
+            ends_s, code = script.stops_after_s, script.stop_exit_code
+            if ends_s is None or ends_s >= spec.terminate_s:
+                ends_s, code = spec.terminate_s, SIGKILL
+            process.end(process.started_s + spec.timeout_s + ends_s, code, "timeout")

@@ -20,7 +20,7 @@ def bad_status(path: str, status: int, host: str) -> str:
         return said
     asked = f", asked for the host {host}" if status in _MAY_BE_THE_HOST else ""
     keys = "health.path and health.host" if asked else "health.path"
-    return f"{said}{asked}; {keys} of processes.web in gantry.toml say what is asked"
+    return f"{said}{asked}: set {keys} of processes.web in gantry.toml"
 
 
 def no_answer(path: str, error: str, port: int, listeners: tuple[Listener, ...] | None) -> str:
