@@ -85,7 +85,7 @@ async def test_a_bad_answer_is_told_from_the_first_probe_on_with_the_host_that_w
 
 def test_the_host_is_that_of_visitors_unless_the_manifest_says_otherwise() -> None:
     names = HostNames("localhost", 443)
-    environment = Environment("env-1", "shop", "production", created_at=T0)
+    environment = Environment("env-1", "shop", "production", None, 0, T0)
     manifest = '[project]\nname = "shop"\n[environments.production]\n'
     for more, host in (
         ("", "shop.localhost"),
