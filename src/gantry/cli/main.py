@@ -36,6 +36,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "maintenance",
             "Show visitors a page in place of an environment's product.",
         ),
+        "deploys": (
+            "deploy_history",
+            "List past deploys, read what their steps printed, and watch one that runs.",
+        ),
         "releases": ("releases", "List an environment's releases, newest first."),
     },
     "Rehearse": {
@@ -43,7 +47,15 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Inspect": {
         "status": ("status", "Show every project, and which release really answers."),
-        "logs": ("logs", "Show what an environment's instances print."),
+        "logs": ("logs", "Show what an environment's instances print, in the order of time."),
+        "requests": (
+            "requests",
+            "Show requests of an environment's visitors, as the edge has logged them.",
+        ),
+        "crons": (
+            "crons",
+            "List scheduled commands and their runs, read their output, and run one now.",
+        ),
         "open": ("projects", "Open an environment's site, or the console, in the browser."),
         "audit": ("audit", "Show who changed what, newest first."),
     },
@@ -59,7 +71,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 _MODULES = {name: module for section in SECTIONS.values() for name, (module, _) in section.items()}
-_ALIASES = {"tokens": "token", "variables": "env", "ps": "status"}
+_ALIASES = {"tokens": "token", "variables": "env", "ps": "status", "cron": "crons"}
 
 _HELP_CONFIG = click.RichHelpConfiguration(
     text_markup="rich",

@@ -111,6 +111,7 @@ class ProcessStatus:
         memory_limit_bytes: what its tree may hold; `None` is no limit.
         memory_bytes: resident memory of the whole tree now; 0 when it does not run.
         restarts: how often its shim has run it again since `started_at`.
+        labels: what it was started with.
     """
 
     id: str
@@ -126,6 +127,7 @@ class ProcessStatus:
     terminate_s: float = TERMINATE_S
     memory_bytes: int = 0
     restarts: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,12 @@ class LogChunk:
     Attributes:
         text: whole lines, decoded with replacement characters.
         next_offset: where to read on; offsets only grow, also across rotation.
+        times: for each line of `text`, when it was written at the latest; exact to a second while the platform ran.
     """
 
     text: str
     next_offset: int
+    times: tuple[datetime, ...] = ()
 
 
 class Runtime(Protocol):
@@ -201,6 +205,14 @@ class Runtime(Protocol):
 
     async def listeners(self, process_id: str) -> tuple[Listener, ...]:
         """Where the process and its tree wait for connections now; nothing for unknown and ended processes."""
+        ...
+
+    async def mark_logs(self) -> None:
+        """Note how far every log has grown by now: that is how its lines get their times."""
+        ...
+
+    async def find_in_log(self, process_id: str, moment: datetime) -> int:
+        """The offset of the first line that was written at `moment` or later, or a little before; 0 where nothing is known."""
         ...
 
     async def rotate_logs(self, *, keep_bytes: int) -> None:
