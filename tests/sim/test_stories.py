@@ -297,9 +297,9 @@ async def test_a_deploy_says_within_seconds_that_its_product_listens_elsewhere_a
         now = await platform.get(deploy.id)
         assert not now.state.ended, now.error
         if now.step is Step.HEALTHY and began is None:
-            began = platform.clock.monotonic_s()
+            began = platform.machine.now_s
         await platform.tick(0.1)
-    assert began is not None and platform.clock.monotonic_s() - began < 4
+    assert began is not None and platform.machine.now_s - began < 4
     ended = await platform.finish(deploy.id)
     assert ended.error is not None
     assert "it listens on 127.0.0.1:3099" in ended.error["message"]
