@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shlex
 import signal
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,14 +14,35 @@ import pytest
 
 from gantry.config.paths import Paths
 from gantry.engines.runtime.process import ProcessRuntime
-from gantry.engines.runtime.protocol import ProcessSpec, ProcessState, ProcessStatus, Runtime
+from gantry.engines.runtime.protocol import (
+    Limits,
+    Listener,
+    ProcessSpec,
+    ProcessState,
+    ProcessStatus,
+    Runtime,
+)
 from gantry.kernel.clock import ManualClock, SystemClock
 from gantry.kernel.errors import UserError
 from tests.fakes.machine import Machine
 from tests.fakes.programs import Script
 from tests.fakes.runtime import FakeRuntime
-from tests.support.runtime import DEADLINE_S, ended, logged, shell
+from tests.support.runtime import DEADLINE_S, ENV, ended, logged, shell
 
+_SERVER = """
+import socket, time
+four = socket.create_server(("127.0.0.1", 0))
+while True:
+    six = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    if six.getsockname()[1] > four.getsockname()[1]:
+        break
+    four = socket.create_server(("127.0.0.1", 0))
+unix = socket.socket(socket.AF_UNIX)
+unix.bind("\\0gantry-contract")
+unix.listen()
+print("listening", flush=True)
+time.sleep(60)
+"""
 # What the programs of this file do: as a shell script, and as a script of the fake.
 PROGRAMS = {
     "sleep 60": Script(),
@@ -35,8 +58,17 @@ PROGRAMS = {
     ),
     "echo my-secret-value": Script(exits_after_s=0.0, output="my-secret-value\n"),
     "printf 'a\\0b\\n'": Script(exits_after_s=0.0, output="a\0b\n"),
+    # Below a shell, IPv4 on the lower port, and a Unix socket in no folder.
+    f"{sys.executable} -I -c {shlex.quote(_SERVER)}; true": Script(
+        listens_at=(
+            Listener("127.0.0.1", 3099),
+            Listener("::1", 3100),
+            Listener("@gantry-contract"),
+        ),
+        output="listening\n",
+    ),
 }
-LIVES, FAILS, STUBBORN, POLITE, CHATTY, INDISCREET, BINARY = PROGRAMS
+LIVES, FAILS, STUBBORN, POLITE, CHATTY, INDISCREET, BINARY, LISTENS = PROGRAMS
 
 
 def _script(spec: ProcessSpec) -> Script:
@@ -81,6 +113,7 @@ async def test_a_process_runs_until_it_is_told_to_stop(runtime: Runtime) -> None
     assert after.ended_at is not None
     assert after.ended_at >= after.started_at
     assert not (after.out_of_memory or after.timed_out)
+    assert after.told_to_end
 
 
 async def test_starting_what_runs_changes_nothing(runtime: Runtime) -> None:
@@ -125,7 +158,42 @@ async def test_signals_and_removals_of_what_is_not_there_are_ignored(runtime: Ru
     await runtime.start(shell("task-1", FAILS))
     await ended(runtime, "task-1")
     await runtime.signal("task-1")
-    assert (await runtime.statuses())["task-1"].exit_code == 3
+    status = (await runtime.statuses())["task-1"]
+    assert (status.exit_code, status.told_to_end) == (3, False)
+
+
+async def test_a_task_that_is_over_its_time_is_told_to_end_then_killed(runtime: Runtime) -> None:
+    for process_id, script in (("lives", LIVES), ("polite", POLITE), ("stubborn", STUBBORN)):
+        spec = replace(shell(process_id, script), timeout_s=0.3, terminate_s=0.3)
+        await runtime.start(spec)
+    codes = {}
+    for process_id in ("lives", "polite", "stubborn"):
+        status = await ended(runtime, process_id)
+        codes[process_id] = (status.exit_code, status.timed_out, status.told_to_end)
+    assert codes == {
+        "lives": (143, True, False),
+        "polite": (0, False, False),
+        "stubborn": (137, True, False),
+    }
+
+
+async def test_a_status_says_what_memory_the_process_may_hold(runtime: Runtime) -> None:
+    spec = replace(shell("web-1", FAILS), limits=Limits(memory_bytes=100_000_000))
+    assert (await runtime.start(spec)).memory_limit_bytes == 100_000_000
+    assert (await ended(runtime, "web-1")).memory_limit_bytes == 100_000_000
+
+
+async def test_it_is_known_where_a_tree_listens(runtime: Runtime) -> None:
+    spec = ProcessSpec("web-1", ("sh", "-c", LISTENS), ENV, "/", whole_tree=True)
+    await runtime.start(spec)
+    await logged(runtime, "web-1", "listening")
+    tcp, tcp6, unix = await runtime.listeners("web-1")
+    assert (tcp.address, tcp6.address, tcp.port == tcp6.port) == ("127.0.0.1", "::1", False)
+    assert unix == Listener("@gantry-contract")
+    await runtime.signal("web-1", kill=True)
+    await ended(runtime, "web-1")
+    for process_id in ("web-1", "unknown"):
+        assert await runtime.listeners(process_id) == ()
 
 
 async def test_removing_what_runs_ends_it(runtime: Runtime) -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,15 +186,119 @@ async def test_the_number_of_processes_is_bounded(runtime: ProcessRuntime) -> No
 @pytest.mark.parametrize("in_box", [True, False])
 async def test_a_deadline_ends_the_whole_tree(runtime: ProcessRuntime, in_box: bool) -> None:
     script = "sleep 321 & echo $$; trap '' TERM; while :; do sleep 322; done"
-    spec = boxed("slow", script, timeout_s=0.3)
+    spec = replace(boxed("slow", script, timeout_s=0.3), terminate_s=0.2)
     if not in_box:
-        spec = ProcessSpec("slow", spec.argv, spec.env, "/", timeout_s=0.3)
+        spec = replace(spec, sandbox=None)
     status = await runtime.start(spec)
     assert status.pid is not None
     below = [each.pid for each in procfs.Machine().tree(status.pid)]
     after = await ended(runtime, "slow")
     assert (after.exit_code, after.timed_out, after.out_of_memory) == (137, True, False)
     await until(lambda: all(gone(pid) for pid in below))
+
+
+# What people write as commands: wrappers that do not pass SIGTERM on, or that end before the program below them.
+_WORK = """
+import signal, sys, time
+def finish(*_):
+    time.sleep(0.4)
+    print("finished", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, finish)
+print("up", flush=True)
+time.sleep(60)
+"""
+_WORKER = f"/usr/bin/python3 -c {shlex.quote(_WORK)}"
+_WRAPPED = {
+    "a shell that goes on": f"{_WORKER}; echo after",
+    "a wrapper that ends at once": f"{_WORKER} & trap 'exit 143' TERM; wait",
+    "two wrappers": f"sh -c {shlex.quote(f'{_WORKER}; true')}; true",
+}
+
+
+@pytest.fixture(params=["box", "session", "session without groups"])
+def tree_spec(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str], ProcessSpec]:
+    """Specifications of products: in a sandbox, and where none can be made, with control groups and without."""
+    if request.param.endswith("groups"):
+        monkeypatch.setattr(limits, "find", lambda _: limits.Groups())
+    in_box = request.param == "box"
+    return lambda script: replace(
+        boxed("web", script), whole_tree=True, sandbox=Sandbox() if in_box else None
+    )
+
+
+@pytest.fixture
+async def tree_runtime(
+    tree_spec: Callable[[str], ProcessSpec], paths: Paths
+) -> AsyncIterator[ProcessRuntime]:
+    runtime = ProcessRuntime(paths, SystemClock())
+    yield runtime
+    for process_id in await runtime.statuses():
+        await runtime.remove(process_id)
+    await runtime.aclose()
+
+
+@pytest.mark.parametrize("wrapped", _WRAPPED)
+async def test_sigterm_reaches_the_whole_tree_which_may_finish_its_work(
+    tree_runtime: ProcessRuntime, tree_spec: Callable[[str], ProcessSpec], wrapped: str
+) -> None:
+    await tree_runtime.start(tree_spec(_WRAPPED[wrapped]))
+    await logged(tree_runtime, "web", "up")
+    await tree_runtime.signal("web")
+    status = await ended(tree_runtime, "web")
+    assert "finished" in (await tree_runtime.read_log("web")).text
+    assert (status.exit_code, status.told_to_end) == (143, True)
+
+
+async def test_a_grandchild_that_ignores_sigterm_is_waited_for_then_killed_and_the_exit_status_stays(
+    tree_runtime: ProcessRuntime, tree_spec: Callable[[str], ProcessSpec]
+) -> None:
+    stubborn = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+    script = f"sh -c {shlex.quote(stubborn)} & trap 'exit 7' TERM; wait"
+    first = await tree_runtime.start(tree_spec(script))
+    assert first.pid is not None
+    below = [seen.pid for seen in procfs.Machine().tree(first.pid)]
+    await logged(tree_runtime, "web", "up")
+    await tree_runtime.signal("web")
+    await until(lambda: gone(first.pid or 0))
+    assert (await tree_runtime.statuses())["web"].state is ProcessState.RUNNING
+    await tree_runtime.signal("web", kill=True)
+    status = await ended(tree_runtime, "web")
+    assert (status.exit_code, status.told_to_end) == (7, True)
+    await until(lambda: all(gone(pid) for pid in below))
+
+
+async def test_what_ends_by_itself_leaves_nothing_behind(
+    tree_runtime: ProcessRuntime, tree_spec: Callable[[str], ProcessSpec]
+) -> None:
+    await tree_runtime.start(tree_spec("sleep 4711 & sleep 0.2; kill -SEGV $$"))
+    status = await ended(tree_runtime, "web")
+    assert (status.exit_code, status.told_to_end) == (139, False)
+    await tree_runtime.remove("web")
+    await until(lambda: not _command_lines_with("sleep 4711 "))
+
+
+async def test_a_tree_that_is_over_its_time_may_finish_its_work_too(
+    tree_runtime: ProcessRuntime, tree_spec: Callable[[str], ProcessSpec]
+) -> None:
+    script = _WRAPPED["a wrapper that ends at once"]
+    await tree_runtime.start(replace(tree_spec(script), timeout_s=0.5))
+    status = await ended(tree_runtime, "web")
+    assert (await tree_runtime.read_log("web")).text == "up\nfinished\n"
+    assert (status.exit_code, status.timed_out) == (143, True)
+
+
+async def test_a_program_below_a_keeper_is_seen_with_its_own_number_and_environment(
+    tree_runtime: ProcessRuntime, tree_spec: Callable[[str], ProcessSpec]
+) -> None:
+    status = await tree_runtime.start(tree_spec("echo $KEY; exec sleep 60"))
+    assert status.pid is not None
+    await until(lambda: b"sleep" in Path(f"/proc/{status.pid}/cmdline").read_bytes())
+    os.kill(status.pid, signal.SIGKILL)
+    after = await ended(tree_runtime, "web")
+    assert (after.exit_code, after.told_to_end) == (137, False)
 
 
 async def test_a_deadline_that_is_met_leaves_no_watch_behind(runtime: ProcessRuntime) -> None:
@@ -332,7 +436,7 @@ async def test_processes_survive_the_death_of_the_control_plane(paths: Paths) ->
     assert (await ended(runtime, "task")).exit_code == 4
     assert (await runtime.read_log("task")).text == "[redacted]\n[redacted]\n"
     slow = await ended(runtime, "slow")
-    assert (slow.exit_code, slow.timed_out) == (137, True)
+    assert (slow.exit_code, slow.timed_out) == (143, True)
     await runtime.signal("web")
     assert (await ended(runtime, "web")).exit_code == 7
     assert (await runtime.read_log("web")).text == "up\nbye\n"

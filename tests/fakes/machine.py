@@ -23,7 +23,7 @@ from gantry.engines.edge.protocol import (
 from gantry.engines.postgres.protocol import DatabaseGrant
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.engines.redis.protocol import CacheGrant
-from gantry.engines.runtime.protocol import ProcessSpec, ProcessState, ProcessStatus
+from gantry.engines.runtime.protocol import Listener, ProcessSpec, ProcessState, ProcessStatus
 from gantry.engines.sources.protocol import Snapshot
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
@@ -104,6 +104,8 @@ class Process:
                 state=ProcessState.RUNNING,
                 pid=self.pid,
                 started_at=started_at,
+                memory_limit_bytes=self.spec.limits.memory_bytes,
+                terminate_s=self.spec.terminate_s,
                 memory_bytes=self.memory_bytes,
                 restarts=self.restarts,
                 labels=self.spec.labels,
@@ -118,7 +120,9 @@ class Process:
             ended_at=started_at + timedelta(seconds=self.ends_s - self.started_s),
             exit_code=self.exit_code,
             out_of_memory=self.ended_by == "memory",
-            timed_out=self.ended_by == "timeout",
+            timed_out=self.ended_by == "timeout" and self.exit_code != 0,
+            told_to_end=self.ended_by == "signal",
+            memory_limit_bytes=self.spec.limits.memory_bytes,
             labels=self.spec.labels,
         )
 
@@ -268,6 +272,16 @@ class Machine:
         after_s = self.script_of(process.spec).listens_after_s
         return after_s is not None and self.now_s - process.started_s >= after_s
 
+    def listeners(self, process_id: str) -> tuple[Listener, ...]:
+        """Where a program waits for connections."""
+        if not self.is_running(process_id):
+            return ()
+        process = self.processes[process_id]
+        elsewhere = self.script_of(process.spec).listens_at
+        if elsewhere or not self.listens(process_id) or "PORT" not in process.spec.env:
+            return elsewhere
+        return (Listener("127.0.0.1", int(process.spec.env["PORT"])),)
+
     def answer(self, port: int, path: str) -> int:
         """Status that the process on `port` answers with; 0 when nobody does."""
         process_id = self._ports.get(port, "")
@@ -330,7 +344,9 @@ class Machine:
         """What a process does now: programs may be changed while they run."""
         if self.scripts is not None:
             return self.scripts(spec)
-        return self.programs.get(self._source_of(spec), Program()).script(spec.id)
+        return self.programs.get(self._source_of(spec), Program()).script(
+            spec.id, has_port="PORT" in spec.env
+        )
 
     def serve(self, process_id: str) -> None:
         """Make sure that a part of the platform runs."""
@@ -393,4 +409,7 @@ class Machine:
             after_s = self.chance.expovariate(script.dies_per_hour / 3600)
             process.end(process.started_s + after_s, _SEGMENTATION_FAULT, "crash")
         if spec.timeout_s is not None and script.ends_in_time:
-            process.end(process.started_s + spec.timeout_s, SIGKILL, "timeout")
+            ends_s, code = script.stops_after_s, script.stop_exit_code
+            if ends_s is None or ends_s >= spec.terminate_s:
+                ends_s, code = spec.terminate_s, SIGKILL
+            process.end(process.started_s + spec.timeout_s + ends_s, code, "timeout")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gantry.engines.runtime.protocol import LogChunk, ProcessSpec, ProcessStatus, Runtime
+from gantry.engines.runtime.protocol import Listener, LogChunk, ProcessSpec, ProcessStatus, Runtime
 from gantry.kernel.clock import ManualClock, wait_for
 from gantry.kernel.errors import UserError
 from tests.fakes.machine import Machine, Process
@@ -96,6 +96,10 @@ class FakeRuntime:
         marks = process.log_marks if process is not None else []
         earlier = [size for at, size in marks if at < moment]
         return max(earlier, default=0)
+
+    async def listeners(self, process_id: str) -> tuple[Listener, ...]:
+        """See `Runtime.listeners`."""
+        return self.machine.listeners(process_id)
 
     async def rotate_logs(self, *, keep_bytes: int) -> None:
         """See `Runtime.rotate_logs`."""

@@ -137,6 +137,8 @@ async def test_a_public_value_that_the_environment_lacks_is_not_brought_from_ano
         ({"migrate": "stuck"}, Step.MIGRATE, "migrate.timeout"),
         ({"web": "never-healthy"}, Step.HEALTHY, "health.never-passed"),
         ({"web": "crash"}, Step.HEALTHY, "start.crash-loop"),
+        ({"web": "missing"}, Step.HEALTHY, "start.crash-loop"),
+        ({"web": "elsewhere"}, Step.HEALTHY, "health.never-passed"),
         ({"web": "wrong"}, Step.SMOKE, "smoke.failed"),
     ],
 )
@@ -250,6 +252,59 @@ async def test_a_product_without_a_web_process_goes_live(platform: Platform) -> 
     source = platform.sources.put(Program(manifest=manifest))
     ended = await platform.finish((await platform.request(source)).id)
     assert (ended.state, ended.error) == (DeployState.SUCCEEDED, None)
+
+
+WITH_WORKER = """
+[project]
+name = "shop"
+[processes.web]
+health = { path = "/health", start_deadline = "10s" }
+[processes.worker.mail]
+command = "run"
+[environments.production]
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"worker": "missing"}, "worker.mail.0 could not be started: there is no program"),
+        ({"worker": "crash"}, "worker.mail.0 exited with 1"),
+    ],
+)
+async def test_a_worker_that_does_not_run_fails_its_deploy_and_the_release_before_is_live_again(
+    platform: Platform, how: dict[str, str], said: str
+) -> None:
+    good = platform.sources.put(Program(manifest=WITH_WORKER))
+    first = await platform.finish((await platform.request(good)).id)
+    assert first.state is DeployState.SUCCEEDED, first.error
+    bad = platform.sources.put(Program(manifest=WITH_WORKER + "# bad\n", **how))
+    ended = await platform.finish((await platform.request(bad)).id)
+    assert (ended.state, ended.step) == (DeployState.FAILED, Step.SWITCH)
+    assert ended.error is not None and ended.error["code"] == "start.crash-loop"
+    assert said in ended.error["message"]
+    assert await live_release(platform) == first.release
+
+
+async def test_a_deploy_says_within_seconds_that_its_product_listens_elsewhere_and_keeps_its_last_lines(
+    platform: Platform,
+) -> None:
+    elsewhere = program("1", web="elsewhere")
+    deploy = await platform.request(platform.sources.put(elsewhere))
+    said = "0 of 2 instances are healthy: web.0: it listens on 127.0.0.1:3099, not on $PORT"
+    began = None
+    while said not in platform.plane.answers.waiting.get(deploy.id, ""):
+        now = await platform.get(deploy.id)
+        assert not now.state.ended, now.error
+        if now.step is Step.HEALTHY and began is None:
+            began = platform.machine.now_s
+        await platform.tick(0.1)
+    assert began is not None and platform.machine.now_s - began < 4
+    ended = await platform.finish(deploy.id)
+    assert ended.error is not None
+    assert "it listens on 127.0.0.1:3099" in ended.error["message"]
+    assert ended.error["last_lines"] == "listening on 3099"
+    assert deploy.id not in platform.plane.answers.waiting
 
 
 async def test_a_rollback_to_what_is_live_takes_nothing_away_when_it_fails(

@@ -21,6 +21,7 @@ from gantry.features.deploys.model import (
 )
 from gantry.features.deploys.pipeline import steps_of
 from gantry.features.instances import store as instances
+from gantry.features.instances.exits import Exit
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
@@ -273,8 +274,8 @@ class Seeder:
             )  # fmt: skip
             for failures in range(restarts):
                 await instances.set_exited(
-                    session, instance_id, failures=failures + 1,
-                    next_start_at=self.now + timedelta(seconds=20), last_exit="killed: out of memory", out_of_memory=True,
+                    session, instance_id, Exit("ran out of memory: it may hold 512 MB", "memory 512 MB", out_of_memory=True),
+                    failures=failures + 1, next_start_at=self.now + timedelta(seconds=20), at=at,
                 )  # fmt: skip
             if state != "backing-off":
                 await instances.set_started(session, instance_id, at=at)

@@ -196,6 +196,90 @@ def test_a_crash_loop_fails_the_deploy_long_before_its_deadline() -> None:
     assert pipeline.decide(story, observed(candidate=rules.Candidate(2, 1, 2))) is WAIT
 
 
+def test_what_cannot_be_started_fails_the_deploy_at_once_and_in_its_own_words() -> None:
+    story = deploy(Step.HEALTHY, release="r-2")
+    hopeless = rules.Candidate(2, 1, rules.HOPELESS_CRASHES, "web.0 could not be started")
+    action = pipeline.decide(story, observed(candidate=hopeless))
+    fails(action, "start.crash-loop", "does not run: web.0 could not be started")
+    last = replace(hopeless, crashes=rules.HOPELESS_CRASHES - 1)
+    fails(pipeline.decide(story, observed(candidate=last)), "start.crash-loop", "ended 4 times")
+
+
+WORKERS = rules.Candidate(wanted=0, healthy=0, workers=2)
+
+
+def at_the_switch(candidate: rules.Candidate, **changes: Any) -> rules.Observed:
+    return observed(live_release="r-2", edge_current=True, candidate=candidate, **changes)
+
+
+def test_the_switch_is_done_when_the_workers_have_stayed_up_for_a_while() -> None:
+    story = deploy(Step.SWITCH, release="r-2", previous_release="r-1")
+    for steady in (0, 1):
+        waiting = replace(WORKERS, steady_workers=steady)
+        assert pipeline.decide(story, at_the_switch(waiting)) is WAIT
+    done = pipeline.decide(story, at_the_switch(replace(WORKERS, steady_workers=2)))
+    assert done == Next(detail="no process of it answers visitors")
+
+
+@pytest.mark.parametrize("kind", list(DeployKind))
+def test_a_worker_that_does_not_run_takes_the_release_back_but_holds_up_nobody_who_goes_back(
+    kind: DeployKind,
+) -> None:
+    story = deploy(Step.SWITCH, kind=kind, release="r-2", previous_release="r-1")
+    crashing = replace(WORKERS, crashes=3, message="worker.w.0 exited with 1")
+    action = pipeline.decide(story, at_the_switch(crashing))
+    if kind is DeployKind.ROLLBACK:
+        assert action == Next(detail="no process of it answers visitors")
+    else:
+        fails(action, "start.crash-loop", "worker.w.0 exited with 1")
+        early = pipeline.decide(story, at_the_switch(replace(crashing, crashes=2)))
+        assert early is WAIT
+
+
+@pytest.mark.parametrize(
+    ("message", "why"), [("", ""), ("worker.w.0 exited with 1", ": worker.w.0 exited with 1")]
+)
+def test_workers_that_never_stay_up_end_the_switch_with_their_reason(
+    message: str, why: str
+) -> None:
+    story = deploy(Step.SWITCH, release="r-2", previous_release="r-1")
+    late = at_the_switch(
+        replace(WORKERS, steady_workers=1, message=message), now=at(121), deadline_s=120
+    )
+    action = pipeline.decide(story, late)
+    fails(action, "switch.workers", "1 of 2 workers")
+    assert isinstance(action, Fail) and action.error["message"].endswith(f"within 120 s{why}")
+
+
+@pytest.mark.parametrize(
+    ("step", "candidate", "said"),
+    [
+        (Step.HEALTHY, None, ""),
+        (Step.HEALTHY, rules.Candidate(2, 1), "1 of 2 instances are healthy"),
+        (
+            Step.HEALTHY,
+            rules.Candidate(2, 0, message="web.0: it listens on 127.0.0.1:3099"),
+            "0 of 2 instances are healthy: web.0: it listens on 127.0.0.1:3099",
+        ),
+        (Step.HEALTHY, rules.Candidate(2, 2, message="old"), ""),
+        (Step.HEALTHY, replace(WORKERS, message="old"), ""),
+        (Step.SWITCH, WORKERS, "0 of 2 workers stay up"),
+        (
+            Step.SWITCH,
+            replace(WORKERS, steady_workers=1, message="worker.w.0 exited with 1"),
+            "1 of 2 workers stay up: worker.w.0 exited with 1",
+        ),
+        (Step.SWITCH, replace(WORKERS, steady_workers=2, message="old"), ""),
+        (Step.SMOKE, rules.Candidate(2, 1), ""),
+    ],
+)
+def test_a_step_says_what_it_waits_for(
+    step: Step, candidate: rules.Candidate | None, said: str
+) -> None:
+    story = deploy(step, release="r-2")
+    assert rules.waiting_for(story, observed(candidate=candidate)) == said
+
+
 def test_a_release_without_web_instances_does_not_wait_for_the_edge() -> None:
     story = deploy(Step.HEALTHY, release="r-2")
     workers_only = pipeline.decide(story, observed(candidate=rules.Candidate(0, 0)))

@@ -9,6 +9,7 @@ import pytest
 from gantry.config.load import load_manifest
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.instances import rules
+from gantry.features.instances.exits import exit_of, no_program
 from gantry.features.instances.model import Health, Instance, Want
 from gantry.features.releases.model import Release, ReleaseState
 from tests.support.stories import at, exited, instance, release, running, want
@@ -96,45 +97,49 @@ def test_one_that_was_killed_and_runs_on_is_killed_again_for_the_same_reason() -
 
 
 @pytest.mark.parametrize(
-    ("changes", "process", "failures", "delay_s", "words"),
+    ("changes", "process", "failures", "delay_s"),
     [
-        ({}, exited(exit_code=3), 1, 0, "exited with 3"),
-        ({"failures": 1}, exited(exit_code=3), 2, 0.5, "exited with 3"),
-        ({"failures": 4}, exited(exit_code=139), 5, 4, "ended by signal 11"),
-        ({"failures": 20}, exited(), 21, 60, "exited with 1"),
+        ({}, exited(exit_code=3), 1, 0),
+        ({"failures": 1}, exited(exit_code=3), 2, 0.5),
+        ({"failures": 4}, exited(exit_code=139), 5, 4),
+        ({"failures": 20}, exited(), 21, 60),
         # healthy for 30 s: a new story
-        ({"failures": 4, "healthy_at": at(50)}, exited(), 1, 0, "exited with 1"),
-        ({"failures": 4, "healthy_at": at(70)}, exited(), 1, 0, "exited with 1"),
-        ({"failures": 4, "healthy_at": at(71)}, exited(), 5, 4, "exited with 1"),
-        # above 128 it is the number of a signal
-        ({}, exited(exit_code=128), 1, 0, "exited with 128"),
-        ({}, exited(exit_code=129), 1, 0, "ended by signal 1"),
-        ({}, exited(exit_code=0), 1, 0, "exited with 0"),
-        # somebody else's SIGKILL and a reboot are not its fault
-        ({"failures": 2}, exited(exit_code=137), 2, 0, "ended by signal 9"),
-        ({"failures": 2}, None, 2, 0, "vanished, as after a restart of the machine"),
+        ({"failures": 4, "healthy_at": at(50)}, exited(), 1, 0),
+        ({"failures": 4, "healthy_at": at(70)}, exited(), 1, 0),
+        ({"failures": 4, "healthy_at": at(71)}, exited(), 5, 4),
+        # somebody else's SIGKILL, a reboot and the end of the platform are not its fault
+        ({"failures": 2}, exited(exit_code=137), 2, 0),
+        ({"failures": 2}, exited(exit_code=143, told_to_end=True), 2, 0),
+        ({"failures": 2}, exited(exit_code=137, told_to_end=True), 2, 0),
+        ({"failures": 2}, None, 2, 0),
         # but running out of memory is, and so is what Gantry had to kill it for
-        ({}, exited(exit_code=137, out_of_memory=True), 1, 0, "killed: out of memory"),
-        (
-            {"failures": 1, "killed_for": "it hung"},
-            exited(exit_code=137),
-            2,
-            0.5,
-            "killed: it hung",
-        ),
+        ({}, exited(exit_code=137, out_of_memory=True), 1, 0),
+        ({"failures": 1, "killed_for": "it hung"}, exited(exit_code=137, told_to_end=True), 2, 0.5),
+        # no program: the next start would end the same way
+        ({}, exited(exit_code=127), 5, 4),
+        ({"failures": 7}, exited(exit_code=126), 8, 32),
+        ({"healthy_at": at(90)}, exited(exit_code=127), 1, 0),
     ],
 )
 def test_an_end_is_recorded_with_its_back_off(
-    changes: dict[str, Any],
-    process: ProcessStatus | None,
-    failures: int,
-    delay_s: float,
-    words: str,
+    changes: dict[str, Any], process: ProcessStatus | None, failures: int, delay_s: float
 ) -> None:
     ended = instance(started_at=at(10), **changes)
     (action,) = decide([want()], [ended], [process] if process else [])
-    out_of_memory = process is not None and process.out_of_memory
-    assert action == rules.RecordExit(ended, words, failures, at(100 + delay_s), out_of_memory)
+    how = exit_of(process, killed_for=ended.killed_for, settled=ended.healthy_at is not None)
+    assert action == rules.RecordExit(ended, how, failures, at(100 + delay_s))
+
+
+@pytest.mark.parametrize(("before", "failures", "delay_s"), [(0, 5, 4), (4, 5, 4), (5, 6, 8)])
+def test_what_cannot_be_started_is_a_crash_loop_at_once(
+    before: int, failures: int, delay_s: float
+) -> None:
+    fresh = instance(failures=before)
+    how = no_program("there is no semverx")
+    assert rules.not_started(fresh, "there is no semverx", at(100)) == rules.RecordExit(
+        fresh, how, failures, at(100 + delay_s)
+    )
+    assert failures >= rules.CRASH_LOOP_FAILURES
 
 
 def test_back_off_doubles_up_to_a_minute() -> None:

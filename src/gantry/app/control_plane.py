@@ -22,6 +22,7 @@ from gantry.engines.database.leadership import hold_leadership
 from gantry.engines.database.migrate import migrate
 from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.runtime.protocol import ProcessState
+from gantry.features.instances.ending import end_process
 from gantry.kernel.errors import PermanentError, UserError
 from gantry.kernel.tasks import TaskSet
 from gantry.kernel.trees import remove_tree
@@ -30,8 +31,6 @@ from gantry.web.assets import ensure_assets
 from gantry.web.render import assets_changed
 
 _log = logging.getLogger(__name__)
-# From SIGTERM to SIGKILL when the whole platform ends.
-_INSTANCE_TIMEOUT_S = 10.0
 
 
 class ControlPlane:
@@ -177,13 +176,9 @@ class ControlPlane:
             for key, status in statuses.items()
             if status.state is ProcessState.RUNNING and not engines.is_engine(key)
         ]
-        for key in products:
-            await engines.runtime.signal(key)
-        deadline_s = engines.clock.monotonic_s() + _INSTANCE_TIMEOUT_S
-        while engines.clock.monotonic_s() < deadline_s and await _any_runs(engines, products):
-            await engines.runtime.wait_for_exit(timeout_s=0.2)
-        for key in products:
-            await engines.runtime.signal(key, kill=True)
+        await asyncio.gather(
+            *(end_process(engines.runtime, engines.clock, key) for key in products)
+        )
         await engines.stop()
         paths = self._settings.paths
         if not paths.run.is_relative_to(paths.home):
@@ -247,8 +242,3 @@ async def _any_engine_runs(engines: LocalEngines) -> bool:
         engines.is_engine(key) and status.state is ProcessState.RUNNING
         for key, status in statuses.items()
     )
-
-
-async def _any_runs(engines: LocalEngines, ids: list[str]) -> bool:
-    statuses = await engines.runtime.statuses()
-    return any(key in statuses and statuses[key].state is ProcessState.RUNNING for key in ids)

@@ -10,6 +10,7 @@ from gantry.app.engines import make_engines
 from gantry.app.token_file import read_token
 from gantry.config.settings import Settings
 from gantry.engines.runtime.protocol import ProcessState
+from gantry.features.instances.ending import end_process
 from gantry.kernel.errors import TransientError
 from gantry.kernel.names import API_PREFIX
 
@@ -57,9 +58,10 @@ async def _end(settings: Settings) -> None:
     try:
         statuses = await engines.runtime.statuses()
         running = [key for key, status in statuses.items() if status.state is ProcessState.RUNNING]
-        for key in running:
-            if not engines.is_engine(key):
-                await engines.runtime.signal(key, kill=True)
+        products = [key for key in running if not engines.is_engine(key)]
+        await asyncio.gather(
+            *(end_process(engines.runtime, engines.clock, key) for key in products)
+        )
         await engines.stop()
     finally:
         await engines.runtime.aclose()

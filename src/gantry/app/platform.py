@@ -155,6 +155,7 @@ class Platform:
         self.clock, self.ids = engines.clock, engines.ids
         self.backoff = Backoff()
         self.health: dict[str, Health] = {}
+        self.answers = Answers()
         self.edge_progress = EdgeProgress(self.backoff)
         self.waker, self.tidy = Waker(), Waker()
         self.assets_due, self.crons_due = Waker(), Waker()
@@ -251,7 +252,10 @@ class Platform:
             closing=self.closing,
             health=lambda: self.health,
             asked_at=lambda: self.retirer.asked_at,
-            waits=lambda: {key: wait.message for key, wait in self.backoff.waits.items()},
+            waits=lambda: {
+                **self.answers.waiting,
+                **{key: wait.message for key, wait in self.backoff.waits.items()},
+            },
             ids=self.ids,
         )
 
@@ -363,7 +367,7 @@ class Platform:
             launcher=self.launcher,
             variables=self.variables,
             probe=self.probe,
-            answers=Answers(),
+            answers=self.answers,
             clock=self.clock,
             ids=self.ids,
             released=self.assets_due.wake,
@@ -387,7 +391,7 @@ class Platform:
                 edge=self.edge_executor,
                 assets=self.asset_publisher,
                 deploys=self.deploy_executor,
-                removals=RemovalExecutor(self.database, engines.runtime, self.provider),
+                removals=RemovalExecutor(self.database, engines.runtime, self.provider, self.clock),
             ),
             self.edge_progress,
             self.clock,
@@ -398,7 +402,9 @@ class Platform:
 
     @cached_property
     def health_check(self) -> HealthCheck:
-        return HealthCheck(self.engines.prober, self.health, self.clock)
+        return HealthCheck(
+            self.engines.prober, self.engines.runtime.listeners, self.health, self.clock
+        )
 
     @cached_property
     def retention(self) -> Retention:

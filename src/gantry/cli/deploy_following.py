@@ -7,10 +7,10 @@ import click
 from rich.text import Text
 
 from gantry.cli import failures
-from gantry.cli.deploy_story import DeployView, Story, failure_log, view
+from gantry.cli.deploy_story import MAX_LINES, DeployView, Story, failure_log, view
 from gantry.cli.domains import say_pending
 from gantry.cli.session import Session
-from gantry.cli.terminal import commit, url
+from gantry.cli.terminal import commit, printable, url
 from gantry.cli.transport import environment_path, path
 from gantry.features.deploys.bodies import DeployBody, DeployEvent
 from gantry.features.deploys.model import Step
@@ -184,6 +184,9 @@ def _headline(deploy: DeployBody) -> str:
 def _failed(session: Session, story: Story, error: GantryError) -> None:
     # A message of many lines brings the end of the log itself.
     log = failure_log(story) if "\n" not in error.message else []
+    kept = story.deploy.error.last_lines if story.deploy.error is not None else ""
+    if not log and kept:
+        log = ["what it printed last:", *map(printable, kept.splitlines()[-MAX_LINES:])]
     if log:
         session.say("")
         session.say(log[0], style="bold")

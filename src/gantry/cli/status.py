@@ -237,7 +237,20 @@ def _instances(body: EnvironmentBody, now: datetime) -> Group:
         for instance in body.instances
         if instance.message and instance.state != "healthy"
     ]
-    return Group(rows, *troubles)
+    return Group(rows, *troubles, *_restarts(body.instances, now))
+
+
+def _restarts(instances: tuple[InstanceBody, ...], now: datetime) -> list[Text]:
+    """A line for each instance that was started again for a fault of its own: how often, why and when the last time."""
+    return [
+        Text(
+            f"{_label(instance)}: restarts {instance.restarts} "
+            f"({instance.restart_reason}, {format_ago(instance.restarted_at, now)})",
+            style="yellow",
+        )
+        for instance in instances
+        if instance.restarts and instance.restart_reason and instance.restarted_at is not None
+    ]
 
 
 def _label(instance: InstanceBody) -> str:

@@ -31,6 +31,8 @@ TOML = "toml"
 MAX_TEXT = 4096
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 MAX_HOST_LENGTH = 253
+# Case and underscores as products' own lists of hosts may have them.
+_HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 MAX_LABEL_LENGTH = 63
 MAX_NAME_LENGTH = 40
 # The console's own address, and names that visitors would take for it, for the domain itself or for this machine.
@@ -263,6 +265,14 @@ def _url_path(value: str) -> str:
     return value
 
 
+def _host_name(value: str) -> str:
+    if len(value) > MAX_HOST_LENGTH or not all(
+        _HOST_LABEL.fullmatch(label) for label in value.split(".")
+    ):
+        raise bad_value("must be a host name, such as shop.example.com")
+    return value
+
+
 def _variable(value: str) -> str:
     fault = variable_fault(value)
     if fault is not None:
@@ -275,6 +285,7 @@ Command = Annotated[str | None, AfterValidator(_command)]
 FolderInside = Annotated[Text, AfterValidator(_inside)]
 UrlPath = Annotated[Text, AfterValidator(_url_path)]
 HealthPath = Annotated[Text, AfterValidator(lambda value: value and _url_path(value))]
+HostName = Annotated[Text, AfterValidator(_host_name)]
 VariableName = Annotated[Text, AfterValidator(_variable)]
 Flag = Annotated[bool, Strict()]
 Count = Annotated[int, Strict()]

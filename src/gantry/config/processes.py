@@ -11,6 +11,7 @@ from gantry.config.fields import (
     Count,
     DurationOf,
     HealthPath,
+    HostName,
     Section,
     SizeOf,
     Text,
@@ -44,6 +45,12 @@ class Health(Section):
         description="Path that answers with a status below 400 when the instance can take visitors. "
         'Empty (`""`): an accepted TCP connection is enough.',
         examples=["/api/health"],
+    )
+    host: HostName | None = Field(
+        None,
+        description="Host that is asked for, where the product answers some hosts only. By default the first of "
+        "`domains`, else the environment's own name below the platform's.",
+        examples=["shop.example.com"],
     )
     timeout_s: Annotated[float, DurationOf("100ms", "1m")] = Field(
         3.0,

@@ -62,3 +62,7 @@ class ErrorBody(Answer):
     message: str
     hint: str = ""
     where: str = ""
+    last_lines: str = Field(
+        "",
+        description="The end of what a process printed that did not come up, where that failed a deploy.",
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.features.assets.model import ServedAssets
@@ -11,7 +12,7 @@ from gantry.features.deploys.act import Answers, Work
 from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
 from gantry.features.deploys.rules import Candidate, Observed, RestartProgress, RolloutProgress
 from gantry.features.instances.exchange import is_old
-from gantry.features.instances.model import Health, Rolling, Want
+from gantry.features.instances.model import Health, Instance, Rolling, Want
 from gantry.features.instances.rules import wants_of
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
@@ -21,6 +22,9 @@ from gantry.features.removals.rules import ObservedRemoval
 from gantry.features.rollouts.rules import stages_of
 from gantry.features.routes.render import Routed, Routes
 from gantry.reactor.world import World
+
+# A worker that has stayed up for so long since it was called healthy has not died of what it begins with.
+STEADY_AFTER = timedelta(seconds=2)
 
 
 def instance_wants(world: World, *, edge_current: bool) -> tuple[Want, ...]:
@@ -223,19 +227,30 @@ def _candidate(work: Work, world: World, health: Mapping[str, Health]) -> Candid
     release = work.release
     if release is None:
         return None
-    wanted = sum(want.count for want in wants_of(release, live=False))
-    found = world.release_instances(release.id)
-    worst = max(found, key=lambda instance: instance.failures, default=None)
-    crashes = worst.failures if worst is not None else 0
-    messages = [
-        health[instance.id].message
+    wants = wants_of(release, live=work.environment.live_release == release.id)
+    found = tuple(item for item in world.instances if item.release == release.id)
+    web = [instance for instance in found if instance.process == "web"]
+    steady = [
+        instance
         for instance in found
-        if instance.id in health and health[instance.id].message
+        if instance.process != "web"
+        and instance.healthy_at is not None
+        and world.now - instance.healthy_at >= STEADY_AFTER
     ]
-    exits = [instance.last_exit for instance in found if instance.last_exit]
     return Candidate(
-        wanted=wanted,
-        healthy=sum(instance.healthy_at is not None for instance in found),
-        crashes=crashes,
-        message="; ".join((exits if crashes else messages)[:1]),
+        wanted=sum(want.count for want in wants if want.probed),
+        healthy=sum(instance.healthy_at is not None for instance in web),
+        crashes=max((instance.failures for instance in found), default=0),
+        message=_trouble(found, health),
+        workers=sum(want.count for want in wants if not want.probed),
+        steady_workers=len(steady),
     )
+
+
+def _trouble(found: tuple[Instance, ...], health: Mapping[str, Health]) -> str:
+    """What is wrong with the worst of some instances."""
+    worst = max(found, key=lambda instance: instance.failures, default=None)
+    if worst is not None and worst.failures and worst.last_exit:
+        return f"{worst.process}.{worst.slot} {worst.last_exit}"
+    said = ((item, health[item.id].message) for item in found if item.id in health)
+    return next((f"{item.process}.{item.slot}: {text}" for item, text in said if text), "")

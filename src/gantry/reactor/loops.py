@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gantry.engines.runtime.protocol import ProcessState, Runtime
 from gantry.features.deploys.model import DeployState
-from gantry.features.instances.health import HealthCheck, Target
+from gantry.features.instances.health import HealthCheck, Target, health_host
 from gantry.features.projects.host_names import HostNames
 from gantry.features.releases.reading import manifest_of
 from gantry.kernel.clock import Clock, wait_for
@@ -171,7 +171,9 @@ def health_targets(world: World, host_names: HostNames) -> tuple[Target, ...]:
                 instance=instance.id,
                 port=instance.port,
                 path=web.health.path if web is not None else "",
-                host=host_names.environment_host(world.environments[release.environment]),
+                host=health_host(
+                    host_names, world.environments[release.environment], manifest_of(release)
+                ),
                 timeout_s=web.health.timeout_s if web is not None else 3.0,
                 settled=instance.healthy_at is not None,
             )

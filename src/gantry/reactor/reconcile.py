@@ -12,7 +12,7 @@ from gantry.features.deploys import pipeline
 from gantry.features.deploys.act import Work
 from gantry.features.deploys.executor import Action, DeployExecutor
 from gantry.features.deploys.model import Deploy, DeployState
-from gantry.features.deploys.rules import WAIT, Fail
+from gantry.features.deploys.rules import WAIT, Fail, waiting_for
 from gantry.features.deploys.store import MOVED
 from gantry.features.instances import rules as instance_rules
 from gantry.features.instances.act import InstanceExecutor
@@ -181,8 +181,11 @@ class Reconciler:
             unseen_s=self._unseen_s(deploy),
         )
         decision = pipeline.decide(deploy, observed)
+        waiting = self._executors.deploys.context.answers.waiting
         if decision is WAIT:
+            waiting[deploy.id] = waiting_for(deploy, observed)
             return
+        waiting.pop(deploy.id, None)
         self._busy.add(deploy.id)
         self._tasks.spawn(self._step(work, decision), name=f"{deploy.id} {decision}")
 

@@ -1,23 +1,27 @@
-"""Running one command of a build in the sandbox: limited, masked line by line, and killed whole when its time is up."""
+"""Running one command of a build in the sandbox: limited, masked line by line, and ended whole when its time is up."""
 
+import contextlib
 import os
 import selectors
 import shlex
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from gantry.engines.builders.watching import DiskWatch, MemoryWatch
-from gantry.engines.runtime import sandbox
+from gantry.engines.builders.watching import DiskWatch, MemoryWatch, descendants
+from gantry.engines.runtime import keeper, sandbox
 from gantry.engines.runtime.logs import text_of
 from gantry.engines.runtime.protocol import Limits, Mount, ProcessSpec, Sandbox
 
 _WATCH_S = 0.2
+# From SIGTERM to SIGKILL.
+_GRACE_S = 5.0
 _MAX_LINE_BYTES = 16_384
 # Output that arrives after the command has ended comes from what it left behind; the sandbox ends with it.
 _SETSID_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -67,7 +71,7 @@ def owner() -> int | None:
 
 
 def run(command: Command, scratch: Path, write: Callable[[str], None]) -> Ended:
-    """Run `command` to its end.
+    """Run `command` to its end. Where this process is told to end meanwhile, the command is told first and waited for.
 
     Parameters:
         scratch: a folder of this task.
@@ -75,7 +79,29 @@ def run(command: Command, scratch: Path, write: Callable[[str], None]) -> Ended:
 
     Raises:
         OSError: the machine refused to start it.
+        SystemExit: this process was told to end, and the command has.
     """
+    with _deaf() as told:
+        ended = _run(command, scratch, write, told)
+    if told.is_set():
+        raise SystemExit(128 + signal.SIGTERM)
+    return ended
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[threading.Event]:
+    """Nothing ends this process at SIGTERM; that it came is noted."""
+    told = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(
+    command: Command, scratch: Path, write: Callable[[str], None], told: threading.Event
+) -> Ended:
     process = subprocess.Popen(
         # The sandbox reports to descriptor 4; what it reports is not needed here.
         ("/bin/sh", "-c", 'exec "$@" 4>/dev/null', "sh", *_argv(command, scratch)),
@@ -90,42 +116,68 @@ def run(command: Command, scratch: Path, write: Callable[[str], None]) -> Ended:
     disk = DiskWatch(scratch, command.reserve_bytes)
     with process.stdin as stdin:
         stdin.write(_script(command).encode())
-    timed_out = _pump(process, process.stdout, command.deadline_s, (watch, disk), write)
+    ending = _Ending(process, command.deadline_s, told)
+    _pump(process, process.stdout, ending, (watch, disk), write)
     code = process.wait()
     killed = code in (-signal.SIGKILL, 128 + signal.SIGKILL)
     return Ended(
         exit_code=128 - code if code < 0 else code,
-        timed_out=timed_out,
+        timed_out=ending.timed_out,
         disk_full=disk.exceeded,
         out_of_memory=watch.exceeded
-        or (killed and not timed_out and not disk.exceeded and watch.killed_by_kernel()),
+        or (killed and not ending.timed_out and not disk.exceeded and watch.killed_by_kernel()),
         peak_bytes=watch.peak_bytes,
     )
+
+
+class _Ending:
+    """When the command has to end: its tree is told to, and killed where it has not ended `_GRACE_S` later."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], deadline_s: float, told: threading.Event
+    ) -> None:
+        self._process = process
+        self._deadline_s = deadline_s
+        self._told = told
+        self._kill_s: float | None = None
+        self.timed_out = False
+
+    def look(self, now_s: float) -> None:
+        """End it where its time has come."""
+        self.timed_out = self.timed_out or now_s > self._deadline_s
+        if not (self.timed_out or self._told.is_set()):
+            return
+        if self._kill_s is None:
+            self._kill_s = now_s + _GRACE_S
+            # The first two are bubblewrap's: at a SIGTERM they would kill everything else.
+            for pid in descendants(self._process.pid)[2:]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+        elif now_s > self._kill_s:
+            self._process.kill()  # the sandbox dies with it, and everything inside
 
 
 def _pump(
     process: subprocess.Popen[bytes],
     output: IO[bytes],
-    deadline_s: float,
+    ending: _Ending,
     watches: tuple[MemoryWatch, DiskWatch],
     write: Callable[[str], None],
-) -> bool:
-    """Pass the output on until it ends; whether the command was killed for its time."""
+) -> None:
+    """Pass the output on until it ends."""
     lines = _Lines(write)
-    timed_out, exceeded, next_look_s = False, False, 0.0
+    next_look_s = 0.0
     with output, selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
         while True:
             now_s = time.monotonic()
-            if now_s > deadline_s:
-                timed_out = True
+            ending.look(now_s)
             # Not at every line: a look walks through all processes of the machine.
             if now_s >= next_look_s:
                 next_look_s = now_s + _WATCH_S
-                exceeded = any(watch.look() for watch in watches)
-            if timed_out or exceeded:
-                process.kill()  # the sandbox dies with it, and everything inside
-            if not selector.select(max(0.0, min(_WATCH_S, deadline_s - now_s))):
+                if any(watch.look() for watch in watches):
+                    process.kill()
+            if not selector.select(_WATCH_S):
                 if process.poll() is not None:
                     break
                 continue
@@ -134,7 +186,6 @@ def _pump(
                 break
             lines.feed(data)
     lines.finish()
-    return timed_out
 
 
 class _Lines:
@@ -210,4 +261,4 @@ def _script(command: Command) -> str:
     lines += [f"export {name}={shlex.quote(value)}" for name, value in command.env.items()]
     lines += [f"cd {shlex.quote(command.cwd)}"]
     lines.append(f"exec /bin/sh -c {shlex.quote(command.script)} </dev/null")
-    return "\n".join(lines) + "\n"
+    return keeper.kept(lines, boxed=True)

@@ -2,10 +2,12 @@
 
     spec.json   what it was started with, without its environment and without secrets
     shim        number and start time of the shim
-    report      number and start time of the program (the first line), or why it did not start
+    report      number and start time of the program, then of its keeper if it has one, and `ended CODE` once the program
+                has ended and the keeper waits for the rest of the tree; or why the program did not start
     sandbox     what bubblewrap says of the sandbox, as JSON lines
     exit        the exit status; its modification time is the end of the process
-    timed-out   empty; the shim killed the process for its deadline
+    timed-out   empty; the shim ended the process for its deadline
+    told        empty; somebody asked for its end while it ran
     oom         empty; it was killed for its memory
     restart     empty; the shim runs the program again when a signal ended it
     restarts    a line for each time that it did
@@ -27,11 +29,21 @@ from typing import Any
 
 from gantry.engines.runtime import procfs
 from gantry.engines.runtime.procfs import Identity
+from gantry.engines.runtime.protocol import TERMINATE_S
 from gantry.kernel.files import replace_file
 
 # Left by one run, in the way of the next.
-_OF_ONE_RUN = ("shim", "report", "sandbox", "exit", "timed-out", "oom", "restart", "restarts")
-_APP_IN_NAMESPACE = 2  # bubblewrap's own first process is 1
+_OF_ONE_RUN = (
+    "shim",
+    "report",
+    "sandbox",
+    "exit",
+    "timed-out",
+    "told",
+    "oom",
+    "restart",
+    "restarts",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,8 @@ class Record:
     processes: int | None = None
     groups: tuple[Path, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    whole_tree: bool = False
+    terminate_s: float = TERMINATE_S
 
     def as_json(self) -> str:
         return json.dumps(
@@ -67,6 +81,8 @@ class Record:
                 "processes": self.processes,
                 "groups": [str(group) for group in self.groups],
                 "labels": dict(self.labels),
+                "whole_tree": self.whole_tree,
+                "terminate_s": self.terminate_s,
             },
             indent=2,
         )
@@ -92,6 +108,7 @@ class Ending:
     ended_at: datetime
     timed_out: bool
     out_of_memory: bool
+    told: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +140,15 @@ class ProcessFolder:
 
     def program(self) -> Identity | None:
         """Who the program is, or was; unsandboxed processes only: inside a sandbox numbers mean something else."""
-        return procfs.parse_identity(self._read("report"))
+        return self._reported(0)
+
+    def keeper(self) -> Identity | None:
+        """Who the keeper of the program's tree is, or was; as `program`."""
+        return self._reported(1)
+
+    def _reported(self, line: int) -> Identity | None:
+        lines = self._read("report").splitlines()
+        return procfs.parse_identity(lines[line]) if len(lines) > line else None
 
     def refusal(self) -> str:
         """Why the program did not start; empty when it did or may still."""
@@ -161,9 +186,13 @@ class ProcessFolder:
 
     def sandboxed_program(self) -> Identity | None:
         """The program inside the sandbox, as the host sees it."""
-        init = self.namespace_init()
-        for pid in procfs.children(init.pid) if init is not None else ():
-            if procfs.inner_pid(pid) == _APP_IN_NAMESPACE and (seen := procfs.read(pid)):
+        init, inside = self.namespace_init(), self.program()
+        if init is None or inside is None:
+            return None
+        # bubblewrap's first process, then the keeper if there is one, then the program.
+        first = procfs.children(init.pid)
+        for pid in (*first, *(below for child in first for below in procfs.children(child))):
+            if procfs.inner_pid(pid) == inside.pid and (seen := procfs.read(pid)):
                 return seen.identity
         return None
 
@@ -180,6 +209,7 @@ class ProcessFolder:
             ended_at=datetime.fromtimestamp(ended_s, UTC),
             timed_out=code != 0 and (self.path / "timed-out").exists(),
             out_of_memory=code != 0 and (self.path / "oom").exists(),
+            told=(self.path / "told").exists(),
         )
 
     def ending_mark(self) -> tuple[int, int] | None:
@@ -202,6 +232,11 @@ class ProcessFolder:
     def restarts(self) -> int:
         """How often the shim has run the program again."""
         return self._read("restarts").count("\n")
+
+    def mark_told(self) -> None:
+        """Remember that its end was asked for."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / "told").touch()
 
     def mark_out_of_memory(self) -> None:
         """Remember it beyond the life of the control group."""

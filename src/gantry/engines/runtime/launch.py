@@ -1,8 +1,8 @@
 """The chain of programs that ends in the program of a specification.
 
-    setsid -> shim.sh -> [pump] -> enter.sh -> [bwrap] -> [setpriv] -> sh -> the program
+    setsid -> shim.sh -> [pump] -> enter.sh -> [bwrap] -> [setpriv] -> [keeper] -> sh -> the program
 
-Each link but the shim, the pump and bubblewrap replaces itself by the next. The environment and the secrets travel in
+Each link but the shim, the pump, bubblewrap and the keeper replaces itself by the next. The environment and the secrets travel in
 anonymous memory (memfd), never on a command line or in a file, and nothing before the last link sees the
 environment: a variable such as LD_PRELOAD must not reach programs that still have root's rights.
 """
@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gantry.engines.runtime import sandbox
+from gantry.engines.runtime import keeper, sandbox
 from gantry.engines.runtime.folder import ProcessFolder
 from gantry.engines.runtime.protocol import Limits, Mount, MountMode, ProcessSpec, Sandbox
 from gantry.kernel.errors import UserError
@@ -126,7 +126,9 @@ def launch(spec: ProcessSpec, folder: ProcessFolder, groups: tuple[Path, ...]) -
 def _shim(spec: ProcessSpec, folder: ProcessFolder, groups: tuple[Path, ...]) -> tuple[str, ...]:
     timeout = "" if spec.timeout_s is None else str(spec.timeout_s)
     kill_group = str(groups[0]) if groups else ""
-    return "/bin/sh", str(_HERE / "shim.sh"), str(folder.path), timeout, kill_group
+    grace = str(spec.terminate_s) if spec.timeout_s is not None else ""
+    tree = "tree" if spec.whole_tree else ""
+    return "/bin/sh", str(_HERE / "shim.sh"), str(folder.path), timeout, grace, tree, kill_group
 
 
 def _pump(secrets: int) -> tuple[str, ...]:
@@ -197,11 +199,21 @@ def _last_link(spec: ProcessSpec) -> str:
         '*/*) [ -f "$1" ] && [ -x "$1" ] ;;',
         '*) command -v "$1" >/dev/null 2>&1 ;;',
         f"esac || {{ echo {NO_PROGRAM} >&3; exit 127; }}",
-        'read -r gantry_stat <"/proc/$$/stat"',
-        'echo "$$ ${gantry_stat##*) }" >&3',
-        'exec "$@" 3>&- 4>&- </dev/null',
+        # Of the shell that becomes the program, which is not $$ below a keeper.
+        "read -r gantry_stat </proc/self/stat",
+        'gantry_report="${gantry_stat%% *} ${gantry_stat##*) }"',
     ]
-    return "\n".join(lines) + "\n"
+    if spec.whole_tree:
+        lines += [
+            'read -r gantry_stat <"/proc/$$/stat"',
+            'gantry_report="$gantry_report\n$$ ${gantry_stat##*) }"',
+        ]
+    lines += ['printf "%s\\n" "$gantry_report" >&3', 'exec "$@" 3>&- 4>&- </dev/null']
+    return (
+        keeper.kept(lines, boxed=spec.sandbox is not None)
+        if spec.whole_tree
+        else "\n".join(lines) + "\n"
+    )
 
 
 def _without_sandbox(spec: ProcessSpec, folder: ProcessFolder, user: User | None) -> ProcessSpec:

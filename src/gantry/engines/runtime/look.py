@@ -97,6 +97,8 @@ class Look:
             state=ProcessState.RUNNING,
             pid=program.pid or None,
             started_at=record.started_at,
+            memory_limit_bytes=record.memory_bytes,
+            terminate_s=record.terminate_s,
             memory_bytes=self._memory_bytes(folder, record, machine),
             restarts=folder.restarts(),
             labels=record.labels,
@@ -121,6 +123,8 @@ class Look:
         if record.sandboxed:
             return None  # it dies with its shim
         program = folder.program()
+        if program is None or not program.alive():
+            program = folder.keeper()
         if program is None or not program.alive():
             return None
         # The shim was killed and the program was not: it still does its work.
@@ -154,10 +158,37 @@ class Look:
         init = folder.namespace_init()
         if init is not None:
             send(init, signal.SIGKILL)
-        program = folder.program() if not record.sandboxed else None
-        if program is not None and program.alive():
-            for seen in Machine().tree(program.pid):
-                send(seen.identity, signal.SIGKILL)
+        if not record.sandboxed:
+            for identity in self.tree(folder, record):
+                send(identity, signal.SIGKILL)
+
+    def terminate(self, folder: ProcessFolder, record: Record) -> None:
+        """SIGTERM to every process of the tree. Its keeper is first, which then waits for all others."""
+        began_ticks = procfs.now_ticks()
+        sent: set[Identity] = set()
+        # Twice: a process may have made another one while the tree was looked through. What was made since then is the
+        # work of somebody who ends well.
+        for _ in range(2):
+            for identity in self.tree(folder, record):
+                if identity not in sent and identity.start_ticks <= began_ticks:
+                    send(identity, signal.SIGTERM)
+                    sent.add(identity)
+
+    def tree(self, folder: ProcessFolder, record: Record) -> list[Identity]:
+        """What runs of a product, without the shim, the pump and bubblewrap. The oldest first: a shell that outlives its
+        child by a moment would begin the next one, or end well.
+        """
+        machine, root = Machine(), self._root(folder)
+        found = set(machine.tree(root.pid)) if root is not None else set()
+        if record.sandboxed:
+            found = {seen for seen in found if root is not None and seen.pid != root.pid}
+        else:
+            # What has left the session is still in the group.
+            members = limits.members(record.groups)
+            found |= {machine.processes[pid] for pid in members if pid in machine.processes}
+        return [
+            seen.identity for seen in sorted(found, key=lambda seen: (seen.start_ticks, seen.pid))
+        ]
 
     def _program(self, folder: ProcessFolder, record: Record, shim: Identity) -> Identity | None:
         known = self._programs.get(shim)
@@ -176,10 +207,15 @@ class Look:
         return procfs.total_bytes(machine.tree(root.pid)) if root is not None else 0
 
     def _root(self, folder: ProcessFolder) -> Identity | None:
-        for identity in (folder.namespace_init(), folder.program()):
-            if identity is not None and identity.alive():
-                return identity
-        return None
+        """What stands above all others that run of it."""
+        return next(
+            (
+                identity
+                for identity in (folder.namespace_init(), folder.keeper(), folder.program())
+                if identity is not None and identity.alive()
+            ),
+            None,
+        )
 
 
 def _exited(record: Record, ending: Ending) -> ProcessStatus:
@@ -192,6 +228,8 @@ def _exited(record: Record, ending: Ending) -> ProcessStatus:
         exit_code=ending.exit_code,
         out_of_memory=ending.out_of_memory,
         timed_out=ending.timed_out,
+        told_to_end=ending.told,
+        memory_limit_bytes=record.memory_bytes,
         labels=record.labels,
     )
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.config.paths import Paths
-from gantry.engines.runtime import launch, limits, sandbox
+from gantry.engines.runtime import launch, limits, listening, sandbox
 from gantry.engines.runtime.folder import ProcessFolder, Record
 from gantry.engines.runtime.logs import Log
 from gantry.engines.runtime.look import Look, send
 from gantry.engines.runtime.procfs import Identity
 from gantry.engines.runtime.protocol import (
+    Listener,
     LogChunk,
     ProcessSpec,
     ProcessState,
@@ -91,6 +92,10 @@ class ProcessRuntime:
     ) -> LogChunk:
         """See `Runtime.read_log`."""
         return await asyncio.to_thread(self._read_log, process_id, offset, limit_bytes)
+
+    async def listeners(self, process_id: str) -> tuple[Listener, ...]:
+        """See `Runtime.listeners`."""
+        return await asyncio.to_thread(self._listeners, self._folder(process_id))
 
     async def mark_logs(self) -> None:
         """See `Runtime.mark_logs`."""
@@ -174,6 +179,8 @@ class ProcessRuntime:
             processes=spec.limits.processes,
             groups=groups,
             labels=spec.labels,
+            whole_tree=spec.whole_tree,
+            terminate_s=spec.terminate_s,
         )
         folder.write_record(record)
         self._groups.create(spec.id, spec.limits)
@@ -210,10 +217,19 @@ class ProcessRuntime:
         if program is None:
             return
         folder.restart_when_killed(wanted=False)
+        folder.mark_told()
         if kill:
             self._see.kill(folder, record)
+        elif record.whole_tree:
+            self._see.terminate(folder, record)
         elif program.pid:
             send(program, signal.SIGTERM)
+
+    def _listeners(self, folder: ProcessFolder) -> tuple[Listener, ...]:
+        record = folder.record()
+        if record is None or self._see.running(folder, record) is None:
+            return ()
+        return listening.listeners(seen.pid for seen in self._see.tree(folder, record))
 
     def _remove(self, folder: ProcessFolder) -> None:
         with folder.locked() as exists:

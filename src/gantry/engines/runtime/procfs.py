@@ -1,12 +1,15 @@
 """What /proc says of processes."""
 
+import contextlib
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,11 @@ class Identity:
         """It runs. One that has ended and waits to be collected (state Z) does not."""
         seen = read(self.pid)
         return seen is not None and seen.start_ticks == self.start_ticks
+
+
+def now_ticks() -> int:
+    """The moment as start times are counted."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +82,12 @@ def parse_identity(line: str) -> Identity | None:
 
 
 def children(pid: int) -> tuple[int, ...]:
-    """Direct children."""
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ()
-    return tuple(map(int, text.split()))
+    """Direct children, whichever of its threads made them."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, path.read_text().split())
+    return tuple(found)
 
 
 def inner_pid(pid: int) -> int | None:

@@ -7,6 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+# From SIGTERM to SIGKILL where nothing else was asked for.
+TERMINATE_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -62,7 +65,10 @@ class ProcessSpec:
             in a sandbox. Without it a sandboxed process becomes a user that exists for sandboxes only.
         redact: values masked in the log. For tasks that end (builds, migrations), whose output can pass through
             a pipe; a long-running instance writes straight to its log and is redacted when the log is read.
-        timeout_s: a task still running after this is killed, also while no control plane runs; its status says so.
+        timeout_s: a task still running after this is ended, also while no control plane runs; its status says so.
+        whole_tree: SIGTERM goes to every process of its tree, and it has ended when all of them have: for products, whose
+            commands are often wrappers (`npm run`, a shell) around the real program. An engine passes signals on itself.
+        terminate_s: how long it should have from SIGTERM to SIGKILL; a task that is over its time has so long.
         labels: free words for people (`gantry ps`), never read back as facts.
     """
 
@@ -75,6 +81,8 @@ class ProcessSpec:
     user: str | None = None
     redact: tuple[str, ...] = ()
     timeout_s: float | None = None
+    whole_tree: bool = False
+    terminate_s: float = TERMINATE_S
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -94,9 +102,13 @@ class ProcessStatus:
 
     Attributes:
         pid: of the process itself as the host sees it, not of its shim.
-        exit_code: 0-255; 128 + the signal's number when a signal ended it.
+        exit_code: 0-255; 128 + the signal's number when a signal ended it. The program's own, also where another process
+            of its tree ended last.
         out_of_memory: the kernel or the watchdog killed it for its memory.
-        timed_out: it was killed for `timeout_s`.
+        timed_out: it was ended for `timeout_s`.
+        told_to_end: it was running when `Runtime.signal` was called for it.
+        terminate_s: how long it should have from SIGTERM to SIGKILL.
+        memory_limit_bytes: what its tree may hold; `None` is no limit.
         memory_bytes: resident memory of the whole tree now; 0 when it does not run.
         restarts: how often its shim has run it again since `started_at`.
         labels: what it was started with.
@@ -110,9 +122,25 @@ class ProcessStatus:
     exit_code: int | None = None
     out_of_memory: bool = False
     timed_out: bool = False
+    told_to_end: bool = False
+    memory_limit_bytes: int | None = None
+    terminate_s: float = TERMINATE_S
     memory_bytes: int = 0
     restarts: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket on which a process waits for connections.
+
+    Attributes:
+        address: IP address, or the path of a Unix socket (with `@` before it for one that is in no folder).
+        port: `None` for a Unix socket.
+    """
+
+    address: str
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +173,9 @@ class Runtime(Protocol):
         ...
 
     async def signal(self, process_id: str, *, kill: bool = False) -> None:
-        """SIGTERM to the process, or SIGKILL to its whole tree. Unknown and ended processes are ignored."""
+        """SIGTERM to the process, or to its whole tree where `ProcessSpec.whole_tree` says so; or SIGKILL to its whole
+        tree. Unknown and ended processes are ignored.
+        """
         ...
 
     async def restart_when_killed(self, process_id: str, *, wanted: bool) -> None:
@@ -171,6 +201,10 @@ class Runtime(Protocol):
 
         It is text that any database takes: what is no UTF-8, and NUL, becomes U+FFFD.
         """
+        ...
+
+    async def listeners(self, process_id: str) -> tuple[Listener, ...]:
+        """Where the process and its tree wait for connections now; nothing for unknown and ended processes."""
         ...
 
     async def mark_logs(self) -> None:

@@ -50,7 +50,7 @@ class Watchdog:
     def _inspect(self, process_id: str, machine: Machine) -> None:
         folder = self._folder_of(process_id)
         record = folder.record()
-        root = folder.namespace_init() or folder.program()
+        root = folder.namespace_init() or folder.keeper() or folder.program()
         if record is None or folder.ending() is not None or root is None or not root.alive():
             self._guarded.discard(process_id)
             return

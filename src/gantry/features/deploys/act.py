@@ -75,15 +75,18 @@ class Answers:
     Attributes:
         smoke: deploy -> result of its smoke checks.
         served_by: deploy -> release that the public port answered with.
+        waiting: deploy -> what its present step waits for, for people.
     """
 
     smoke: dict[str, SmokeResult] = field(default_factory=dict)
     served_by: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
 
     def forget(self, deploy_id: str) -> None:
         """The deploy has ended."""
         self.smoke.pop(deploy_id, None)
         self.served_by.pop(deploy_id, None)
+        self.waiting.pop(deploy_id, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,24 @@ from gantry.features.builds import store as builds
 from gantry.features.builds.model import BuildState
 from gantry.features.deploys import store
 from gantry.features.deploys.act import Context, Work
-from gantry.features.deploys.model import Deploy, DeployKind, DeployState
+from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
 from gantry.features.deploys.pipeline import ROWS, Intent, following
 from gantry.features.deploys.rules import Do, Fail, Next
+from gantry.features.instances import store as instances
+from gantry.features.instances.ending import end_process
+from gantry.features.instances.masking import secrets_of
 from gantry.features.projects import store as projects
 from gantry.features.releases import store as releases
 from gantry.features.releases.model import ReleaseState
 from gantry.features.rollouts import store as rollouts
 from gantry.kernel.errors import Cancelled
+from gantry.kernel.redact import Redactor
 
 _log = logging.getLogger(__name__)
+
+# What is kept with a failed deploy of what its instance printed.
+MAX_LAST_LINES = 100
+_LAST_BYTES = 32_000
 
 Action = Intent | Do | Next | Fail
 
@@ -48,7 +56,9 @@ class DeployExecutor:
                 error = Cancelled("deploy.cancelled", "the deploy was cancelled").as_dict()
                 await self._end(work, DeployState.CANCELLED, error)
             case Fail(error):
-                await self._end(work, DeployState.FAILED, dict(error))
+                lines = await self._last_lines(work)
+                ended = {**error, "last_lines": lines} if lines else dict(error)
+                await self._end(work, DeployState.FAILED, ended)
             case Next():
                 await self._advance(work.deploy, action)
             case Do():
@@ -78,7 +88,7 @@ class DeployExecutor:
     async def _end(self, work: Work, state: DeployState, error: dict[str, str]) -> None:
         deploy, now = work.deploy, self.context.clock.now()
         for task_id in _own_tasks(work):
-            await self.context.runtime.signal(task_id, kill=True)
+            await end_process(self.context.runtime, self.context.clock, task_id)
         async with self.context.database.transaction() as session:
             if work.rollout is not None:
                 await rollouts.abort(session, work.rollout.id, error["message"], at=now)
@@ -89,6 +99,23 @@ class DeployExecutor:
             await store.finish_failed(session, deploy, state, error, at=now)
         self._over(deploy)
         _log.warning("%s: %s at %s: %s", deploy.id, state, deploy.step, error["message"])
+
+    async def _last_lines(self, work: Work) -> str:
+        """The end of what the worst instance of a release printed that did not come up; its log goes with it."""
+        deploy, context = work.deploy, self.context
+        if deploy.release is None or deploy.step not in (Step.HEALTHY, Step.SWITCH):
+            return ""
+        async with context.database.transaction() as session:
+            present = await instances.list_for_environments(session, (deploy.environment,))
+            secrets = await secrets_of(
+                session, context.variables, deploy.environment, (deploy.release,)
+            )
+        own = [item for item in present if item.release == deploy.release]
+        worst = max(own, key=lambda item: (item.failures, item.healthy_at is None), default=None)
+        if worst is None:
+            return ""
+        log = await context.runtime.read_log(worst.id, offset=-_LAST_BYTES, limit_bytes=_LAST_BYTES)
+        return "\n".join(Redactor(secrets)(log.text).splitlines()[-MAX_LAST_LINES:])
 
     def _over(self, deploy: Deploy) -> None:
         self.context.answers.forget(deploy.id)

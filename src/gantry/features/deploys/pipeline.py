@@ -206,6 +206,15 @@ def _too_long(deploy: Deploy, observed: Observed) -> Mapping[str, str]:
 
 
 def _not_confirmed(observed: Observed) -> Mapping[str, str]:
+    candidate = observed.candidate
+    if candidate is not None and candidate.steady_workers < candidate.workers:
+        return rules.error_of(
+            "switch.workers",
+            f"{candidate.steady_workers} of {candidate.workers} workers of the new release stayed up within "
+            f"{observed.deadline_s:.0f} s"
+            + (f": {candidate.message}" if candidate.message else ""),
+            "read their log; what was live before serves again",
+        )
     if not observed.edge_current:
         return rules.error_of(
             "switch.timeout",

@@ -12,11 +12,14 @@ from enum import Enum, StrEnum
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.builds.model import Build, BuildState
-from gantry.features.deploys.model import Deploy, DeployKind, StepState
+from gantry.features.deploys.model import Deploy, DeployKind, Step, StepState
+from gantry.features.instances.rules import CRASH_LOOP_FAILURES
 from gantry.features.probes.public import SmokeResult
 from gantry.features.rollouts.model import RolloutState
 
 CRASHES_BEFORE_FAILURE = 3
+# So many ends are recorded at once of what would end the same way every time.
+HOPELESS_CRASHES = CRASH_LOOP_FAILURES
 # One bad answer may be a cold cache; three in a row are the release.
 SMOKE_ATTEMPTS = 3
 _SUPERSEDED = "another release went live meanwhile: its instances are new"
@@ -29,14 +32,18 @@ class Candidate:
     Attributes:
         wanted: how many of them.
         healthy: how many are healthy.
-        crashes: the most ends in a row of any of them.
+        crashes: the most ends in a row of any instance of the release, workers too.
         message: what is wrong with the worst of them.
+        workers: how many instances of workers are wanted; none before the release is live.
+        steady_workers: how many of them have stayed up for a while.
     """
 
     wanted: int
     healthy: int
     crashes: int = 0
     message: str = ""
+    workers: int = 0
+    steady_workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,19 +224,27 @@ def healthy(deploy: Deploy, observed: Observed) -> Decision:
     if candidate is None:
         return WAIT
     if candidate.crashes >= CRASHES_BEFORE_FAILURE:
-        return Fail(
-            error_of(
-                "start.crash-loop",
-                f"an instance of the new release ended {candidate.crashes} times: {candidate.message}",
-                "read its log; the live release still serves",
-            )
-        )
+        return _crash_loop(candidate, "the live release still serves")
     if candidate.healthy < candidate.wanted:
         return WAIT
     seen_by_edge = observed.edge_current and observed.edge_healthy >= candidate.wanted
     if candidate.wanted and not seen_by_edge:
         return WAIT
     return Next(detail=f"{candidate.healthy} of {candidate.wanted} instances are healthy")
+
+
+def waiting_for(deploy: Deploy, observed: Observed) -> str:
+    """What the present step waits for, for people; empty where there is nothing to say of it."""
+    candidate = observed.candidate
+    if candidate is None:
+        return ""
+    if deploy.step is Step.HEALTHY and candidate.healthy < candidate.wanted:
+        said = f"{candidate.healthy} of {candidate.wanted} instances are healthy"
+    elif deploy.step is Step.SWITCH and candidate.steady_workers < candidate.workers:
+        said = f"{candidate.steady_workers} of {candidate.workers} workers stay up"
+    else:
+        return ""
+    return said + (f": {candidate.message}" if candidate.message else "")
 
 
 def smoke(deploy: Deploy, observed: Observed) -> Decision:
@@ -276,9 +291,16 @@ def switch(deploy: Deploy, observed: Observed) -> Decision:
     """Done when a request from outside reaches the release."""
     if not is_live(deploy, observed):
         return Do.SWITCH
+    candidate = observed.candidate
+    # Workers begin with the switch. Somebody who goes back has a reason to, and the web process counts more.
+    judged = candidate if deploy.kind is not DeployKind.ROLLBACK else None
+    if judged is not None and judged.crashes >= CRASHES_BEFORE_FAILURE:
+        return _crash_loop(judged, "what was live before serves again")
     if not observed.edge_current:
         return WAIT
-    if observed.candidate is not None and not observed.candidate.wanted:
+    if judged is not None and judged.steady_workers < judged.workers:
+        return WAIT
+    if candidate is not None and not candidate.wanted:
         return Next(detail="no process of it answers visitors")
     if observed.served_by != deploy.release:
         return Do.ASK_PUBLIC_PORT
@@ -319,6 +341,18 @@ def _restarted(deploy: Deploy, observed: Observed) -> Decision:
         return WAIT
     instances = "instance was" if progress.wanted == 1 else "instances were"
     return Next(detail=f"{progress.wanted} {instances} started anew")
+
+
+def _crash_loop(candidate: Candidate, still: str) -> Fail:
+    return Fail(
+        error_of(
+            "start.crash-loop",
+            f"an instance of the new release ended {candidate.crashes} times: {candidate.message}"
+            if candidate.crashes < HOPELESS_CRASHES
+            else f"an instance of the new release does not run: {candidate.message}",
+            f"read its log; {still}",
+        )
+    )
 
 
 def _task(observed: Observed) -> Decision:

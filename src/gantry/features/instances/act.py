@@ -7,15 +7,19 @@ from typing import assert_never
 from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import ProcessSpec, Runtime
 from gantry.features.instances import rules, store
+from gantry.features.instances.exits import explained
 from gantry.features.instances.launching import Launcher
 from gantry.features.instances.model import Health, Instance
 from gantry.features.instances.ports import PortPicker
 from gantry.kernel.clock import Clock
-from gantry.kernel.errors import ConflictError, TransientError
+from gantry.kernel.errors import ConflictError, TransientError, UserError
 from gantry.kernel.ids import IdSource
 
 _log = logging.getLogger(__name__)
 _PORT_TRIES = 20
+_TAIL_BYTES = 4_000
+# What will be so the next time too. Everything else that the runtime refuses is a fault of the machine.
+_NOT_STARTABLE = frozenset({"runtime.no-program", "runtime.no-folder", "runtime.bad-spec"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +88,36 @@ class InstanceExecutor:
     async def _start(self, instance: Instance) -> None:
         spec: ProcessSpec = await self.launcher.for_instance(instance)
         self.health.pop(instance.id, None)
-        await self.runtime.start(spec)
+        try:
+            await self.runtime.start(spec)
+        except UserError as error:
+            if error.code not in _NOT_STARTABLE:
+                raise
+            await self._record_exit(rules.not_started(instance, error.message, self.clock.now()))
+            return
         async with self.database.transaction() as session:
             await store.set_started(session, instance.id, at=self.clock.now())
         _log.info("%s (%s) was started", instance.id, instance.process)
 
     async def _record_exit(self, action: rules.RecordExit) -> None:
-        self.health.pop(action.instance.id, None)
+        instance = action.instance
+        self.health.pop(instance.id, None)
+        exit = action.exit
+        if exit.fault:
+            tail = await self.runtime.read_log(instance.id, offset=-_TAIL_BYTES)
+            exit = explained(exit, tail.text, instance.port)
         async with self.database.transaction() as session:
             await store.set_exited(
                 session,
-                action.instance.id,
+                instance.id,
+                exit,
                 failures=action.failures,
                 next_start_at=action.next_start_at,
-                last_exit=action.reason,
-                out_of_memory=action.out_of_memory,
+                at=self.clock.now(),
             )
         wait_s = (action.next_start_at - self.clock.now()).total_seconds()
         _log.warning(
-            "%s %s; it is started again in %.1f s",
-            action.instance.id,
-            action.reason,
-            max(0.0, wait_s),
+            "%s %s; it is started again in %.1f s", instance.id, exit.sentence, max(0.0, wait_s)
         )
 
     async def _kill(self, action: rules.Kill) -> None:

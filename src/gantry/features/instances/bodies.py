@@ -27,7 +27,9 @@ class InstanceBody(Answer):
     pid: int | None
     port: int | None
     memory_bytes: int
-    restarts: int
+    restarts: int = Field(description="Times that it was started again for a fault of its own.")
+    restart_reason: str = Field("", description="Why the last time, in two or three words.")
+    restarted_at: datetime | None = None
     started_at: datetime | None
     message: str = Field("", description="Why it is not healthy, or how it ended last.")
 
@@ -55,6 +57,8 @@ class InstanceBody(Answer):
             port=instance.port,
             memory_bytes=process.memory_bytes if process is not None and running else 0,
             restarts=instance.restarts,
+            restart_reason=instance.last_fault,
+            restarted_at=instance.last_fault_at,
             started_at=instance.started_at,
             message=_message(instance, health, state),
         )

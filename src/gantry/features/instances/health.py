@@ -1,16 +1,24 @@
 """Asks instances whether they are healthy: often while they start, seldom afterwards."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gantry.engines.probes.protocol import Prober
+from gantry.config.manifest import Manifest
+from gantry.engines.probes.protocol import Prober, ProbeResult
+from gantry.engines.runtime.protocol import Listener
+from gantry.features.instances.doubts import bad_status, no_answer
 from gantry.features.instances.model import Health
+from gantry.features.projects.host_names import HostNames
+from gantry.features.projects.model import Environment
 from gantry.kernel.clock import Clock
 
 STARTING_INTERVAL_S = 0.1
 LIVE_INTERVAL_S = 5.0
 # A live instance that failed is asked sooner, but not so often that a short pause looks like a hang.
 DOUBTFUL_INTERVAL_S = 2.0
+# One that starts and gives no answer is looked at after this many probes, and again: where does it listen?
+LOOK_EVERY_PROBES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +42,23 @@ class HealthCheck:
     """Probes targets and notes the answers.
 
     Parameters:
+        listeners: tells where the processes of an instance listen.
         health: instance -> what its last probes said; shared with those who decide by it.
     """
 
-    def __init__(self, prober: Prober, health: dict[str, Health], clock: Clock) -> None:
+    def __init__(
+        self,
+        prober: Prober,
+        listeners: Callable[[str], Awaitable[tuple[Listener, ...]]],
+        health: dict[str, Health],
+        clock: Clock,
+    ) -> None:
         self._prober = prober
+        self._listeners = listeners
         self._health = health
         self._clock = clock
         self._next_s: dict[str, float] = {}
+        self._found: dict[str, tuple[Listener, ...]] = {}
 
     async def probe_due(self, targets: tuple[Target, ...]) -> bool:
         """Probe every target whose time has come; whether any answer differs from the one before."""
@@ -50,6 +67,7 @@ class HealthCheck:
         self._next_s = {
             target.instance: self._next_s.get(target.instance, 0.0) for target in targets
         }
+        self._found = {key: value for key, value in self._found.items() if key in self._next_s}
         for target in due:
             self._next_s[target.instance] = now_s + self._interval_s(target)
         changes = await asyncio.gather(*(self._probe(target) for target in due))
@@ -76,10 +94,31 @@ class HealthCheck:
         well = 200 <= result.status < 400 if target.path else result.status > 0
         before = self._health.get(target.instance)
         if well:
+            self._found.pop(target.instance, None)
             self._health[target.instance] = Health(healthy=True)
             return before is None or not before.healthy
         failures = before.failures + 1 if before is not None else 1
-        said = f"status {result.status}" if result.status else result.error
-        message = f"{target.path or '/'}: {said}"
+        message = await self._message(target, result, failures)
         self._health[target.instance] = Health(healthy=False, failures=failures, message=message)
-        return before is None or before.healthy or failures % 5 == 0
+        return before is None or before.healthy or before.message != message or failures % 5 == 0
+
+    async def _message(self, target: Target, result: ProbeResult, failures: int) -> str:
+        path = target.path or "/"
+        if result.status:
+            return bad_status(path, result.status, target.host)
+        if not target.settled and failures % LOOK_EVERY_PROBES == 0:
+            self._found[target.instance] = await self._listeners(target.instance)
+        found = (
+            None
+            if target.settled or failures < LOOK_EVERY_PROBES
+            else self._found.get(target.instance)
+        )
+        return no_answer(path, result.error, target.port, found)
+
+
+def health_host(host_names: HostNames, environment: Environment, manifest: Manifest) -> str:
+    """The host that probes of an environment's web instances ask for: what its visitors ask for, unless the manifest says
+    otherwise.
+    """
+    asked = manifest.web.health.host if manifest.web is not None else None
+    return asked or host_names.public_host(environment, manifest.domains)

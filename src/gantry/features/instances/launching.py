@@ -2,13 +2,19 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gantry.config.manifest import Manifest
 from gantry.config.references import OWN
 from gantry.engines.builders.protocol import Artifact, Workshop
 from gantry.engines.database.protocol import Database
-from gantry.engines.runtime.protocol import Limits, Mount, MountMode, ProcessSpec, Sandbox
+from gantry.engines.runtime.protocol import (
+    Limits,
+    Mount,
+    MountMode,
+    ProcessSpec,
+    Sandbox,
+)
 from gantry.features.builds import store as builds
 from gantry.features.instances.model import Instance
 from gantry.features.projects import store as projects
@@ -106,13 +112,14 @@ class Launcher:
         """How to start an instance."""
         launch = await self.prepare(instance.release)
         process = launch.manifest.long_running[instance.process]
-        return process_spec(
+        spec = process_spec(
             self._identity(launch, instance.id, instance.port, instance.process),
             launch.artifact,
             web_argv(launch.manifest, launch.artifact, instance.process),
             launch.variables,
             limits=Limits(memory_bytes=process.memory_bytes, cpu_cores=process.cpu),
         )
+        return replace(spec, terminate_s=process.drain.terminate_s)
 
     async def for_command(
         self, release_id: str, process_id: str, command: str, *, timeout_s: float
@@ -174,6 +181,7 @@ def process_spec(
         limits=limits,
         redact=redact,
         timeout_s=timeout_s,
+        whole_tree=True,
         labels={
             "project": identity.environment.project,
             "environment": identity.environment.name,

@@ -13,11 +13,12 @@ class Instance:
         port: loopback port that it keeps across restarts; `None` for workers.
         started_at: when its process was last started; `None` while it waits to be started (again).
         healthy_at: when it was first healthy since then.
-        restarts: times that it was started again since it was made.
+        restarts: times that it was started again since it was made because it had ended by its own fault.
         failures: ends in a row that were its own fault; decides the back-off.
         next_start_at: not to be started before this.
         stopping_since: when it was told to end.
-        last_exit: how it ended last, in words.
+        last_exit: how it ended last, in words; empty where it was told to.
+        last_fault, last_fault_at: the reason of the last of its restarts in two or three words, and when it was.
         killed_for: why Gantry killed it, until its end is recorded.
         out_of_memory_kills: of its restarts, how many followed its being killed for its memory.
         leaving_since: when the edge was to send it no further visitors.
@@ -39,6 +40,8 @@ class Instance:
     killed_for: str = ""
     out_of_memory_kills: int = 0
     leaving_since: datetime | None = None
+    last_fault: str = ""
+    last_fault_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

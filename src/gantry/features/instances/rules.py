@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.instances.exchange import exchange_of, may_end
+from gantry.features.instances.exits import Exit, exit_of, no_program
 from gantry.features.instances.model import Health, Instance, Want
 from gantry.features.releases.model import Release, ReleaseState
 from gantry.features.releases.reading import manifest_of
@@ -21,7 +22,6 @@ _STABLE_AFTER = timedelta(seconds=30)
 _MAX_BACK_OFF_S = 60.0
 # From SIGTERM to SIGKILL where no release says otherwise any more.
 _TERMINATE_S = 30.0
-_SIGKILL_EXIT = 137
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,9 @@ class RecordExit:
     """Record that its process ended, and when to start it again."""
 
     instance: Instance
-    reason: str
+    exit: Exit
     failures: int
     next_start_at: datetime
-    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,32 +181,30 @@ def _keep(
     return None
 
 
+def not_started(instance: Instance, message: str, now: datetime) -> RecordExit:
+    """Its program could not be started, and cannot be the next time.
+
+    Parameters:
+        message: what the runtime said.
+    """
+    return _recorded(instance, no_program(message), now)
+
+
 def _exit(instance: Instance, process: ProcessStatus | None, now: datetime) -> RecordExit:
-    lost = process is None or process.state is ProcessState.LOST
-    # Somebody else's SIGKILL, or a reboot, is not the product's fault: start again at once.
-    fault = bool(instance.killed_for) or not (lost or _killed_from_outside(process))
-    if not fault:
-        return RecordExit(instance, _words(instance, process), instance.failures, now)
-    out_of_memory = process is not None and process.out_of_memory
+    settled = instance.healthy_at is not None
+    return _recorded(
+        instance, exit_of(process, killed_for=instance.killed_for, settled=settled), now
+    )
+
+
+def _recorded(instance: Instance, exit: Exit, now: datetime) -> RecordExit:
+    if not exit.fault:
+        return RecordExit(instance, exit, instance.failures, now)  # start again at once
     stable = instance.healthy_at is not None and now - instance.healthy_at >= _STABLE_AFTER
     failures = 1 if stable else instance.failures + 1
-    next_start_at = now + timedelta(seconds=back_off_s(failures))
-    return RecordExit(instance, _words(instance, process), failures, next_start_at, out_of_memory)
-
-
-def _killed_from_outside(process: ProcessStatus | None) -> bool:
-    return process is not None and process.exit_code == _SIGKILL_EXIT and not process.out_of_memory
-
-
-def _words(instance: Instance, process: ProcessStatus | None) -> str:
-    if instance.killed_for:
-        return f"killed: {instance.killed_for}"
-    if process is None or process.state is ProcessState.LOST:
-        return "vanished, as after a restart of the machine"
-    if process.out_of_memory:
-        return "killed: out of memory"
-    code = process.exit_code or 0
-    return f"ended by signal {code - 128}" if code > 128 else f"exited with {code}"
+    if exit.hopeless:
+        failures = max(failures, CRASH_LOOP_FAILURES)
+    return RecordExit(instance, exit, failures, now + timedelta(seconds=back_off_s(failures)))
 
 
 def wants_of(

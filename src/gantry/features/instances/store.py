@@ -4,10 +4,12 @@ from collections.abc import Collection
 from datetime import datetime
 
 from gantry.engines.database.protocol import Session
+from gantry.features.instances.exits import Exit
 from gantry.features.instances.model import Instance
 
 _COLUMNS = """id, release, process, slot, port, created_at, started_at, healthy_at, restarts, failures,
-              next_start_at, stopping_since, last_exit, killed_for, out_of_memory_kills, leaving_since"""
+               next_start_at, stopping_since, last_exit, killed_for, out_of_memory_kills,
+               leaving_since, last_fault, last_fault_at"""
 
 
 async def list_all(session: Session) -> tuple[Instance, ...]:
@@ -75,24 +77,30 @@ async def set_healthy(session: Session, instance_id: str, *, at: datetime | None
 async def set_exited(
     session: Session,
     instance_id: str,
+    exit: Exit,
     *,
     failures: int,
     next_start_at: datetime,
-    last_exit: str,
-    out_of_memory: bool,
+    at: datetime,
 ) -> None:
-    """Its process ended by itself and is to be started again."""
+    """Its process ended and is to be started again."""
     await session.execute(
-        """UPDATE instances SET started_at = NULL, healthy_at = NULL, restarts = restarts + 1,
-               failures = %(failures)s, next_start_at = %(next)s, last_exit = %(exit)s,
-               killed_for = '', out_of_memory_kills = out_of_memory_kills + %(oom)s
+        """UPDATE instances SET started_at = NULL, healthy_at = NULL, failures = %(failures)s,
+               next_start_at = %(next)s, last_exit = %(exit)s, killed_for = '',
+               restarts = restarts + %(fault)s,
+               out_of_memory_kills = out_of_memory_kills + %(oom)s,
+               last_fault = CASE %(fault)s WHEN 1 THEN %(short)s ELSE last_fault END,
+               last_fault_at = CASE %(fault)s WHEN 1 THEN %(at)s ELSE last_fault_at END
            WHERE id = %(id)s""",
         {
             "id": instance_id,
             "failures": failures,
             "next": next_start_at,
-            "exit": last_exit,
-            "oom": int(out_of_memory),
+            "exit": exit.sentence,
+            "fault": int(exit.fault),
+            "oom": int(exit.out_of_memory),
+            "short": exit.short,
+            "at": at,
         },
     )
 

@@ -27,8 +27,12 @@ class HostNames:
         return f"{environment.label}.{self.domain}"
 
     def public_url(self, environment: Environment, domains: tuple[str, ...]) -> str:
-        """URL by which visitors know an environment: its first own domain, else its name below the platform's."""
-        return self.url(domains[0] if domains else self.environment_host(environment))
+        """URL by which visitors know an environment."""
+        return self.url(self.public_host(environment, domains))
+
+    def public_host(self, environment: Environment, domains: tuple[str, ...]) -> str:
+        """The host name by which visitors know an environment: its first own domain, else its name below the platform's."""
+        return domains[0] if domains else self.environment_host(environment)
 
     def release_host(self, project: str, release_id: str) -> str:
         """The release's own address: always this release, as long as it runs."""

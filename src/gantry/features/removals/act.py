@@ -1,16 +1,19 @@
 """Carries removals out: processes, services with their data, and records. What is shared is left to retention."""
 
+import asyncio
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import Runtime
+from gantry.features.instances.ending import end_process
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
 from gantry.features.removals.rules import ObservedRemoval, Removal
 from gantry.features.services import store as services
 from gantry.features.services.provide import ServiceProvider
+from gantry.kernel.clock import Clock
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +25,7 @@ class RemovalExecutor:
     database: Database
     runtime: Runtime
     provider: ServiceProvider
+    clock: Clock
 
     async def carry_out(
         self, environment: Environment, observed: ObservedRemoval, removal: Removal
@@ -38,8 +42,9 @@ class RemovalExecutor:
                 await self._delete(environment)
 
     async def _stop(self, process_ids: Collection[str]) -> None:
-        for process_id in process_ids:
-            await self.runtime.signal(process_id, kill=True)
+        await asyncio.gather(
+            *(end_process(self.runtime, self.clock, process_id) for process_id in process_ids)
+        )
 
     async def _delete(self, environment: Environment) -> None:
         async with self.database.transaction() as session:

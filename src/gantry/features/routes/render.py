@@ -28,6 +28,7 @@ from gantry.engines.edge.protocol import (
     Timeouts,
 )
 from gantry.features.assets.model import ServedAssets
+from gantry.features.instances.health import health_host
 from gantry.features.instances.model import Instance
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import PRODUCTION, Environment
@@ -398,5 +399,5 @@ def _backends(routes: Routes) -> Iterable[Backend]:
                 if instance.port is not None and instance.leaving_since is None
             ),
             health_path=web.health.path if web is not None else "",
-            health_host=routes.host_names.environment_host(item.environment),
+            health_host=health_host(routes.host_names, item.environment, item.manifest),
         )
