@@ -23,6 +23,7 @@ class Script:
         ends_in_time: `False`: nothing ends it when its time is up.
         dies_per_hour: rate of crashes at random.
         exists: `False`: there is no such program.
+        echoes: it writes what it is sent, and ends with its input.
     """
 
     exits_after_s: float | None = None
@@ -37,6 +38,7 @@ class Script:
     dies_per_hour: float = 0.0
     output: str = ""
     exists: bool = True
+    echoes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
