@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,7 +138,7 @@ BOXES = pytest.mark.parametrize("make", [shell, boxed])
 @pytest.mark.real
 @BOXES
 async def test_output_and_errors_are_apart_and_binary(
-    process_runtime: ProcessRuntime, make: type[ProcessSpec]
+    process_runtime: ProcessRuntime, make: Callable[[str, str], ProcessSpec]
 ) -> None:
     script = "head -c 3000000 /dev/zero; printf 'b\\377d' >&2"
     held = await process_runtime.start_attached(make("run-1", script), None)
@@ -150,7 +150,7 @@ async def test_output_and_errors_are_apart_and_binary(
 @pytest.mark.real
 @BOXES
 async def test_a_terminal_has_its_size_and_its_own_session(
-    process_runtime: ProcessRuntime, make: type[ProcessSpec]
+    process_runtime: ProcessRuntime, make: Callable[[str, str], ProcessSpec]
 ) -> None:
     script = "stty size; test -t 0 && test -t 1 && test -t 2 && echo terminal; echo >/dev/tty named; read x; stty size"
     held = await process_runtime.start_attached(make("run-1", script), Window(33, 101))
@@ -166,7 +166,7 @@ async def test_a_terminal_has_its_size_and_its_own_session(
 @pytest.mark.real
 @BOXES
 async def test_ctrl_c_interrupts_what_runs_and_ctrl_d_ends_the_shell(
-    process_runtime: ProcessRuntime, make: type[ProcessSpec]
+    process_runtime: ProcessRuntime, make: Callable[[str, str], ProcessSpec]
 ) -> None:
     held = await process_runtime.start_attached(
         replace(make("run-1", ""), argv=("bash", "--norc", "-i")), Window()
@@ -192,7 +192,7 @@ async def until_child(runtime: ProcessRuntime) -> None:
 @pytest.mark.real
 @BOXES
 async def test_hanging_up_a_terminal_ends_what_runs_in_it(
-    process_runtime: ProcessRuntime, make: type[ProcessSpec]
+    process_runtime: ProcessRuntime, make: Callable[[str, str], ProcessSpec]
 ) -> None:
     held = await process_runtime.start_attached(make("run-1", "sleep 60; true"), Window())
     held.close()

@@ -53,6 +53,9 @@ from gantry.features.rollouts.service import RolloutService
 from gantry.features.rollouts.traffic import SyntheticTraffic
 from gantry.features.routes.act import EdgeExecutor
 from gantry.features.routes.purging import PurgeService
+from gantry.features.runs.act import INTERVAL_S as RUNS_INTERVAL_S, RunKeeper
+from gantry.features.runs.launching import RunLauncher
+from gantry.features.runs.service import RunService
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.backoff import Backoff
@@ -150,6 +153,7 @@ class Platform:
         self.health: dict[str, Health] = {}
         self.edge_progress = EdgeProgress(self.backoff)
         self.waker, self.tidy, self.assets_due = Waker(), Waker(), Waker()
+        self.runs_due = Waker()
         self.host_names = HostNames(settings.domain, settings.https_port)
 
     # -- what people and programs may ask for
@@ -187,6 +191,19 @@ class Platform:
         return PurgeService(self.database, self.engines.edge_cache, self.clock)
 
     @cached_property
+    def runs(self) -> RunService:
+        engines = self.engines
+        return RunService(
+            self.database,
+            engines.runtime,
+            self.run_launcher,
+            self.variables,
+            self.clock,
+            self.ids,
+            self.runs_due.wake,
+        )
+
+    @cached_property
     def removals(self) -> RemovalService:
         return RemovalService(self.database, self.clock, self.waker.wake)
 
@@ -210,6 +227,7 @@ class Platform:
             deploys=self.deploys,
             rollouts=self.rollouts,
             purging=self.purging,
+            runs=self.runs,
             variables=self.variables,
             accounts=self.accounts,
             sources=engines.sources,
@@ -244,6 +262,13 @@ class Platform:
     def launcher(self) -> Launcher:
         return Launcher(
             self.database, self.engines.workshop, self.provider, self.variables, self.host_names
+        )
+
+    @cached_property
+    def run_launcher(self) -> RunLauncher:
+        engines = self.engines
+        return RunLauncher(
+            self.launcher, engines.databases, engines.caches, self.variables, engines.box
         )
 
     @cached_property
@@ -392,6 +417,12 @@ class Platform:
         )
 
     @cached_property
+    def run_keeper(self) -> RunKeeper:
+        return RunKeeper(
+            self.database, self.engines.runtime, self.run_launcher, self.runs, self.clock
+        )
+
+    @cached_property
     def supervisor(self) -> EngineSupervisor:
         engines = self.engines
         revivals: dict[str, Callable[[], Awaitable[None]]] = {
@@ -414,6 +445,7 @@ class Platform:
         return (
             Periodic("retention", _RETENTION_INTERVAL_S, self.retention.once, self.tidy),
             Periodic("crons", _CRONS_INTERVAL_S, self.cron_scheduler.once),
+            Periodic("runs", RUNS_INTERVAL_S, self.run_keeper.once, self.runs_due, on_exits=True),
             Periodic("assets", ASSETS_INTERVAL_S, self.asset_publisher.once, self.assets_due),
             Periodic("rollouts", ROLLOUTS_INTERVAL_S, self.rollout_loop.once),
             Periodic("clock", _CLOCK_INTERVAL_S, self._keep_clock, everywhere=True),

@@ -47,6 +47,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "open": ("projects", "Open an environment's site, or the console, in the browser."),
         "audit": ("audit", "Show who changed what, newest first."),
     },
+    "Work in it": {
+        "run": ("runs", "Run a command, or a shell, where the product runs."),
+        "runs": ("runs", "List commands that people ran by hand, read their output, stop them."),
+        "psql": ("runs", "Open a prompt on an environment's Postgres database."),
+        "redis": ("runs", "Open a prompt on an environment's Redis cache."),
+    },
     "Configure": {
         "env": ("variables", "Set, list, remove and import an environment's variables."),
         "token": ("accounts", "Create, list and revoke API tokens."),

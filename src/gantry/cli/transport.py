@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -21,7 +22,12 @@ from gantry.kernel.errors import (
 )
 from gantry.kernel.names import API_PREFIX
 
+if TYPE_CHECKING:
+    from gantry.cli.line import Line
+
 _T = TypeVar("_T")
+Lines = Callable[[str, str], "Line"]
+"""`(path, authorization)`: opens a WebSocket."""
 
 TIMEOUT_S = 60.0
 # The public address of every environment is requested before the answer comes.
@@ -54,10 +60,13 @@ class Api:
 
     Parameters:
         where: the address for people: the socket's path or the URL.
+        lines: opens WebSockets; `None` where none are needed.
     """
 
-    def __init__(self, http: httpx.Client, token: str, where: str) -> None:
-        self._http, self._where = http, where
+    def __init__(
+        self, http: httpx.Client, token: str, where: str, *, lines: Lines | None = None
+    ) -> None:
+        self._http, self._where, self._lines = http, where, lines
         self._http.headers.update(
             {"Authorization": f"Bearer {token}", "User-Agent": f"gantry/{__version__}"}
         )
@@ -99,6 +108,11 @@ class Api:
                 raise refusal(answer.status_code, answer.read())
             for _name, data in events(answer.iter_lines()):
                 yield self._read(shape, data.encode())
+
+    def line(self, path: str) -> "Line":
+        """A WebSocket at `path`, which the caller closes."""
+        assert self._lines is not None, "an API that opens WebSockets"
+        return self._lines(path, str(self._http.headers["Authorization"]))
 
     def _ask(
         self,
@@ -192,13 +206,21 @@ def connect(settings: Settings, local_token: Callable[[], str]) -> Api:
                 where="GANTRY_TOKEN",
             )
         http = httpx.Client(base_url=settings.control_url)
-        return Api(http, settings.control_token, settings.control_url)
+        lines = partial(_open_line, settings.control_url, None)
+        return Api(http, settings.control_token, settings.control_url, lines=lines)
     socket = settings.paths.api_socket
     # No proxy, certificate or .netrc of the environment has a say in a local socket. It speaks no TLS: `verify` only
     # spares the time for loading the certificates that nothing would be compared with.
     local = httpx.HTTPTransport(uds=str(socket), verify=False, trust_env=False)
     http = httpx.Client(transport=local, base_url="http://gantry", trust_env=False)
-    return Api(http, settings.control_token or local_token(), str(socket))
+    lines = partial(_open_line, "http://gantry", str(socket))
+    return Api(http, settings.control_token or local_token(), str(socket), lines=lines)
+
+
+def _open_line(base_url: str, socket: str | None, path: str, authorization: str) -> "Line":
+    from gantry.cli.line import open_line  # noqa: PLC0415 -- few commands need a WebSocket
+
+    return open_line(base_url, path, authorization, socket=socket)
 
 
 def refusal(status: int, raw: bytes) -> GantryError:

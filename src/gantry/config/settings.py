@@ -128,5 +128,6 @@ def _megabytes(environ: Mapping[str, str], name: str, default_bytes: int) -> int
 
 
 def whole_environment() -> dict[str, str]:
-    """A copy of this process's environment, for builds: it says how packages are found (proxies, registries)."""
+    """A copy of this process's environment, for builds, which learn from it how packages are found, and for
+    commands, which learn what terminal they have."""
     return dict(os.environ)

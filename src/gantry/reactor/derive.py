@@ -17,6 +17,7 @@ from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.removals.rules import ObservedRemoval
 from gantry.features.rollouts.rules import stages_of
 from gantry.features.routes.render import Routed, Routes
+from gantry.features.runs.model import commands_of
 from gantry.reactor.world import World
 
 
@@ -80,7 +81,7 @@ def observe_removal(environment: Environment, world: World) -> ObservedRemoval:
     releases = {
         release.id for release in world.releases.values() if release.environment == environment.id
     }
-    commands = f"cron-{environment.id}-"
+    commands = (f"cron-{environment.id}-", commands_of(environment.id))
     return ObservedRemoval(
         instances=tuple(
             instance.id for instance in world.instances if instance.release in releases

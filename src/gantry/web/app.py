@@ -21,6 +21,7 @@ from gantry.web import (
     releases,
     rollouts,
     routes,
+    runs,
     sources,
     variables,
 )
@@ -50,6 +51,7 @@ NOUNS = (
     deploys.noun,
     variables.noun,
     logs.noun,
+    runs.noun,
     accounts.noun,
     audit.noun,
 )

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
 from gantry.config.settings import Settings
 from gantry.engines.database.protocol import Database
@@ -25,6 +26,7 @@ from gantry.features.projects.host_names import HostNames
 from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
+from gantry.features.runs.service import RunService
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource, SystemIds
@@ -64,6 +66,7 @@ class Services:
     deploys: DeployService
     rollouts: RolloutService
     purging: PurgeService
+    runs: RunService
     variables: VariableService
     accounts: AccountService
     sources: SourceStore
@@ -103,7 +106,7 @@ class Services:
         )
 
 
-def of_request(request: Request) -> Services:
+def of_request(request: HTTPConnection) -> Services:
     """The services of the application that serves `request`."""
     services = request.app.state.services
     assert isinstance(services, Services)

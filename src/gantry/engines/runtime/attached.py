@@ -87,9 +87,7 @@ def _resize(handle: int, window: Window) -> None:
     fcntl.ioctl(handle, termios.TIOCSWINSZ, struct.pack("HHHH", window.rows, window.columns, 0, 0))
 
 
-def spawn(
-    argv: tuple[str, ...], env: Mapping[str, str], script: int, log: int, ends: Ends
-) -> None:
+def spawn(argv: tuple[str, ...], env: Mapping[str, str], script: int, log: int, ends: Ends) -> None:
     """Start the chain with its descriptors in place, and collect its first link, which ends at once.
 
     Raises:
