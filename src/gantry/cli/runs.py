@@ -212,9 +212,8 @@ def redis(
     target.run(RunRequest(program="redis", command=argv, timeout_s=timeout_s, terminal=terminal))
 
 
-for _held in (run, psql, redis):
-    # What stands behind the first word belongs to the command that is run.
-    _held.allow_interspersed_args = False
+# What stands behind the first word belongs to the command that is run.
+run.allow_interspersed_args = psql.allow_interspersed_args = redis.allow_interspersed_args = False
 
 
 @click.group("runs", cls=Group, invoke_without_command=True)

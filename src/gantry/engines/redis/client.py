@@ -26,7 +26,7 @@ def client(url: str) -> Client:
             "REDIS_URL is not an address of a Redis server",
             hint="gantry env set REDIS_URL takes one like redis://:password@cache.example.com:6379/0",
         )
-    secure = parts.scheme.endswith("s")
+    secure = parts.scheme in ("rediss", "valkeys")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     program = next(
         (found for name in ("valkey-cli", "redis-cli") if (found := _which(name)) is not None), None

@@ -8,7 +8,7 @@ from gantry.engines.runtime.protocol import Runtime
 from gantry.features.runs import store
 from gantry.features.runs.launching import RunLauncher
 from gantry.features.runs.model import Run
-from gantry.features.runs.rules import Action, End, Kill, Start, Terminate, decide
+from gantry.features.runs.rules import Action, End, Kill, Start, Terminate, decide, readable
 from gantry.features.runs.service import RunService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError, TransientError
@@ -52,14 +52,16 @@ class RunKeeper:
 
     async def _start(self, run: Run) -> None:
         assert run.argv_sealed is not None, "kept until it was started"
+        argv = self.launcher.opened(run.argv_sealed)
         try:
-            spec = await self.launcher.spec(run, self.launcher.opened(run.argv_sealed))
+            spec = await self.launcher.spec(run, argv)
             await self.runtime.start(spec)
         except TransientError as error:
             _log.warning("%s: %s; it is tried again", run.id, error)
             return
         except GantryError as error:
-            await self.service.record_end(End(run, None, error.message))
+            told = readable(error, run, argv)
+            await self.service.record_end(End(run, None, told.message))
             return
         async with self.database.transaction() as session:
             await store.set_running(session, run.id, at=self.clock.now())

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.runs.model import Program, Run, RunState
-from gantry.kernel.errors import ConflictError
+from gantry.kernel.errors import ConflictError, GantryError, UserError
 from gantry.kernel.redact import MASK
 from gantry.kernel.units import format_duration
 
@@ -123,6 +123,17 @@ def ending(run: Run, process: ProcessStatus | None) -> End:
     else:
         detail = f"ended by signal {code - 128}" if code > 128 else f"exited with {code}"
     return End(run, code, detail)
+
+
+def readable(error: GantryError, run: Run, argv: Sequence[str]) -> GantryError:
+    """What went wrong at a start, in the words of whoever typed the command."""
+    if error.code != "runtime.no-program" or not argv or run.program is not Program.COMMAND:
+        return error
+    return UserError(
+        "run.no-program",
+        f"release {run.release_number} has no program {argv[0].split()[0]!r} that could be run",
+        hint="gantry run 'echo $PATH; ls' shows where it is looked for, and what there is",
+    )
 
 
 def check_room(open_runs: Sequence[Run], environment: str) -> None:

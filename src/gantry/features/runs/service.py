@@ -15,7 +15,7 @@ from gantry.features.runs import store
 from gantry.features.runs.bodies import RunBody, RunRequest
 from gantry.features.runs.launching import RunLauncher
 from gantry.features.runs.model import Program, Run, RunState
-from gantry.features.runs.rules import End, check_room, ending, shown_command
+from gantry.features.runs.rules import End, check_room, ending, readable, shown_command
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, GantryError, NotFoundError, UserError
@@ -99,7 +99,9 @@ class RunService:
         except BaseException as error:
             self.let_go(run_id)
             if isinstance(error, GantryError):
-                await self.record_end(End(run, None, error.message))
+                told = readable(error, run, argv)
+                await self.record_end(End(run, None, told.message))
+                raise told from error
             raise
         self.held[run_id] = held
         return run, held
