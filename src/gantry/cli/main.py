@@ -11,7 +11,7 @@ from gantry import __version__
 from gantry.cli import failures
 from gantry.cli.platform import Platform
 from gantry.cli.session import Session
-from gantry.kernel.errors import GantryError
+from gantry.kernel.errors import GantryError, UserError
 
 PROGRAM = "gantry"
 
@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Inspect": {
         "status": ("status", "Show every project, and which release really answers."),
+        "ps": ("scales", "List an environment's processes, and commands that run there by hand."),
         "logs": ("logs", "Show what an environment's instances print."),
         "open": ("projects", "Open an environment's site, or the console, in the browser."),
         "audit": ("audit", "Show who changed what, newest first."),
@@ -52,6 +53,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "runs": ("runs", "List commands that people ran by hand, read their output, stop them."),
         "psql": ("runs", "Open a prompt on an environment's Postgres database."),
         "redis": ("runs", "Open a prompt on an environment's Redis cache."),
+        "scale": (
+            "scales",
+            "Change how many instances of a process run, without a deploy.",
+        ),
     },
     "Configure": {
         "env": ("variables", "Set, list, remove and import an environment's variables."),
@@ -65,7 +70,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 _MODULES = {name: module for section in SECTIONS.values() for name, (module, _) in section.items()}
-_ALIASES = {"tokens": "token", "variables": "env", "ps": "status"}
+_ALIASES = {"tokens": "token", "variables": "env"}
 
 _HELP_CONFIG = click.RichHelpConfiguration(
     text_markup="rich",
@@ -104,7 +109,22 @@ class LazyGroup(click.RichGroup):
         name = _ALIASES.get(args[0], args[0])
         if name in _MODULES:
             self.load(name)
+        elif name not in self.commands:
+            _answer_known_name(name)
         return super().resolve_command(ctx, [name, *args[1:]])
+
+
+def _answer_known_name(name: str) -> None:
+    """Say what the command of another tool is here.
+
+    Raises:
+        UserError: `cli.other-name`.
+    """
+    from gantry.cli.known_names import KNOWN_NAMES  # noqa: PLC0415 -- needed where a name is not ours only
+
+    line = KNOWN_NAMES.get(name.lower())
+    if line is not None:
+        raise UserError("cli.other-name", f"there is no command {name!r}", hint=line)
 
 
 def build_cli() -> LazyGroup:

@@ -32,6 +32,7 @@ def instance_wants(world: World) -> tuple[Want, ...]:
             now=world.now,
             busy=release.id in world.edge.backends
             and world.edge.backends[release.id].active_requests > 0,
+            scaled=world.scales.get(release.id, {}),
         )
     )
 
@@ -62,7 +63,11 @@ def routes_of(
                 release=release,
                 environment=world.environments[release.environment],
                 manifest=manifest_of(release),
-                instances=world.release_instances(release.id),
+                instances=tuple(
+                    instance
+                    for instance in world.release_instances(release.id)
+                    if instance.leaving_since is None
+                ),
             )
             for release in world.releases.values()
         ),

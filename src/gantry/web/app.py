@@ -22,6 +22,7 @@ from gantry.web import (
     rollouts,
     routes,
     runs,
+    scales,
     sources,
     variables,
 )
@@ -52,6 +53,7 @@ NOUNS = (
     variables.noun,
     logs.noun,
     runs.noun,
+    scales.noun,
     accounts.noun,
     audit.noun,
 )

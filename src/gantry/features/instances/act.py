@@ -47,6 +47,10 @@ class InstanceExecutor:
                 _log.info("%s is healthy", instance.id)
             case rules.RecordExit():
                 await self._record_exit(action)
+            case rules.Leave(instance, is_leaving):
+                async with self.database.transaction() as session:
+                    at = self.clock.now() if is_leaving else None
+                    await store.set_leaving(session, instance.id, at=at)
             case rules.Terminate(instance):
                 await self.runtime.signal(instance.id)
                 async with self.database.transaction() as session:

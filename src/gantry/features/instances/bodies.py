@@ -61,7 +61,7 @@ def state_of(
     instance: Instance, health: Health | None, *, running: bool, now: datetime
 ) -> InstanceStateName:
     """The state of an instance whose process runs, or does not."""
-    if instance.stopping_since is not None:
+    if instance.stopping_since is not None or instance.leaving_since is not None:
         return "stopping"
     if instance.started_at is None:
         waits = instance.next_start_at is not None and instance.next_start_at > now

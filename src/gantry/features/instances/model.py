@@ -16,6 +16,7 @@ class Instance:
         restarts: times that it was started again since it was made.
         failures: ends in a row that were its own fault; decides the back-off.
         next_start_at: not to be started before this.
+        leaving_since: when it became one too many; the edge sends it no new visitors.
         stopping_since: when it was told to end.
         last_exit: how it ended last, in words.
         killed_for: why Gantry killed it, until its end is recorded.
@@ -37,6 +38,7 @@ class Instance:
     last_exit: str
     killed_for: str = ""
     out_of_memory_kills: int = 0
+    leaving_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Want:
         terminate_s: from SIGTERM to SIGKILL.
         renew_before: instances that were started before this moment are ended and made anew, so that streams that
             are open on them are told to go elsewhere.
+        drain_s: how long the visitors of one that is too many may stay.
     """
 
     release: str
@@ -58,6 +61,7 @@ class Want:
     start_deadline_s: float
     terminate_s: float
     renew_before: datetime | None = None
+    drain_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.instances.model import Health, Instance, Want
@@ -59,6 +60,14 @@ class RecordExit:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """Record that it is one too many, so that the edge lets go of it; or that it is wanted again."""
+
+    instance: Instance
+    is_leaving: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Terminate:
     """Tell it to end."""
 
@@ -80,7 +89,7 @@ class Delete:
     instance: Instance
 
 
-Action = Create | Start | MarkHealthy | RecordExit | Terminate | Kill | Delete
+Action = Create | Start | MarkHealthy | RecordExit | Leave | Terminate | Kill | Delete
 
 
 def decide(
@@ -98,8 +107,12 @@ def decide(
         filled.add((instance.release, instance.process, instance.slot))
         want = by_kind.get((instance.release, instance.process))
         process = processes.get(instance.id)
-        if want is None or _must_go(instance, want):
+        if want is not None and _is_too_many(instance, want):
+            action = _leave(instance, process, want, now)
+        elif want is None or _must_go(instance, want):
             action = _stop(instance, process, want, now)
+        elif instance.leaving_since is not None:
+            action = Leave(instance, is_leaving=False)
         else:
             action = _keep(instance, process, health.get(instance.id), want, now)
         if action is not None:
@@ -116,8 +129,26 @@ def back_off_s(failures: int) -> float:
     return 0.0 if failures <= 1 else min(_MAX_BACK_OFF_S, 0.5 * 2.0 ** (failures - 2))
 
 
+def _is_too_many(instance: Instance, want: Want) -> bool:
+    """Visitors may be on it: not one that was told to end already."""
+    return instance.slot >= want.count and instance.stopping_since is None
+
+
+def _leave(
+    instance: Instance, process: ProcessStatus | None, want: Want, now: datetime
+) -> Action | None:
+    """What has visitors leaves the edge first, and ends when they have had their time."""
+    has_visitors = want.probed and instance.healthy_at is not None
+    if has_visitors and process is not None and process.state is ProcessState.RUNNING:
+        if instance.leaving_since is None:
+            return Leave(instance, is_leaving=True)
+        if now - instance.leaving_since < timedelta(seconds=want.drain_s):
+            return None
+    return _stop(instance, process, want, now)
+
+
 def _must_go(instance: Instance, want: Want) -> bool:
-    if instance.slot >= want.count or instance.stopping_since is not None:
+    if instance.stopping_since is not None:
         return True
     started_at, renew_before = instance.started_at, want.renew_before
     return started_at is not None and renew_before is not None and started_at < renew_before
@@ -194,7 +225,12 @@ def _words(instance: Instance, process: ProcessStatus | None) -> str:
 
 
 def wants_of(
-    release: Release, *, live: bool, now: datetime | None = None, busy: bool = False
+    release: Release,
+    *,
+    live: bool,
+    now: datetime | None = None,
+    busy: bool = False,
+    scaled: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Want, ...]:
     """Which instances should run: the web processes of every running release, workers of the live one only,
     so that no job is done by two releases.
@@ -202,6 +238,7 @@ def wants_of(
     Parameters:
         busy: the edge still has requests or streams on the release. A release that visitors no longer get is kept
             warm for longer than streams may stay on it: at their deadline its instances are made anew.
+        scaled: process -> how many were asked for by hand, in place of what the manifest says.
     """
     if release.state is not ReleaseState.RUNNING:
         return ()
@@ -218,11 +255,12 @@ def wants_of(
                 Want(
                     release=release.id,
                     process=name,
-                    count=process.instances,
+                    count=scaled.get(name, process.instances),
                     probed=is_web,
                     start_deadline_s=process.health.start_deadline_s if is_web else 60.0,
                     terminate_s=process.drain.terminate_s,
                     renew_before=deadline if overdue and is_web else None,
+                    drain_s=process.drain.streams_s if is_web else 0.0,
                 )
             )
     return tuple(wants)

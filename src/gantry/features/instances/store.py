@@ -7,7 +7,8 @@ from gantry.engines.database.protocol import Session
 from gantry.features.instances.model import Instance
 
 _COLUMNS = """id, release, process, slot, port, created_at, started_at, healthy_at, restarts, failures,
-              next_start_at, stopping_since, last_exit, killed_for, out_of_memory_kills"""
+              next_start_at, stopping_since, last_exit, killed_for, out_of_memory_kills,
+              leaving_since"""
 
 
 async def list_all(session: Session) -> tuple[Instance, ...]:
@@ -109,6 +110,14 @@ async def set_stopping(session: Session, instance_id: str, *, at: datetime) -> N
     """It was told to end."""
     await session.execute(
         "UPDATE instances SET stopping_since = %(at)s WHERE id = %(id)s AND stopping_since IS NULL",
+        {"id": instance_id, "at": at},
+    )
+
+
+async def set_leaving(session: Session, instance_id: str, *, at: datetime | None) -> None:
+    """It is one too many since `at`, or (`None`) no longer."""
+    await session.execute(
+        "UPDATE instances SET leaving_since = %(at)s WHERE id = %(id)s",
         {"id": instance_id, "at": at},
     )
 

@@ -10,6 +10,7 @@ from gantry.features.instances.bodies import InstanceBody
 from gantry.features.platform.capabilities import Capability, Maturity
 from gantry.features.platform.model import Context, EnvironmentRecord, ProjectRecord
 from gantry.features.releases.bodies import ReleaseBody
+from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.routes.bodies import CacheBody, ClosedBody
 from gantry.kernel.bodies import Answer, Open
@@ -52,6 +53,11 @@ class EnvironmentBody(Answer):
     deploy: DeployBody | None = Field(
         None, description="The deploy that runs, or else the last one."
     )
+    scaled: tuple[str, ...] = Field(
+        (),
+        description="Where other numbers of instances run than gantry.toml asks for, in words: "
+        "`web 3 (gantry.toml: 2)`.",
+    )
 
     @classmethod
     def of(cls, record: EnvironmentRecord, context: Context) -> Self:
@@ -79,7 +85,19 @@ class EnvironmentBody(Answer):
             cache=_cache(record, context),
             closed=ClosedBody.of(record.closed) if record.closed is not None else None,
             deploy=_deploy(record, context),
+            scaled=_scaled(record),
         )
+
+
+def _scaled(record: EnvironmentRecord) -> tuple[str, ...]:
+    if record.live is None:
+        return ()
+    declared = manifest_of(record.live.release).long_running
+    return tuple(
+        f"{name} {count} (gantry.toml: {declared[name].instances})"
+        for name, count in sorted(record.scaled.items())
+        if name in declared
+    )
 
 
 def _deploy(record: EnvironmentRecord, context: Context) -> DeployBody | None:

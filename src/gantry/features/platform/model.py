@@ -1,7 +1,7 @@
 """The whole platform at a glance: what the database knows of each environment, and what the engines say."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gantry.engines.edge.protocol import Closed
@@ -26,6 +26,7 @@ class EnvironmentRecord:
         deploys: the one that is under way and the newest, as many as were asked for; newest first.
         rollout: the newest one, ended or not.
         closed: the page that its visitors get in place of the product.
+        scaled: process -> how many instances were asked for by hand.
     """
 
     environment: Environment
@@ -35,6 +36,7 @@ class EnvironmentRecord:
     deploys: tuple[DeployRecord, ...]
     rollout: RolloutRecord | None
     closed: Closed | None
+    scaled: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def live(self) -> BuiltRelease | None:

@@ -24,6 +24,7 @@ _SHELL = """if command -v bash >/dev/null 2>&1
 then PS1="$GANTRY_PROJECT $GANTRY_ENVIRONMENT:\\w\\\\$ " exec bash --norc -i
 else PS1="$GANTRY_PROJECT $GANTRY_ENVIRONMENT> " exec sh -i
 fi"""
+_SYSTEM_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin")
 _KINDS = {Program.POSTGRES: ServiceKind.POSTGRES, Program.REDIS: ServiceKind.REDIS}
 
 
@@ -72,12 +73,35 @@ class RunLauncher:
         if run.program is not Program.COMMAND:
             spec = await self._beside_service(run, argv)
         else:
-            spec = await self.launcher.for_argv(
-                run.release, run.process_id, _argv(run, argv), timeout_s=run.timeout_s
+            spec = self._with_tools(
+                await self.launcher.for_argv(
+                    run.release, run.process_id, _argv(run, argv), timeout_s=run.timeout_s
+                )
             )
         typed = {"TERM": term or "dumb"} if run.terminal else {}
         labels = {**spec.labels, "by": run.requested_by}
         return replace(spec, env={**spec.env, **typed}, labels=labels)
+
+    def _with_tools(self, spec: ProcessSpec) -> ProcessSpec:
+        """With `psql`, `pg_dump` and their like of the server's own version, and the database as what they talk to."""
+        url = spec.env.get(ServiceKind.POSTGRES.variable)
+        if url is None or spec.sandbox is None:
+            return spec
+        try:
+            client = self.databases.client(url, read_only=False, interactive=False)
+        except UserError:
+            return (
+                spec  # a product may use another scheme; then its own tools know what to do with it
+            )
+        path = spec.env.get("PATH", "").split(":")
+        # After the product's own, before the machine's, which may be too old for the server.
+        at = next((n for n, folder in enumerate(path) if folder in _SYSTEM_FOLDERS), len(path))
+        path.insert(at, str(PurePosixPath(client.argv[-1]).parent))
+        return replace(
+            spec,
+            env={**client.env, **spec.env, "PATH": ":".join(path)},
+            sandbox=Sandbox((*spec.sandbox.mounts, *client.mounts)),
+        )
 
     async def _beside_service(self, run: Run, argv: tuple[str, ...]) -> ProcessSpec:
         """In a sandbox that has nothing of the product but the address of its service."""

@@ -87,7 +87,9 @@ def _step(run: Run, process: ProcessStatus | None, *, held: bool, now: datetime)
     if run.state is RunState.WAITING:
         return _begin(run, held=held, now=now)
     if process is None or process.state is not ProcessState.RUNNING:
-        return None if held or _is_being_started(run, process, now) else ending(run, process)
+        if held or _is_being_started(run, process, now):
+            return None
+        return ending(run, process, left=not run.detached)
     if run.stopping_since is not None:
         return Kill(run) if now - run.stopping_since >= TERMINATE_TIMEOUT else None
     return None if held or run.detached else Terminate(run, LEFT)
@@ -109,8 +111,12 @@ def _begin(run: Run, *, held: bool, now: datetime) -> Action | None:
     return End(run, None, "nobody came to hold it")
 
 
-def ending(run: Run, process: ProcessStatus | None) -> End:
-    """How a run whose process does not run has ended."""
+def ending(run: Run, process: ProcessStatus | None, *, left: bool = False) -> End:
+    """How a run whose process does not run has ended.
+
+    Parameters:
+        left: nobody held it at its end, who should have.
+    """
     if process is None or process.exit_code is None:
         return End(run, None, run.stop_reason or _LOST)
     code = process.exit_code
@@ -120,6 +126,8 @@ def ending(run: Run, process: ProcessStatus | None) -> End:
         detail = "used more memory than it may"
     elif run.stop_reason:
         detail = run.stop_reason
+    elif left and code > 128:
+        detail = LEFT  # its terminal or its pipes closed
     else:
         detail = f"ended by signal {code - 128}" if code > 128 else f"exited with {code}"
     return End(run, code, detail)
