@@ -166,8 +166,8 @@ def test_fewer_instances_are_wanted_than_there_are() -> None:
     second = instance(id="i-2", slot=1, started_at=at(0), healthy_at=at(1))
     both = [running(), running("i-2")]
     assert decide([want(count=2)], [first, second], both) == ()
-    assert decide([want(count=1)], [first, second], both) == (rules.Terminate(second),)
-    assert decide([want(count=0)], [first], [running()]) == (rules.Terminate(first),)
+    assert decide([want(count=1)], [first, second], both) == (rules.Leave(second, is_leaving=True),)
+    assert decide([want(count=0)], [first], [running()]) == (rules.Leave(first, is_leaving=True),)
 
 
 def test_one_that_was_told_to_end_is_not_taken_back_but_made_anew() -> None:
@@ -213,7 +213,7 @@ command = "node mail.mjs"
 drain = { terminate = "40s" }
 [environments.production]
 """
-WEB = Want("r-1", "web", 2, probed=True, start_deadline_s=45.0, terminate_s=20.0)
+WEB = Want("r-1", "web", 2, probed=True, start_deadline_s=45.0, terminate_s=20.0, drain_s=300.0)
 MAIL = Want("r-1", "worker.mail", 1, probed=False, start_deadline_s=60.0, terminate_s=40.0)
 
 

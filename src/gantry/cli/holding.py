@@ -6,7 +6,6 @@ On a terminal every key goes to the program, Ctrl-C too, and the terminal is as 
 import contextlib
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
@@ -35,14 +34,13 @@ _JOIN_TIMEOUT_S = 1.0
 _AS_BEFORE = "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[0m\r"
 
 
-def on_terminal() -> bool:
-    """Whether somebody types here and reads here."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
-
-
 def window() -> tuple[int, int]:
     """Rows and columns of this terminal."""
-    size = shutil.get_terminal_size()
+    try:
+        # Of the terminal itself: COLUMNS and LINES of the environment do not follow when it changes.
+        size = os.get_terminal_size(sys.stdout.fileno())
+    except OSError:
+        size = os.terminal_size((80, 24))
     return max(1, size.lines), max(1, size.columns)
 
 
