@@ -44,12 +44,19 @@ class FakeAttachment:
 
     async def write(self, data: bytes) -> None:
         """See `Attachment.write`."""
-        if self.closed or self._input_ended or not self._process.runs(self._machine.now_s):
+        if self._input_ended or not self._lives:
             return
+        while not self._process.script.reads and self._lives:
+            self._machine.changed.clear()
+            await self._machine.changed.wait()
         self.typed += data
         if self._process.script.echoes:
             self._said.append(data)
         self._machine.changed.set()
+
+    @property
+    def _lives(self) -> bool:
+        return not self.closed and self._process.runs(self._machine.now_s)
 
     def end_input(self) -> None:
         """See `Attachment.end_input`."""

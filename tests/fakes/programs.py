@@ -24,6 +24,7 @@ class Script:
         dies_per_hour: rate of crashes at random.
         exists: `False`: there is no such program.
         echoes: it writes what it is sent, and ends with its input.
+        reads: `False`: it never takes what it is sent.
     """
 
     exits_after_s: float | None = None
@@ -39,6 +40,7 @@ class Script:
     output: str = ""
     exists: bool = True
     echoes: bool = False
+    reads: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from gantry.features.instances import rules
-from gantry.features.instances.model import Instance
+from gantry.features.instances.model import Instance, Want
 from gantry.features.instances.rules import Create, Delete, Leave, Terminate
 from tests.support.stories import T0, exited, instance, running, want
 from tests.unit.test_instance_rules import MAIL, WEB, of_shop
@@ -14,9 +14,8 @@ ONE = want(drain_s=60.0)
 
 
 def decided(
-    found: Instance, *, wanted: object = ONE, seconds: float = 0.0, runs: bool = True
+    found: Instance, *, wanted: Want = ONE, seconds: float = 0.0, runs: bool = True
 ) -> tuple[rules.Action, ...]:
-    assert isinstance(wanted, rules.Want)
     processes = {found.id: running(found.id) if runs else exited(found.id)}
     first = replace(instance(), started_at=T0, healthy_at=T0)
     now = T0 + timedelta(seconds=seconds)
