@@ -1,6 +1,7 @@
 """The asset store: one suite for the fake and for the real store with Caddy."""
 
 import asyncio
+import fcntl
 import gzip
 import hashlib
 import random
@@ -87,10 +88,20 @@ async def ask(
     return answer
 
 
-async def packed(server: AssetServer) -> None:
-    async with asyncio.timeout(30):
-        while (await server.status()).unpacked:
+async def packed(server: AssetServer, paths: Paths) -> None:
+    """Every variant is made and served: the process that makes them, for which any other goes before, is through."""
+    async with asyncio.timeout(90):
+        while (await server.status()).unpacked or not await asyncio.to_thread(_is_through, paths):
             await asyncio.sleep(0.05)
+
+
+def _is_through(paths: Paths) -> bool:
+    with (paths.assets / "packing").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 class TestContract:
@@ -152,7 +163,7 @@ class TestContract:
 @pytest.mark.real
 class TestServed:
     @pytest.fixture(autouse=True)
-    async def published(self, real: CaddyAssets, tmp_path: Path) -> None:
+    async def published(self, real: CaddyAssets, paths: Paths, tmp_path: Path) -> None:
         files = {
             "chunks/main-1a2b3c4d.js": _SCRIPT,
             "chunks/[slug]-0a1b2c3d.js": _SCRIPT + b"//slug",
@@ -162,7 +173,7 @@ class TestServed:
         }
         await real.publish("build-1", artifact(tmp_path / "a", files), _STATIC)
         await real.arrange("shop", ["build-1"])
-        await packed(real)
+        await packed(real, paths)
 
     async def test_headers(self, real: CaddyAssets) -> None:
         answer = await ask(real, "/_next/static/chunks/main-1a2b3c4d.js")
@@ -373,7 +384,7 @@ async def test_what_was_interrupted_is_finished(
     files = {f"c-{number:08x}.js": _SCRIPT + bytes(str(number), "ascii") for number in range(5)}
     await real.publish("build-1", artifact(tmp_path / "a", files), _STATIC)
     await real.arrange("shop", ["build-1"])
-    await packed(real)
+    await packed(real, paths)
     await real.stop()
     # As if it had been killed in the middle: a half written file, a lost content, lost links.
     folder = paths.assets
@@ -395,13 +406,13 @@ async def test_what_was_interrupted_is_finished(
 
 @pytest.mark.real
 async def test_contents_are_kept_once_and_go_with_their_last_build(
-    real: CaddyAssets, tmp_path: Path
+    real: CaddyAssets, paths: Paths, tmp_path: Path
 ) -> None:
     root = artifact(tmp_path / "a", {"a.js": _SCRIPT, "b.js": _SCRIPT, "c.bin": b"c"})
     await real.publish("build-1", root, _STATIC)
     (root / ".next" / "static" / "c.bin").unlink()
     await real.publish("build-2", root, _STATIC)
-    await packed(real)
+    await packed(real, paths)
     assert (await real.status()).files == 2
     await real.retain(["build-2"])
     assert (await real.status()).files == 1

@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,37 @@ async def test_rotation_frees_the_oldest_lines_and_keeps_offsets(runtime: Runtim
     assert lines[-2] == "1000"
 
 
+async def test_lines_have_the_times_at_which_the_log_was_marked(runtime: Runtime) -> None:
+    await runtime.start(shell("task-1", CHATTY))
+    await ended(runtime, "task-1")
+    await runtime.mark_logs()
+    first = await runtime.read_log("task-1", limit_bytes=100_000)
+    lines = first.text.count("\n")
+    assert lines == 1000
+    assert len(first.times) == lines
+    (marked_at,) = set(first.times)
+    # The log of the same process goes on, and what was written before keeps its time.
+    await runtime.start(shell("task-1", CHATTY))
+    await ended(runtime, "task-1")
+    await runtime.mark_logs()
+    await runtime.mark_logs()
+    second = await runtime.read_log("task-1", limit_bytes=100_000)
+    assert second.times[:lines] == first.times
+    assert len(second.times) == 2 * lines
+    assert second.times[lines] >= marked_at
+    assert await runtime.find_in_log("task-1", marked_at) == 0
+    later = await runtime.find_in_log("task-1", second.times[-1] + timedelta(days=1))
+    assert later == second.next_offset
+    assert await runtime.find_in_log("nobody", marked_at) == 0
+
+
+async def test_statuses_tell_what_a_process_was_started_with(runtime: Runtime) -> None:
+    spec = replace(shell("task-1", CHATTY), labels={"project": "shop", "process": "web"})
+    assert (await runtime.start(spec)).labels == spec.labels
+    await ended(runtime, "task-1")
+    assert (await runtime.statuses())["task-1"].labels == spec.labels
+
+
 async def test_secrets_of_a_task_are_masked(runtime: Runtime) -> None:
     spec = ProcessSpec(
         "task-1", ("sh", "-c", INDISCREET), {"PATH": "/usr/bin:/bin"}, "/", redact=("secret-value",)
@@ -205,7 +237,8 @@ async def test_what_is_killed_from_outside_is_run_again_where_that_is_wanted(
     again = await killed_from_outside(runtime, first)
     assert (again.state, again.restarts) == (ProcessState.RUNNING, 1)
     assert again.pid != first.pid
-    assert await runtime.start(spec) == again, "it runs: nothing is started beside it"
+    same = replace(await runtime.start(spec), memory_bytes=again.memory_bytes)
+    assert same == again, "it runs: nothing is started beside it"
     await runtime.signal("web-1")
     assert (await ended(runtime, "web-1")).exit_code == 143, "it was told to end"
 

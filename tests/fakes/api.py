@@ -26,7 +26,7 @@ from gantry.features.accounts.bodies import LoginLinkBody, TokenBody
 from gantry.features.audit.bodies import AuditBody
 from gantry.features.builds.bodies import SourceBody
 from gantry.features.deploys.bodies import DeployBody, DeployEvent, PlanBody, PlanChange
-from gantry.features.instances.bodies import LogBody
+from gantry.features.instances.bodies import LogBody, line_times
 from gantry.features.platform.bodies import HealthBody, ProjectBody, StatusBody
 from gantry.features.rollouts.bodies import RolloutBody
 from gantry.features.routes.bodies import PurgeBody
@@ -86,6 +86,7 @@ class FakeApi:
     )
     refusals: dict[str, GantryError] = field(default_factory=dict)
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
+    query: dict[str, list[str]] = field(default_factory=dict)
     pause_s: float = 0.0
     says: list[bytes | str | BaseException] = field(default_factory=lambda: [ended_of(0)])
     heard: list[bytes | str] = field(default_factory=list)
@@ -109,11 +110,12 @@ class FakeApi:
         path = urlsplit(target).path.removeprefix(API_PREFIX)
         sent = json.loads(body) if body and not path.startswith("/sources") else len(body)
         self.asked.append((method, path, sent))
+        self.query = parse_qs(urlsplit(target).query)
         try:
             for fragment, error in self.refusals.items():
                 if fragment in f"{method} {path}":
                     raise error
-            return self._route(method, path, parse_qs(urlsplit(target).query), body)
+            return self._route(method, path, self.query, body)
         except GantryError as error:
             return error.http_status, [json.dumps({"error": error.as_dict()}).encode()]
 
@@ -263,8 +265,23 @@ class FakeApi:
 
     def _logs(self, follow: bool) -> Reply:
         bodies = (
-            LogBody(source="ins-4f9k2", text="ready on :31001\nGET / 200\n", next_offset=26),
-            LogBody(source="ins-8wq1z", text="job done\n", next_offset=9),
+            LogBody(
+                source="ins-4f9k2",
+                text="ready on :31001\nGET / 200\n",
+                next_offset=26,
+                process="web",
+                slot=0,
+                release_number=3,
+                times=line_times([NOW, NOW]),
+            ),
+            LogBody(
+                source="ins-8wq1z",
+                text="job done\n",
+                next_offset=9,
+                process="worker.mail",
+                slot=0,
+                release_number=3,
+            ),
         )
         if follow:
             return 200, self._follow_logs(bodies)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gantry.engines.edge.checks import check, reason_of, rejected
 from gantry.engines.edge.protocol import (
+    AccessLog,
     Backend,
     BackendNumbers,
     BackendStatus,
@@ -73,6 +74,11 @@ class FakeEdge:
     async def failures(self, backend: str, *, most: int) -> tuple[FailedRequest, ...]:
         """See `Edge.failures`."""
         return tuple(failed for name, failed in self.machine.failed if name == backend)[-most:]
+
+    async def requests(self, cursor: str = "") -> AccessLog:
+        """See `Edge.requests`."""
+        logged = self.machine.requests
+        return AccessLog(tuple(logged[int(cursor or 0) :]), str(len(logged)))
 
     async def stop(self) -> None:
         """See `Edge.stop`."""

@@ -13,7 +13,13 @@ from datetime import datetime, timedelta
 
 from gantry.engines.builders.protocol import Artifact, BuildOutcome, BuildRequest
 from gantry.engines.certificates.protocol import Issued
-from gantry.engines.edge.protocol import BackendNumbers, EdgeConfig, Endpoint, FailedRequest
+from gantry.engines.edge.protocol import (
+    BackendNumbers,
+    EdgeConfig,
+    Endpoint,
+    FailedRequest,
+    LoggedRequest,
+)
 from gantry.engines.postgres.protocol import DatabaseGrant
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.engines.redis.protocol import CacheGrant
@@ -59,6 +65,7 @@ class Process:
         ended_by: `exit`, `signal`, `memory`, `timeout`, `crash` or `reboot`.
         comes_back: its shim runs it again when somebody else killed it.
         log_base: offset of the log's first byte that is still there.
+        log_marks: when the log had grown how far.
     """
 
     spec: ProcessSpec
@@ -74,6 +81,7 @@ class Process:
     memory_bytes: int = _RESIDENT_BYTES
     log: bytearray = field(default_factory=bytearray)
     log_base: int = 0
+    log_marks: list[tuple[datetime, int]] = field(default_factory=list)
 
     def runs(self, now_s: float) -> bool:
         """Whether it has not ended."""
@@ -96,9 +104,10 @@ class Process:
                 started_at=started_at,
                 memory_bytes=self.memory_bytes,
                 restarts=self.restarts,
+                labels=self.spec.labels,
             )
         if self.ended_by == "reboot":
-            return ProcessStatus(name, ProcessState.LOST, None, started_at)
+            return ProcessStatus(name, ProcessState.LOST, None, started_at, labels=self.spec.labels)
         return ProcessStatus(
             id=name,
             state=ProcessState.EXITED,
@@ -108,6 +117,7 @@ class Process:
             exit_code=self.exit_code,
             out_of_memory=self.ended_by == "memory",
             timed_out=self.ended_by == "timeout",
+            labels=self.spec.labels,
         )
 
 
@@ -143,6 +153,7 @@ class Machine:
         sockets: unix socket -> id of the process that listens there.
         counted: backend -> what the edge counted of it.
         failed: backends and requests that their instances failed, oldest first.
+        requests: what the edge has logged, oldest first.
         changed: set when it is known anew when a process ends.
     """
 
@@ -168,6 +179,7 @@ class Machine:
     counted: dict[str, BackendNumbers] = field(default_factory=dict)
     active_requests: dict[str, int] = field(default_factory=dict)
     failed: list[tuple[str, FailedRequest]] = field(default_factory=list)
+    requests: list[LoggedRequest] = field(default_factory=list)
     published: set[str] = field(default_factory=set)
     scopes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     databases: dict[str, DatabaseGrant] = field(default_factory=dict)
@@ -330,6 +342,7 @@ class Machine:
         process = Process(spec, script, self.clock.now(), self.now_s, self._next_pid())
         if before is not None:
             process.log, process.log_base = before.log, before.log_base
+            process.log_marks = before.log_marks
         self._plan_end(process)
         self.processes[spec.id] = process
         self.spawned.append(spec.id)

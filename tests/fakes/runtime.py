@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gantry.engines.runtime.protocol import (
@@ -15,7 +16,7 @@ from gantry.engines.runtime.protocol import (
 from gantry.kernel.clock import ManualClock, wait_for
 from gantry.kernel.errors import UserError
 from tests.fakes.attached import FakeAttachment
-from tests.fakes.machine import Machine
+from tests.fakes.machine import Machine, Process
 from tests.fakes.programs import SIGKILL
 
 _CODE = "runtime.start-failed"
@@ -102,7 +103,22 @@ class FakeRuntime:
         data = bytes(process.log[start - process.log_base :][:limit_bytes])
         if start + len(data) < end:
             data = data[: data.rfind(b"\n") + 1] or data
-        return LogChunk(data.decode("utf-8", "replace").replace("\0", "\ufffd"), start + len(data))
+        text = data.decode("utf-8", "replace").replace("\0", "\ufffd")
+        return LogChunk(text, start + len(data), self._times(process, data, start))
+
+    async def mark_logs(self) -> None:
+        """See `Runtime.mark_logs`."""
+        for process in self.machine.processes.values():
+            size = process.log_base + len(process.log)
+            if size > (process.log_marks[-1][1] if process.log_marks else 0):
+                process.log_marks.append((self.machine.clock.now(), size))
+
+    async def find_in_log(self, process_id: str, moment: datetime) -> int:
+        """See `Runtime.find_in_log`."""
+        process = self.machine.processes.get(process_id)
+        marks = process.log_marks if process is not None else []
+        earlier = [size for at, size in marks if at < moment]
+        return max(earlier, default=0)
 
     async def rotate_logs(self, *, keep_bytes: int) -> None:
         """See `Runtime.rotate_logs`."""
@@ -124,6 +140,15 @@ class FakeRuntime:
                 self._noticed.add((name, ends_s))
                 return
             await wait_for(machine.changed, min(ends_s, until_s) - machine.now_s, machine.clock)
+
+    def _times(self, process: Process, data: bytes, start: int) -> tuple[datetime, ...]:
+        times, offset = [], start
+        now = process.status(self.machine.now_s).ended_at or self.machine.clock.now()
+        for line in data.removesuffix(b"\n").split(b"\n") if data else ():
+            later = (at for at, size in process.log_marks if size > offset)
+            times.append(next(later, now))
+            offset += len(line) + 1
+        return tuple(times)
 
     def _next_end(self) -> tuple[float, str]:
         """The first end that nobody was told of: when, and whose."""

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import tarfile
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from gantry.kernel.errors import (
 )
 from tests.fakes.api import FakeApi
 from tests.support.bodies import (
+    NOW,
     SITE,
     broken_status,
     deploy,
@@ -393,9 +395,33 @@ def test_rollout_status(bench: Bench) -> None:
 
 def test_logs_are_labelled_and_filtered(bench: Bench) -> None:
     done = bench.run("logs")
-    assert "web.0 r3 │ ready on :31001\n" in done.out
-    assert "ins-8wq1z │ job done\n" in done.out
-    assert "no instance in production" in Bench(bench.cwd, api=_without_logs()).run("logs").err
+    at = f"{NOW.astimezone():%H:%M:%S}"
+    assert done.out == (
+        f"worker.mail.0 r3 │ job done\n{at} web.0 r3 │ ready on :31001\n{at} web.0 r3 │ GET / 200\n"
+    )
+    lines = json.loads(bench.run("logs", "--json").out)
+    assert [(line["process"], line["text"]) for line in lines] == [
+        ("worker.mail", "job done"),
+        ("web", "ready on :31001"),
+        ("web", "GET / 200"),
+    ]
+    assert len(json.loads(bench.run("logs", "--json", "-n", "1").out)) == 1
+    assert json.loads(bench.run("logs", "--json", "-n", "0").out) == []
+    silent = Bench(bench.cwd, api=_without_logs())
+    said = silent.run("logs", "--process", "mail", "--grep", "x").err
+    assert "no log in production of smart-sign of mail with such lines" in said
+
+
+def test_what_is_looked_for_is_asked_of_the_control_plane(bench: Bench) -> None:
+    done = bench.run(
+        "logs", "--since", "30m", "--grep", "Error", "--release", "3", "--process", "web"
+    )
+    assert done.code == 0
+    query = bench.api.query
+    assert query.pop("since") == [(NOW - timedelta(minutes=30)).isoformat()]
+    assert query == {"grep": ["Error"], "release": ["3"], "process": ["web"], "tail": ["200"]}
+    assert bench.run("logs", "--since", "soon").code == 2
+    assert "error[logs.no-end]" in bench.run("logs", "-f", "--until", "1h").err
 
 
 def test_following_logs_survives_a_restart_and_ends_with_ctrl_c(bench: Bench) -> None:
@@ -417,6 +443,40 @@ def _without_logs() -> FakeApi:
             return 200, [b"[]"]
 
     return Silent()
+
+
+def test_past_deploys_are_listed_shown_and_read(bench: Bench) -> None:
+    listed = bench.run("deploys", "list")
+    assert (listed.code, bench.api.first.id in listed.out) == (0, True)
+    assert json.loads(bench.run("deploys", "list", "--json").out)[0]["id"] == bench.api.first.id
+    shown = bench.run("deploys", "show").out
+    assert f"deploy {bench.api.first.id} to production of smart-sign" in shown
+    assert "build" in shown
+    logs = bench.run("deploys", "logs", bench.api.first.id)
+    assert logs.code == 0
+    assert logs.out == "> next build\nCompiled in 5.4 s\n"
+    assert "── build" in logs.err
+    only = bench.run("deploys", "logs", "--step", "smoke")
+    assert (only.out, "nothing was printed by step smoke" in only.err) == ("", True)
+    pieces = bench.run("deploys", "logs", "--json").out.splitlines()
+    assert {json.loads(piece)["step"] for piece in pieces} == {"build"}
+    watched = bench.run("deploys", "watch")
+    assert (watched.code, "is live in production" in watched.err) == (0, True)
+
+
+def test_where_nothing_was_deployed_there_is_nothing_to_read(bench: Bench) -> None:
+    class Empty(FakeApi):
+        def _route(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Any:
+            return (
+                (200, [b"[]"])
+                if path.endswith("/deploys")
+                else super()._route(method, path, query, body)
+            )
+
+    empty = Bench(bench.cwd, api=Empty())
+    assert "no deploys to production yet" in empty.run("deploys", "list").err
+    refused = empty.run("deploys", "logs", "-e", "staging")
+    assert (refused.code, "error[deploy.none]" in refused.err) == (2, True)
 
 
 def test_destroy_asks_for_the_name(bench: Bench) -> None:

@@ -110,7 +110,7 @@ def test_completion_scripts(shell: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "incomplete", "offered"),
     [
-        ([], "de", {"deploy", "destroy"}),
+        ([], "de", {"deploy", "deploys", "destroy"}),
         (["deploy"], "--det", {"--detach"}),
         (["deploy", "--to"], "st", {"staging"}),
         (["env"], "", {"set", "list", "unset", "import"}),

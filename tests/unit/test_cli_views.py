@@ -2,26 +2,31 @@
 
 import io
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console, RenderableType
 
+from gantry.cli.command import moment_of
 from gantry.cli.deploy_story import LiveView, PlainView, Story, frame, view
 from gantry.cli.deploys import plan_lines
 from gantry.cli.failures import show
-from gantry.cli.logs import Labels, Printer, matches
+from gantry.cli.logs import Printer
 from gantry.cli.releases import releases_table
 from gantry.cli.rollouts import rollout_parts
 from gantry.cli.session import Session
 from gantry.cli.status import status_group
 from gantry.cli.terminal import commit
 from gantry.features.deploys.bodies import PlanBody, PlanChange
-from gantry.features.instances.bodies import LogBody
+from gantry.features.instances.bodies import LogBody, line_times, merged
 from gantry.features.platform.bodies import ReachedBody
 from gantry.features.releases.bodies import CommitBody
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import GantryError, UserError
+from gantry.kernel.units import format_elapsed
 from tests.fakes.platform import FakePlatform
 from tests.support import bodies as api
 from tests.support.bodies import NOW
@@ -188,6 +193,41 @@ def test_the_live_view_draws_and_leaves_the_last_picture() -> None:
     assert "✓ drain" in out.getvalue()
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_long_detail_takes_nothing_of_marks_names_and_times(width: int) -> None:
+    story = Story(api.deploy())
+    for event in api.story_of_success():
+        story.apply(event, 0.0)
+    steps = tuple(step.model_copy(update={"detail": "word " * 40}) for step in story.deploy.steps)
+    story.deploy = story.deploy.model_copy(update={"steps": steps})
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(frame(story, 0.0, None))
+    lines = out.getvalue().splitlines()
+    assert [line.split()[:2] for line in lines] == [["✓", step.name] for step in steps]
+    assert all(
+        f"{format_elapsed(step.elapsed_s)} word" in line
+        for step, line in zip(steps, lines, strict=True)
+    )
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "stage 2 of 3, 25 % of visitors: no measurements yet"),
+        ({"stage": 0}, "stage 1 of 3, copies of requests: no measurements yet"),
+        (
+            {"state": "waiting"},
+            "stage 2 of 3, 25 % of visitors: waiting for approval: gantry rollout promote",
+        ),
+        ({"state": "paused"}, "stage 2 of 3, 25 % of visitors: paused: gantry rollout resume"),
+    ],
+)
+def test_how_far_a_rollout_is_on_one_line(changes: dict[str, Any], sentence: str) -> None:
+    body = api.rollout().model_copy(update={"verdict": None, "stage": 1, **changes})
+    assert body.sentence == sentence
+
+
 def test_a_commit() -> None:
     assert commit(api.commit()) == "3f2a91c Add announcements"
     assert commit(api.commit(dirty=True, message="")) == "3f2a91c+"
@@ -195,24 +235,68 @@ def test_a_commit() -> None:
 
 
 def test_log_lines_are_joined_and_labelled() -> None:
-    labels = Labels()
-    labels.learn([api.instance(id="a")])
-    printer = Printer(labels)
-    pieces = [("a", "one\ntw"), ("b", "other\n"), ("a", "o\n"), ("a", "end")]
-    shown = [
-        line.plain
-        for source, text in pieces
-        for line in printer.lines(LogBody(source=source, text=text, next_offset=0))
+    printer = Printer()
+    web: dict[str, Any] = {"process": "web", "slot": 0, "release_number": 3}
+    gone: dict[str, Any] = {"process": "worker.mail", "release_number": 2}
+    pieces: list[tuple[str, str, dict[str, Any]]] = [
+        ("a", "one\ntw", web),
+        ("b", "other\n", gone),
+        ("a", "o\n", web),
+        ("c", "x\n", {}),
+        ("a", "end", web),
     ]
-    assert shown == ["web.0 r3 │ one", "b │ other", "web.0 r3 │ two"]
-    assert [line.plain for line in printer.rest()] == ["web.0 r3 │ end"]
+    shown = [
+        printer.shown(line).plain
+        for source, text, names in pieces
+        for line in printer.lines(LogBody(source=source, text=text, next_offset=0, **names))
+    ]
+    assert shown == ["web.0 r3 │ one", "worker.mail r2 │ other", "web.0 r3 │ two", "c │ x"]
+    assert [printer.shown(line).plain for line in printer.rest()] == ["web.0 r3 │ end"]
+    assert list(printer.rest()) == []
 
 
-def test_which_process_is_meant() -> None:
-    assert matches("web", "web")
-    assert matches("worker.mail", "mail")
-    assert matches("worker.mail", "worker.mail")
-    assert not matches("worker.mail", "web")
-    labels = Labels("mail")
-    labels.learn([api.instance(id="a"), api.instance(id="b", process="worker.mail")])
-    assert [labels.wanted(source) for source in ("a", "b", "unknown")] == [False, True, True]
+def test_lines_of_several_logs_stand_in_the_order_of_time() -> None:
+    at = [NOW + timedelta(seconds=second) for second in range(4)]
+    first = LogBody(
+        source="a",
+        text="1\n1 too\n4\nand 4",
+        next_offset=0,
+        times=line_times([at[0], at[0], at[3], at[3]]),
+    )
+    second = LogBody(source="b", text="2\n3\n", next_offset=0, times=line_times([at[1], at[2]]))
+    unknown = LogBody(source="c", text="0\n", next_offset=0)
+    runs = [(body.source, body.text, body.times) for body in merged([first, second, unknown])]
+    assert runs == [
+        ("c", "0\n", ()),
+        ("a", "1\n1 too\n", line_times([at[0], at[0]])),
+        ("b", "2\n3\n", line_times([at[1], at[2]])),
+        ("a", "4\nand 4", line_times([at[3], at[3]])),
+    ]
+    assert list(merged([])) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "ago"),
+    [
+        ("30m", 1800),
+        ("2h", 7200),
+        ("1d", 86_400),
+        ("09:30", None),
+        ("2026-01-31T09:30:00+00:00", None),
+    ],
+)
+def test_a_moment_is_said_in_many_ways(given: str, ago: float | None) -> None:
+    found = moment_of(given, NOW, option="since")
+    assert found.utcoffset() == timedelta(0)
+    if ago is not None:
+        assert found == NOW - timedelta(seconds=ago)
+    elif given == "09:30":
+        assert timedelta(0) <= NOW - found < timedelta(days=1)
+        assert f"{found.astimezone():%H:%M:%S}" == "09:30:00"
+    else:
+        assert found == datetime.fromisoformat(given)
+
+
+def test_what_is_no_moment_is_refused_in_words() -> None:
+    with pytest.raises(UserError, match="--until 'soon' is no time"):
+        moment_of("soon", NOW, option="until")

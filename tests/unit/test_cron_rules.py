@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from gantry.features.crons.rules import Due, Overlap, Run, Start, Wanted, decide
+from gantry.features.crons.model import Run
+from gantry.features.crons.rules import Due, Overlap, Start, Wanted, decide
 from tests.support.stories import at
 
 TIDY = Wanted(
@@ -51,3 +52,9 @@ def test_only_a_run_of_the_same_command_in_the_same_environment_is_in_the_way(
 ) -> None:
     other = due(overlap, **changes)
     assert decide([other, due("skip")], [RUNS]) == (Start(other), Start(due("skip"), SKIPPED))
+
+
+def test_of_two_that_are_due_at_once_the_second_finds_the_first_running() -> None:
+    assert decide([due(), due()], []) == (Start(due()), Start(due(), SKIPPED))
+    assert decide([due("queue"), due("queue")], []) == (Start(due("queue")),)
+    assert decide([due("allow"), due("allow")], []) == (Start(due("allow")),) * 2

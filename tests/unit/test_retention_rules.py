@@ -274,3 +274,17 @@ def test_only_three_older_releases_run_for_their_pages() -> None:
         now=at(30),
     )
     assert [one.id for one in found] == ["r-0", "r-1"]
+
+
+def test_logs_of_scheduled_commands_are_kept_by_their_number() -> None:
+    """So many of every minute would push what other processes printed out, and a yearly one would lose its own."""
+    names = [f"cron-env-1-tidy-{number}" for number in range(400)]
+    processes = {name: exited(name, ended_at=at(0)) for name in names}
+    processes["i-1"] = exited("i-1", ended_at=at(0))
+    processes["cron-env-1-tidy-400"] = running("cron-env-1-tidy-400")
+    story = replace(
+        stored(were_live(1), processes=processes, now=at(60)), cron_runs=frozenset(names[-20:])
+    )
+    assert set(decide(story).processes) == set(names[:-20])
+    old = replace(story, now=at(86_400 * 30))
+    assert set(decide(old).processes) == {*names[:-20], "i-1"}

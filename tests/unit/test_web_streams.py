@@ -1,6 +1,7 @@
 """Event streams: deploys and logs as they happen, with secrets masked."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -8,17 +9,18 @@ import pytest
 from fastapi.sse import KEEPALIVE_COMMENT
 
 from gantry.engines.database.protocol import Database
+from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.features.accounts.model import Role
 from gantry.features.deploys import store
 from gantry.features.deploys.bodies import DeployEvent
 from gantry.features.deploys.model import Deploy, DeployState, Step, StepState
-from gantry.features.instances.bodies import LogBody
+from gantry.features.instances.bodies import LogBody, merged
 from gantry.features.platform.bodies import HealthBody
 from gantry.kernel.redact import Redactor
 from gantry.web import deploy_events
 from gantry.web.app import create_app
 from gantry.web.errors import TooManyError
-from gantry.web.logs import EnvironmentLogs
+from gantry.web.logs import EnvironmentLogs, LogFilter
 from gantry.web.streams import (
     BACKLOG_BYTES,
     HEARTBEAT_INTERVAL_S,
@@ -28,7 +30,8 @@ from gantry.web.streams import (
     Streams,
     event_stream,
 )
-from tests.support.console_seed import seed
+from tests.fakes.programs import Script
+from tests.support.console_seed import crowd, seed
 from tests.support.web import START, House, client
 
 _LOGS = "/api/v1/projects/smart-sign/environments/production/logs"
@@ -145,7 +148,7 @@ async def test_a_changed_variable_is_masked_from_the_next_look_on(house: House) 
     await seed(house, START)
     instance = next(iter(house.machine.processes))
     masks = Masks(house.services)
-    logs = EnvironmentLogs(house.services, masks, "smart-sign", "production", instance)
+    logs = EnvironmentLogs(house.services, masks, "smart-sign", "production", LogFilter(instance))
     await logs.tail(1)
     house.clock.advance(1)
     await house.variables.change(
@@ -159,7 +162,7 @@ async def test_followed_logs_go_on_where_they_were(house: House) -> None:
     await seed(house, START)
     instance = next(iter(house.machine.processes))
     logs = EnvironmentLogs(
-        house.services, Masks(house.services), "smart-sign", "production", instance
+        house.services, Masks(house.services), "smart-sign", "production", LogFilter(instance)
     )
     stream = logs.follow(1)
     texts: list[str] = []
@@ -172,6 +175,93 @@ async def test_followed_logs_go_on_where_they_were(house: House) -> None:
             assert isinstance(event[1], LogBody)
             texts.append(event[1].text)
     assert texts == ["GET / 200 in 14ms\n", "one more\n"]
+
+
+async def test_the_step_of_a_rollout_says_how_far_it_is(house: House) -> None:
+    await crowd(house, START, projects=1, environments=1, deploys=1)
+    async with house.database.transaction() as session:
+        (row,) = await session.rows("SELECT deploy FROM rollouts")
+    stream = deploy_events.follow(house.services, Masks(house.services), row["deploy"])
+    (event, *_) = await _until_quiet(stream)
+    assert event.deploy is not None
+    (step,) = [step for step in event.deploy.steps if step.name == "rollout"]
+    assert step.detail == "stage 1 of 1, 25 % of visitors: no measurements yet"
+
+
+async def test_lines_are_looked_for_in_everything_that_is_kept(house: House) -> None:
+    """By text, time, process and release; also of an instance that is gone."""
+    await seed(house, START)
+    live = next(iter(house.machine.processes))
+    async with house.database.transaction() as session:
+        numbers = {
+            row["id"]: row["number"]
+            for row in await session.rows("SELECT id, number FROM releases")
+        }
+    old = min(numbers, key=lambda release: numbers[release])
+    labels = {
+        "project": "smart-sign",
+        "environment": "production",
+        "release": old,
+        "process": "web",
+    }
+    house.machine.spawn(ProcessSpec("ins-gone", ("program",), {}, "/", labels=labels), Script())
+    other = {**labels, "environment": "staging"}
+    house.machine.spawn(ProcessSpec("ins-other", ("program",), {}, "/", labels=other), Script())
+    house.machine.say("ins-other", "Error of staging\n")
+    house.machine.say("ins-gone", "an ERROR\nfine\n")
+    await house.runtime.mark_logs()
+    began = house.clock.now()
+    house.clock.advance(60)
+    house.machine.say(live, "another error\nfine too\n")
+    await house.runtime.mark_logs()
+
+    async def lines(**query: str | int) -> list[tuple[str, str]]:
+        answer = await http.get(_LOGS, params=query)
+        assert answer.status_code == 200, answer.text
+        bodies = [LogBody.model_validate(body) for body in answer.json()]
+        return [(body.source, text) for body in merged(bodies) for _, text in body.lines()]
+
+    async with await _open(house) as http:
+        found = await lines(grep="error")
+        assert found == [("ins-gone", "an ERROR"), (live, "another error")]
+        later = (began + timedelta(seconds=1)).isoformat()
+        assert await lines(grep="error", since=later) == [(live, "another error")]
+        assert await lines(grep="error", until=later) == [("ins-gone", "an ERROR")]
+        assert await lines(release=numbers[old]) == [("ins-gone", "an ERROR"), ("ins-gone", "fine")]
+        assert await lines(grep="fine", tail=1) == [("ins-gone", "fine"), (live, "fine too")]
+        assert await lines(grep="error", process="worker.mail") == []
+        shown = {source for source, _ in await lines()}
+        assert "ins-gone" not in shown, "without looking for lines only what is there is shown"
+        wrong = await http.get(_LOGS, params={"since": later, "until": began.isoformat()})
+        assert wrong.json()["error"]["code"] == "logs.bad-range"
+        naive = await http.get(_LOGS, params={"since": "2026-01-31T09:30:00"})
+        assert naive.status_code == 400
+
+
+async def test_what_is_followed_comes_in_the_order_of_time(house: House) -> None:
+    await seed(house, START)
+    first, second, *_ = [
+        body.source
+        for body in await EnvironmentLogs(
+            house.services, Masks(house.services), "smart-sign", "production"
+        ).tail(0)
+    ]
+    texts: list[tuple[str, str]] = []
+    logs = EnvironmentLogs(
+        house.services, Masks(house.services), "smart-sign", "production", LogFilter(text="n")
+    )
+    async for event in logs.follow(0):
+        if event is None and not texts:
+            for source, text in ((second, "one"), (first, "not two, nor shown"), (second, "none")):
+                house.machine.say(source, f"{text}\n")
+                await house.runtime.mark_logs()
+                house.clock.advance(1)
+        elif event is None:
+            house.closing = True
+        else:
+            assert isinstance(event[1], LogBody)
+            texts.append((event[1].source, event[1].text))
+    assert texts == [(second, "one\n"), (first, "not two, nor shown\n"), (second, "none\n")]
 
 
 async def test_following_over_http(house: House) -> None:

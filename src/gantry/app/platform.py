@@ -28,6 +28,7 @@ from gantry.features.accounts.service import AccountService
 from gantry.features.assets.act import INTERVAL_S as ASSETS_INTERVAL_S, AssetPublisher
 from gantry.features.certificates.act import CertificateIssuer
 from gantry.features.crons.act import CronScheduler
+from gantry.features.crons.service import CronService
 from gantry.features.deploys.act import Answers, Context
 from gantry.features.deploys.checks import DeployChecks
 from gantry.features.deploys.executor import DeployExecutor
@@ -75,6 +76,7 @@ from gantry.web.services import Services
 _RETENTION_INTERVAL_S = 60.0
 _CRONS_INTERVAL_S = 5.0
 _CLOCK_INTERVAL_S = 60.0
+_LOG_TIMES_INTERVAL_S = 0.25
 # Which environments are closed to visitors: a query of each noun that closes some, the first of which says why.
 CLOSED_BY: tuple[str, ...] = (maintenance.CLOSED,)
 
@@ -152,8 +154,8 @@ class Platform:
         self.backoff = Backoff()
         self.health: dict[str, Health] = {}
         self.edge_progress = EdgeProgress(self.backoff)
-        self.waker, self.tidy, self.assets_due = Waker(), Waker(), Waker()
-        self.runs_due = Waker()
+        self.waker, self.tidy = Waker(), Waker()
+        self.assets_due, self.crons_due, self.runs_due = Waker(), Waker(), Waker()
         self.host_names = HostNames(settings.domain, settings.https_port)
 
     # -- what people and programs may ask for
@@ -242,6 +244,7 @@ class Platform:
             shutdown=self.shutdown,
             parts=PartsView(engines.runtime, engines.is_engine, lambda: self.leader.leads).parts,
             removals=self.removals,
+            crons=self.crons,
             plan=self.planner.plan,
             closing=self.closing,
             health=lambda: self.health,
@@ -405,6 +408,10 @@ class Platform:
         )
 
     @cached_property
+    def crons(self) -> CronService:
+        return CronService(self.database, self.clock, self.crons_due.wake)
+
+    @cached_property
     def cron_scheduler(self) -> CronScheduler:
         # Crons go by the clock that people see.
         return CronScheduler(
@@ -444,8 +451,15 @@ class Platform:
         """What is done again and again, each at its own pace."""
         return (
             Periodic("retention", _RETENTION_INTERVAL_S, self.retention.once, self.tidy),
-            Periodic("crons", _CRONS_INTERVAL_S, self.cron_scheduler.once),
+            Periodic(
+                "crons",
+                _CRONS_INTERVAL_S,
+                self.cron_scheduler.once,
+                self.crons_due,
+                on_exits=True,
+            ),
             Periodic("runs", RUNS_INTERVAL_S, self.run_keeper.once, self.runs_due, on_exits=True),
+            Periodic("log times", _LOG_TIMES_INTERVAL_S, self.engines.runtime.mark_logs),
             Periodic("assets", ASSETS_INTERVAL_S, self.asset_publisher.once, self.assets_due),
             Periodic("rollouts", ROLLOUTS_INTERVAL_S, self.rollout_loop.once),
             Periodic("clock", _CLOCK_INTERVAL_S, self._keep_clock, everywhere=True),

@@ -1,6 +1,7 @@
 """How commands are declared: with examples, and with the options that many of them share."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,9 +10,12 @@ from click.shell_completion import CompletionItem
 from rich.markup import escape
 
 from gantry.cli.session import Session
+from gantry.kernel.errors import UserError
+from gantry.kernel.units import parse_duration
 
 ENVIRONMENTS = ("development", "staging", "production")
 DEFAULT_ENVIRONMENT = "production"
+_CLOCK_FORMATS = ("%H:%M", "%H:%M:%S")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -103,6 +107,34 @@ def environment_option(*names: str, default: str = DEFAULT_ENVIRONMENT) -> Calla
         show_default=True,
         help="Target environment." if names else "Environment.",
     )
+
+
+def moment_of(given: str, now: datetime, *, option: str) -> datetime:
+    """What people write for a moment: `30m` ago, `09:30` of today or else of yesterday, or a date with a time.
+
+    Raises:
+        UserError: `cli.bad-time`.
+    """
+    local = now.astimezone()
+    try:
+        return now - timedelta(seconds=parse_duration(given))
+    except ValueError:
+        pass
+    for form in _CLOCK_FORMATS:
+        try:
+            at = datetime.strptime(given, form).time()  # noqa: DTZ007 -- a time of day
+        except ValueError:
+            continue
+        today = local.replace(hour=at.hour, minute=at.minute, second=at.second, microsecond=0)
+        return (today if today <= local else today - timedelta(days=1)).astimezone(UTC)
+    try:
+        return datetime.fromisoformat(given).astimezone(UTC)
+    except ValueError:
+        raise UserError(
+            "cli.bad-time",
+            f"--{option} {given!r} is no time",
+            hint="write how long ago (30m, 2h, 1d), a time of day (09:30), or a date with a time (2026-01-31T09:30)",
+        ) from None
 
 
 pass_session = click.make_pass_decorator(Session)

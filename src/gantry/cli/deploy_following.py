@@ -84,7 +84,7 @@ class Follower:
             raise Cancelled(
                 "cli.detached",
                 f"deploy {deploy.id} continues without this terminal",
-                hint=f"gantry status\ngantry cancel {deploy.id}",
+                hint=f"gantry deploys watch {deploy.id}\ngantry cancel {deploy.id}",
             )
 
     def _ask(self) -> Choice:
@@ -131,7 +131,7 @@ def see_through(session: Session, deploy: DeployBody, *, detach: bool) -> None:
     ended = Follower(session, story).run()
     if session.as_json:
         session.json(ended.model_dump_json())
-    error = _error_of(ended)
+    error = error_of(ended)
     if error is not None:
         _failed(session, story, error)
         session.exit(error.exit_code)
@@ -139,7 +139,7 @@ def see_through(session: Session, deploy: DeployBody, *, detach: bool) -> None:
         _succeeded(session, ended)
 
 
-def _error_of(deploy: DeployBody) -> GantryError | None:
+def error_of(deploy: DeployBody) -> GantryError | None:
     """Why a deploy did not succeed; `None` when it did."""
     if deploy.state == "succeeded":
         return None
@@ -156,7 +156,7 @@ def _accepted(session: Session, deploy: DeployBody) -> None:
         return
     session.out.print(deploy.id)
     session.say(
-        f"deploy accepted: gantry status shows how it goes, gantry cancel {deploy.id} cancels it"
+        f"deploy accepted: gantry deploys watch {deploy.id} follows it, gantry cancel {deploy.id} cancels it"
     )
 
 

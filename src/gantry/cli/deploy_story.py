@@ -18,6 +18,7 @@ from gantry.features.deploys.bodies import (
     StepBody,
     StepStateName,
 )
+from gantry.features.deploys.model import Step
 from gantry.kernel.clock import Clock
 from gantry.kernel.units import first_line, format_elapsed
 
@@ -26,6 +27,8 @@ MAX_LINES = 20
 _MAX_LIVE_LINES = 5
 _MAX_LINE_CHARACTERS = 4096
 _FRAMES_PER_S = 8
+_NAME_WIDTH = max(len(step) for step in Step)
+_TIME_WIDTH = len("59 min 59 s")
 _MARKS: dict[StepStateName, tuple[str, str]] = {
     "waiting": ("·", "dim"),
     "running": ("▸", "cyan"),
@@ -200,11 +203,12 @@ class LiveView:
 
 def frame(story: Story, now_s: float, spinner: Spinner | None, note: str = "") -> Group:
     """One picture of the deploy."""
-    table = Table.grid(padding=(0, 1))
+    # What a step says may be long: it alone gives way, never the marks, the names and the times.
+    table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(width=1)
-    table.add_column(min_width=8)
-    table.add_column(justify="right", min_width=8, style="dim", no_wrap=True)
-    table.add_column(style="dim", overflow="ellipsis", no_wrap=True)
+    table.add_column(width=_NAME_WIDTH, no_wrap=True)
+    table.add_column(width=_TIME_WIDTH, justify="right", style="dim", no_wrap=True)
+    table.add_column(ratio=1, style="dim", overflow="ellipsis", no_wrap=True)
     for step in story.deploy.steps:
         table.add_row(*_step_row(story, step, now_s, spinner))
     parts: list[Table | Text] = [table]

@@ -1,7 +1,8 @@
-"""`gantry logs`: lines of several instances, each behind a coloured name."""
+"""`gantry logs`: lines of several instances, merged by time, each behind its time and a coloured name."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 
 import rich_click as click
@@ -11,16 +12,16 @@ from gantry.cli.command import (
     command,
     environment_option,
     json_option,
+    moment_of,
     pass_session,
     project_option,
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
-from gantry.cli.terminal import json_array
-from gantry.cli.transport import environment_path, path
-from gantry.features.instances.bodies import InstanceBody, LogBody
-from gantry.features.platform.bodies import ProjectBody
-from gantry.kernel.errors import TransientError
+from gantry.cli.transport import environment_path
+from gantry.features.instances.bodies import LogBody, merged
+from gantry.kernel.bodies import Answer
+from gantry.kernel.errors import TransientError, UserError
 
 _INTERVAL_RETRY_S = 1.0
 _AWAY_TIMEOUT_S = 60.0
@@ -28,14 +29,47 @@ _AWAY_TIMEOUT_S = 60.0
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
 
 
+class LogLine(Answer):
+    """A line, as `--json` prints it.
+
+    Attributes:
+        at: when it was written, at the latest; `None` where that is not known.
+        slot: which of the process's instances; `None` of one that is gone.
+    """
+
+    at: datetime | None
+    process: str
+    slot: int | None
+    instance: str
+    release_number: int | None
+    text: str
+
+
 @command(
     "logs",
     ("the last lines of production", "gantry logs"),
     ("and new lines, until Ctrl-C", "gantry logs -f"),
     ("one process of staging", "gantry logs -e staging --process web --tail 500"),
-)
+    ("errors of the last half hour", "gantry logs --since 30m --grep error"),
+    ("what an earlier release printed this morning", "gantry logs --release 41 --since 08:00 --until 09:30"),
+    ("for a program", "gantry logs --since 1h --json | jq -r '.[] | select(.process == \"web\") | .text'"),
+)  # fmt: skip
 @click.option("--follow", "-f", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @click.option("--process", default="", help="Only this process: web, or the name of a worker.")
+@click.option(
+    "--release",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="Only instances of this release, also those that are gone.",
+)
+@click.option(
+    "--since",
+    default="",
+    metavar="WHEN",
+    help="Only lines from then on: 30m, 2h, 1d, 09:30, or 2026-01-31T09:30.",
+)
+@click.option("--until", default="", metavar="WHEN", help="Only lines before then.")
+@click.option("--grep", default="", metavar="TEXT", help="Only lines with this text, in any case.")
 @click.option(
     "--tail",
     "-n",
@@ -43,22 +77,44 @@ _COLOURS = ("cyan", "magenta", "green", "yellow", "blue")
     metavar="NUMBER",
     default=200,
     show_default=True,
-    help="Last lines of each instance.",
+    help="How many lines at most; with --follow, how many of each instance to begin with.",
 )
 @environment_option()
 @project_option
 @json_option
 @pass_session
 def logs(
-    session: Session, follow: bool, process: str, tail: int, environment: str, project: str
+    session: Session,
+    follow: bool,
+    process: str,
+    release: int | None,
+    since: str,
+    until: str,
+    grep: str,
+    tail: int,
+    environment: str,
+    project: str,
 ) -> None:
-    """Show what an environment's instances print.
+    """Show what an environment's instances print, in the order of time.
 
-    Values of its variables are masked. Instances that start while you follow are shown from their first line.
-    With --json: an array, or with --follow one JSON object per line.
+    Values of its variables are masked. With --since, --until, --grep or --release everything that is kept is searched, also
+    the logs of instances that are gone: they are kept for three days. Times are those of this machine's time zone, exact
+    to a second. With --json: an array of lines, or with --follow one line per line.
     """
-    reader = _LogReader(session, project_name(session, project), environment, Labels(process))
-    reader.learn()
+    if follow and until:
+        raise UserError(
+            "logs.no-end",
+            "--follow goes on, and --until ends",
+            hint="leave one of the two out",
+        )
+    query: dict[str, str | int] = {"process": process, "grep": grep}
+    for name, given in (("since", since), ("until", until)):
+        if given:
+            query[name] = moment_of(given, session.clock.now(), option=name).isoformat()
+    if release is not None:
+        query["release"] = release
+    wanted = {name: value for name, value in query.items() if value != ""}
+    reader = _LogReader(session, project_name(session, project), environment, wanted)
     if follow:
         reader.follow(tail)
     else:
@@ -66,66 +122,58 @@ def logs(
 
 
 @dataclass
-class Labels:
-    """Names of the instances: `web.0 r3`.
-
-    Attributes:
-        process: show only this process; empty for all. `mail` also means `worker.mail`.
-    """
-
-    process: str = ""
-    _known: dict[str, InstanceBody] = field(default_factory=dict)
-
-    def learn(self, instances: Iterable[InstanceBody]) -> None:
-        """Remember instances; those that are gone stay known."""
-        self._known.update({instance.id: instance for instance in instances})
-
-    def knows(self, source: str) -> bool:
-        """Whether `source` is the id of an instance that was learnt."""
-        return source in self._known
-
-    def wanted(self, source: str) -> bool:
-        """Whether the lines of `source` are asked for. An unknown one is shown rather than lost."""
-        known = self._known.get(source)
-        return not self.process or known is None or matches(known.process, self.process)
-
-    def label(self, source: str) -> str:
-        """What to print in front of a line of `source`."""
-        known = self._known.get(source)
-        return f"{known.process}.{known.slot} r{known.release_number}" if known else source
-
-
-def matches(process: str, asked: str) -> bool:
-    """Whether a process is the one that is asked for."""
-    return asked in (process, process.partition(".")[2])
-
-
-@dataclass
 class Printer:
-    """Joins the pieces of lines, and sets each line behind its label."""
+    """Joins the pieces of lines, and sets each line behind its time and its name."""
 
-    labels: Labels
-    _rests: dict[str, str] = field(default_factory=dict)
+    _rests: dict[str, tuple[datetime | None, str]] = field(default_factory=dict)
     _styles: dict[str, str] = field(default_factory=dict)
+    _names: dict[str, LogBody] = field(default_factory=dict)
 
-    def lines(self, body: LogBody) -> Iterator[Text]:
+    def lines(self, body: LogBody) -> Iterator[LogLine]:
         """The lines that are whole now."""
-        *whole, rest = (self._rests.get(body.source, "") + body.text).split("\n")
-        self._rests[body.source] = rest
-        for line in whole:
-            yield self._line(body.source, line)
+        self._names[body.source] = body
+        found = list(body.lines())
+        if found and (begun := self._rests.pop(body.source, None)) is not None:
+            found[0] = (begun[0] or found[0][0], begun[1] + found[0][1])
+        if found and not body.text.endswith("\n"):
+            self._rests[body.source] = found.pop()
+        for at, text in found:
+            yield _line(body, at, text)
 
-    def rest(self) -> Iterator[Text]:
+    def rest(self) -> Iterator[LogLine]:
         """Lines that never ended."""
-        for source, text in self._rests.items():
-            if text:
-                yield self._line(source, text)
+        for source, (at, text) in self._rests.items():
+            yield _line(self._names[source], at, text)
         self._rests.clear()
 
-    def _line(self, source: str, line: str) -> Text:
-        style = self._styles.setdefault(source, _COLOURS[len(self._styles) % len(_COLOURS)])
+    def shown(self, line: LogLine) -> Text:
+        """A line for people."""
+        style = self._styles.setdefault(line.instance, _COLOURS[len(self._styles) % len(_COLOURS)])
+        time = f"{line.at.astimezone():%H:%M:%S} " if line.at is not None else ""
         # The product's own colours stay; other control sequences would move the cursor.
-        return Text.assemble((self.labels.label(source), style), " │ ", Text.from_ansi(line))
+        return Text.assemble(
+            (time, "dim"), (label(line), style), (" │ ", "dim"), Text.from_ansi(line.text)
+        )
+
+
+def label(line: LogLine) -> str:
+    """What to print in front of a line: `web.0 r3`; `web r3` of an instance that is gone."""
+    if not line.process:
+        return line.instance
+    slot = f".{line.slot}" if line.slot is not None else ""
+    number = f" r{line.release_number}" if line.release_number is not None else ""
+    return f"{line.process}{slot}{number}"
+
+
+def _line(body: LogBody, at: datetime | None, text: str) -> LogLine:
+    return LogLine(
+        at=at,
+        process=body.process,
+        slot=body.slot,
+        instance=body.source,
+        release_number=body.release_number,
+        text=text,
+    )
 
 
 @dataclass
@@ -135,33 +183,24 @@ class _LogReader:
     session: Session
     project: str
     environment: str
-    labels: Labels
+    query: dict[str, str | int]
 
     def __post_init__(self) -> None:
-        self._printer = Printer(self.labels)
-
-    def learn(self) -> None:
-        """Ask which instances there are."""
-        project = self.session.api.get(ProjectBody, path("projects", self.project))
-        for environment in project.environments:
-            if environment.name == self.environment:
-                self.labels.learn(environment.instances)
+        self._printer = Printer()
 
     def show(self, tail: int) -> None:
-        """Print the last lines of every instance."""
-        session, at = self.session, self._path(tail=tail)
-        found = session.api.get(tuple[LogBody, ...], at)
-        bodies = [body for body in found if self.labels.wanted(body.source)]
+        """Print the last lines of all instances, by their time."""
+        session = self.session
+        found = session.api.get(tuple[LogBody, ...], self._path(tail=tail))
+        lines = [line for body in merged(found) for line in self._printer.lines(body)]
+        lines = [*lines, *self._printer.rest()][-tail:] if tail else []
         if session.as_json:
-            session.json(json_array(bodies))
+            session.json("[" + ",".join(line.model_dump_json() for line in lines) + "]")
             return
-        for body in bodies:
-            self._print(self._printer.lines(body))
-        self._print(self._printer.rest())
-        if not bodies:
-            runs = f" runs {self.labels.process}" if self.labels.process else ""
-            session.say(f"no instance in {self.environment} of {self.project}{runs}")
-        elif not any(body.text for body in bodies):
+        self._print(lines)
+        if not found:
+            session.say(f"no log in {self.environment} of {self.project}{self._wanted()}")
+        elif not lines:
             session.say("no output yet")
 
     def follow(self, tail: int) -> None:
@@ -174,7 +213,7 @@ class _LogReader:
                 try:
                     for body in session.api.stream(LogBody, at):
                         heard = True
-                        self._take(body)
+                        self._print(self._printer.lines(body))
                 except TransientError:
                     now_s = clock.monotonic_s()
                     worked = heard or now_s - began_s > _INTERVAL_RETRY_S
@@ -187,19 +226,18 @@ class _LogReader:
             self._print(self._printer.rest())
             session.exit(0)
 
-    def _take(self, body: LogBody) -> None:
-        if not self.labels.knows(body.source):
-            self.learn()
-        if not self.labels.wanted(body.source):
-            return
-        if self.session.as_json:
-            self.session.json(body.model_dump_json())
-        else:
-            self._print(self._printer.lines(body))
-
-    def _print(self, lines: Iterable[Text]) -> None:
+    def _print(self, lines: Iterable[LogLine]) -> None:
         for line in lines:
-            self.session.out.print(line, soft_wrap=True)
+            if self.session.as_json:
+                self.session.json(line.model_dump_json())
+            else:
+                self.session.out.print(self._printer.shown(line), soft_wrap=True)
+
+    def _wanted(self) -> str:
+        process, release = self.query.get("process"), self.query.get("release")
+        parts = [f"of {process}"] * bool(process) + [f"of release {release}"] * bool(release)
+        parts += ["with such lines"] * bool(self.query.keys() & {"since", "until", "grep"})
+        return f" {' '.join(parts)}" if parts else ""
 
     def _path(self, **query: str | int) -> str:
-        return environment_path(self.project, self.environment, "logs", **query)
+        return environment_path(self.project, self.environment, "logs", **self.query, **query)

@@ -36,6 +36,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "maintenance",
             "Show visitors a page in place of an environment's product.",
         ),
+        "deploys": (
+            "deploy_history",
+            "List past deploys, read what their steps printed, and watch one that runs.",
+        ),
         "releases": ("releases", "List an environment's releases, newest first."),
     },
     "Rehearse": {
@@ -44,7 +48,15 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Inspect": {
         "status": ("status", "Show every project, and which release really answers."),
         "ps": ("scales", "List an environment's processes, and commands that run there by hand."),
-        "logs": ("logs", "Show what an environment's instances print."),
+        "logs": ("logs", "Show what an environment's instances print, in the order of time."),
+        "requests": (
+            "requests",
+            "Show requests of an environment's visitors, as the edge has logged them.",
+        ),
+        "crons": (
+            "crons",
+            "List scheduled commands and their runs, read their output, and run one now.",
+        ),
         "open": ("projects", "Open an environment's site, or the console, in the browser."),
         "audit": ("audit", "Show who changed what, newest first."),
     },
@@ -70,7 +82,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 _MODULES = {name: module for section in SECTIONS.values() for name, (module, _) in section.items()}
-_ALIASES = {"tokens": "token", "variables": "env"}
+_ALIASES = {"tokens": "token", "variables": "env", "cron": "crons"}
 
 _HELP_CONFIG = click.RichHelpConfiguration(
     text_markup="rich",

@@ -39,13 +39,15 @@ _CONNECT_TIMEOUT_S = 5.0
 _SILENCE_TIMEOUT_S = 35.0
 
 
-def path(*segments: str, **query: str | int) -> str:
+def path(*segments: str, **query: str | int | tuple[str, ...]) -> str:
     """A path below the API's prefix. Every segment is quoted, so that no name leads to another path."""
     below = "/".join(quote(segment, safe="") for segment in segments)
-    return f"{API_PREFIX}/{below}" + (f"?{urlencode(query)}" if query else "")
+    return f"{API_PREFIX}/{below}" + (f"?{urlencode(query, doseq=True)}" if query else "")
 
 
-def environment_path(project: str, environment: str, *segments: str, **query: str | int) -> str:
+def environment_path(
+    project: str, environment: str, *segments: str, **query: str | int | tuple[str, ...]
+) -> str:
     """A path below an environment's."""
     return path("projects", project, "environments", environment, *segments, **query)
 

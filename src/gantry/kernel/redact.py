@@ -23,5 +23,10 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         for value in self._values:
-            text = text.replace(value, MASK)
+            # A line for each: whoever counts lines finds as many as before.
+            text = text.replace(value, MASK if "\n" not in value else _mask(value))
         return text
+
+
+def _mask(value: str) -> str:
+    return "\n".join([MASK] * (value.count("\n") + 1))

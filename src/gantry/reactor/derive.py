@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.features.assets.model import ServedAssets
+from gantry.features.crons.model import CRON_PREFIX
 from gantry.features.deploys import pipeline
 from gantry.features.deploys.act import Answers, Work
 from gantry.features.deploys.model import Deploy
@@ -86,7 +87,7 @@ def observe_removal(environment: Environment, world: World) -> ObservedRemoval:
     releases = {
         release.id for release in world.releases.values() if release.environment == environment.id
     }
-    commands = (f"cron-{environment.id}-", commands_of(environment.id))
+    commands = (f"{CRON_PREFIX}{environment.id}-", commands_of(environment.id))
     return ObservedRemoval(
         instances=tuple(
             instance.id for instance in world.instances if instance.release in releases

@@ -12,6 +12,7 @@ from gantry.kernel.errors import GantryError
 from gantry.web import (
     accounts,
     audit,
+    crons,
     deploys,
     environments,
     logs,
@@ -19,6 +20,7 @@ from gantry.web import (
     platform,
     projects,
     releases,
+    requests,
     rollouts,
     routes,
     runs,
@@ -54,6 +56,8 @@ NOUNS = (
     logs.noun,
     runs.noun,
     scales.noun,
+    requests.noun,
+    crons.noun,
     accounts.noun,
     audit.noun,
 )

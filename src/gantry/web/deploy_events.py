@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from gantry.engines.database.protocol import Session
 from gantry.features.deploys import store
 from gantry.features.deploys.bodies import DeployBody, DeployEvent
-from gantry.features.deploys.model import DeployRecord, Step, StepState
+from gantry.features.deploys.model import Deploy, DeployRecord, Step, StepState
 from gantry.features.deploys.pipeline import PIPELINE, ROWS, steps_of
 from gantry.features.instances import store as instances
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
+from gantry.features.rollouts import store as rollouts
+from gantry.features.rollouts.bodies import RolloutBody
 from gantry.kernel.redact import Redactor
 from gantry.web.services import Services
 from gantry.web.streams import INTERVAL_S, Event, Follower, Masks
@@ -90,12 +93,37 @@ async def _observe(services: Services, masks: Masks, deploy_id: str) -> Observat
         sources = await _sources(session, record)
         kept = (deploy.release,) if deploy.release is not None else ()
         redact = await masks.of(session, environment.id, kept)
+        rollout = await _rollout(session, deploy, environment, services.clock.now())
     return Observation(
-        body=body_of(services, record, environment),
+        body=_with_rollout(body_of(services, record, environment), rollout),
         ended=deploy.state.ended,
         sources=sources,
         redact=redact,
     )
+
+
+async def _rollout(
+    session: Session, deploy: Deploy, environment: Environment, now: datetime
+) -> RolloutBody | None:
+    """The rollout that the deploy is at; `None` at every other step."""
+    if deploy.step is not Step.ROLLOUT or deploy.state.ended:
+        return None
+    found = await rollouts.list_newest(session, (environment.id,))
+    mine = (record for record in found if record.rollout.deploy == deploy.id)
+    return next((RolloutBody.of(record, environment, now) for record in mine), None)
+
+
+def _with_rollout(body: DeployBody, rollout: RolloutBody | None) -> DeployBody:
+    """The deploy whose step says how far its rollout is."""
+    if rollout is None:
+        return body
+    steps = tuple(
+        step.model_copy(update={"detail": rollout.sentence})
+        if step.name == Step.ROLLOUT and step.state == "running" and not step.detail
+        else step
+        for step in body.steps
+    )
+    return body.model_copy(update={"steps": steps})
 
 
 async def _sources(session: Session, record: DeployRecord) -> tuple[tuple[Step, str], ...]:

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gantry.kernel.units import first_line, format_ago, format_elapsed, format_size
+from gantry.kernel.units import first_line, format_ago, format_elapsed, format_size, format_until
 from gantry.web.assets import STATIC, VENDOR
 from gantry.web.frame import Frame, Page
 from gantry.web.noun import Noun
@@ -45,6 +45,7 @@ def templates(nouns: Iterable[Noun]) -> Environment:
     }
     environment.globals |= {
         "ago": format_ago,
+        "until": format_until,
         "icon": icon,
         "static": static,
         "has_static": has_static,

@@ -16,6 +16,7 @@ from gantry.engines.probes.protocol import Prober
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.accounts.service import AccountService
+from gantry.features.crons.service import CronService
 from gantry.features.deploys.bodies import PlanBody
 from gantry.features.deploys.pipeline import steps_of
 from gantry.features.deploys.service import DeployService
@@ -81,6 +82,7 @@ class Services:
     shutdown: Callable[[], None]
     parts: Callable[[], Awaitable[tuple[PartBody, ...]]]
     removals: RemovalService
+    crons: CronService
     plan: Plan
     closing: Callable[[], bool] = _never
     health: Callable[[], Mapping[str, Health]] = _nothing_known

@@ -1,8 +1,9 @@
 """Event streams: how many may be open, how they are written, and the logs that they follow with secrets masked."""
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -10,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from gantry.engines.database.protocol import Session
-from gantry.features.instances.bodies import LogBody
+from gantry.features.instances.bodies import LogBody, line_times
 from gantry.features.instances.masking import secrets_of
 from gantry.features.services import store as services_of
 from gantry.features.variables import store as variables
@@ -159,15 +160,20 @@ HasMasks = Annotated[Masks, Depends(_masks_of)]
 
 
 class Follower:
-    """Reads several logs on from where it was. Offsets are kept here, not by the runtime."""
+    """Reads several logs on from where it was. Offsets are kept here, not by the runtime.
 
-    def __init__(self, services: Services) -> None:
+    Parameters:
+        offsets: log -> where to begin; the others begin a little before their end.
+    """
+
+    def __init__(self, services: Services, offsets: Mapping[str, int] | None = None) -> None:
         self._runtime = services.runtime
-        self._offsets: dict[str, int] = {}
+        self._offsets = dict(offsets or {})
 
     async def read(self, source: str, redact: Redactor, *, max_bytes: int = 262_144) -> LogBody:
         """What a log has got since the last call, at most about `max_bytes`."""
         texts: list[str] = []
+        times: list[datetime] = []
         size = 0
         while size < max_bytes:
             offset = self._offsets.get(source, -BACKLOG_BYTES)
@@ -178,16 +184,28 @@ class Follower:
                     self._offsets[source] = max(offset, chunk.next_offset)
                 break
             self._offsets[source] = chunk.next_offset
+            # A line that is longer than a chunk goes on in the next.
+            goes_on = bool(texts) and not texts[-1].endswith("\n")
             texts.append(chunk.text)
+            times.extend(chunk.times[goes_on:])
             size += len(chunk.text)
         return LogBody(
             source=source,
             text=redact("".join(texts)),
             next_offset=max(0, self._offsets.get(source, 0)),
+            times=line_times(times),
         )
 
     async def first(self, source: str, redact: Redactor, *, lines: int) -> LogBody:
         """The last `lines` of a log, at most the last 256 KiB of it."""
         body = await self.read(source, redact, max_bytes=BACKLOG_BYTES + CHUNK_BYTES)
-        text = "".join(body.text.splitlines(keepends=True)[-lines:]) if lines else ""
-        return body.model_copy(update={"text": text})
+        return of_lines(body, tuple(body.lines())[-lines:] if lines else ())
+
+
+def of_lines(body: LogBody, lines: Sequence[tuple[datetime | None, str]]) -> LogBody:
+    """The body with these of its lines only."""
+    # The last line may go on in the next body: it is whole only when the text ends with it.
+    ended = "\n" if lines and body.text.endswith("\n") else ""
+    text = "\n".join(line for _, line in lines) + ended
+    times = line_times(at for at, _ in lines if at is not None)
+    return body.model_copy(update={"text": text, "times": times})

@@ -299,6 +299,7 @@ def _access_log() -> Json:
                     "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
                     "status": "%RESPONSE_CODE%",
                     "flags": "%RESPONSE_FLAGS%",
+                    "details": "%RESPONSE_CODE_DETAILS%",
                     "duration_ms": "%DURATION%",
                     "bytes": "%BYTES_SENT%",
                     "release": REACHED,

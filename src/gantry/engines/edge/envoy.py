@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from gantry.engines.edge import render
 from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.apply import ConfigDirectory, ConfigWriter
 from gantry.engines.edge.checks import check, reason_of
-from gantry.engines.edge.observed import COUNTED, failed_requests, read_numbers
+from gantry.engines.edge.observed import COUNTED, failed_requests, logged_requests, read_numbers
 from gantry.engines.edge.process import DrainTimes, EnvoyProcesses, Program
 from gantry.engines.edge.protocol import (
+    AccessLog,
     BackendNumbers,
     BackendStatus,
     Edge,
@@ -34,6 +36,7 @@ _SHARED_MEMORY = "/dev/shm"
 _MAX_WORKERS = 2
 # Some thousand requests.
 _MAX_ACCESS_LOG_BYTES = 2_000_000
+_MAX_REQUESTS_BYTES = 16_000_000
 
 
 class EnvoyEdge:
@@ -159,6 +162,13 @@ class EnvoyEdge:
     async def failures(self, backend: str, *, most: int) -> tuple[FailedRequest, ...]:
         """See `Edge.failures`."""
         return failed_requests(await self._processes.log(_MAX_ACCESS_LOG_BYTES), backend, most)
+
+    async def requests(self, cursor: str = "") -> AccessLog:
+        """See `Edge.requests`."""
+        texts, cursor = await self._processes.logs_since(cursor, _MAX_REQUESTS_BYTES)
+        found = await asyncio.to_thread(lambda: [logged_requests(text) for text in texts])
+        requests = sorted(chain.from_iterable(found), key=lambda request: request.at)
+        return AccessLog(tuple(requests), cursor)
 
     async def stop(self) -> None:
         """See `Edge.stop`."""

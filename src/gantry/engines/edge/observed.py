@@ -8,9 +8,16 @@ those of the joined cluster are the candidate's: others are among them only whil
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
-from gantry.engines.edge.protocol import CACHE, TIMES_MS, BackendNumbers, FailedRequest
+from gantry.engines.edge.protocol import (
+    CACHE,
+    TIMES_MS,
+    BackendNumbers,
+    FailedRequest,
+    LoggedRequest,
+)
 from gantry.kernel.edge_names import members
 
 _RETRIES, _EJECTIONS = "upstream_rq_retry", "outlier_detection.ejections_enforced_total"
@@ -91,6 +98,39 @@ def failed_requests(log: str, backend: str, most: int) -> tuple[FailedRequest, .
         )
         for line in failed[-most:]
     )
+
+
+def logged_requests(log: str) -> tuple[LoggedRequest, ...]:
+    """Every request in a part of the access log, as it stands there; lines that are none are left out."""
+    return tuple(filter(None, map(_logged, _lines(log))))
+
+
+def _logged(line: dict[str, object]) -> LoggedRequest | None:
+    try:
+        at = datetime.fromisoformat(str(line.get("at")))
+    except ValueError:
+        return None
+    return LoggedRequest(
+        at=at,
+        host=_name(str(line.get("host") or "")),
+        method=str(line.get("method") or ""),
+        path=str(line.get("path") or "").partition("?")[0][:_MAX_PATH_LENGTH],
+        status=_number(line.get("status")),
+        flags=str(line.get("flags") or "").strip("-"),
+        details=str(line.get("details") or "").strip("-"),
+        duration_ms=_number(line.get("duration_ms")),
+        size_bytes=_number(line.get("bytes")),
+        release=str(_answered_by(line) or line.get("answered_by") or "").strip("-"),
+        cache=str(line.get("cache") or ""),
+        attempts=_number(line.get("attempts")),
+        request_id=str(line.get("request_id") or ""),
+    )
+
+
+def _name(authority: str) -> str:
+    """The host of `host:port`."""
+    name, colon, port = authority.rpartition(":")
+    return (name if colon and port.isdecimal() else authority).lower()
 
 
 def _lines(log: str) -> Iterator[dict[str, object]]:

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,13 @@ class Generation:
     def successor(self, made_from: str) -> "Generation":
         """The one that takes its sockets over."""
         return Generation(self.epoch + 1, made_from)
+
+
+def _offsets(cursor: str) -> Iterator[tuple[str, int]]:
+    for part in filter(None, cursor.split(",")):
+        name, _, offset = part.rpartition(":")
+        if offset.isdecimal():
+            yield name, int(offset)
 
 
 def generations(process_ids: Iterable[str]) -> tuple[Generation, ...]:
@@ -215,6 +222,20 @@ class EnvoyProcesses:
             known[-1].id, offset=-size_bytes, limit_bytes=size_bytes
         )
         return tail.text
+
+    async def logs_since(self, cursor: str, size_bytes: int) -> tuple[tuple[str, ...], str]:
+        """What every generation has logged since `cursor`, and where to go on; the last `size_bytes` of each without one."""
+        offsets = dict(_offsets(cursor))
+        texts, reached = [], []
+        for generation in await self._known():
+            # One that came since is read from its beginning.
+            offset = offsets.get(generation.id, 0 if cursor else -size_bytes)
+            chunk = await self._runtime.read_log(
+                generation.id, offset=offset, limit_bytes=size_bytes
+            )
+            texts.append(chunk.text)
+            reached.append(f"{generation.id}:{chunk.next_offset}")
+        return tuple(texts), ",".join(reached)
 
     async def _drain(self) -> None:
         """Take no more connections and let requests end, for as long as is decent."""

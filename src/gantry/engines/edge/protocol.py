@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
@@ -289,6 +290,49 @@ class FailedRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """A request as the access log has it.
+
+    Attributes:
+        at: when it began.
+        host: name that was asked for, in small letters and without a port.
+        path: without the query, which may hold what only the visitor should know.
+        status: what the visitor got; 0 when they went away without an answer.
+        flags, details: Envoy's own words for what happened, such as `UC` and `upstream_reset_before_response_started`.
+        release: that answered, or was asked; empty where none was.
+        cache: what the edge's cache did: `hit`, `miss`; empty where it was not asked.
+        attempts: how often an instance was asked.
+    """
+
+    at: datetime
+    host: str
+    method: str
+    path: str
+    status: int
+    flags: str
+    details: str
+    duration_ms: int
+    size_bytes: int
+    release: str
+    cache: str
+    attempts: int
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog:
+    """A part of the access log.
+
+    Attributes:
+        requests: in the order of their beginning.
+        cursor: where to read on.
+    """
+
+    requests: tuple[LoggedRequest, ...]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeStatus:
     """What the edge does now.
 
@@ -342,6 +386,15 @@ class Edge(Protocol):
 
     async def failures(self, backend: str, *, most: int) -> tuple[FailedRequest, ...]:
         """The last failed requests of `backend` that the access log has, the newest last. It is written once a second.
+
+        Raises:
+            TransientError: the log cannot be read.
+        """
+        ...
+
+    async def requests(self, cursor: str = "") -> AccessLog:
+        """What the access log has since `cursor`; without one its last 16 MB, which are some 40,000 requests. It is written
+        once a second, a request when it has ended.
 
         Raises:
             TransientError: the log cannot be read.

@@ -10,8 +10,10 @@ import ctypes
 import errno
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from gantry.engines.runtime.log_times import LogTimes
 from gantry.engines.runtime.protocol import LogChunk
 from gantry.kernel.files import replace_file
 
@@ -27,6 +29,19 @@ class Log:
     path: Path
 
     @property
+    def size(self) -> int:
+        """How many bytes were ever written to it; 0 before the first."""
+        try:
+            return self._base() + self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def times(self) -> LogTimes:
+        """When it was written."""
+        return LogTimes(self.path.with_name("log.times"))
+
+    @property
     def _kept(self) -> Path:
         return self.path.with_name("log.kept")
 
@@ -34,12 +49,15 @@ class Log:
     def _base_file(self) -> Path:
         return self.path.with_name("log.base")
 
-    def read(self, offset: int, limit_bytes: int, *, ended: bool) -> LogChunk:
+    def read(
+        self, offset: int, limit_bytes: int, *, ended: bool, now: datetime | None = None
+    ) -> LogChunk:
         """Whole lines from `offset` on, at least one if there is one, else at most `limit_bytes`.
 
         Parameters:
             offset: as given by an earlier chunk, or negative to count from the end.
             ended: nobody writes any more, so a last line without its end is whole.
+            now: of lines that were written since the log was last marked; `None`: lines need no times.
         """
         try:
             size = self.path.stat().st_size
@@ -56,7 +74,15 @@ class Log:
             start = self._next_line(start, base)
         data = self._bytes(start, max(1, limit_bytes), base)
         whole = _whole_lines(data, at_end=start + len(data) >= end and ended, full=limit_bytes)
-        return LogChunk(text_of(whole), start + len(whole))
+        times = self._line_times(whole, start, now) if now is not None else ()
+        return LogChunk(text_of(whole), start + len(whole), times)
+
+    def _line_times(self, data: bytes, start: int, now: datetime) -> tuple[datetime, ...]:
+        begins, at = [start] if data else [], data.find(b"\n")
+        while 0 <= at < len(data) - 1:
+            begins.append(start + at + 1)
+            at = data.find(b"\n", at + 1)
+        return self.times.read().times_of(begins, now) if begins else ()
 
     def free(self, keep_bytes: int) -> None:
         """Give the oldest part back to the file system, if there is more than `keep_bytes`."""

@@ -82,7 +82,9 @@ class Look:
         with folder.locked(wait=False) as mine:
             now = folder.record()
             if not mine or now is None:
-                return ProcessStatus(record.id, ProcessState.RUNNING, None, record.started_at)
+                return ProcessStatus(
+                    record.id, ProcessState.RUNNING, None, record.started_at, labels=record.labels
+                )
             return self.look(folder, now, machine, held=True)
 
     def _running_status(
@@ -97,6 +99,7 @@ class Look:
             started_at=record.started_at,
             memory_bytes=self._memory_bytes(folder, record, machine),
             restarts=folder.restarts(),
+            labels=record.labels,
         )
 
     def _ended_status(self, folder: ProcessFolder, record: Record) -> ProcessStatus:
@@ -104,7 +107,9 @@ class Look:
             self.clear_away(folder, record)
         ending = folder.ending()
         if ending is None:
-            return ProcessStatus(record.id, ProcessState.LOST, None, record.started_at)
+            return ProcessStatus(
+                record.id, ProcessState.LOST, None, record.started_at, labels=record.labels
+            )
         return _exited(record, ending)
 
     def running(self, folder: ProcessFolder, record: Record) -> Identity | None:
@@ -187,6 +192,7 @@ def _exited(record: Record, ending: Ending) -> ProcessStatus:
         exit_code=ending.exit_code,
         out_of_memory=ending.out_of_memory,
         timed_out=ending.timed_out,
+        labels=record.labels,
     )
 
 

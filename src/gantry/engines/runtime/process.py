@@ -1,11 +1,13 @@
 """The runtime on this machine: processes under shims, in sandboxes, in control groups."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +52,8 @@ class ProcessRuntime:
         self._tasks = TaskSet()
         self._watchdog = Watchdog(self._folder, clock)
         self._see = Look()
+        # Name -> size of its log when it was last marked.
+        self._marked: dict[str, int] = {}
 
     async def start(self, spec: ProcessSpec) -> ProcessStatus:
         """See `Runtime.start`; also `runtime.bad-spec`, `runtime.no-user` and `runtime.no-tool`."""
@@ -100,6 +104,15 @@ class ProcessRuntime:
     ) -> LogChunk:
         """See `Runtime.read_log`."""
         return await asyncio.to_thread(self._read_log, process_id, offset, limit_bytes)
+
+    async def mark_logs(self) -> None:
+        """See `Runtime.mark_logs`."""
+        await asyncio.to_thread(self._mark_logs)
+
+    async def find_in_log(self, process_id: str, moment: datetime) -> int:
+        """See `Runtime.find_in_log`."""
+        marks = await asyncio.to_thread(Log(self._folder(process_id).log).times.read)
+        return marks.offset_at(moment)
 
     async def rotate_logs(self, *, keep_bytes: int) -> None:
         """See `Runtime.rotate_logs`."""
@@ -243,7 +256,24 @@ class ProcessRuntime:
         folder = self._folder(process_id)
         record = folder.record()
         ended = record is None or self._see.running(folder, record) is None
-        return Log(folder.log).read(offset, limit_bytes, ended=ended)
+        ending = folder.ending() if ended else None
+        now = ending.ended_at if ending is not None else self._clock.now()
+        return Log(folder.log).read(offset, limit_bytes, ended=ended, now=now)
+
+    def _mark_logs(self) -> None:
+        now, marked = self._clock.now(), {}
+        for name in self._names():
+            log = Log(self._folder(name).log)
+            size = marked[name] = log.size
+            known = self._marked.get(name)
+            if known is None:
+                # Of an earlier control plane there may be marks already.
+                sizes = log.times.read().sizes
+                known = sizes[-1] if sizes else 0
+            if size > known:
+                with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+                    log.times.mark(now, size)
+        self._marked = marked
 
 
 def _await_end(identity: Identity | None) -> None:

@@ -99,6 +99,7 @@ class ProcessStatus:
         timed_out: it was killed for `timeout_s`.
         memory_bytes: resident memory of the whole tree now; 0 when it does not run.
         restarts: how often its shim has run it again since `started_at`.
+        labels: what it was started with.
     """
 
     id: str
@@ -111,6 +112,7 @@ class ProcessStatus:
     timed_out: bool = False
     memory_bytes: int = 0
     restarts: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,12 @@ class LogChunk:
     Attributes:
         text: whole lines, decoded with replacement characters.
         next_offset: where to read on; offsets only grow, also across rotation.
+        times: for each line of `text`, when it was written at the latest; exact to a second while the platform ran.
     """
 
     text: str
     next_offset: int
+    times: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +239,14 @@ class Runtime(Protocol):
 
         It is text that any database takes: what is no UTF-8, and NUL, becomes U+FFFD.
         """
+        ...
+
+    async def mark_logs(self) -> None:
+        """Note how far every log has grown by now: that is how its lines get their times."""
+        ...
+
+    async def find_in_log(self, process_id: str, moment: datetime) -> int:
+        """The offset of the first line that was written at `moment` or later, or a little before; 0 where nothing is known."""
         ...
 
     async def rotate_logs(self, *, keep_bytes: int) -> None:

@@ -2,10 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
+from croniter import croniter
+
+from gantry.features.crons.model import Run
+
 Overlap = Literal["skip", "queue", "allow"]
+
+BUSY = "the run before had not ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +36,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A moment at which a command should start."""
+    """A moment at which a command should start.
+
+    Attributes:
+        asked: the run that waits for it, where somebody asked by hand.
+    """
 
     wanted: Wanted
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run that was started."""
-
-    environment: str
-    cron: str
-    scheduled_for: datetime
-    process_id: str
+    asked: Run | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,22 @@ def decide(due: Iterable[Due], running: Iterable[Run]) -> tuple[Start, ...]:
     busy = {(run.environment, run.cron) for run in running}
     steps = []
     for item in due:
-        if (
-            item.wanted.environment,
-            item.wanted.cron,
-        ) not in busy or item.wanted.overlap == "allow":
+        name = (item.wanted.environment, item.wanted.cron)
+        if name not in busy or item.wanted.overlap == "allow":
             steps.append(Start(item))
+            busy.add(name)
         elif item.wanted.overlap == "skip":
-            steps.append(Start(item, skipped="the run before had not ended"))
+            steps.append(Start(item, skipped=BUSY))
     return tuple(steps)
+
+
+def last_due(schedule: str, since: datetime, now: datetime) -> datetime | None:
+    """The last moment in (since, now] at which the cron expression `schedule` fires (UTC)."""
+    moment: datetime = croniter(schedule, now + timedelta(microseconds=1)).get_prev(datetime)
+    return moment if since < moment <= now else None
+
+
+def next_due(schedule: str, now: datetime) -> datetime:
+    """The first moment after `now` at which the cron expression `schedule` fires (UTC)."""
+    moment: datetime = croniter(schedule, now).get_next(datetime)
+    return moment

@@ -1,6 +1,9 @@
 """What the API says of instances and their logs."""
 
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import groupby
 from typing import Literal, Self
 
 from pydantic import Field
@@ -79,9 +82,70 @@ def _message(instance: Instance, health: Health | None, state: InstanceStateName
     return "" if state == "stopping" else instance.last_exit
 
 
+class LineTime(Answer):
+    """From which line on which time holds."""
+
+    line: int = Field(description="Number of a line of the text, from 0.")
+    at: datetime
+
+
 class LogBody(Answer):
     """Part of an instance's or a task's log."""
 
     source: str = Field(description="Id of the instance or task.")
     text: str
     next_offset: int
+    process: str = Field("", description="`web`, `worker.NAME`; empty of a task.")
+    slot: int | None = Field(
+        None, description="Which of the process's instances; null of one that is gone."
+    )
+    release_number: int | None = None
+    times: tuple[LineTime, ...] = Field(
+        (),
+        description="When the lines were written: exact to a second while the platform ran, and never too early.",
+    )
+
+    def lines(self) -> Iterator[tuple[datetime | None, str]]:
+        """Each line with its time; the last one may go on in the next body."""
+        changes = {change.line: change.at for change in self.times}
+        now = None
+        for number, line in enumerate(
+            self.text.removesuffix("\n").split("\n") if self.text else ()
+        ):
+            now = changes.get(number, now)
+            yield now, line
+
+
+def merged(bodies: Iterable[LogBody]) -> Iterator[LogBody]:
+    """Parts of several logs in the order in which their lines were written, each of lines of one log that follow each other.
+
+    A line without a time stands where the one before it in its log does.
+    """
+    lines = []
+    for place, body in enumerate(bodies):
+        now = datetime.min.replace(tzinfo=UTC)
+        for number, (at, text) in enumerate(body.lines()):
+            now = max(now, at or now)
+            lines.append((now, place, number, at, text, body))
+    left = Counter(line[1] for line in lines)
+    lines.sort(key=lambda line: line[:3])
+    for place, group in groupby(lines, key=lambda line: line[1]):
+        run = list(group)
+        body = run[0][-1]
+        left[place] -= len(run)
+        ended = "\n" if left[place] or body.text.endswith("\n") else ""
+        yield body.model_copy(
+            update={
+                "text": "\n".join(line[4] for line in run) + ended,
+                "times": line_times(line[3] for line in run if line[3] is not None),
+            }
+        )
+
+
+def line_times(times: Iterable[datetime]) -> tuple[LineTime, ...]:
+    """A time for each line, in short."""
+    found: list[LineTime] = []
+    for line, at in enumerate(times):
+        if not found or found[-1].at != at:
+            found.append(LineTime(line=line, at=at))
+    return tuple(found)

@@ -35,6 +35,7 @@ class Identity:
         instance: id of the process.
         port: where it should listen; `None` for processes that do not.
         url: public URL of its environment, where its first domain leads when it has any.
+        process: `web`, `worker.NAME`; empty of a command that ends.
     """
 
     instance: str
@@ -42,6 +43,7 @@ class Identity:
     environment: Environment
     url: str
     port: int | None = None
+    process: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Launcher:
         launch = await self.prepare(instance.release)
         process = launch.manifest.long_running[instance.process]
         return process_spec(
-            self._identity(launch, instance.id, instance.port),
+            self._identity(launch, instance.id, instance.port, instance.process),
             launch.artifact,
             web_argv(launch.manifest, launch.artifact, instance.process),
             launch.variables,
@@ -125,13 +127,16 @@ class Launcher:
             timeout_s=timeout_s,
         )
 
-    def _identity(self, launch: Launch, process_id: str, port: int | None) -> Identity:
+    def _identity(
+        self, launch: Launch, process_id: str, port: int | None, process: str = ""
+    ) -> Identity:
         return Identity(
             instance=process_id,
             release=launch.release,
             environment=launch.environment,
             url=self.host_names.public_url(launch.environment, launch.manifest.domains),
             port=port,
+            process=process,
         )
 
 
@@ -175,6 +180,7 @@ def process_spec(
             "project": identity.environment.project,
             "environment": identity.environment.name,
             "release": identity.release.id,
+            "process": identity.process,
         },
     )
 

@@ -44,6 +44,9 @@ class EnvironmentBody(Answer):
     )
     instances: tuple[InstanceBody, ...]
     services: tuple[str, ...]
+    crons: tuple[str, ...] = Field(
+        (), description="Names of the live release's scheduled commands."
+    )
     cache: CacheBody | None = Field(
         None, description="Where the live release names paths for the edge to keep."
     )
@@ -82,6 +85,7 @@ class EnvironmentBody(Answer):
                 for instance in record.instances
             ),
             services=tuple(kind.value for kind in record.services),
+            crons=live.release.crons if live else (),
             cache=_cache(record, context),
             closed=ClosedBody.of(record.closed) if record.closed is not None else None,
             deploy=_deploy(record, context),

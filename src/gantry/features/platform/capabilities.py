@@ -124,7 +124,7 @@ CAPABILITIES = (
     ),
     Capability(
         "workers and schedules", Maturity.BETA, "0.1",
-        "Runs long-running processes beside the web process, and commands or requests on a schedule.",
+        "Runs long-running processes beside the web process, and commands or requests on a schedule, with their runs and output.",
     ),
     Capability(
         "memory and processor limits", Maturity.BETA, "0.1",

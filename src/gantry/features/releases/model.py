@@ -62,6 +62,13 @@ class Release:
         routes = self.manifest.get("routes")
         return isinstance(routes, dict) and bool(routes.get("cache"))
 
+    @property
+    def crons(self) -> tuple[str, ...]:
+        """Names of the scheduled commands of its manifest."""
+        processes = self.manifest.get("processes")
+        declared = processes.get("cron") if isinstance(processes, dict) else None
+        return tuple(declared) if isinstance(declared, dict) else ()
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltRelease:

@@ -10,6 +10,7 @@ from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.accounts import store as accounts
 from gantry.features.builds import store as builds
+from gantry.features.crons import store as crons
 from gantry.features.deploys import store as deploys
 from gantry.features.instances import store as instances
 from gantry.features.projects import store as projects
@@ -48,6 +49,7 @@ class Retention:
         await self._delete(decide(await self._look()))
         async with self.database.transaction() as session:
             await accounts.delete_expired(session, at=self.clock.now())
+            await crons.delete_old(session)
 
     async def _look(self) -> Stored:
         artifacts = self._settled(await self.workshop.list(), self._artifacts_seen_s)
@@ -60,6 +62,7 @@ class Retention:
             found_builds = await builds.list_all(session)
             found_deploys = await deploys.list_open(session)
             found_instances = await instances.list_all(session)
+            cron_runs = await crons.processes_kept(session)
         keep = {environment.id: _DEFAULT_KEEP for environment in environments}
         for release in everything:  # oldest first: the newest manifest has the last word
             keep[release.environment] = manifest_of(release).deploy.keep_releases
@@ -74,6 +77,7 @@ class Retention:
             sources=snapshots,
             instances=frozenset(instance.id for instance in found_instances),
             processes=await self.runtime.statuses(),
+            cron_runs=cron_runs,
             free_share=self.free_share(),
             now=self.clock.now(),
         )

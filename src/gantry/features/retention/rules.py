@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.builds.model import Build, BuildState
+from gantry.features.crons.model import CRON_PREFIX
 from gantry.features.deploys.model import Deploy
 from gantry.features.releases.model import Release, ReleaseState
 
@@ -52,6 +53,7 @@ class Stored:
         folders: builds whose working folder is there.
         sources: stored snapshots that have been there long enough for a deploy to name them.
         instances: ids of all instances.
+        cron_runs: processes of the newest runs of every scheduled command, whose output can be read.
         free_share: free part of the disk, 0 to 1.
     """
 
@@ -67,6 +69,7 @@ class Stored:
     processes: Mapping[str, ProcessStatus]
     free_share: float
     now: datetime
+    cron_runs: frozenset[str] = frozenset()
 
 
 def decide(stored: Stored) -> Deletions:
@@ -135,16 +138,20 @@ def _ended_processes(stored: Stored) -> Iterable[str]:
     for deploy in stored.deploys:
         in_use.add(deploy.migrate_task)
         in_use |= {f"build-{deploy.build}", f"test-{deploy.build}"}
-    ended = sorted(
-        (
-            status
-            for status in stored.processes.values()
-            if status.state is not ProcessState.RUNNING and status.id not in in_use
-        ),
-        key=lambda status: status.ended_at or status.started_at,
-        reverse=True,
+    ended = [
+        status
+        for status in stored.processes.values()
+        if status.state is not ProcessState.RUNNING and status.id not in in_use
+    ]
+    # Those of scheduled commands are kept by their number: a command of every minute would push all others out.
+    yield from (
+        status.id
+        for status in ended
+        if status.id.startswith(CRON_PREFIX) and status.id not in stored.cron_runs
     )
-    for position, status in enumerate(ended):
+    others = (status for status in ended if not status.id.startswith(CRON_PREFIX))
+    newest = sorted(others, key=lambda status: status.ended_at or status.started_at, reverse=True)
+    for position, status in enumerate(newest):
         age = stored.now - (status.ended_at or status.started_at)
         if age > _KEEP_ENDED_PROCESSES or position >= _MAX_ENDED_PROCESSES:
             yield status.id

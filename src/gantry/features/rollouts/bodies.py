@@ -209,6 +209,19 @@ class RolloutBody(Answer):
             return "Copies of requests go to it; no visitor sees its answers"
         return f"{stage.percent} % of the visitors get it"
 
+    @property
+    def sentence(self) -> str:
+        """Where it is and what is said of the candidate, on one line: `stage 1 of 2, 5 % of visitors: nothing is worse so far`."""
+        stage = self.stages[self.stage]
+        share = f"{stage.percent} % of visitors" if stage.percent else "copies of requests"
+        if self.state == "waiting":
+            said = "waiting for approval: gantry rollout promote"
+        elif self.state == "paused":
+            said = "paused: gantry rollout resume"
+        else:
+            said = self.verdict.summary if self.verdict is not None else "no measurements yet"
+        return f"stage {self.stage + 1} of {len(self.stages)}, {share}: {said}"
+
 
 class CandidateBody(Answer):
     """The release that a rollout moves an environment's visitors to."""

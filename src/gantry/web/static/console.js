@@ -91,6 +91,12 @@ document.addEventListener("click", async (event) => {
 // Colours and cursor movements of terminals: taken out.
 const ANSI = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007]*\u0007|\r/g;
 
+const nameOf = (body) => {
+  if (!body.process) return body.source;
+  const slot = body.slot === null ? "" : `.${body.slot}`;
+  return `${body.process}${slot}${body.release_number === null ? "" : ` #${body.release_number}`}`;
+};
+
 const follow = (panel) => {
   const status = document.getElementById(panel.dataset.status);
   const source = new EventSource(panel.dataset.stream);
@@ -99,8 +105,23 @@ const follow = (panel) => {
   let heading = null;
 
   const atEnd = () => panel.scrollHeight - panel.scrollTop - panel.clientHeight < 40;
-  const add = (label, text) => {
+  const search = document.getElementById(panel.dataset.search);
+  const chosen = document.getElementById(panel.dataset.processes);
+  const wanted = (element) =>
+    (!search?.value || element.textContent.toLowerCase().includes(search.value.toLowerCase())) &&
+    (!chosen?.value || element.dataset.label === chosen.value);
+  const filter = () => {
+    for (const element of panel.querySelectorAll(".log-line")) element.hidden = !wanted(element);
+    panel.scrollTop = panel.scrollHeight;
+  };
+  search?.addEventListener("input", filter);
+  chosen?.addEventListener("change", filter);
+  const known = (label) => {
+    if (chosen && ![...chosen.options].some((option) => option.value === label)) chosen.add(new Option(label, label));
+  };
+  const add = (label, text, times = []) => {
     const stay = atEnd();
+    if (inline) known(label);
     if (!inline && label !== heading) {
       const element = document.createElement("div");
       element.className = "log-heading";
@@ -108,16 +129,28 @@ const follow = (panel) => {
       panel.append(element);
       heading = label;
     }
-    for (const line of text.replace(ANSI, "").replace(/\n$/, "").split("\n")) {
+    const since = new Map(times.map((change) => [change.line, new Date(change.at)]));
+    let at = null;
+    for (const [number, line] of text.replace(ANSI, "").replace(/\n$/, "").split("\n").entries()) {
       const element = document.createElement("div");
       element.className = "log-line";
+      at = since.get(number) || at;
       if (inline) {
+        element.dataset.label = label;
+        if (at) {
+          const time = document.createElement("time");
+          time.dateTime = at.toISOString();
+          time.title = at.toLocaleString();
+          time.textContent = at.toLocaleTimeString([], { hour12: false });
+          element.append(time);
+        }
         const source = document.createElement("span");
         source.className = "log-source";
         source.textContent = label;
         element.append(source);
       }
       element.append(line || " ");
+      element.hidden = inline && !wanted(element);
       panel.append(element);
     }
     while (panel.childElementCount > MAX_LOG_LINES) panel.firstElementChild.remove();
@@ -137,7 +170,7 @@ const follow = (panel) => {
   });
   source.addEventListener("log", (event) => {
     const body = JSON.parse(event.data);
-    add(body.step || body.source, body.text);
+    add(body.step || nameOf(body), body.text, body.times);
   });
   source.addEventListener("deploy", refresh);
   source.addEventListener("end", () => {
@@ -149,6 +182,20 @@ const follow = (panel) => {
   });
 };
 for (const panel of document.querySelectorAll("[data-stream]")) follow(panel);
+
+document.getElementById("log-wrap")?.addEventListener("change", (event) => {
+  document.querySelector(".log").classList.toggle("long", !event.target.checked);
+});
+document.getElementById("log-download")?.addEventListener("click", () => {
+  const shown = [...document.querySelectorAll(".log-line:not([hidden])")].map((line) =>
+    [line.querySelector("time")?.dateTime, ...[...line.childNodes].filter((node) => node.nodeName !== "TIME").map((node) => node.textContent)]
+      .filter(Boolean).join(" "));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([shown.join("\n") + "\n"], { type: "text/plain" }));
+  link.download = `${document.title.split(" ·")[0].replaceAll(" ", "-").toLowerCase()}.log`;
+  link.click();
+  URL.revokeObjectURL(link.href);
+});
 
 // ---- login ----------------------------------------------------------------------------------------------------
 // Link previews run no scripts, and do not show the page to anybody.
