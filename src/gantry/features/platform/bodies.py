@@ -94,7 +94,7 @@ class EnvironmentBody(Answer):
 
 
 def _scaled(record: EnvironmentRecord) -> tuple[str, ...]:
-    if record.live is None:
+    if record.live is None or not record.scaled:
         return ()
     declared = manifest_of(record.live.release).long_running
     return tuple(
