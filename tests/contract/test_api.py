@@ -3,17 +3,21 @@
 import re
 from pathlib import Path
 
+from fastapi.routing import APIWebSocketRoute
+
 from gantry.engines.database.protocol import Database
 from gantry.kernel.names import API_PREFIX
 from gantry.web.app import create_app
 from tests.support.cli import MANIFEST, Bench
-from tests.support.web import House
+from tests.support.web import House, all_routes
 
 COMMANDS = (
     "deploy", "deploy --cancel", "plan", "promote", "rollback", "cancel dep-1", "releases", "audit",
     "status", "logs", "logs --follow", "open --print", "open --console --print", "purge --all", "version",
     "rollout status", "rollout pause", "rollout resume", "rollout promote", "rollout abort",
     "env list", "env set A=1", "env unset SESSION_SECRET", "token list", "token create ci", "token revoke 0123",
+    "run -- ls", "run --detach -- ls", "runs", "runs stop run-1", "runs logs run-1", "psql --yes -c 1", "redis --yes -- PING",
+    "scale", "scale web=3", "scale --reset", "ps",
     "destroy --yes", "destroy --yes -e staging",
 )  # fmt: skip
 
@@ -26,11 +30,21 @@ async def test_every_request_of_a_command_is_one_that_the_api_documents(
     bench.api.log_breaks = [KeyboardInterrupt()]
     for line in COMMANDS:
         assert bench.run(*line.split()).code == 0, line
-    document = create_app(House(database, tmp_path).services).openapi()
+    app = create_app(House(database, tmp_path).services)
+    document = app.openapi()
     documented = [
         (method.upper(), re.compile(re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(API_PREFIX))))
         for path, operations in document["paths"].items()
         for method in operations
+    ]
+    # OpenAPI knows no WebSockets: the description of the request that begins one speaks of it.
+    documented += [
+        (
+            "GET",
+            re.compile(re.sub(r"\{\w+\}", "[^/]+", (route.path or "").removeprefix(API_PREFIX))),
+        )
+        for route in all_routes(app)
+        if isinstance(route.original_route, APIWebSocketRoute)
     ]
     unknown = {
         f"{method} {path}"

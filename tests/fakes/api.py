@@ -31,6 +31,8 @@ from gantry.features.instances.bodies import LogBody, line_times
 from gantry.features.platform.bodies import HealthBody, ProjectBody, StatusBody
 from gantry.features.rollouts.bodies import RolloutBody
 from gantry.features.routes.bodies import PurgeBody
+from gantry.features.runs.bodies import RunBody, RunEvent, RunRequest, ToHolder
+from gantry.features.scales import ScaleBody, ScaledProcess
 from gantry.features.variables.bodies import ProvidedBody, VariableBody, VariablesRequest
 from gantry.kernel.bodies import Answer
 from gantry.kernel.errors import GantryError, NotFoundError
@@ -88,6 +90,21 @@ class FakeApi:
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     query: dict[str, list[str]] = field(default_factory=dict)
     pause_s: float = 0.0
+    says: list[bytes | str | BaseException] = field(default_factory=lambda: [ended_of(0)])
+    heard: list[bytes | str] = field(default_factory=list)
+    runs: tuple[RunBody, ...] = field(default_factory=lambda: (run_of(), run_of(exit_code=None)))
+    scale: ScaleBody = field(
+        default_factory=lambda: ScaleBody(
+            project="smart-sign",
+            environment="production",
+            release_number=3,
+            processes=(
+                ScaledProcess(process="web", count=3, manifest_count=2, set_by="ada"),
+                ScaledProcess(process="worker.mail", count=1, manifest_count=1),
+            ),
+            warnings=("the machine is small",),
+        )
+    )
     log_breaks: list[BaseException] = field(default_factory=list)
 
     def handle(self, method: str, target: str, body: bytes) -> Reply:
@@ -138,6 +155,21 @@ class FakeApi:
                 self.first.model_copy(update={"cancel_requested": True}), 202
             ),
             r"GET /deploys/[\w-]+/events": lambda _: (200, self._events()),
+            r"POST .+/runs": lambda _: _one(self._run(body), 202),
+            r"GET .+/runs": lambda _: _many(self.runs),
+            r"GET .+/runs/[\w-]+": lambda _: _one(self.runs[0]),
+            r"POST .+/runs/[\w-]+/stop": lambda _: _one(self.runs[0]),
+            r"GET .+/runs/[\w-]+/logs": lambda _: _one(
+                LogBody(source="run-1", text="line 1\nline 2\n", next_offset=14)
+            ),
+            r"GET .+/runs/[\w-]+/events": lambda _: (
+                200,
+                [
+                    _sse("log", RunEvent(text="line 1\n")),
+                    _sse("end", RunEvent(run=run_of(exit_code=4, detail="exited with 4"))),
+                ],
+            ),
+            r"(GET|POST) .+/scale(/reset)?": lambda _: _one(self.scale),
             r"GET .+/releases": lambda _: _many(
                 (release(), release(2, live=False, can_roll_back_to=True, left_at=minutes_ago(5)))
             ),
@@ -178,6 +210,20 @@ class FakeApi:
             if match := re.fullmatch(pattern, f"{method} {path}"):
                 return answer(match)
         raise NotFoundError("path.unknown", f"there is nothing at {path}")
+
+    def open_line(self, path: str, _authorization: str) -> "FakeLine":
+        """A WebSocket on which everything is said that `says` holds."""
+        self.asked.append(("GET", urlsplit(path).path.removeprefix(API_PREFIX), None))
+        return FakeLine(self)
+
+    def _run(self, body: bytes) -> RunBody:
+        wanted = RunRequest.model_validate_json(body)
+        return run_of(
+            command=" ".join(wanted.command),
+            program=wanted.program,
+            detached=wanted.detach,
+            terminal=wanted.terminal,
+        )
 
     def _project(self, name: str) -> ProjectBody:
         """The project as it is now. What is being removed is gone when it is asked for again."""
@@ -286,6 +332,61 @@ def _audit() -> AuditBody:
     )
 
 
+class FakeLine:
+    """The program's side of a run, as a list."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self._api, self._left = api, list(api.says)
+
+    def send(self, message: bytes | str) -> None:
+        """See `Line.send`."""
+        self._api.heard.append(message)
+
+    def receive(self) -> bytes | str | None:
+        """See `Line.receive`."""
+        if not self._left:
+            return None
+        said = self._left.pop(0)
+        if isinstance(said, BaseException):
+            raise said
+        return said
+
+    def close(self) -> None:
+        """See `Line.close`."""
+
+
+def run_of(**changes: Any) -> RunBody:
+    """A run that has ended well."""
+    code = changes.get("exit_code", 0)
+    fields: dict[str, Any] = {
+        "id": "run-7kq2m9xw4t",
+        "project": "smart-sign",
+        "environment": "production",
+        "release": "r-3",
+        "release_number": 3,
+        "program": "command",
+        "command": "node scripts/seed.mjs --token [redacted]",
+        "terminal": False,
+        "detached": True,
+        "requested_by": "ada",
+        "origin": "192.0.2.7",
+        "state": "running" if code is None else "failed" if code else "succeeded",
+        "created_at": minutes_ago(5),
+        "started_at": minutes_ago(5),
+        "finished_at": None if code is None else minutes_ago(4),
+        "exit_code": code,
+        "detail": "" if code is None else f"exited with {code}",
+        "elapsed_s": 60.0,
+    }
+    return RunBody(**(fields | changes))
+
+
+def ended_of(code: int | None, **changes: Any) -> str:
+    """The last word of a run."""
+    body = run_of(exit_code=code, finished_at=minutes_ago(0), **changes)
+    return ToHolder(ended=body).model_dump_json(exclude_defaults=True)
+
+
 def _one(body: Answer, code: int = 200) -> Reply:
     return code, [body.model_dump_json().encode()]
 
@@ -314,7 +415,7 @@ def client_of(api: FakeApi) -> Api:
         return httpx.Response(code, stream=_Stream(chunks))
 
     http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://gantry")
-    return Api(http, "fake-token", "/run/api.sock")
+    return Api(http, "fake-token", "/run/api.sock", lines=api.open_line)
 
 
 class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.runtime.protocol import Client
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError, UserError
 from tests.fakes.machine import POSTGRES, Machine
@@ -38,6 +39,12 @@ class FakeDatabaseServer:
         self._check(database)
         self.machine.databases.pop(database, None)
         self.machine.may_lose_reply(_UNREACHABLE, "drop")
+
+    def client(self, url: str, *, read_only: bool, interactive: bool) -> Client:
+        """See `DatabaseServer.client`."""
+        if not url.startswith("postgres"):
+            raise UserError("database.bad-url", "DATABASE_URL is no address of a database")
+        return Client(("psql",), {"PGOPTIONS": "read only" if read_only else "", "URL": url})
 
     async def status(self) -> DatabaseStatus:
         """See `DatabaseServer.status`."""

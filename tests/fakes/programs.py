@@ -26,6 +26,8 @@ class Script:
         ends_in_time: `False`: nothing ends it when its time is up.
         dies_per_hour: rate of crashes at random.
         exists: `False`: there is no such program.
+        echoes: it writes what it is sent, and ends with its input.
+        reads: `False`: it never takes what it is sent.
     """
 
     exits_after_s: float | None = None
@@ -41,6 +43,8 @@ class Script:
     dies_per_hour: float = 0.0
     output: str = ""
     exists: bool = True
+    echoes: bool = False
+    reads: bool = True
 
 
 @dataclass(frozen=True, slots=True)

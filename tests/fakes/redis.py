@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gantry.engines.redis.protocol import CacheGrant, CacheServers
+from gantry.engines.runtime.protocol import Client
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import UserError
 from tests.fakes.machine import REDIS, Machine
@@ -35,6 +36,12 @@ class FakeRedis:
         port = machine.redis_ports.setdefault(grant.name, _FIRST_PORT + len(machine.redis_ports))
         machine.may_lose_reply(_START_FAILED, "ensure")
         return f"redis://:{grant.password}@127.0.0.1:{port}/0"
+
+    def client(self, url: str) -> Client:
+        """See `CacheServers.client`."""
+        if not url.startswith("redis"):
+            raise UserError("cache.bad-url", "REDIS_URL is no address of a cache")
+        return Client(("redis-cli",), {"URL": url})
 
     async def revive(self) -> None:
         """See `CacheServers.revive`."""

@@ -5,9 +5,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gantry.engines.runtime.protocol import Listener, LogChunk, ProcessSpec, ProcessStatus, Runtime
+from gantry.engines.runtime.protocol import (
+    Attachment,
+    Listener,
+    LogChunk,
+    ProcessSpec,
+    ProcessStatus,
+    Runtime,
+    Window,
+)
 from gantry.kernel.clock import ManualClock, wait_for
 from gantry.kernel.errors import UserError
+from tests.fakes.attached import FakeAttachment
 from tests.fakes.machine import Machine, Process
 from tests.fakes.programs import SIGKILL
 
@@ -15,10 +24,15 @@ _CODE = "runtime.start-failed"
 
 
 class FakeRuntime:
-    """Starts and ends the processes of a machine."""
+    """Starts and ends the processes of a machine.
+
+    Attributes:
+        held: what was started attached, by process.
+    """
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self.held: dict[str, FakeAttachment] = {}
         self._noticed: set[tuple[str, float]] = set()
 
     async def start(self, spec: ProcessSpec) -> ProcessStatus:
@@ -33,6 +47,16 @@ class FakeRuntime:
             process = self.machine.spawn(spec)
         self.machine.may_lose_reply(_CODE, "start")
         return process.status(self.machine.now_s)
+
+    async def start_attached(self, spec: ProcessSpec, window: Window | None) -> Attachment:
+        """See `Runtime.start_attached`."""
+        process = self.machine.processes.get(spec.id)
+        if process is not None and process.runs(self.machine.now_s):
+            raise UserError("runtime.already-runs", f"a process {spec.id} runs already")
+        await self.start(spec)
+        held = FakeAttachment(self.machine, self.machine.processes[spec.id], window)
+        self.held[spec.id] = held
+        return held
 
     async def signal(self, process_id: str, *, kill: bool = False) -> None:
         """See `Runtime.signal`."""

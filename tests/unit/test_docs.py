@@ -86,6 +86,8 @@ def fault(words: list[str]) -> str:
     """What does not exist of a command line; empty when all of it does."""
     path, options = "gantry", {"--help", "--version"}
     for word in words:
+        if word == "--":
+            break  # what follows belongs to another program
         command = tree()[path]
         word = word.rstrip(".,:)")
         if isinstance(command, click.Group) and not word.startswith("-"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.routing import Mount
 
 from gantry.engines.database.protocol import Database
@@ -98,12 +98,15 @@ def _stated() -> dict[str, Role | None]:
 
 
 async def test_every_route_says_whom_it_serves(house: House) -> None:
-    declared = {}
+    declared, sockets = {}, set()
     for route in all_routes(create_app(house.services)):
         if isinstance(route.original_route, Mount):
             assert route.path == "/static", (
                 "only files that are no secret are served without a role"
             )
+            continue
+        if isinstance(route.original_route, APIWebSocketRoute):
+            sockets.add(route.path)
             continue
         assert isinstance(route.original_route, APIRoute), route
         needed = _needed(route.dependant)
@@ -111,6 +114,8 @@ async def test_every_route_says_whom_it_serves(house: House) -> None:
         for method in route.methods or ():
             declared[f"{method} {route.path}"] = next(iter(needed))
     assert {name: role for name, role in declared.items() if " /api/" in name} == _stated()
+    # What needs of a browser cannot be had of a WebSocket: each asks by itself, and has a test that says so.
+    assert sockets == {"/api/v1/projects/{project}/environments/{environment}/runs/{run}/hold"}
 
 
 async def test_the_console_is_closed_apart_from_the_login(house: House) -> None:

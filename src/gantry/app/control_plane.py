@@ -23,6 +23,7 @@ from gantry.engines.database.migrate import migrate
 from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.features.instances.ending import end_process
+from gantry.features.runs.bodies import MAX_MESSAGE_BYTES
 from gantry.kernel.errors import PermanentError, UserError
 from gantry.kernel.tasks import TaskSet
 from gantry.kernel.trees import remove_tree
@@ -159,6 +160,9 @@ class ControlPlane:
                 # Envoy closes its idle connections after 4 s: the one that may reuse must be the one that closes.
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=3,
+                # What comes in one piece from whoever holds a run.
+                ws="websockets-sansio",
+                ws_max_size=MAX_MESSAGE_BYTES,
                 # The edge alone connects here, and sets these headers itself.
                 forwarded_allow_ips="*",
             )

@@ -58,6 +58,9 @@ from gantry.features.rollouts.service import RolloutService
 from gantry.features.rollouts.traffic import SyntheticTraffic
 from gantry.features.routes.act import EdgeExecutor
 from gantry.features.routes.purging import PurgeService
+from gantry.features.runs.act import INTERVAL_S as RUNS_INTERVAL_S, RunKeeper
+from gantry.features.runs.launching import RunLauncher
+from gantry.features.runs.service import RunService
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.variables.service import VariableService
 from gantry.kernel.backoff import Backoff
@@ -158,7 +161,7 @@ class Platform:
         self.answers = Answers()
         self.edge_progress = EdgeProgress(self.backoff)
         self.waker, self.tidy = Waker(), Waker()
-        self.assets_due, self.crons_due = Waker(), Waker()
+        self.assets_due, self.crons_due, self.runs_due = Waker(), Waker(), Waker()
         self.host_names = HostNames(settings.domain, settings.https_port)
 
     # -- what people and programs may ask for
@@ -209,6 +212,19 @@ class Platform:
         )
 
     @cached_property
+    def runs(self) -> RunService:
+        engines = self.engines
+        return RunService(
+            self.database,
+            engines.runtime,
+            self.run_launcher,
+            self.variables,
+            self.clock,
+            self.ids,
+            self.runs_due.wake,
+        )
+
+    @cached_property
     def removals(self) -> RemovalService:
         return RemovalService(self.database, self.clock, self.waker.wake)
 
@@ -232,6 +248,7 @@ class Platform:
             deploys=self.deploys,
             rollouts=self.rollouts,
             purging=self.purging,
+            runs=self.runs,
             variables=self.variables,
             accounts=self.accounts,
             domains=self.domains,
@@ -272,6 +289,13 @@ class Platform:
     def launcher(self) -> Launcher:
         return Launcher(
             self.database, self.engines.workshop, self.provider, self.variables, self.host_names
+        )
+
+    @cached_property
+    def run_launcher(self) -> RunLauncher:
+        engines = self.engines
+        return RunLauncher(
+            self.launcher, engines.databases, engines.caches, self.variables, engines.box
         )
 
     @cached_property
@@ -452,6 +476,12 @@ class Platform:
         )
 
     @cached_property
+    def run_keeper(self) -> RunKeeper:
+        return RunKeeper(
+            self.database, self.engines.runtime, self.run_launcher, self.runs, self.clock
+        )
+
+    @cached_property
     def supervisor(self) -> EngineSupervisor:
         engines = self.engines
         revivals: dict[str, Callable[[], Awaitable[None]]] = {
@@ -480,6 +510,7 @@ class Platform:
                 self.crons_due,
                 on_exits=True,
             ),
+            Periodic("runs", RUNS_INTERVAL_S, self.run_keeper.once, self.runs_due, on_exits=True),
             Periodic("log times", _LOG_TIMES_INTERVAL_S, self.engines.runtime.mark_logs),
             Periodic("assets", ASSETS_INTERVAL_S, self.asset_publisher.once, self.assets_due),
             Periodic("rollouts", ROLLOUTS_INTERVAL_S, self.rollout_loop.once),

@@ -11,7 +11,7 @@ from gantry import __version__
 from gantry.cli import failures
 from gantry.cli.platform import Platform
 from gantry.cli.session import LOCAL, Session
-from gantry.kernel.errors import GantryError
+from gantry.kernel.errors import GantryError, UserError
 
 PROGRAM = "gantry"
 
@@ -67,6 +67,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Inspect": {
         "status": ("status", "Show every project, and which release really answers."),
+        "ps": ("scales", "List an environment's processes, and commands that run there by hand."),
         "logs": ("logs", "Show what an environment's instances print, in the order of time."),
         "requests": (
             "requests",
@@ -78,6 +79,16 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "open": ("projects", "Open an environment's site, or the console, in the browser."),
         "audit": ("audit", "Show who changed what, newest first."),
+    },
+    "Work in it": {
+        "run": ("runs", "Run a command, or a shell, where the product runs."),
+        "runs": ("runs", "List commands that people ran by hand, read their output, stop them."),
+        "psql": ("runs", "Open a prompt on an environment's Postgres database."),
+        "redis": ("runs", "Open a prompt on an environment's Redis cache."),
+        "scale": (
+            "scales",
+            "Change how many instances of a process run, without a deploy.",
+        ),
     },
     "Configure": {
         "domains": ("domains", "Show where each name leads, its certificate, and what to do."),
@@ -93,7 +104,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 _MODULES = {name: module for section in SECTIONS.values() for name, (module, _) in section.items()}
-_ALIASES = {"tokens": "token", "variables": "env", "ps": "status", "cron": "crons"}
+_ALIASES = {"tokens": "token", "variables": "env", "cron": "crons"}
 
 _HELP_CONFIG = click.RichHelpConfiguration(
     text_markup="rich",
@@ -132,7 +143,22 @@ class LazyGroup(click.RichGroup):
         name = _ALIASES.get(args[0], args[0])
         if name in _MODULES:
             self.load(name)
+        elif name not in self.commands:
+            _answer_known_name(name)
         return super().resolve_command(ctx, [name, *args[1:]])
+
+
+def _answer_known_name(name: str) -> None:
+    """Say what the command of another tool is here.
+
+    Raises:
+        UserError: `cli.other-name`.
+    """
+    from gantry.cli.known_names import KNOWN_NAMES  # noqa: PLC0415 -- needed where a name is not ours only
+
+    line = KNOWN_NAMES.get(name.lower())
+    if line is not None:
+        raise UserError("cli.other-name", f"there is no command {name!r}", hint=line)
 
 
 def build_cli() -> LazyGroup:

@@ -1,5 +1,6 @@
 """`gantry status`: projects, which release really answers, instances, and the parts of the platform."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import rich_click as click
@@ -126,9 +127,8 @@ def _environment(body: EnvironmentBody, now: datetime) -> Group:
     facts.add_column(style="dim", min_width=9)
     facts.add_column()
     facts.add_row("live", _live(body, now))
-    if body.closed is not None:
-        said = f"{body.closed.title}: “{body.closed.message}” ({body.closed.sentence})"
-        facts.add_row("closed", Text(said, style="yellow"))
+    for label, said in _by_hand(body):
+        facts.add_row(label, Text(said, style="yellow"))
     if body.candidate is not None:
         facts.add_row("rollout", Text(body.candidate.sentence, style="cyan"))
     if body.live is not None and body.reached is not None:
@@ -145,6 +145,14 @@ def _environment(body: EnvironmentBody, now: datetime) -> Group:
     if body.instances:
         rows.append(Padding(_instances(body, now), (0, 0, 0, 2), expand=False))
     return Group(*rows)
+
+
+def _by_hand(body: EnvironmentBody) -> Iterator[tuple[str, str]]:
+    """What somebody asked for, and gantry.toml does not say."""
+    if body.closed is not None:
+        yield "closed", f"{body.closed.title}: “{body.closed.message}” ({body.closed.sentence})"
+    if body.scaled:
+        yield "scaled", f"{', '.join(body.scaled)}; until the next deploy"
 
 
 def _live(body: EnvironmentBody, now: datetime) -> Text:

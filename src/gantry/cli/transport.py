@@ -5,8 +5,9 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -25,7 +26,12 @@ from gantry.kernel.errors import (
 )
 from gantry.kernel.names import API_PREFIX
 
+if TYPE_CHECKING:
+    from gantry.cli.line import Line
+
 _T = TypeVar("_T")
+Lines = Callable[[str, str], "Line"]
+"""`(path, authorization)`: opens a WebSocket."""
 
 TIMEOUT_S = 60.0
 # The public address of every environment is requested before the answer comes.
@@ -61,12 +67,19 @@ class Api:
     Parameters:
         where: the address for people: the socket's path or the URL.
         ended: the file that says when somebody ended a platform of this machine; `None` for another machine's.
+        lines: opens WebSockets; `None` where none are needed.
     """
 
     def __init__(
-        self, http: httpx.Client, token: str, where: str, *, ended: Path | None = None
+        self,
+        http: httpx.Client,
+        token: str,
+        where: str,
+        *,
+        ended: Path | None = None,
+        lines: Lines | None = None,
     ) -> None:
-        self._http, self._where, self._ended = http, where, ended
+        self._http, self._where, self._ended, self._lines = http, where, ended, lines
         self._http.headers.update(
             {"Authorization": f"Bearer {token}", "User-Agent": f"gantry/{__version__}"}
         )
@@ -108,6 +121,11 @@ class Api:
                 raise refusal(answer.status_code, answer.read())
             for _name, data in events(answer.iter_lines()):
                 yield self._read(shape, data.encode())
+
+    def line(self, path: str) -> "Line":
+        """A WebSocket at `path`, which the caller closes."""
+        assert self._lines is not None, "an API that opens WebSockets"
+        return self._lines(path, str(self._http.headers["Authorization"]))
 
     def _ask(
         self,
@@ -279,16 +297,26 @@ def connect(settings: Settings, local_token: Callable[[], str]) -> Api:
                 hint=f"on that machine: gantry token create my-laptop, then here: gantry login {settings.control_url}",
                 where="GANTRY_TOKEN",
             )
-        http = httpx.Client(base_url=settings.control_url, verify=_context(settings.control_ca))
-        return Api(http, settings.control_token, settings.control_url)
+        context = _context(settings.control_ca)
+        http = httpx.Client(base_url=settings.control_url, verify=context)
+        lines = partial(_open_line, settings.control_url, None, context)
+        return Api(http, settings.control_token, settings.control_url, lines=lines)
     api_socket = settings.paths.api_socket
     # No proxy, certificate or .netrc of the environment has a say in a local socket. It speaks no TLS: `verify` only
     # spares the time for loading the certificates that nothing would be compared with.
     local = httpx.HTTPTransport(uds=str(api_socket), verify=False, trust_env=False)
     http = httpx.Client(transport=local, base_url="http://gantry", trust_env=False)
-    return Api(
-        http, settings.control_token or local_token(), str(api_socket), ended=settings.paths.ended
-    )
+    lines = partial(_open_line, "http://gantry", str(api_socket), True)
+    token = settings.control_token or local_token()
+    return Api(http, token, str(api_socket), ended=settings.paths.ended, lines=lines)
+
+
+def _open_line(
+    base_url: str, socket: str | None, verify: ssl.SSLContext | bool, path: str, authorization: str
+) -> "Line":
+    from gantry.cli.line import open_line  # noqa: PLC0415 -- few commands need a WebSocket
+
+    return open_line(base_url, path, authorization, socket=socket, verify=verify)
 
 
 def _ended(file: Path | None) -> str:

@@ -79,5 +79,6 @@ class Settings:
 
 
 def whole_environment() -> dict[str, str]:
-    """A copy of this process's environment, for builds: it says how packages are found (proxies, registries)."""
+    """A copy of this process's environment, for builds, which learn from it how packages are found, and for
+    commands, which learn what terminal they have."""
     return dict(os.environ)

@@ -21,6 +21,7 @@ from gantry.features.releases.reading import manifest_of, parse_manifest
 from gantry.features.removals.rules import ObservedRemoval
 from gantry.features.rollouts.rules import stages_of
 from gantry.features.routes.render import Routed, Routes
+from gantry.features.runs.model import commands_of
 from gantry.reactor.world import World
 
 # A worker that has stayed up for so long since it was called healthy has not died of what it begins with.
@@ -42,6 +43,7 @@ def instance_wants(world: World, *, edge_current: bool) -> tuple[Want, ...]:
             now=world.now,
             busy=release.id in world.edge.backends
             and world.edge.backends[release.id].active_requests > 0,
+            scaled=world.scales.get(release.id, {}),
         )
     )
 
@@ -101,7 +103,11 @@ def routes_of(
                 release=release,
                 environment=world.environments[release.environment],
                 manifest=manifest_of(release),
-                instances=world.release_instances(release.id),
+                instances=tuple(
+                    instance
+                    for instance in world.release_instances(release.id)
+                    if instance.leaving_since is None
+                ),
             )
             for release in world.releases.values()
         ),
@@ -120,7 +126,7 @@ def observe_removal(environment: Environment, world: World) -> ObservedRemoval:
     releases = {
         release.id for release in world.releases.values() if release.environment == environment.id
     }
-    commands = f"{CRON_PREFIX}{environment.id}-"
+    commands = (f"{CRON_PREFIX}{environment.id}-", commands_of(environment.id))
     return ObservedRemoval(
         instances=tuple(
             instance.id for instance in world.instances if instance.release in releases

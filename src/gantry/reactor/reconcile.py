@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeGuard
 
 from gantry.features.assets.act import AssetPublisher
 from gantry.features.assets.model import ServedAssets
@@ -109,7 +110,11 @@ class Reconciler:
             self._settle_edge(world, wanted),
         )
         # Nobody is told to end while the edge still sends visitors there.
-        await self._move_instances(step for step in steps if _takes_visitors(step))
+        await self._move_instances(
+            step
+            for step in steps
+            if _takes_visitors(step) and (wanted.current or step.instance.leaving_since is None)
+        )
         self._progress.note(world.rollouts.values(), edge_current=wanted.current)
         for deploy in _next_deploys(world):
             self._begin_step(deploy, world, edge_current=wanted.current)
@@ -263,7 +268,7 @@ class Reconciler:
             _log.exception("%s: a defect of Gantry", key)
 
 
-def _takes_visitors(step: instance_rules.Action) -> bool:
+def _takes_visitors(step: instance_rules.Action) -> TypeGuard[instance_rules.Terminate]:
     return isinstance(step, instance_rules.Terminate)
 
 

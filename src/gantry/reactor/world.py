@@ -7,6 +7,7 @@ from datetime import datetime
 from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import Closed, Edge, EdgeStatus
 from gantry.engines.runtime.protocol import ProcessStatus, Runtime
+from gantry.features import scales
 from gantry.features.builds import store as builds
 from gantry.features.builds.model import Build
 from gantry.features.certificates import store as certificates
@@ -36,6 +37,7 @@ class World:
         deploys: those that have not ended, oldest first.
         rollouts: of these deploys, by deploy; ended ones too.
         closed: environment -> the page that its visitors get.
+        scales: release -> process -> how many instances were asked for by hand.
 
     The moments of releases, builds, instances and deploys are those that the present clock would have recorded.
     """
@@ -50,6 +52,7 @@ class World:
     certificates: tuple[StoredCertificate, ...]
     certificate_attempts: Mapping[str, Attempt]
     closed: Mapping[str, Closed]
+    scales: Mapping[str, Mapping[str, int]]
     processes: Mapping[str, ProcessStatus]
     edge: EdgeStatus
 
@@ -90,6 +93,7 @@ async def observe(
         found_certificates = await certificates.list_all(session)
         attempts = await certificates.list_attempts(session)
         closed = await list_closed(session, closed_by)
+        scaled = await scales.list_current(session)
     return World(
         now=clock.now(),
         environments={environment.id: environment for environment in environments},
@@ -102,6 +106,7 @@ async def observe(
         certificates=found_certificates,
         certificate_attempts={item.name: with_even_times(item, clock) for item in attempts},
         closed=closed,
+        scales=scaled,
         processes=await runtime.statuses(),
         edge=await edge.status(),
     )

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request, Response, Security
+from fastapi import Depends, Request, Response, Security, WebSocket
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
 
 from gantry.features.accounts.model import Caller, Role, TokenKind
 from gantry.features.accounts.service import SESSION_LIFE
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import AccessError
 from gantry.web.errors import TooManyError, UnknownCallerError
-from gantry.web.services import Has
+from gantry.web.services import Has, Services
 
 # `__Host-`: a browser takes it from HTTPS and this very host only, so that a product's site on a neighbouring
 # host name cannot plant one.
@@ -98,22 +99,40 @@ class Needs:
             if request.method not in _SAFE:
                 require_same_origin(request)
             caller = await services.accounts.caller(cookie, TokenKind.SESSION)
-        if caller is None:
-            raise UnknownCallerError(
-                "access.unknown",
-                "this needs a valid API token or a session of the console",
-                hint="gantry open --console logs a browser in; gantry token create NAME makes an API token",
-            )
-        if not caller.role.covers(self.role):
-            raise AccessError(
-                "access.role",
-                f"this needs the role {self.role}; {caller.account} is a {caller.role} here",
-                hint=f"ask an owner for a token: gantry token create NAME --role {self.role}",
-            )
-        return caller
+        return _with_role(caller, self.role)
 
 
-async def _by_token(request: Request, services: Has, secret: str) -> Caller | None:
+def _with_role(caller: Caller | None, role: Role) -> Caller:
+    if caller is None:
+        raise UnknownCallerError(
+            "access.unknown",
+            "this needs a valid API token or a session of the console",
+            hint="gantry open logs a browser in; gantry token create makes an API token",
+        )
+    if not caller.role.covers(role):
+        raise AccessError(
+            "access.role",
+            f"this needs the role {role}; {caller.account} is a {caller.role} here",
+            hint=f"ask an owner for a token: gantry token create NAME --role {role}",
+        )
+    return caller
+
+
+async def caller_of_socket(socket: WebSocket, services: Services, role: Role) -> Caller:
+    """The caller who opens a WebSocket, by an API token alone: a browser sends its cookies whatever page asks.
+
+    Raises:
+        UnknownCallerError: `access.unknown` (401).
+        AccessError: `access.role` (403).
+        TooManyError: `access.too-many-attempts` (429).
+    """
+    scheme, _, secret = socket.headers.get("authorization", "").partition(" ")
+    token = secret.strip() if scheme.lower() == "bearer" else ""
+    caller = await _by_token(socket, services, token) if token else None
+    return _with_role(caller, role)
+
+
+async def _by_token(request: HTTPConnection, services: Services, secret: str) -> Caller | None:
     attempts, address = attempts_of(request), address_of(request)
     attempts.check(address)
     caller = await services.accounts.caller(secret, TokenKind.API)
@@ -174,14 +193,14 @@ def clear_session(response: Response) -> None:
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
 
-def attempts_of(request: Request) -> Attempts:
+def attempts_of(request: HTTPConnection) -> Attempts:
     """The application's counter of failed logins."""
     attempts = request.app.state.attempts
     assert isinstance(attempts, Attempts)
     return attempts
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """Where a request seems to come from: for counting and display, never for trust.
 
     The edge appends the address that it saw itself; what stands before it is the client's own claim.

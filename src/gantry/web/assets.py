@@ -37,7 +37,7 @@ _FILES = {
 ICONS = (
     "arrow-up-right", "ban", "check", "chevron-right", "circle", "circle-alert", "circle-check", "circle-dashed",
     "circle-dot", "circle-pause", "circle-x", "clock", "copy", "database", "external-link", "git-branch", "git-commit-horizontal",
-    "key-round", "loader-circle", "log-out", "moon", "package", "plus", "rocket", "scroll-text", "server",
+    "key-round", "loader-circle", "log-out", "moon", "package", "plus", "rocket", "scroll-text", "server", "square-terminal",
     "play", "skip-forward", "sun", "trash-2", "triangle-alert", "undo-2", "x",
 )  # fmt: skip
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Protocol
 
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
 from gantry.config.settings import Settings
 from gantry.engines.database.protocol import Database
@@ -28,6 +29,7 @@ from gantry.features.projects.host_names import HostNames
 from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
+from gantry.features.runs.service import RunService
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource, SystemIds
@@ -79,6 +81,7 @@ class Services:
     deploys: DeployService
     rollouts: RolloutService
     purging: PurgeService
+    runs: RunService
     variables: VariableService
     accounts: AccountService
     domains: DomainService
@@ -122,7 +125,7 @@ class Services:
         )
 
 
-def of_request(request: Request) -> Services:
+def of_request(request: HTTPConnection) -> Services:
     """The services of the application that serves `request`."""
     services = request.app.state.services
     assert isinstance(services, Services)

@@ -7,7 +7,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from gantry.engines.postgres import admin
 from gantry.engines.postgres.admin import Address
+from gantry.engines.postgres.client import client
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.runtime.protocol import Client
 from gantry.kernel.errors import TransientError, UserError
 
 
@@ -48,6 +50,10 @@ class ExternalServer:
     async def drop(self, database: str, role: str) -> None:
         """See `DatabaseServer.drop`; also `database.bad-name` and `database.unreachable`."""
         await admin.drop(self._admin, database, role)
+
+    def client(self, url: str, *, read_only: bool, interactive: bool) -> Client:
+        """See `DatabaseServer.client`."""
+        return client(url, read_only=read_only, interactive=interactive)
 
     async def status(self) -> DatabaseStatus:
         """See `DatabaseServer.status`."""

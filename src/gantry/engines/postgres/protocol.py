@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gantry.engines.runtime.protocol import Client
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseGrant:
@@ -52,6 +54,20 @@ class DatabaseServer(Protocol):
 
     async def drop(self, database: str, role: str) -> None:
         """Delete a database with its sessions and its role. Missing ones are ignored."""
+        ...
+
+    def client(self, url: str, *, read_only: bool, interactive: bool) -> Client:
+        """The program that talks to a database at a terminal, and what it needs.
+
+        Parameters:
+            url: of the database: one that was granted here, or one that a team set itself.
+            read_only: transactions change nothing unless they are told to. It guards against slips, not against intent.
+            interactive: it is for a terminal, where a line editor helps.
+
+        Raises:
+            UserError: `database.bad-url`.
+            PermanentError: `database.no-program`.
+        """
         ...
 
     async def status(self) -> DatabaseStatus:

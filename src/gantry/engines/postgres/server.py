@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 from gantry.config.paths import Paths
 from gantry.engines.postgres import admin, wheel
 from gantry.engines.postgres.admin import Address
+from gantry.engines.postgres.client import client
 from gantry.engines.postgres.extensions import Extensions
 from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
 from gantry.engines.postgres.tls import TlsFront
 from gantry.engines.postgres.wheel import DATA, SYSTEM, Cluster
 from gantry.engines.runtime.protocol import (
+    Client,
     Limits,
     Mount,
     MountMode,
@@ -120,6 +122,10 @@ class PostgresServer:
     async def drop(self, database: str, role: str) -> None:
         """See `DatabaseServer.drop`; also `database.bad-name` and `database.unreachable`."""
         await admin.drop(self.admin_address(), database, role)
+
+    def client(self, url: str, *, read_only: bool, interactive: bool) -> Client:
+        """See `DatabaseServer.client`."""
+        return client(url, read_only=read_only, interactive=interactive)
 
     async def status(self) -> DatabaseStatus:
         """See `DatabaseServer.status`."""

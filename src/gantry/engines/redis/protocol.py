@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gantry.engines.runtime.protocol import Client
+
 
 @dataclass(frozen=True, slots=True)
 class CacheGrant:
@@ -35,6 +37,17 @@ class CacheServers(Protocol):
         Raises:
             UserError: `cache.no-program` no redis-server or valkey-server on this machine.
             TransientError: `cache.start-failed`.
+        """
+        ...
+
+    def client(self, url: str) -> Client:
+        """The program that talks to a cache at a terminal, and what it needs.
+
+        Parameters:
+            url: of the cache: one that was granted here, or one that a team set itself.
+
+        Raises:
+            UserError: `cache.bad-url`.
         """
         ...
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from gantry.config.paths import Paths
 from gantry.engines.redis import wire
+from gantry.engines.redis.client import client
 from gantry.engines.redis.protocol import CacheGrant, CacheServers
 from gantry.engines.runtime.protocol import (
+    Client,
     Limits,
     Mount,
     MountMode,
@@ -98,6 +100,10 @@ class RedisServers:
             await self._configure(folder, grant, port)
             await self._run(grant, folder, program, port)
         return f"redis://:{grant.password}@127.0.0.1:{port}/0"
+
+    def client(self, url: str) -> Client:
+        """See `CacheServers.client`."""
+        return client(url)
 
     async def revive(self) -> None:
         """See `CacheServers.revive`."""

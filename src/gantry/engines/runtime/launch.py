@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gantry.engines.runtime import keeper, sandbox
+from gantry.engines.runtime.attached import Ends, spawn
 from gantry.engines.runtime.folder import ProcessFolder
 from gantry.engines.runtime.protocol import Limits, Mount, MountMode, ProcessSpec, Sandbox
 from gantry.kernel.errors import UserError
@@ -88,8 +89,13 @@ def user_of(spec: ProcessSpec) -> User | None:
     return User(entry.pw_uid, entry.pw_gid, spec.user)
 
 
-def launch(spec: ProcessSpec, folder: ProcessFolder, groups: tuple[Path, ...]) -> None:
+def launch(
+    spec: ProcessSpec, folder: ProcessFolder, groups: tuple[Path, ...], ends: Ends | None = None
+) -> None:
     """Start the chain and return; the folder tells how it goes on.
+
+    Parameters:
+        ends: what the program reads and writes when somebody holds it; else nothing, and its log.
 
     Raises:
         UserError: `runtime.no-user`.
@@ -99,18 +105,23 @@ def launch(spec: ProcessSpec, folder: ProcessFolder, groups: tuple[Path, ...]) -
     if spec.sandbox is not None and not sandbox.probe().available:
         spec = _without_sandbox(spec, folder, user)
     with ExitStack() as stack:
-        script = stack.enter_context(_memory("environment", _last_link(spec)))
+        script = stack.enter_context(_memory("environment", _last_link(spec, ends)))
         secrets = stack.enter_context(_memory("secrets", json.dumps(spec.redact)))
         log = stack.enter_context(_opened_log(folder.log))
         chain = (
             *_shim(spec, folder, groups),
-            *(_pump(secrets) if spec.redact else ()),
+            *(_pump(secrets) if spec.redact and ends is None else ()),
             *_enter(spec, groups),
             *_confinement(spec, folder, user),
             *_become(user),
             *("/bin/sh", "-s", "--", *spec.argv),
         )
         # setsid returns at once: the shim belongs to init, in a session of its own.
+        if ends is not None:
+            if user is not None:
+                ends.hand_over(user.uid)
+            spawn((_tool("setsid"), "--fork", *chain), _OWN_ENVIRONMENT, script, log, ends)
+            return
         subprocess.run(
             (_tool("setsid"), "--fork", *chain),
             stdin=script,
@@ -183,7 +194,7 @@ def _become(user: User | None) -> tuple[str, ...]:
     return _tool("setpriv"), *identity, "--bounding-set=-all", "--inh-caps=-all"
 
 
-def _last_link(spec: ProcessSpec) -> str:
+def _last_link(spec: ProcessSpec, ends: Ends | None) -> str:
     """The script that sets the environment and becomes the program; it is read from anonymous memory."""
     lines = []
     if spec.sandbox is None:
@@ -203,17 +214,32 @@ def _last_link(spec: ProcessSpec) -> str:
         "read -r gantry_stat </proc/self/stat",
         'gantry_report="${gantry_stat%% *} ${gantry_stat##*) }"',
     ]
-    if spec.whole_tree:
+    # Who holds its terminal or its pipes ends it with them.
+    is_kept = spec.whole_tree and ends is None
+    if is_kept:
         lines += [
             'read -r gantry_stat <"/proc/$$/stat"',
             'gantry_report="$gantry_report\n$$ ${gantry_stat##*) }"',
         ]
-    lines += ['printf "%s\\n" "$gantry_report" >&3', 'exec "$@" 3>&- 4>&- </dev/null']
+    lines += [
+        'printf "%s\\n" "$gantry_report" >&3',
+        'exec "$@" 3>&- 4>&- </dev/null' if ends is None else _take_ends(spec, ends),
+    ]
     return (
-        keeper.kept(lines, boxed=spec.sandbox is not None)
-        if spec.whole_tree
-        else "\n".join(lines) + "\n"
+        keeper.kept(lines, boxed=spec.sandbox is not None) if is_kept else "\n".join(lines) + "\n"
     )
+
+
+def _take_ends(spec: ProcessSpec, ends: Ends) -> str:
+    """Becomes the program with its input and output in place, and the terminal its own."""
+    closed = "3>&- 4>&- 5<&- 6>&- 7>&-"
+    if not ends.terminal:
+        return f'exec "$@" <&5 >&6 2>&7 {closed}'
+    if spec.sandbox is not None:
+        # Without a terminal of its session, Ctrl-C would be a character like any other.
+        return f'exec {_tool("setsid")} --ctty -- "$@" <&5 >&6 2>&7 {closed}'
+    # Already the leader of a session: the first terminal that it opens becomes the session's.
+    return f'exec "$@" 0<>/proc/self/fd/5 >&6 2>&7 {closed}'
 
 
 def _without_sandbox(spec: ProcessSpec, folder: ProcessFolder, user: User | None) -> ProcessSpec:

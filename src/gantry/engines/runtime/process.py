@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING
 
 from gantry.config.paths import Paths
 from gantry.engines.runtime import launch, limits, listening, sandbox
+from gantry.engines.runtime.attached import Attached, Ends, open_ends
 from gantry.engines.runtime.folder import ProcessFolder, Record
 from gantry.engines.runtime.logs import Log
 from gantry.engines.runtime.look import Look, send
 from gantry.engines.runtime.procfs import Identity
 from gantry.engines.runtime.protocol import (
+    Attachment,
     Listener,
     LogChunk,
     ProcessSpec,
     ProcessState,
     ProcessStatus,
     Runtime,
+    Window,
 )
 from gantry.engines.runtime.watch import ExitWatch
 from gantry.engines.runtime.watchdog import Watchdog
@@ -59,14 +62,24 @@ class ProcessRuntime:
         try:
             status = await asyncio.to_thread(self._start, spec)
         except OSError as error:
-            raise TransientError(
-                "runtime.start-failed",
-                f"process {spec.id} could not be started: {error}",
-                hint="gantry doctor",
-                where=spec.id,
-            ) from error
+            raise _not_started(spec, error) from error
         self._follow()
         return status
+
+    async def start_attached(self, spec: ProcessSpec, window: Window | None) -> Attachment:
+        """See `Runtime.start_attached`."""
+        launch.check(spec)
+        starting = asyncio.ensure_future(asyncio.to_thread(self._start_attached, spec, window))
+        try:
+            attached = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread goes on: what it opens has nobody to hold it.
+            starting.add_done_callback(_hang_up)
+            raise
+        except OSError as error:
+            raise _not_started(spec, error) from error
+        self._follow()
+        return attached
 
     async def signal(self, process_id: str, *, kill: bool = False) -> None:
         """See `Runtime.signal`."""
@@ -145,7 +158,18 @@ class ProcessRuntime:
 
     # Below here everything runs in worker threads.
 
-    def _start(self, spec: ProcessSpec) -> ProcessStatus:
+    def _start_attached(self, spec: ProcessSpec, window: Window | None) -> Attached:
+        ours, theirs = open_ends(window)
+        try:
+            self._start(spec, theirs)
+            return Attached(ours, self._folder(spec.id).shim())
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+
+    def _start(self, spec: ProcessSpec, ends: Ends | None = None) -> ProcessStatus:
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = self._folder(spec.id)
         with folder.locked(create=True):
@@ -153,9 +177,11 @@ class ProcessRuntime:
             if before is not None:
                 status = self._see.look(folder, before, held=True)
                 if status.state is ProcessState.RUNNING:
+                    if ends is not None:
+                        raise _already_runs(spec)
                     return status
             try:
-                return self._start_anew(spec, folder, before)
+                return self._start_anew(spec, folder, before, ends)
             except (OSError, UserError):
                 self._see.clear_away(folder, folder.record() or before)
                 if before is None:
@@ -163,7 +189,7 @@ class ProcessRuntime:
                 raise
 
     def _start_anew(
-        self, spec: ProcessSpec, folder: ProcessFolder, before: Record | None
+        self, spec: ProcessSpec, folder: ProcessFolder, before: Record | None, ends: Ends | None
     ) -> ProcessStatus:
         _await_end(folder.orphaned_init())
         self._see.clear_away(folder, before)
@@ -185,7 +211,7 @@ class ProcessRuntime:
         folder.write_record(record)
         self._groups.create(spec.id, spec.limits)
         size = folder.log.stat().st_size if folder.log.exists() else 0
-        launch.launch(spec, folder, groups)
+        launch.launch(spec, folder, groups, ends)
         self._await_report(spec, folder, record, log_offset=size)
         return self._see.look(folder, record, held=True)
 
@@ -270,6 +296,29 @@ def _await_end(identity: Identity | None) -> None:
     deadline = time.monotonic() + _END_DEADLINE_S
     while identity is not None and identity.alive() and time.monotonic() < deadline:
         time.sleep(0.002)
+
+
+def _hang_up(starting: asyncio.Future[Attached]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().close()
+
+
+def _not_started(spec: ProcessSpec, error: OSError) -> TransientError:
+    return TransientError(
+        "runtime.start-failed",
+        f"process {spec.id} could not be started: {error}",
+        hint="gantry doctor",
+        where=spec.id,
+    )
+
+
+def _already_runs(spec: ProcessSpec) -> UserError:
+    return UserError(
+        "runtime.already-runs",
+        f"a process {spec.id} runs already",
+        hint="start another one",
+        where=spec.id,
+    )
 
 
 def _refused(refusal: str, spec: ProcessSpec) -> UserError:

@@ -158,8 +158,64 @@ class LogChunk:
     times: tuple[datetime, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How large somebody's terminal is, in characters."""
+
+    rows: int = 24
+    columns: int = 80
+
+
+class Output(StrEnum):
+    """Where a program wrote. A program in a terminal writes everything to `OUT`."""
+
+    OUT = "out"
+    ERR = "err"
+
+
+class Attachment(Protocol):
+    """Input and output of a program, held by whoever started it. Nothing of it is logged.
+
+    Whoever holds it reads, or the program waits; nothing is read ahead. For one reader and one writer at a time.
+    """
+
+    async def read(self) -> tuple[Output, bytes] | None:
+        """Some output, at most 64 KiB; `None` once the program has ended and everything was read."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Type, or send through the pipe; returns when the program's side has taken all of it. What a program does not
+        read any more is dropped."""
+        ...
+
+    def end_input(self) -> None:
+        """Nothing more will come: closes the pipe; in a terminal, as Ctrl-D does."""
+        ...
+
+    def resize(self, window: Window) -> None:
+        """The terminal has another size now. Without a terminal nothing happens."""
+        ...
+
+    def close(self) -> None:
+        """Hang up: the pipes or the terminal close, and what runs there learns of it. Again: nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A program that talks to a service, such as `psql`, and what it needs in a sandbox.
+
+    Attributes:
+        env: with the address and the password of what it talks to.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
+    mounts: tuple[Mount, ...] = ()
+
+
 class Runtime(Protocol):
-    """Starts, watches and ends processes. All methods are idempotent."""
+    """Starts, watches and ends processes. All methods but `start_attached` are idempotent."""
 
     async def start(self, spec: ProcessSpec) -> ProcessStatus:
         """Run `spec`. A process of that id that runs is left alone and its status returned; one that ended is
@@ -169,6 +225,18 @@ class Runtime(Protocol):
             UserError: `runtime.no-program` the program does not exist; `runtime.no-folder` its working folder
                 cannot be entered; `runtime.bad-spec`, `runtime.no-user` as they say.
             TransientError: `runtime.start-failed` the machine refused (no memory, no processes, disk full).
+        """
+        ...
+
+    async def start_attached(self, spec: ProcessSpec, window: Window | None) -> Attachment:
+        """Run `spec` with its input and output in the hands of the caller, in a terminal of its own if there is a
+        `window`, else with three pipes. Its log stays empty, and `redact` is not looked at.
+
+        The program outlives its holder for as long as it likes: whoever holds it ends it. When the holder dies the
+        terminal and the pipes close.
+
+        Raises:
+            as `start`, and UserError: `runtime.already-runs` a process of that id runs.
         """
         ...
 

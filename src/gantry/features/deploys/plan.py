@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.database.protocol import Database
+from gantry.features import scales
 from gantry.features.deploys.bodies import PlanBody, PlanChange
 from gantry.features.deploys.source import SourceReader
 from gantry.features.instances.launching import wanted_services
@@ -95,6 +96,7 @@ class Planner:
             return [_change("release", "create", number, after=self._host(target))]
         async with self.database.transaction() as session:
             live = await releases.get(session, target.live_release)
+            scaled = await scales.list_for_environment(session, target.id)
             before = self.variables.open_all(
                 await releases.variables_sealed(session, target.live_release)
             )
@@ -105,6 +107,12 @@ class Planner:
         changes = [_change("release", "create", number, before=f"release {live.number}")]
         changes += _differences("variable", _masked(before, after), _masked(after, before))
         old, new = _settings(manifest_of(live)), _settings(manifest)
+        for row in scaled:
+            key, count = f"processes.{row['process']}.instances", str(row["count"])
+            # A deploy ends what was asked for by hand, also where the file has not changed.
+            old[key] = (
+                count if new.get(key) == count else f"{count} (gantry scale, {row['set_by']})"
+            )
         return changes + _differences("setting", old, new)
 
     async def _services(self, target: Environment, manifest: Manifest) -> list[PlanChange]:

@@ -125,12 +125,18 @@ class Launcher:
         self, release_id: str, process_id: str, command: str, *, timeout_s: float
     ) -> ProcessSpec:
         """How to run one command of a release to its end: migrations, cron jobs."""
+        return await self.for_argv(release_id, process_id, shell(command), timeout_s=timeout_s)
+
+    async def for_argv(
+        self, release_id: str, process_id: str, argv: tuple[str, ...], *, timeout_s: float
+    ) -> ProcessSpec:
+        """The same for a program and its arguments: what somebody runs by hand."""
         launch = await self.prepare(release_id)
         web = launch.manifest.web
         return process_spec(
             self._identity(launch, process_id, None),
             launch.artifact,
-            shell(command),
+            argv,
             launch.variables,
             limits=Limits(memory_bytes=web.memory_bytes if web is not None else None),
             redact=tuple(value for name, value in launch.variables.items() if name not in SHOWN),

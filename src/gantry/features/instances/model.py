@@ -16,6 +16,7 @@ class Instance:
         restarts: times that it was started again since it was made because it had ended by its own fault.
         failures: ends in a row that were its own fault; decides the back-off.
         next_start_at: not to be started before this.
+        leaving_since: when it became one too many; the edge sends it no new visitors.
         stopping_since: when it was told to end.
         last_exit: how it ended last, in words; empty where it was told to.
         last_fault, last_fault_at: the reason of the last of its restarts in two or three words, and when it was.

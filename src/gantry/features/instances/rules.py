@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.instances.exchange import exchange_of, may_end
@@ -208,7 +209,12 @@ def _recorded(instance: Instance, exit: Exit, now: datetime) -> RecordExit:
 
 
 def wants_of(
-    release: Release, *, live: bool, now: datetime | None = None, busy: bool = False
+    release: Release,
+    *,
+    live: bool,
+    now: datetime | None = None,
+    busy: bool = False,
+    scaled: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Want, ...]:
     """Which instances should run: the web processes of every running release, workers of the live one only,
     so that no job is done by two releases.
@@ -216,6 +222,7 @@ def wants_of(
     Parameters:
         busy: the edge still has requests or streams on the release. A release that visitors no longer get is kept
             warm for longer than streams may stay on it: at their deadline its instances are made anew.
+        scaled: process -> how many were asked for by hand, in place of what the manifest says.
     """
     if release.state is not ReleaseState.RUNNING:
         return ()
@@ -232,7 +239,7 @@ def wants_of(
                 Want(
                     release=release.id,
                     process=name,
-                    count=process.instances,
+                    count=scaled.get(name, process.instances),
                     probed=is_web,
                     start_deadline_s=process.health.start_deadline_s if is_web else 60.0,
                     terminate_s=process.drain.terminate_s,

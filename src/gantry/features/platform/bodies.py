@@ -17,6 +17,7 @@ from gantry.features.platform.model import (
     RefusedDomain,
 )
 from gantry.features.releases.bodies import ReleaseBody
+from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.routes.bodies import CacheBody, ClosedBody
 from gantry.kernel.bodies import Answer, Open
@@ -88,6 +89,11 @@ class EnvironmentBody(Answer):
     deploy: DeployBody | None = Field(
         None, description="The deploy that runs, or else the last one."
     )
+    scaled: tuple[str, ...] = Field(
+        (),
+        description="Where other numbers of instances run than gantry.toml asks for, in words: "
+        "`web 3 (gantry.toml: 2)`.",
+    )
 
     asked_at: datetime | None = Field(
         None,
@@ -126,6 +132,7 @@ class EnvironmentBody(Answer):
             deploy=_deploy(record, context),
             asked_at=context.asked_at.get(live.release.id) if live else None,
             refused_domains=_refused_domains(record, context),
+            scaled=_scaled(record),
         )
 
 
@@ -136,6 +143,17 @@ def _refused_domains(record: EnvironmentRecord, context: Context) -> tuple[Refus
     taken = {refused.domain for refused in own}
     others = [item for item in record.refused_domains if item.domain not in taken]
     return tuple(RefusedDomainBody.of(refused) for refused in (*own, *others))
+
+
+def _scaled(record: EnvironmentRecord) -> tuple[str, ...]:
+    if record.live is None or not record.scaled:
+        return ()
+    declared = manifest_of(record.live.release).long_running
+    return tuple(
+        f"{name} {count} (gantry.toml: {declared[name].instances})"
+        for name, count in sorted(record.scaled.items())
+        if name in declared
+    )
 
 
 def _deploy(record: EnvironmentRecord, context: Context) -> DeployBody | None:

@@ -55,6 +55,14 @@ CAPABILITIES = (
         "Brings the very build that was tried to another environment, or an earlier release back.",
     ),
     Capability(
+        "commands by hand", Maturity.BETA, "0.1",
+        "Runs a command, a shell, psql or a Redis prompt where the product runs, from anywhere, and writes down who did.",
+    ),
+    Capability(
+        "scaling by hand", Maturity.BETA, "0.1",
+        "Changes how many instances run without a deploy and without a failed request, until the next deploy.",
+    ),
+    Capability(
         "canary rollouts", Maturity.STABLE, "0.1",
         "Moves visitors in stages, compares both releases at each, and takes a bad one back by itself.",
     ),

@@ -40,6 +40,7 @@ class EnvironmentRecord:
         rollout: the newest one, ended or not.
         closed: the page that its visitors get in place of the product.
         refused_domains: of its live release, those that an older environment has.
+        scaled: process -> how many instances were asked for by hand.
     """
 
     environment: Environment
@@ -50,6 +51,7 @@ class EnvironmentRecord:
     rollout: RolloutRecord | None
     closed: Closed | None
     refused_domains: tuple[RefusedDomain, ...] = ()
+    scaled: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def live(self) -> BuiltRelease | None:

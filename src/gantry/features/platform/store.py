@@ -11,6 +11,7 @@ from gantry.features.projects.model import Environment, Project
 from gantry.features.releases import store as releases
 from gantry.features.rollouts import store as rollouts
 from gantry.features.routes.closed import closed_of, closed_query
+from gantry.features.scales import CURRENT
 from gantry.features.services.model import ServiceKind
 
 
@@ -62,7 +63,9 @@ async def list_projects(
                       AS services,
                   {_REFUSED_DOMAINS} AS refused_domains,
                   (SELECT to_jsonb(closed) FROM ({closed_query(closed_by)}) AS closed
-                   WHERE closed.environment = environments.id LIMIT 1) AS closed
+                   WHERE closed.environment = environments.id LIMIT 1) AS closed,
+                  (SELECT jsonb_object_agg(process, count) FROM ({CURRENT}) AS scaled
+                   WHERE scaled.environment = environments.id) AS scaled
            FROM projects LEFT JOIN environments ON environments.project = projects.name
            WHERE %(name)s::text IS NULL OR projects.name = %(name)s
            ORDER BY projects.name, environments.name <> 'production', environments.name""",
@@ -105,6 +108,7 @@ async def _environments(
             deploys=tuple(item for item in recent if item.deploy.environment == environment.id),
             rollout=moving.get(environment.id),
             refused_domains=_refused(row["refused_domains"]),
+            scaled=row["scaled"] or {},
         )
         for environment, row in found.values()
     )

@@ -8,7 +8,7 @@ from enum import StrEnum
 class Removal(StrEnum):
     """The next effect of a removal."""
 
-    STOP_COMMANDS = "end the commands that run on its schedule"
+    STOP_COMMANDS = "end the commands that run on its schedule or by hand"
     DELETE = "delete its services with their data, then its records"
 
 
@@ -18,7 +18,7 @@ class ObservedRemoval:
 
     Attributes:
         instances: those that are recorded; the reconciler ends them, because no release of it runs any more.
-        commands: processes of scheduled commands that run.
+        commands: processes of commands that run on a schedule, or by hand.
     """
 
     instances: Collection[str]

@@ -1,4 +1,4 @@
--- depends: 0013.cron-runs
+-- depends: 0014.certificate-attempts
 
 -- Why an instance was last started again for a fault of its own, and when. `restarts` counts such ends alone from here on.
 ALTER TABLE instances ADD COLUMN last_fault text NOT NULL DEFAULT '';

@@ -1,4 +1,4 @@
--- depends: 0012.maintenance
+-- depends: 0015.faults
 
 -- Somebody rolled back from it: a rollback without a number does not lead there again.
 ALTER TABLE releases ADD COLUMN withdrawn_at timestamptz;
