@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.engines.builders import detect as detection
-from gantry.engines.builders.context import Context, Versions, scope
+from gantry.engines.builders.context import Context, scope
+from gantry.engines.builders.plan import Versions
 from gantry.engines.builders.protocol import (
     Artifact,
     BuildOutcome,
     BuildRequest,
     Detection,
+    Place,
     Workshop,
 )
 from gantry.engines.builders.tree import Tree
@@ -148,7 +150,7 @@ class FakeWorkshop:
         digest = _digest(key)
         artifact = Artifact(
             digest=digest,
-            root=Path("/artifacts") / digest / "app",
+            served=Place(Path("/artifacts") / digest / "app"),
             framework=detection.choose(request, Tree(request.source_root / request.root)).framework,
             web=("node", "server.js"),
             env={"NODE_ENV": "production", "GANTRY_BUILD": key[:12]},

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from gantry.config.paths import Paths
 from gantry.engines.builders import confine
-from gantry.engines.builders.context import Context, Versions, scope
-from gantry.engines.builders.protocol import Artifact, BuildRequest
+from gantry.engines.builders.context import Context, scope
+from gantry.engines.builders.plan import Versions
+from gantry.engines.builders.protocol import Artifact, BuildRequest, Place
 from gantry.engines.builders.tree import Tree
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.runtime import sandbox
 from gantry.engines.runtime.protocol import Limits, Mount, MountMode, ProcessSpec, Sandbox
+from gantry.kernel.commands import argv_of
 from gantry.kernel.trees import tree_digest
 
 VERSIONS = Versions(node="24.0.0", python="3.11.0")
@@ -101,12 +103,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(artifact: Artifact, scratch: Path) -> Iterator[int]:
-    """The artifact as an instance: sandboxed, at `/app`, under an overlay. Yields its port once it answers."""
+def running(artifact: Artifact, scratch: Path, *, offline: bool = False) -> Iterator[int]:
+    """The artifact as an instance: sandboxed, at `/app`, under an overlay. Yields its port once it answers.
+
+    Parameters:
+        offline: package managers find no registry.
+    """
     port = free_port()
     own = {"HOST": "127.0.0.1", "HOSTNAME": "127.0.0.1", "PORT": str(port), "HOME": "/tmp"}
-    mounts = (Mount(artifact.root, "/app", MountMode.OVERLAY), *artifact.mounts)
-    words = _sandboxed(mounts, scratch, {**artifact.env, **own}, artifact.web)
+    if offline:
+        own |= dict.fromkeys(
+            ("NPM_CONFIG_REGISTRY", "YARN_NPM_REGISTRY_SERVER"), "http://127.0.0.1:9"
+        )
+    words = _sandboxed(artifact.served, scratch, {**artifact.env, **own}, artifact.web)
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         _wait_until_it_answers(process, port)
@@ -130,12 +139,24 @@ def fetch(
         connection.close()
 
 
+def run_command(artifact: Artifact, scratch: Path, command: str) -> tuple[int, str]:
+    """Run a command of the manifest, as a release does; exit status and output."""
+    place = artifact.workspace or artifact.served
+    words = _sandboxed(place, scratch, {**artifact.env, "HOME": "/tmp"}, argv_of(command))
+    done = subprocess.run(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    return done.returncode, done.stdout
+
+
 def _sandboxed(
-    mounts: tuple[Mount, ...], scratch: Path, env: Mapping[str, str], argv: tuple[str, ...]
+    place: Place, scratch: Path, own: Mapping[str, str], argv: tuple[str, ...]
 ) -> list[str]:
     uid = confine.owner() or os.getuid()
     sandbox.write_accounts(scratch / "accounts", "app", uid, uid)
-    spec = ProcessSpec("instance", argv, env, "/app", sandbox=Sandbox(mounts))
+    env = {"PATH": place.path, **own}
+    mounts = (Mount(place.root, "/app", MountMode.OVERLAY), *place.mounts)
+    spec = ProcessSpec("instance", argv, env, f"/app/{place.folder}", sandbox=Sandbox(mounts))
     words = confine.confined(spec, scratch / "accounts", scratch)
     variables = [f"{name}={value}" for name, value in env.items()]
     return ["/bin/sh", "-c", 'exec "$@" 4>/dev/null', "sh", *words, "env", "-i", *variables, *argv]

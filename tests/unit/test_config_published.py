@@ -1,5 +1,6 @@
 """What is written for people and editors is made from the models, and is not stale."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def test_defaults_are_shown_as_they_are_written(name: str) -> None:
         head, places["Cron"] = '[project]\nname = "a"\n', places["Cron"] + '\nschedule = "@daily"'
     properties = manifest_schema()["$defs"][name]["properties"]
     lines = [
-        f"{key} = {value['default']!r}" for key, value in properties.items() if value.get("default")
+        f"{key} = {json.dumps(value['default'])}"
+        for key, value in properties.items()
+        if value.get("default")
     ]
     assert lines
     assert load_manifest("\n".join([head, places[name], *lines])) == base

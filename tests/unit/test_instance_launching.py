@@ -4,20 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.builders.protocol import Artifact
+from gantry.engines.builders.protocol import Artifact, Place
 from gantry.engines.runtime.protocol import Limits
-from gantry.features.instances.launching import Identity, process_spec
+from gantry.features.instances.launching import Identity, Program, process_spec
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
 from tests.support.stories import at, release
 
 _ENVIRONMENT = Environment("e-1", "shop", "staging", None, 0, at(0))
-_ARTIFACT = Artifact("d", Path("/artifacts/d"), "nextjs", ("node", "server.js"), env={"A": "built"})
+_PLACE = Place(Path("/artifacts/d"), "apps/web", path="/app/node_modules/.bin:/bin")
+_ARTIFACT = Artifact("d", _PLACE, "nextjs", ("node", "server.js"), env={"A": "built"})
 
 
 def _env(variables: dict[str, str], port: int | None = 4000) -> dict[str, str]:
     identity = Identity("i-1", release(), _ENVIRONMENT, "https://shop.example", port)
-    spec = process_spec(identity, _ARTIFACT, ("node", "server.js"), variables, limits=Limits())
+    spec = process_spec(
+        identity, _ARTIFACT, Program(_PLACE, ("node", "server.js")), variables, limits=Limits()
+    )
     return dict(spec.env)
 
 
@@ -32,6 +35,7 @@ def test_a_web_process_is_told_where_to_listen_and_how_it_is_called() -> None:
         "PORT": "4000",
         "KEEP_ALIVE_TIMEOUT": "75000",
         "AUTH_TRUST_HOST": "true",
+        "PATH": "/app/node_modules/.bin:/bin",
         "GANTRY_PROJECT": "shop",
         "GANTRY_ENVIRONMENT": "staging",
         "GANTRY_RELEASE": "r-1",

@@ -112,10 +112,29 @@ class Build(Section):
     output: FolderInside | None = Field(
         None, description="Folder that the build leaves its result in.", examples=["dist"]
     )
-    memory_bytes: Annotated[int, SizeOf("64 MB", "1 TB")] = Field(
-        2_000_000_000,
+    prune: Flag = Field(
+        True,  # noqa: FBT003 -- a default
+        description="Packages that only development needs are removed from what serves, where they can be told apart and "
+        "the start command needs none of them. Release commands, workers and crons have them in any case.",
+        examples=[False],
+    )
+    node: Text | None = Field(
+        None,
+        description="Version of Node, such as `22` or `>=20`. Left out: what the product declares (`.nvmrc`, "
+        "`.node-version`, `.tool-versions`, `volta`, `engines.node`), else the newest that Gantry has.",
+        examples=["22"],
+    )
+    python: Text | None = Field(
+        None,
+        description="Version of Python, such as `3.12`. Left out: what the product declares (`.python-version`, "
+        "`runtime.txt`, `.tool-versions`, `requires-python`), else the one that Gantry runs on.",
+        examples=["3.12"],
+    )
+    memory_bytes: Annotated[int, SizeOf("64 MB", "1 TB")] | None = Field(
+        None,
         alias="memory",
-        description="Most memory that the build may use.",
+        description="Most memory that the build may use. Left out: half of the machine's, from 2 to 8 GB.",
+        examples=["4 GB"],
         json_schema_extra=as_size,
     )
     cpu: Cores = Field(

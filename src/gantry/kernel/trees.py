@@ -88,7 +88,7 @@ def copy_tree(source: Path, target: Path, *, owner: int | None = None) -> None:
     Parameters:
         owner: user and group of everything new; `None` leaves them as they are made.
     """
-    _transfer(str(source), str(target), owner, link=False, private=lambda _name: False)
+    _transfer(str(source), str(target), owner, link=_never, private=lambda _name: False)
 
 
 def link_tree(
@@ -96,17 +96,30 @@ def link_tree(
     target: Path,
     *,
     owner: int | None,
+    writer: int | None = None,
     private: Callable[[str], bool] = lambda _name: False,
 ) -> None:
-    """Like `copy_tree`, but sealed files become hard links: nearly free, and read-only. Others are copied.
+    """Like `copy_tree`, but files that `writer` cannot alter become hard links: nearly free. Others are copied.
 
     Parameters:
+        writer: the user who will work in `target`; `None` is the present one, who may write to all that has a write bit.
         private: names of folders whose files are copied always, because somebody will write to them.
     """
-    _transfer(str(source), str(target), owner, link=True, private=private)
+
+    def link(status: os.stat_result) -> bool:
+        return is_sealed(status, writer)
+
+    _transfer(str(source), str(target), owner, link=link, private=private)
 
 
-def seal_tree(root: Path, *, owner: int | None = None) -> None:
+def is_sealed(status: os.stat_result, writer: int | None) -> bool:
+    """Whether `writer` cannot alter a file: nobody can, or only its owner, who is somebody else."""
+    if not status.st_mode & 0o222:
+        return True
+    return writer is not None and status.st_uid != writer and not status.st_mode & 0o022
+
+
+def seal_tree(root: Path) -> None:
     """Make every file read-only (0444 or 0555) and every folder 0555; times stay."""
     for name, _, files in os.walk(root, topdown=False):
         folder = Path(name)
@@ -114,10 +127,25 @@ def seal_tree(root: Path, *, owner: int | None = None) -> None:
             path = folder / file
             status = path.lstat()
             if stat.S_ISREG(status.st_mode):
-                give(path, owner)
                 path.chmod(0o555 if status.st_mode & stat.S_IXUSR else 0o444)
-        give(folder, owner)
         folder.chmod(0o555)
+
+
+def give_tree(root: Path, owner: int) -> None:
+    """Give everything to `owner`, who alone may write to it (0644 or 0755); times stay.
+
+    To others the files are as sealed as read-only ones, and a copy that one of them makes is theirs to alter.
+    """
+    for name, _, files in os.walk(root, topdown=False):
+        folder = Path(name)
+        for file in files:
+            path = folder / file
+            status = path.lstat()
+            give(path, owner)
+            if stat.S_ISREG(status.st_mode):
+                path.chmod(0o755 if status.st_mode & stat.S_IXUSR else 0o644)
+        give(folder, owner)
+        folder.chmod(0o755)
 
 
 def remove_tree(path: Path) -> None:
@@ -153,7 +181,12 @@ def _scan(folder: str, prefix: str) -> Iterator[Entry]:
 
 
 def _transfer(
-    source: str, target: str, owner: int | None, *, link: bool, private: Callable[[str], bool]
+    source: str,
+    target: str,
+    owner: int | None,
+    *,
+    link: Callable[[os.stat_result], bool],
+    private: Callable[[str], bool],
 ) -> None:
     Path(target).mkdir(parents=True, exist_ok=True)
     give(Path(target), owner)
@@ -165,13 +198,17 @@ def _transfer(
                 Path(to).symlink_to(Path(item.path).readlink())
                 give(Path(to), owner)
             elif item.is_dir():
-                deeper = link and not private(item.name)
+                deeper = _never if private(item.name) else link
                 _transfer(item.path, to, owner, link=deeper, private=private)
             elif item.is_file():
-                if link and not item.stat().st_mode & 0o222:
+                if link(item.stat()):
                     _link_file(item.path, to)
                 else:
                     _copy_file(item.path, to, owner)
+
+
+def _never(_status: os.stat_result) -> bool:
+    return False
 
 
 def _link_file(source: str, target: str) -> None:

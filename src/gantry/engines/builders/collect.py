@@ -1,20 +1,27 @@
 """From a finished build to the artifact's folder."""
 
 import os
+import shlex
 import shutil
 import stat
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from gantry.engines.builders.confine import owner
 from gantry.engines.builders.failures import BuildFailed
 from gantry.engines.builders.next_address import UNKNOWN, show_visitors_address
 from gantry.engines.builders.next_cache import NOT_SHARED, share_cache
 from gantry.engines.builders.plan import BuildPlan
+from gantry.engines.builders.publish import publish
 from gantry.engines.builders.workspace import inside
+from gantry.kernel.commands import argv_of
 from gantry.kernel.trees import copy_tree, entries, give, link_tree, remove_tree
 from gantry.kernel.units import format_size
 
-_NEVER = (".git", ".next/cache")
+_NEVER = (".git", ".turbo")
+_PACKAGES = ("node_modules", ".venv")
+_MAX_NAMED = 6
 _FOLDER_MODE = 0o755
 
 
@@ -22,19 +29,53 @@ def collect(plan: BuildPlan, work: Path, root: str, target: Path, largest_bytes:
     """Fill `target`; returns the plan with what was found out on the way: how it starts, where its assets are.
 
     Raises:
-        BuildFailed: `build.no-output`, `build.output-too-large`.
+        BuildFailed: `build.no-output`, `build.no-start`, `build.output-too-large`.
     """
     match plan.collect.method:
         case "next":
             return _collect_next(plan, work, root, target, largest_bytes)
         case "folder":
             _collect_folder(plan, work / root, target, largest_bytes)
+            return _find_start(plan, target)
         case "tree":
-            _check_size(work, largest_bytes)
-            link_tree(work, target, owner=None)
-            for name in _NEVER:
-                remove_tree(target / name)
-    return plan
+            collect_tree(work, target, largest_bytes)
+            return _find_start(plan, target / plan.folder)
+
+
+def collect_tree(work: Path, target: Path, largest_bytes: int) -> None:
+    """Everything as it was built; packages of the store are linked.
+
+    Raises:
+        BuildFailed: `build.output-too-large`.
+    """
+    _check_size(work, largest_bytes)
+    link_tree(work, target, owner=None, writer=owner())
+    for path, folders, _ in os.walk(target):
+        for name in [name for name in folders if name in _NEVER]:
+            folders.remove(name)
+            remove_tree(Path(path, name))
+        if "cache" in folders and Path(path).name == ".next":
+            remove_tree(Path(path, "cache"))
+        folders[:] = [name for name in folders if name not in _PACKAGES]
+
+
+def _find_start(plan: BuildPlan, product: Path) -> BuildPlan:
+    """The plan with the first way to start it whose file is there."""
+    if plan.web or not plan.starts:
+        return plan
+    for start in plan.starts:
+        if not start.file:
+            return replace(plan, web=argv_of(start.command))
+        for place in sorted(product.glob(start.file)):
+            if place.is_file() and inside(product, str(place.relative_to(product))):
+                command = start.command.format(shlex.quote(str(place.relative_to(product))))
+                return replace(plan, web=argv_of(command))
+    files = ", ".join([start.file for start in plan.starts][:_MAX_NAMED])
+    raise BuildFailed(
+        "build.no-start",
+        f"the build left nothing to start: looked for {files} and others",
+        hint='[processes.web] command = "..." in gantry.toml says what to start',
+    )
 
 
 def _collect_next(
@@ -62,7 +103,8 @@ def _collect_next(
             copy_tree(found, home / place)
     _drop_links(home / folder / "static")
     assets = {prefix: (server.parent / name).as_posix() for prefix, name in plan.assets.items()}
-    return replace(plan, web=("node", server.as_posix()), assets=assets, notes=notes)
+    home_folder = "" if server.parent == Path() else server.parent.as_posix()
+    return replace(plan, web=("node", server.name), folder=home_folder, assets=assets, notes=notes)
 
 
 def _find_server(standalone: Path, root: str) -> Path | None:
@@ -75,15 +117,15 @@ def _find_server(standalone: Path, root: str) -> Path | None:
 
 
 def _collect_folder(plan: BuildPlan, product: Path, target: Path, largest_bytes: int) -> None:
-    for name in plan.collect.sources:
-        source = _existing(product, name)
-        if source is None or (plan.collect.needs and not (source / plan.collect.needs).is_file()):
-            continue
+    for source in _sources(plan, product):
         _check_size(source, largest_bytes)
-        copy_tree(source, target)
-        for left_out in ("node_modules", *_NEVER):
-            if name in ("", "."):
-                remove_tree(target / left_out)
+        if plan.collect.published:
+            publish(source, target, whole=source == product)
+        else:
+            copy_tree(source, target)
+            if source == product:
+                for left_out in (*_PACKAGES, *_NEVER):
+                    remove_tree(target / left_out)
         for folder in plan.assets.values():
             _drop_links(target / folder)
         return
@@ -94,6 +136,18 @@ def _collect_folder(plan: BuildPlan, product: Path, target: Path, largest_bytes:
         f"the build left no output: looked for {names}{needs}",
         hint='set [build] output = "..." in gantry.toml to the folder that the build writes',
     )
+
+
+def _sources(plan: BuildPlan, product: Path) -> Iterator[Path]:
+    """Folders that have what is needed, in the order of the plan."""
+    for name in plan.collect.sources:
+        places = sorted(product.glob(name)) if "*" in name else [product / name]
+        for place in places:
+            source = _existing(product, str(place.relative_to(product)) if place != product else "")
+            if source is not None and (
+                not plan.collect.needs or (source / plan.collect.needs).is_file()
+            ):
+                yield source
 
 
 def _existing(product: Path, name: str) -> Path | None:
@@ -119,20 +173,20 @@ def _drop_links(folder: Path) -> None:
                 Path(path, name).unlink()
 
 
-def set_modes(target: Path, owner: int | None) -> None:
+def set_modes(target: Path, user: int | None) -> None:
     """Plain modes and one owner. Files with several names belong to the package store and stay read-only.
 
     An instance may write below `/app`, into an overlay that is forgotten: so its user must own the folders.
     """
     for folder, _, files in os.walk(target):
         Path(folder).chmod(_FOLDER_MODE)
-        give(Path(folder), owner)
+        give(Path(folder), user)
         for name in files:
             path = Path(folder, name)
             status = path.lstat()
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
                 path.chmod(0o755 if status.st_mode & stat.S_IXUSR else 0o644)
-                give(path, owner)
+                give(path, user)
 
 
 def free_bytes(folder: Path) -> int:

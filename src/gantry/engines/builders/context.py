@@ -1,17 +1,21 @@
 """What every builder is given: the request, the tree, and the machine's tools. Builders are pure functions of it."""
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
+from gantry.engines.builders.plan import Versions
 from gantry.engines.builders.protocol import BuildRequest
 from gantry.engines.builders.tree import Tree
+from gantry.engines.builders.workspaces import members
 
-
-@dataclass(frozen=True, slots=True)
-class Versions:
-    """Versions of the tools that builds use."""
-
-    node: str
-    python: str
+_LOCKS = (
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "pnpm-lock.yaml",
+    "yarn.lock",
+    "bun.lock",
+    "bun.lockb",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Context:
             installed from its top.
         root: the product's folder inside `tree`.
         build_id: first digits of the request's key; known before the build, and the same whenever it is repeated.
+        versions: of the tools that the product gets.
     """
 
     request: BuildRequest
@@ -47,8 +52,15 @@ def scope(request: BuildRequest) -> tuple[str, str]:
     A product in a subfolder is a world of its own, unless its packages are installed from the top (a workspace).
     """
     root = request.root.strip("/")
-    top, product = Tree(request.source_root), Tree(request.source_root / root)
-    locks = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "uv.lock")
-    if root and top.first(*locks) and not product.first(*locks):
-        return "", root
+    top = Tree(request.source_root)
+    product = top.inside(root)
+    locks = _LOCKS if product.has("package.json") else ("uv.lock",)
+    if not root or product.first(*locks):
+        return root, ""
+    for above in PurePosixPath(root).parents:
+        folder = "" if above == PurePosixPath() else str(above)
+        below = root.removeprefix(f"{folder}/") if folder else root
+        tree = top.inside(folder)
+        if tree.first(*locks) or below in members(tree).values():
+            return folder, below
     return root, ""

@@ -1,16 +1,20 @@
 """Which builder a tree needs. The first one that recognises it wins; the order goes from special to general."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from gantry.config.public_variables import prefixes_of
-from gantry.engines.builders import command, nextjs, node, python, static
+from gantry.engines.builders import command, nextjs, node, python, static, versions as versions_
 from gantry.engines.builders.context import Context, scope
 from gantry.engines.builders.plan import BuildPlan
 from gantry.engines.builders.protocol import BuildRequest, Detection
 from gantry.engines.builders.tree import Tree, read_package
+from gantry.engines.builders.workspaces import folders
 from gantry.kernel.errors import UserError
 
+_MAX_NAMED = 8
+_MAX_FOLDERS = 200
 _DETECT: tuple[Callable[[Tree], Detection | None], ...] = (
     nextjs.detect,
     python.detect,
@@ -39,13 +43,47 @@ def detect(tree: Tree) -> Detection:
     """
     if (detection := recognise(tree)) is not None:
         return detection
-    found = ", ".join(tree.names()[:8]) or "nothing at all"
+    if products := find_products(tree):
+        named = ", ".join(f"{folder} ({found.framework})" for folder, found in products.items())
+        raise UserError(
+            "build.unknown-framework",
+            f"there is no product in this folder itself, but in folders below: {named}",
+            hint=f'set [project] root = "{next(iter(products))}" in gantry.toml, a project for each product',
+        )
+    names = [name for name in tree.names() if not name.startswith(".")]
+    found = ", ".join(names[:_MAX_NAMED]) or "nothing at all"
+    container = "; a Dockerfile is not built yet" if tree.has("Dockerfile") else ""
     raise UserError(
         "build.unknown-framework",
         "no product was recognised: looked for a package.json (Next.js, a site generator, a start script), a Python "
-        f"application (requirements.txt, pyproject.toml, main.py) and an index.html; the folder has {found}",
+        f"application (requirements.txt, pyproject.toml, main.py) and an index.html; the folder has {found}{container}",
         hint='set [project] root to the product\'s folder, or [processes.web] command = "..." in gantry.toml',
     )
+
+
+def find_products(tree: Tree) -> dict[str, Detection]:
+    """Products in folders below, which a repository of several has: folder -> what it is. Libraries are none."""
+    products: dict[str, Detection] = {}
+    for folder in islice(folders(tree), _MAX_FOLDERS):
+        if any(folder.startswith(f"{known}/") for known in products):
+            continue
+        product = tree.inside(folder)
+        found = recognise(product)
+        if found is not None and _answers(found, product):
+            products[folder] = found
+            if len(products) == _MAX_NAMED:
+                break
+    return products
+
+
+def _answers(found: Detection, product: Tree) -> bool:
+    """Whether it is a product, not a library that has a main file or declares packages."""
+    if found.framework == python.FRAMEWORK:
+        return python.find_app(product) is not None
+    if found.framework == node.FRAMEWORK:
+        package = read_package(product)
+        return bool(package.depends_on(*node.SERVERS)) or "start" in package.scripts
+    return True
 
 
 def choose(request: BuildRequest, product: Tree) -> Detection:
@@ -90,4 +128,18 @@ def make_plan(context: Context) -> BuildPlan:
         UserError: `build.unknown-framework`.
     """
     detection = choose(context.request, context.product)
-    return _PLAN[detection.framework](context, detection)
+    plan = _PLAN[detection.framework](context, detection)
+    return replace(plan, reasons=(*plan.reasons, *_versions(context, plan)))
+
+
+def _versions(context: Context, plan: BuildPlan) -> Iterator[str]:
+    """Which tools the product gets, where something asks for them."""
+    product, top, versions = context.product, context.tree, context.versions
+    node_ = versions_.node_wish(product, top, context.request.node)
+    if node_ is not None and (plan.engine == "node" or product.has("package.json")):
+        yield f"it gets Node {versions.node}: {node_.where} asks for {node_.text}"
+    python_ = versions_.python_wish(product, top, context.request.python)
+    if python_ is not None and plan.engine == "python":
+        yield f"it gets Python {versions.python}: {python_.where} asks for {python_.text}"
+    if versions.manager and any(phase.name == "install" for phase in plan.phases):
+        yield f"its packages are installed by {versions.manager}"

@@ -11,6 +11,7 @@ from gantry.engines.runtime.protocol import Mount, MountMode
 from gantry.kernel.files import replace_file
 
 Task = Literal["build", "test"]
+_PLACES = ("folder", "source", "artifacts", "caches", "tools", "own_node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Job:
         source: what is copied; `root` is the product's folder inside it.
         key: of the request.
         caches: the project's caches.
+        python: what virtual environments are made with.
+        tools: where tools that were fetched are kept; `own_node` and its version need no fetching.
         mounts: the tools.
         folders: further folders of packages on this machine, for the install phase.
         artifact_bytes: the largest artifact that is kept.
@@ -40,6 +43,9 @@ class Job:
     plan: BuildPlan
     path: str
     python: str
+    tools: Path
+    own_node: Path
+    own_node_version: str
     mounts: tuple[Mount, ...]
     folders: tuple[Path, ...]
     memory_bytes: int | None
@@ -71,7 +77,7 @@ class Job:
     def read(cls, path: Path) -> Self:
         """The job in `path`."""
         data = json.loads(path.read_text())
-        places = {name: Path(data[name]) for name in ("folder", "source", "artifacts", "caches")}
+        places = {name: Path(data[name]) for name in _PLACES}
         mounts = tuple(
             Mount(Path(mount["source"]), mount["target"], MountMode(mount["mode"]))
             for mount in data["mounts"]

@@ -4,17 +4,12 @@ import re
 from collections.abc import Mapping
 
 from gantry.engines.builders.context import Context
-from gantry.engines.builders.packages import (
-    find_manager,
-    install_phase,
-    manager_env,
-    needs_install,
-    packages_of,
-    run_script,
-)
-from gantry.engines.builders.plan import BuildPlan, Cache, Collect, Phase
+from gantry.engines.builders.node_steps import node_steps
+from gantry.engines.builders.packages import find_manager
+from gantry.engines.builders.plan import BuildPlan, Cache, Collect
 from gantry.engines.builders.protocol import Detection
 from gantry.engines.builders.tree import Tree, read_package
+from gantry.kernel.commands import argv_of
 
 FRAMEWORK = "nextjs"
 _CONFIGS = ("next.config.ts", "next.config.mjs", "next.config.js", "next.config.mts")
@@ -40,50 +35,68 @@ def detect(tree: Tree) -> Detection | None:
 
 
 def plan(context: Context, detection: Detection) -> BuildPlan:
-    """Install, `next build`, collect."""
-    request, tree = context.request, context.tree
-    product = context.product
-    package = read_package(product)
-    manager = find_manager(tree)
+    """Install, `next build`, collect: its standalone output, or everything where the product starts itself."""
+    request, product = context.request, context.product
     config = product.text(product.first(*_CONFIGS) or "-") or ""
-    env = _build_env(context, config)
-    install = install_phase(tree, request.install)
-    command = request.command or (
-        run_script(package, "build", manager) if "build" in package.scripts else "next build"
-    )
     exported = _setting(config, "output") == "export"
+    whole = not exported and _starts_itself(request.start, product)
+    steps = node_steps(context, default="next build", env=_build_env(context, config, whole=whole))
     base, folder = _setting(config, "basePath"), _setting(config, "distDir") or ".next"
     common = {"NEXT_DEPLOYMENT_ID": context.build_id, "GANTRY_BUILD": context.build_id}
+    notes = tuple(note for note in detection.notes if note != _NO_LOCK or not steps.manager.lock)
     return BuildPlan(
         framework=FRAMEWORK,
         reasons=detection.reasons,
-        notes=tuple(note for note in detection.notes if note != _NO_LOCK or not manager.lock),
-        phases=(
-            *((install,) if needs_install(tree) or request.install else ()),
-            Phase("build", command, command, env),
-        ),
-        packages=packages_of(tree, install, context.versions.node) if needs_install(tree) else None,
-        caches=(*manager.caches, Cache("next", f"{folder}/cache")),
-        collect=Collect("folder", (request.output or "out",), needs="index.html")
-        if exported
-        else Collect("next", (request.output or folder,)),
-        build_env=manager_env(tree),
-        web=() if exported else ("node", "server.js"),
+        notes=(*notes, *steps.manager.notes),
+        phases=steps.phases,
+        packages=steps.packages,
+        caches=(*steps.caches, *_caches(folder)),
+        collect=_collect(context, folder, exported=exported, whole=whole),
+        build_env=steps.env,
+        web=() if exported else argv_of(request.start) if whole else ("node", "server.js"),
+        folder=context.root if whole else "",
+        versions=context.versions,
         env=common if exported else common | {"NODE_ENV": "production"},
-        assets={f"{base}/_next/static": "_next/static" if exported else f"{folder}/static"},
+        assets={f"{base}/_next/static": _assets(context, folder, exported=exported, whole=whole)},
         engine="gantry" if exported else "node",
     )
 
 
-def _build_env(context: Context, config: str) -> Mapping[str, str]:
+def _starts_itself(start: str, product: Tree) -> bool:
+    """Whether the manifest's own command needs more than the standalone output, whose server is `server.js`."""
+    return bool(start) and ("server.js" not in start.split() or product.has("server.js"))
+
+
+def _collect(context: Context, folder: str, *, exported: bool, whole: bool) -> Collect:
+    request = context.request
+    if whole:
+        return Collect("tree")
+    workspace = bool(request.commands)
+    if exported:
+        sources = (request.output or "out",)
+        return Collect("folder", sources, needs="index.html", published=True, workspace=workspace)
+    return Collect("next", (request.output or folder,), workspace=workspace)
+
+
+def _assets(context: Context, folder: str, *, exported: bool, whole: bool) -> str:
+    if exported:
+        return "_next/static"
+    return context.below(f"{folder}/static") if whole else f"{folder}/static"
+
+
+def _caches(folder: str) -> tuple[Cache, ...]:
+    """What the compiler has made, from build to build. Not `fetch-cache`: answers of others, which go stale."""
+    return (Cache("next", f"{folder}/cache", without=("fetch-cache",)),)
+
+
+def _build_env(context: Context, config: str, *, whole: bool) -> Mapping[str, str]:
     env = {
         "NEXT_TELEMETRY_DISABLED": "1",
         "NEXT_DEPLOYMENT_ID": context.build_id,
-        "GANTRY_BUILD": context.build_id,
     }
     if context.request.action_key:
         env["NEXT_SERVER_ACTIONS_ENCRYPTION_KEY"] = context.request.action_key
-    if not _setting(config, "output"):
+    if not whole and not _setting(config, "output"):
         env["NEXT_PRIVATE_STANDALONE"] = "true"  # the default of `output` in Next.js itself
     return env
 

@@ -49,7 +49,12 @@ class BuildRequest:
         root: folder inside the snapshot that holds the product ("" is the top).
         framework: forced by the manifest, or empty to detect.
         install, command, output: overrides from the manifest; empty for the framework's own.
+        start: the manifest's own command of the web process; empty for the framework's own.
+        serves: the project has a web process.
+        commands: the manifest's other commands that a release runs: migrations, workers, crons.
         test: the project's test command, empty for none; runs in the build's folder after the build.
+        node, python: versions that the manifest asks for; empty for what the product says itself.
+        prune: development packages are removed from what serves, where it needs none of them.
         env: variables for the build, secrets included; `secret_names` are masked in the log and not in the artifact.
         withheld: names of variables that are set and that the build does not get, for the message when it fails.
         of_services: names of variables that only releases have, because their services are theirs; likewise.
@@ -67,6 +72,11 @@ class BuildRequest:
     output: str = ""
     test: str = ""
     start: str = ""
+    serves: bool = True
+    commands: tuple[str, ...] = ()
+    node: str = ""
+    python: str = ""
+    prune: bool = True
     env: Mapping[str, str] = field(default_factory=dict)
     secret_names: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
@@ -78,32 +88,55 @@ class BuildRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A tree that processes are started in.
+
+    Attributes:
+        root: the folder that they see as `/app`.
+        folder: the product's folder inside it, where they begin; empty is the top.
+        mounts: further folders that they need in their sandbox (the Node or Python that it was built for).
+        path: `PATH`: the programs of the product's own packages, then those of the tools.
+    """
+
+    root: Path
+    folder: str = ""
+    mounts: tuple[Mount, ...] = ()
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
-    """What a build made. Immutable: nobody mounts its folder for writing, and its digest covers every file.
+    """What a build made. Immutable: nobody mounts its folders for writing, and its digest covers every file.
 
     Attributes:
         digest: SHA-256 over paths, modes and contents, and how it is started, hex.
-        root: the folder.
+        served: what answers visitors.
         framework: as detected.
         web: argv that starts the product; it listens on `$HOST:$PORT`. Empty when there is none.
-        mounts: further folders that an instance needs in its sandbox (the Node or Python that it was built for).
-        env: variables that instances need (`NODE_ENV`, `PATH`), without secrets.
+        workspace: the whole tree as it was built, with its development packages, where commands of the manifest need
+            more than what is served; `None` where what is served is all there is.
+        env: variables that instances need (`NODE_ENV`), without secrets.
         assets: URL prefix -> folder of files whose names change with their content (`/_next/static`).
         reasons: why it was built so.
         tested: the project's tests ran and passed on it.
     """
 
     digest: str
-    root: Path
+    served: Place
     framework: str
     web: tuple[str, ...]
-    mounts: tuple[Mount, ...] = ()
+    workspace: Place | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     assets: Mapping[str, str] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     size_bytes: int = 0
     files: int = 0
     tested: bool = False
+
+    @property
+    def root(self) -> Path:
+        """The folder of what answers visitors."""
+        return self.served.root
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +147,7 @@ class BuildOutcome:
         artifact: set when the build succeeded.
         code, message, hint: set when it failed: `build.command-failed`, `build.out-of-memory`, `build.timeout`,
             `build.install-failed`, `build.lock-mismatch`, `build.no-output`, `build.output-too-large`,
-            `build.no-sandbox`, `build.machine-failed`, `test.failed`, `test.timeout`, `test.out-of-memory`,
+            `build.no-start`, `build.no-tool`, `build.no-sandbox`, `build.machine-failed`, `test.failed`, `test.timeout`, `test.out-of-memory`,
             `test.no-build`, `test.machine-failed`. The message's first line says it all; more lines are output.
         phases: name -> seconds (`install`, `build`, `collect`, ...).
     """
@@ -133,7 +166,7 @@ class Workshop(Protocol):
         """What `root` is made with. Reads a few small files; pure otherwise.
 
         Raises:
-            UserError: `build.unknown-framework` with what was looked for.
+            UserError: `build.unknown-framework` with what was looked for, and the products in folders below.
         """
         ...
 
@@ -142,7 +175,11 @@ class Workshop(Protocol):
         ...
 
     def key(self, request: BuildRequest) -> str:
-        """Identity of everything the result depends on (source, commands, environment, engines' versions); not `id`."""
+        """Identity of everything the result depends on (source, commands, environment, engines' versions); not `id`.
+
+        Raises:
+            UserError: `build.no-node`, `build.no-python`: the product declares a version that cannot be had.
+        """
         ...
 
     async def find(self, request: BuildRequest) -> Artifact | None:
@@ -158,7 +195,8 @@ class Workshop(Protocol):
         """The process that installs, builds and collects. Prepares its folder; may be called again.
 
         Raises:
-            UserError: `build.unknown-framework`, `build.no-node`.
+            UserError: `build.unknown-framework`, `build.no-node`, `build.no-python`, `build.no-start`,
+                `build.foreign-adapter`.
             PermanentError: `build.low-disk` with what is free and what is needed.
             TransientError: `build.low-memory` likewise.
         """

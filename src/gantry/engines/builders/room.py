@@ -7,6 +7,9 @@ from gantry.engines.builders.collect import free_bytes
 from gantry.kernel.errors import PermanentError, TransientError
 from gantry.kernel.units import format_size
 
+_LEAST_LIMIT_BYTES = 2_000_000_000
+_MOST_LIMIT_BYTES = 8_000_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -26,6 +29,16 @@ class Needs:
     reserve_bytes: int = 500_000_000
 
 
+def share_of_memory_bytes(total_bytes: int) -> int:
+    """Most memory of a build whose manifest names none: half of the machine's, from 2 to 8 GB, never more than it has.
+
+    Parameters:
+        total_bytes: what the machine has.
+    """
+    share = min(max(total_bytes // 2, _LEAST_LIMIT_BYTES), _MOST_LIMIT_BYTES)
+    return min(share, total_bytes)
+
+
 def check_room(needs: Needs, builds: Path, limit_bytes: int | None) -> None:
     """Refuse a build that this machine has no room for now.
 
@@ -41,7 +54,9 @@ def check_room(needs: Needs, builds: Path, limit_bytes: int | None) -> None:
             hint="gantry doctor shows what uses the disk",
             where=str(builds),
         )
-    wanted = max(needs.memory_bytes, int(needs.share_of_limit * (limit_bytes or 0)))
+    wanted = max(
+        needs.memory_bytes, int(needs.share_of_limit * (limit_bytes or _LEAST_LIMIT_BYTES))
+    )
     available = available_memory_bytes()
     if available < wanted:
         raise TransientError(
@@ -53,8 +68,17 @@ def check_room(needs: Needs, builds: Path, limit_bytes: int | None) -> None:
 
 def available_memory_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
     """What programs may still take without swapping, as the kernel estimates it."""
+    return _memory_bytes(meminfo, "MemAvailable")
+
+
+def total_memory_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """What the machine has."""
+    return _memory_bytes(meminfo, "MemTotal")
+
+
+def _memory_bytes(meminfo: Path, wanted: str) -> int:
     for line in meminfo.read_text().splitlines():
         name, _, value = line.partition(":")
-        if name == "MemAvailable":
+        if name == wanted:
             return int(value.split()[0]) * 1024
     raise TransientError("build.low-memory", f"{meminfo} does not say how much memory is available")

@@ -10,23 +10,32 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from gantry.engines.builders import confine
-from gantry.engines.builders.collect import collect, set_modes
+from gantry.engines.builders.collect import collect, collect_tree, set_modes
 from gantry.engines.builders.failures import BuildFailed, Tail, Unseen, explain
 from gantry.engines.builders.job import Job, Secrets
-from gantry.engines.builders.plan import APP, Phase
+from gantry.engines.builders.plan import APP, BuildPlan, Phase, own_programs
+from gantry.engines.builders.registry import Registry
 from gantry.engines.builders.shelf import Shelf
+from gantry.engines.builders.starting import programs_of
+from gantry.engines.builders.tool_store import ToolStore
+from gantry.engines.builders.tree import Tree, read_package
 from gantry.engines.builders.workspace import Caches, PackageStore, prepare
 from gantry.engines.runtime import sandbox
 from gantry.engines.runtime.protocol import Mount, MountMode
+from gantry.kernel.commands import joined
+from gantry.kernel.errors import TransientError
 from gantry.kernel.files import replace_file
 from gantry.kernel.redact import Redactor
 from gantry.kernel.trees import remove_tree
 from gantry.kernel.units import format_duration, format_size
 
 _NICENESS = 10
+# Removing packages asks nobody anything and takes seconds; what takes longer is not worth it.
+_PRUNE_TIMEOUT_S = 120.0
 _NPM_TARGET = "/opt/gantry/npm"
 
 
@@ -41,7 +50,8 @@ class Runner:
         self._mask = mask
         self._owner = confine.owner()
         self._deadline_s = time.monotonic() + job.timeout_s
-        self._store = PackageStore(job.caches / "packages", self._owner)
+        name = job.plan.packages.folder if job.plan.packages is not None else "node_modules"
+        self._store = PackageStore(job.caches / "packages", self._owner, name)
         self._caches = Caches(job.caches, job.work / job.root, self._owner)
         self._shelf = Shelf(job.artifacts)
         self._shared: tuple[Mount, ...] | None = None
@@ -67,6 +77,7 @@ class Runner:
             self._write(f"    {reason}")
         with self._timed("prepare", "copy of the source"):
             prepare(job.source, job.work, self._owner)
+        self._fetch_tools()
         self._install()
         taken = [cache for cache in job.plan.caches if not cache.shared]
         for cache in taken:
@@ -81,6 +92,20 @@ class Runner:
         self._write(f"==> artifact {str(record['digest'])[:12]}: {record['files']} files, "
                     f"{format_size(float(str(record['size_bytes'])))}")  # fmt: skip
         return record
+
+    def _fetch_tools(self) -> None:
+        """What the product asks for and Gantry does not come with; before anything of the product runs."""
+        job, secrets = self._job, self._secrets
+        store = ToolStore(job.tools, job.own_node)
+        missing = store.missing(job.plan.versions, job.own_node_version)
+        if not missing:
+            return
+        with self._timed("tools", ", ".join(missing)):
+            registry = Registry(secrets.install_env, secrets.npmrc, secrets.npmrc_global, ())
+            try:
+                store.fetch(job.plan.versions, job.own_node_version, registry)
+            except TransientError as error:
+                raise BuildFailed(error.code, error.message, hint=error.hint) from error
 
     def _install(self) -> None:
         install = next((phase for phase in self._job.plan.phases if phase.name == "install"), None)
@@ -108,12 +133,47 @@ class Runner:
             target = staging / "app"
             plan = collect(job.plan, job.work, job.root, target, job.artifact_bytes)
             set_modes(target, self._owner)
-            if job.plan.collect.prune is not None:
-                self._phase(job.plan.collect.prune, place=target)
-                set_modes(target, self._owner)
-            return dict(self._shelf.keep(staging, plan, job.key))
+            plan = self._prune(plan, target)
+            if plan.collect.workspace:
+                whole = staging / "workspace"
+                collect_tree(job.work, whole, job.artifact_bytes)
+                set_modes(whole, self._owner)
+            return dict(self._shelf.keep(staging, plan, job.key, job.root))
         finally:
             remove_tree(staging)
+
+    def _prune(self, plan: BuildPlan, target: Path) -> BuildPlan:
+        """Remove packages of development, unless the product's start needs one of them or it cannot be done offline."""
+        prune = plan.collect.prune
+        if prune is None:
+            return plan
+        product = target / plan.folder
+        package = read_package(Tree(product))
+        needed = self._programs(target, product) & programs_of(joined(plan.web), package)
+        deadline_s = self._deadline_s
+        self._deadline_s = min(deadline_s, time.monotonic() + _PRUNE_TIMEOUT_S)
+        try:
+            self._phase(prune, place=target)
+            gone = needed - self._programs(target, product)
+            why = f"{', '.join(sorted(gone))} starts the product" if gone else ""
+        except BuildFailed as failure:
+            why = failure.message.splitlines()[0]
+        self._deadline_s = deadline_s
+        if why:
+            self._write(f"    development packages stay: {why}")
+            remove_tree(target)
+            collect_tree(self._job.work, target, self._job.artifact_bytes)
+        set_modes(target, self._owner)
+        # What is served has all there is: commands need no second tree.
+        return replace(plan, collect=replace(plan.collect, workspace=False)) if why else plan
+
+    @staticmethod
+    def _programs(*folders: Path) -> frozenset[str]:
+        """Programs of installed packages."""
+        found = [folder / "node_modules/.bin" for folder in folders]
+        return frozenset(
+            path.name for folder in found if folder.is_dir() for path in folder.iterdir()
+        )
 
     def _test(self) -> dict[str, object] | None:
         if not self._job.work.is_dir():
@@ -132,7 +192,7 @@ class Runner:
             folders = self._npm_settings() if phase.name == "install" else ()
             command = confine.Command(
                 script=phase.command,
-                cwd=f"{APP}/{job.root}" if job.root and phase.name != "install" else APP,
+                cwd=APP if phase.top or not job.root else f"{APP}/{job.root}",
                 env=self._environment(phase),
                 mounts=(Mount(place or job.work, APP, MountMode.READ_WRITE), *self._mounts(phase), *folders),
                 network=phase.network,
@@ -183,8 +243,6 @@ class Runner:
 
     def _environment(self, phase: Phase) -> dict[str, str]:
         job = self._job
-        product = f"{APP}/{job.root}" if job.root else APP
-        own = f"{product}/node_modules/.bin:{APP}/node_modules/.bin:{APP}/.venv/bin"
         env = {
             "LANG": "C.UTF-8",
             "HOME": "/home/gantry",
@@ -195,7 +253,7 @@ class Runner:
             **job.plan.build_env,
             **self._secrets.env,
             **phase.env,
-            "PATH": f"{own}:{job.path}",
+            "PATH": f"{own_programs(job.root)}:{job.path}",
         }
         if phase.name == "install":
             env |= {"NPM_CONFIG_USERCONFIG": f"{_NPM_TARGET}/npmrc",

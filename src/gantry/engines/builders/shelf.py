@@ -1,6 +1,6 @@
 """Finished artifacts on disk: put there in one step, found by a request's key, verified before the first use.
 
-<artifacts>/<digest>/artifact.json, app/...
+<artifacts>/<digest>/artifact.json, app/..., workspace/... where commands need more than what is served
 <artifacts>/.keys/<key>     the digest that a request with that key gave
 """
 
@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 from gantry.engines.builders.plan import BuildPlan
@@ -17,6 +18,8 @@ from gantry.kernel.trees import TreeDigest, remove_tree, tree_digest
 
 _DIGEST_LENGTH = 64
 _FLUSH_THREADS = 16
+_WORKSPACE = "workspace"
+_STARTED = ("framework", "web", "folder", "root", "env", "assets", "engine", "versions")
 
 
 class Shelf:
@@ -37,10 +40,15 @@ class Shelf:
         """Delete what a build was collecting when it was killed."""
         remove_tree(self._folder / f".new-{build_id}")
 
-    def keep(self, staging: Path, plan: BuildPlan, key: str) -> Mapping[str, object]:
-        """Make a collected folder an artifact; returns its record."""
-        found = tree_digest(staging / "app")
-        record = _record(plan, found)
+    def keep(
+        self, staging: Path, plan: BuildPlan, key: str, root: str = ""
+    ) -> Mapping[str, object]:
+        """Make a collected folder an artifact; returns its record.
+
+        Parameters:
+            root: the product's folder in the workspace.
+        """
+        record = _record(plan, _trees(staging), root)
         (staging / "artifact.json").write_text(json.dumps(record, indent=1))
         _flush(staging)
         place = self._folder / str(record["digest"])
@@ -92,12 +100,16 @@ class Shelf:
         record = self.read(digest)
         if record is None:
             return False
-        found = tree_digest(self.root(digest))
-        return _digest(found, record) == digest
+        return _digest(_trees(self._folder / digest), record) == digest
 
     def root(self, digest: str) -> Path:
         """The folder of an artifact's files."""
         return self._folder / digest / "app"
+
+    def workspace(self, digest: str) -> Path | None:
+        """The whole tree as it was built, where it is kept."""
+        place = self._folder / digest / _WORKSPACE
+        return place if place.is_dir() else None
 
     def sizes(self) -> dict[str, int]:
         """Digest -> bytes."""
@@ -133,27 +145,37 @@ class Shelf:
         remove_tree(gone)
 
 
-def _record(plan: BuildPlan, found: TreeDigest) -> dict[str, object]:
+def _trees(place: Path) -> tuple[TreeDigest, ...]:
+    """Of what is served, and of the workspace where there is one."""
+    return tuple(
+        tree_digest(place / name) for name in ("app", _WORKSPACE) if (place / name).is_dir()
+    )
+
+
+def _record(plan: BuildPlan, found: tuple[TreeDigest, ...], root: str) -> dict[str, object]:
     record: dict[str, object] = {
         "framework": plan.framework,
         "web": list(plan.web),
+        "folder": plan.folder,
+        "root": root,
         "env": dict(plan.env),
         "assets": dict(plan.assets),
         "engine": plan.engine,
+        "versions": asdict(plan.versions),
     }
     return {
         "digest": _digest(found, record),
         **record,
         "reasons": [*plan.reasons, *plan.notes],
-        "size_bytes": found.size_bytes,
-        "files": found.files,
+        "size_bytes": found[0].size_bytes,
+        "files": found[0].files,
     }
 
 
-def _digest(found: TreeDigest, record: Mapping[str, object]) -> str:
+def _digest(found: tuple[TreeDigest, ...], record: Mapping[str, object]) -> str:
     """Two artifacts with equal files that are started differently are two artifacts."""
-    names = ("framework", "web", "env", "assets", "engine")
-    facts = json.dumps([found.digest, *(record.get(name) for name in names)], sort_keys=True)
+    trees = [tree.digest for tree in found]
+    facts = json.dumps([trees, *(record.get(name) for name in _STARTED)], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()
 
 

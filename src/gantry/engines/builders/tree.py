@@ -51,6 +51,14 @@ class Tree:
             else ()
         )
 
+    def folders(self, path: str = "") -> tuple[str, ...]:
+        """The folders in a folder, sorted; links are none."""
+        place = self._find(path)
+        if place is None or not place.is_dir():
+            return ()
+        with os.scandir(place) as found:
+            return tuple(sorted(item.name for item in found if item.is_dir(follow_symlinks=False)))
+
     def first(self, *paths: str) -> str:
         """The first of `paths` that exists, or an empty text."""
         return next((path for path in paths if self.has(path)), "")
@@ -71,6 +79,13 @@ class Package:
     scripts: Mapping[str, str]
     dependencies: Mapping[str, str]
     raw: Mapping[str, object]
+
+    @property
+    def development(self) -> frozenset[str]:
+        """Names of packages that only development needs."""
+        return frozenset(_texts(self.raw.get("devDependencies"))) - frozenset(
+            _texts(self.raw.get("dependencies"))
+        )
 
     def depends_on(self, *names: str) -> str:
         """The first of `names` among the dependencies of any kind, or an empty text."""

@@ -5,7 +5,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +13,22 @@ from gantry.config.paths import Paths
 from gantry.engines.builders import detect as detection
 from gantry.engines.builders.context import Context, scope
 from gantry.engines.builders.job import Job, Secrets, Task, outcome_file
-from gantry.engines.builders.plan import Engine
+from gantry.engines.builders.plan import Engine, Versions, own_programs
 from gantry.engines.builders.protocol import (
     Artifact,
     BuildOutcome,
     BuildRequest,
     Detection,
+    Place,
     Workshop,
 )
 from gantry.engines.builders.registry import read_registry
-from gantry.engines.builders.room import Needs, check_room
+from gantry.engines.builders.room import (
+    Needs,
+    check_room,
+    share_of_memory_bytes,
+    total_memory_bytes,
+)
 from gantry.engines.builders.shelf import Shelf
 from gantry.engines.builders.toolchain import SANDBOX_PATH, Toolchain
 from gantry.engines.builders.tree import Tree
@@ -65,7 +71,12 @@ class LocalWorkshop:
         self._environ = environ
         self._options = options or Options()
         self._shelf = Shelf(paths.artifacts)
-        self._tools = Toolchain(paths.cache / "toolchain", environ.get("PATH", ""))
+        self._tools = Toolchain(
+            paths.cache / "toolchain",
+            paths.cache / "tools",
+            environ.get("PATH", ""),
+            environ.get("HOME", ""),
+        )
         self._verified: set[str] = set()
         self._scopes: dict[tuple[str, str], str] = {}
 
@@ -81,12 +92,13 @@ class LocalWorkshop:
         """See `Workshop.key`."""
         facts = {
             "builders": BUILDERS_VERSION,
-            "tools": asdict(self._tools.versions),
+            "tools": asdict(self._tools.choose(request)),
             "project": request.project,
             "source": self._source_digest(request),
             "root": request.root.strip("/"),
             "framework": request.framework,
             "commands": [request.install, request.command, request.output, request.test, request.start],
+            "keeps": [request.serves, bool(request.commands), request.prune],
             "env": {name: _sha256(value) for name, value in request.env.items()},
             "action_key": _sha256(request.action_key),
         }  # fmt: skip
@@ -158,10 +170,10 @@ class LocalWorkshop:
 
     def _build_task(self, request: BuildRequest) -> ProcessSpec:
         check_room(self._options.needs, self._paths.builds, request.limits.memory_bytes)
-        return self._task("build", request, request.timeout_s)
+        return self._task("build", _limited(request), request.timeout_s)
 
     def _test_task(self, request: BuildRequest) -> ProcessSpec:
-        return self._task("test", request, request.test_timeout_s)
+        return self._task("test", _limited(request), request.test_timeout_s)
 
     def _task(self, task: Task, request: BuildRequest, timeout_s: float) -> ProcessSpec:
         folder = self._paths.builds / request.id
@@ -169,7 +181,7 @@ class LocalWorkshop:
         key = self.key(request)
         seen, root = scope(request)
         source = request.source_root / seen
-        context = Context(request, Tree(source), root, key[:12], self._tools.versions)
+        context = Context(request, Tree(source), root, key[:12], self._tools.choose(request))
         plan = detection.make_plan(context)
         registry = read_registry(self._environ)
         job = Job(
@@ -183,8 +195,11 @@ class LocalWorkshop:
             caches=self._paths.cache / "builds" / request.project,
             plan=plan,
             path=self._tools.build_path(),
-            python=str(self._tools.python),
-            mounts=self._tools.build_mounts(),
+            python=str(self._tools.python(plan.versions)),
+            tools=self._tools.kept,
+            own_node=self._tools.node,
+            own_node_version=self._tools.own.node,
+            mounts=self._tools.build_mounts(plan.versions),
             folders=registry.folders,
             memory_bytes=request.limits.memory_bytes,
             processes=request.limits.processes,
@@ -272,20 +287,48 @@ class LocalWorkshop:
         assert isinstance(assets, dict), "written by the shelf"
         reasons = record["reasons"]
         assert isinstance(reasons, list), "written by the shelf"
+        digest = str(record["digest"])
         engine = _engine(str(record["engine"]))
+        versions = _versions(record["versions"])
+        workspace = self._shelf.workspace(digest)
+        # Of a site of files only its commands need the tools that it was built with.
+        whole: Engine = "node" if engine == "gantry" else engine
         return Artifact(
-            digest=str(record["digest"]),
-            root=self._shelf.root(str(record["digest"])),
+            digest=digest,
+            served=self._place(self._shelf.root(digest), str(record["folder"]), engine, versions),
             framework=str(record["framework"]),
             web=self._tools.static_argv() if engine == "gantry" else tuple(plan_web),
-            mounts=self._tools.mounts(engine),
-            env={**env, "PATH": SANDBOX_PATH},
+            workspace=None
+            if workspace is None
+            else self._place(workspace, str(record["root"]), whole, versions),
+            env=env,
             assets=assets,
             reasons=tuple(reasons),
             size_bytes=int(str(record["size_bytes"])),
             files=int(str(record["files"])),
             tested=tested,
         )
+
+    def _place(self, root: Path, folder: str, engine: Engine, versions: Versions) -> Place:
+        if engine == "node":
+            self._tools.fetch(
+                versions, read_registry(self._environ)
+            )  # there, unless somebody cleared it away
+        mounts = self._tools.mounts(engine, versions)
+        return Place(root, folder, mounts, f"{own_programs(folder)}:{SANDBOX_PATH}")
+
+
+def _limited(request: BuildRequest) -> BuildRequest:
+    """With a share of the machine's memory where the manifest names no limit."""
+    if request.limits.memory_bytes is not None:
+        return request
+    memory_bytes = share_of_memory_bytes(total_memory_bytes())
+    return replace(request, limits=replace(request.limits, memory_bytes=memory_bytes))
+
+
+def _versions(value: object) -> Versions:
+    assert isinstance(value, dict), "written by the shelf"
+    return Versions(**value)
 
 
 def _engine(name: str) -> Engine:

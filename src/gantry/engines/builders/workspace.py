@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gantry.engines.builders.plan import Cache
-from gantry.kernel.trees import copy_tree, link_tree, remove_tree, seal_tree
+from gantry.kernel.trees import copy_tree, give_tree, link_tree, remove_tree
 
 _KEPT_PACKAGES = 4
 _MAX_DOWNLOADS_BYTES = 3_000_000_000
@@ -31,15 +31,20 @@ def inside(folder: Path, path: str) -> Path | None:
 
 
 class PackageStore:
-    """Installed packages of one project, read-only, under the hash of what they depend on.
+    """Installed packages of one project, under the hash of what they depend on.
+
+    Its files are the present user's, who alone may write to them: a build links them and cannot alter them, and what it
+    copies is its own. Where the one who builds is the present user, each build gets copies.
 
     Parameters:
-        owner: who builds; the store itself belongs to the present user, so that a build cannot alter it.
+        owner: who builds; `None` is the present user.
+        name: of the folders that packages are in.
     """
 
-    def __init__(self, folder: Path, owner: int | None) -> None:
+    def __init__(self, folder: Path, owner: int | None, name: str = "node_modules") -> None:
         self._folder = folder
         self._owner = owner
+        self._name = name
 
     def restore(self, key: str, work: Path) -> bool:
         """Put the packages into `work`; whether they were there."""
@@ -47,17 +52,17 @@ class PackageStore:
         if not stored.is_dir():
             return False
         try:
-            link_tree(stored, work, owner=self._owner, private=_is_private)
+            self._link(stored, work)
             os.utime(stored)
         except FileNotFoundError:  # another build has just tidied it away
-            for folder in _package_folders(work):
+            for folder in _package_folders(work, self._name):
                 remove_tree(folder)
             return False
         return True
 
     def adopt(self, key: str, work: Path) -> None:
         """Move freshly installed packages into the store, and link them back."""
-        found = list(_package_folders(work))
+        found = list(_package_folders(work, self._name))
         if not found:
             return
         new = self._folder / f".new-{os.getpid()}"
@@ -66,15 +71,17 @@ class PackageStore:
             place = new / folder.relative_to(work)
             place.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(place)
-        seal_tree(new, owner=os.geteuid() if self._owner is not None else None)
-        new.chmod(0o755)
-        # Folders stay writable for their owner, so that the store can be tidied.
+        if self._owner is not None:
+            give_tree(new, os.geteuid())
         stored = self._folder / key
         if stored.exists():
             remove_tree(stored)
         new.rename(stored)
-        link_tree(stored, work, owner=self._owner, private=_is_private)
+        self._link(stored, work)
         self._tidy()
+
+    def _link(self, stored: Path, work: Path) -> None:
+        link_tree(stored, work, owner=self._owner, writer=self._owner, private=_is_private)
 
     def _tidy(self) -> None:
         kept = [place for place in self._folder.iterdir() if not place.name.startswith(".")]
@@ -90,12 +97,12 @@ def _is_private(name: str) -> bool:
     return name.startswith(".") and name not in _DOT_FOLDERS_OF_PACKAGES
 
 
-def _package_folders(work: Path) -> Iterator[Path]:
-    """Every `node_modules` that is not inside another one."""
+def _package_folders(work: Path, name: str) -> Iterator[Path]:
+    """Every folder of that name that is not inside another one."""
     for folder, folders, _ in os.walk(work):
-        if "node_modules" in folders:
-            folders.remove("node_modules")
-            place = Path(folder) / "node_modules"
+        if name in folders:
+            folders.remove(name)
+            place = Path(folder) / name
             if not place.is_symlink():
                 yield place
 
@@ -135,6 +142,9 @@ class Caches:
         kept, old = self._folder / cache.name, self._folder / f".old-{cache.name}-{os.getpid()}"
         with contextlib.suppress(FileNotFoundError):
             kept.rename(old)
+        for name in cache.without:
+            if (place / name).is_symlink() or (place / name).exists():
+                remove_tree(place / name)
         kept.parent.mkdir(parents=True, exist_ok=True)
         place.rename(kept)
         remove_tree(old)

@@ -1,6 +1,6 @@
 """From a manifest and a snapshot to what a builder is asked for."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from gantry.config.manifest import Manifest
@@ -30,11 +30,28 @@ def build_request(
         output=build.output or "",
         test=test.command or "",
         start=(web.command or "") if web is not None else "",
+        serves=web is not None,
+        commands=tuple(_commands(manifest)),
+        node=build.node or "",
+        python=build.python or "",
+        prune=build.prune,
         limits=Limits(memory_bytes=build.memory_bytes, cpu_cores=build.cpu, processes=4096),
         timeout_s=build.timeout_s,
         test_timeout_s=test.timeout_s,
         action_key=action_key,
     )
+
+
+def _commands(manifest: Manifest) -> Iterator[str]:
+    """What a release runs besides its web process."""
+    if manifest.release.command:
+        yield manifest.release.command
+    for command in (
+        *(worker.command for worker in manifest.processes.worker.values()),
+        *(cron.command for cron in manifest.crons.values()),
+    ):
+        if command:
+            yield command
 
 
 def with_variables(

@@ -1,12 +1,11 @@
 """How processes of a release are started: its artifact, variables and services, the sandbox and the limits."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gantry.config.manifest import Manifest
 from gantry.config.references import OWN
-from gantry.engines.builders.protocol import Artifact, Workshop
+from gantry.engines.builders.protocol import Artifact, Place, Workshop
 from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import (
     Limits,
@@ -27,6 +26,7 @@ from gantry.features.services.model import ServiceKind, wanted_kinds
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.services.variables import SHOWN, process_variables
 from gantry.features.variables.service import VariableService
+from gantry.kernel.commands import argv_of
 
 APP_FOLDER = "/app"
 # Libraries that believe a proxy only when they are told to. The edge sets Host and X-Forwarded-* itself and passes none of
@@ -51,6 +51,14 @@ class Identity:
     url: str
     port: int | None = None
     process: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is started, and in which of an artifact's trees."""
+
+    place: Place
+    argv: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,7 @@ class Launcher:
         spec = process_spec(
             self._identity(launch, instance.id, instance.port, instance.process),
             launch.artifact,
-            web_argv(launch.manifest, launch.artifact, instance.process),
+            program_of(launch.manifest, launch.artifact, instance.process),
             launch.variables,
             limits=Limits(memory_bytes=process.memory_bytes, cpu_cores=process.cpu),
         )
@@ -125,7 +133,7 @@ class Launcher:
         self, release_id: str, process_id: str, command: str, *, timeout_s: float
     ) -> ProcessSpec:
         """How to run one command of a release to its end: migrations, cron jobs."""
-        return await self.for_argv(release_id, process_id, shell(command), timeout_s=timeout_s)
+        return await self.for_argv(release_id, process_id, argv_of(command), timeout_s=timeout_s)
 
     async def for_argv(
         self, release_id: str, process_id: str, argv: tuple[str, ...], *, timeout_s: float
@@ -136,7 +144,7 @@ class Launcher:
         return process_spec(
             self._identity(launch, process_id, None),
             launch.artifact,
-            argv,
+            Program(launch.artifact.workspace or launch.artifact.served, argv),
             launch.variables,
             limits=Limits(memory_bytes=web.memory_bytes if web is not None else None),
             redact=tuple(value for name, value in launch.variables.items() if name not in SHOWN),
@@ -164,26 +172,28 @@ def wanted_services(manifest: Manifest) -> tuple[ServiceKind, ...]:
 def process_spec(
     identity: Identity,
     artifact: Artifact,
-    argv: tuple[str, ...],
+    program: Program,
     variables: Mapping[str, str],
     *,
     limits: Limits,
     redact: tuple[str, ...] = (),
     timeout_s: float | None = None,
 ) -> ProcessSpec:
-    """A process of a release: the artifact at `/app` under an overlay, so that what it writes is forgotten.
+    """A process of a release: its place at `/app` under an overlay, so that what it writes is forgotten.
 
     Parameters:
         variables: the release's variables and the URLs of its services.
     """
-    app = Mount(artifact.root, APP_FOLDER, MountMode.OVERLAY)
+    place = program.place
+    app = Mount(place.root, APP_FOLDER, MountMode.OVERLAY)
+    told = {**artifact.env, "PATH": place.path, **_BEHIND_THE_EDGE}
     return ProcessSpec(
         id=identity.instance,
-        argv=argv,
+        argv=program.argv,
         # Gantry's own come last: nothing may change where an instance listens or who it is.
-        env={**artifact.env, **_BEHIND_THE_EDGE, **variables, **_own_variables(identity)},
-        cwd=APP_FOLDER,
-        sandbox=Sandbox(mounts=(app, *artifact.mounts)),
+        env={**told, **variables, **_own_variables(identity)},
+        cwd=f"{APP_FOLDER}/{place.folder}" if place.folder else APP_FOLDER,
+        sandbox=Sandbox(mounts=(app, *place.mounts)),
         limits=limits,
         redact=redact,
         timeout_s=timeout_s,
@@ -197,17 +207,17 @@ def process_spec(
     )
 
 
-def shell(command: str) -> tuple[str, ...]:
-    """`command` as people write it in the manifest, run by a shell that is replaced by it where it can be."""
-    arguments = shlex.split(command, comments=False)
-    plain = not set(command) & set("|&;<>()$`\"'\\*?[#~=%!{}\n")
-    return tuple(arguments) if plain and arguments else ("/bin/sh", "-c", command)
-
-
-def web_argv(manifest: Manifest, artifact: Artifact, process: str) -> tuple[str, ...]:
+def program_of(manifest: Manifest, artifact: Artifact, process: str) -> Program:
     """What starts a process kind: the manifest's own command, else what the builder found out."""
     command = manifest.long_running[process].command
-    return shell(command) if command else artifact.web
+    if process == "web":  # in what serves, which is made for that command
+        return Program(artifact.served, argv_of(command) if command else artifact.web)
+    return for_command(artifact, command or "")
+
+
+def for_command(artifact: Artifact, command: str) -> Program:
+    """What runs a command of the manifest other than the web process's: with all of the product's tools."""
+    return Program(artifact.workspace or artifact.served, argv_of(command))
 
 
 def _own_variables(identity: Identity) -> dict[str, str]:

@@ -10,13 +10,14 @@ from gantry.engines.postgres.protocol import DatabaseServer
 from gantry.engines.redis.protocol import CacheServers
 from gantry.engines.runtime.protocol import Limits, ProcessSpec, Sandbox
 from gantry.engines.secrets.protocol import SecretBox
-from gantry.features.instances.launching import Launcher, shell, wanted_services
+from gantry.features.instances.launching import Launcher, wanted_services
 from gantry.features.releases.model import Release
 from gantry.features.releases.reading import manifest_of
 from gantry.features.releases.store import variables_sealed
 from gantry.features.runs.model import Program, Run
 from gantry.features.services.model import ServiceKind
 from gantry.features.variables.service import VariableService
+from gantry.kernel.commands import argv_of
 from gantry.kernel.errors import UserError
 
 _CLIENT_MEMORY_BYTES = 512_000_000
@@ -143,7 +144,7 @@ class RunLauncher:
 def _argv(run: Run, argv: tuple[str, ...]) -> tuple[str, ...]:
     if not argv:
         return ("/bin/sh", "-c", _SHELL) if run.terminal else ("/bin/sh",)
-    return shell(argv[0]) if len(argv) == 1 else argv
+    return argv_of(argv[0]) if len(argv) == 1 else argv
 
 
 def _no_service(release: Release, kind: ServiceKind) -> UserError:
