@@ -266,8 +266,9 @@ def test_a_file_that_holds_no_authority(tmp_path: Path) -> None:
 def test_a_platform_that_was_stopped_on_purpose_says_so(tmp_path: Path) -> None:
     settings = Settings(tmp_path)
     assert "not answering" in local_failure(settings).message
-    settings.paths.ended.touch()
-    assert local_failure(settings).message == "Gantry was stopped with gantry down"
+    settings.paths.ended.write_text("2026-01-31 09:30 UTC")
+    message = "Gantry was ended with gantry down at 2026-01-31 09:30 UTC"
+    assert local_failure(settings).message == message
 
 
 def local_failure(settings: Settings) -> GantryError:

@@ -38,7 +38,7 @@ def _report(text: str) -> str:
         ('[env.production]\nA = "1"', "'environments'"),
         ('[production]\ndomains = ["a.example"]', "[environments.production]"),
         ("[[redirects]]\na = 1", "[routes] redirects"),
-        ("[database]\nx = 1", "[services] postgres"),
+        ("[database]\nx = 1", "[services.postgres]"),
         ("[redis]\nmemory = 1", "[services.redis]"),
         ('[services]\npostgresql = true', "'postgres'"),
         ('[build]\nroot = "x"', "[project] root"),

@@ -39,7 +39,7 @@ async def test_memory_deadlines_and_reboots_are_told_apart() -> None:
     machine.reboot()
     seen = await runtime.statuses()
     assert (seen["oom"].exit_code, seen["oom"].out_of_memory) == (137, True)
-    assert (seen["slow"].exit_code, seen["slow"].timed_out) == (137, True)
+    assert (seen["slow"].exit_code, seen["slow"].timed_out) == (143, True)
     assert (seen["web"].state, seen["web"].exit_code) == (ProcessState.LOST, None)
 
 

@@ -107,7 +107,7 @@ def _with_role(caller: Caller | None, role: Role) -> Caller:
         raise UnknownCallerError(
             "access.unknown",
             "this needs a valid API token or a session of the console",
-            hint="gantry open logs a browser in; gantry token create makes an API token",
+            hint="gantry open --console logs a browser in; gantry token create NAME makes an API token",
         )
     if not caller.role.covers(role):
         raise AccessError(
