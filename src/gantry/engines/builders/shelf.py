@@ -19,6 +19,7 @@ from gantry.kernel.trees import TreeDigest, remove_tree, tree_digest
 _DIGEST_LENGTH = 64
 _FLUSH_THREADS = 16
 _WORKSPACE = "workspace"
+_STARTED_BEFORE = ("framework", "web", "env", "assets", "engine")
 _STARTED = ("framework", "web", "folder", "root", "env", "assets", "engine", "versions")
 
 
@@ -174,8 +175,12 @@ def _record(plan: BuildPlan, found: tuple[TreeDigest, ...], root: str) -> dict[s
 
 def _digest(found: tuple[TreeDigest, ...], record: Mapping[str, object]) -> str:
     """Two artifacts with equal files that are started differently are two artifacts."""
-    trees = [tree.digest for tree in found]
-    facts = json.dumps([trees, *(record.get(name) for name in _STARTED)], sort_keys=True)
+    names: tuple[str, ...] = _STARTED
+    if "versions" in record:
+        trees: object = [tree.digest for tree in found]
+    else:  # built by a version of Gantry that knew one tree and one Node: its releases may still run
+        trees, names = found[0].digest, _STARTED_BEFORE
+    facts = json.dumps([trees, *(record.get(name) for name in names)], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()
 
 

@@ -289,18 +289,20 @@ class LocalWorkshop:
         assert isinstance(reasons, list), "written by the shelf"
         digest = str(record["digest"])
         engine = _engine(str(record["engine"]))
-        versions = _versions(record["versions"])
+        versions = _versions(record.get("versions", {}))
         workspace = self._shelf.workspace(digest)
         # Of a site of files only its commands need the tools that it was built with.
         whole: Engine = "node" if engine == "gantry" else engine
         return Artifact(
             digest=digest,
-            served=self._place(self._shelf.root(digest), str(record["folder"]), engine, versions),
+            served=self._place(
+                self._shelf.root(digest), str(record.get("folder", "")), engine, versions
+            ),
             framework=str(record["framework"]),
             web=self._tools.static_argv() if engine == "gantry" else tuple(plan_web),
             workspace=None
             if workspace is None
-            else self._place(workspace, str(record["root"]), whole, versions),
+            else self._place(workspace, str(record.get("root", "")), whole, versions),
             env=env,
             assets=assets,
             reasons=tuple(reasons),
