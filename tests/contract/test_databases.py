@@ -271,7 +271,7 @@ async def test_without_sandboxes_the_home_must_be_reachable(
         with pytest.raises(UserError) as caught:
             await server.start()
         assert caught.value.code == "database.unreachable-folder"
-        assert caught.value.hint == f"chmod o+x {home}"
+        assert "GANTRY_HOME=/var/lib/gantry" in caught.value.hint
         Path(home).chmod(0o711)
         if all(place.stat().st_mode & 0o001 for place in wheel.programs().parents):
             await server.start()
