@@ -220,14 +220,7 @@ class PostgresServer:
         try:
             return await self._runtime.start(spec)
         except UserError as error:
-            if error.code not in ("runtime.no-folder", "runtime.no-program"):
-                raise
-            raise UserError(
-                "database.unreachable-folder",
-                f"Postgres may not run as root, and user {spec.user} cannot reach {self._folder} or its programs",
-                hint="keep the platform in a folder that others may enter: GANTRY_HOME=/var/lib/gantry gantry up",
-                where=str(self._folder),
-            ) from error
+            raise wheel.unreachable(error, spec, self._folder) from error
 
     async def _answers(self) -> bool:
         try:

@@ -21,7 +21,7 @@ from gantry.engines.runtime.protocol import (
     Sandbox,
 )
 from gantry.kernel.clock import Clock
-from gantry.kernel.errors import TransientError
+from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.files import replace_file
 
 _LIFE = timedelta(days=90)
@@ -68,11 +68,15 @@ class TlsFront:
 
         Raises:
             TransientError: `database.start-failed` with the last lines of its log.
+            UserError: `database.unreachable-folder` on a machine without sandboxes.
         """
         await self.renew()
         spec = self._spec()
         deadline_s = self._clock.monotonic_s() + _START_TIMEOUT_S
-        status = await self._runtime.start(spec)
+        try:
+            status = await self._runtime.start(spec)
+        except UserError as error:
+            raise wheel.unreachable(error, spec, self._folder) from error
         while not await self._answers():
             status = (await self._runtime.statuses()).get(spec.id, status)
             if status.state is not ProcessState.RUNNING or self._clock.monotonic_s() > deadline_s:

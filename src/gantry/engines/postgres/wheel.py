@@ -7,7 +7,8 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantry.kernel.errors import PermanentError
+from gantry.engines.runtime.protocol import ProcessSpec
+from gantry.kernel.errors import PermanentError, UserError
 
 ADMIN = "gantry"
 
@@ -120,3 +121,15 @@ def system_user() -> str | None:
     with contextlib.suppress(KeyError):
         return pwd.getpwnam("postgres").pw_name
     return "nobody"
+
+
+def unreachable(error: UserError, spec: ProcessSpec, folder: Path) -> UserError:
+    """What to say when the user of a server cannot reach its folder or its programs: without sandboxes nobody maps them."""
+    if error.code not in ("runtime.no-folder", "runtime.no-program"):
+        return error
+    return UserError(
+        "database.unreachable-folder",
+        f"Postgres may not run as root, and user {spec.user} cannot reach {folder} or its programs",
+        hint="keep the platform in a folder that others may enter: GANTRY_HOME=/var/lib/gantry gantry up",
+        where=str(folder),
+    )
