@@ -39,9 +39,9 @@ class Terminal:
         )
 
     def until(self, text: bytes) -> None:
-        """Wait until something is shown."""
+        """Wait until something is shown, or the program has ended."""
         deadline_s = time.monotonic() + _DEADLINE_S
-        while text not in self.seen:
+        while text not in self.seen and self.program.poll() is None:
             assert time.monotonic() < deadline_s, self.seen
             if select.select([self.ours], [], [], 0.1)[0]:
                 self.seen += os.read(self.ours, 65_536)
@@ -67,7 +67,8 @@ def terminal() -> Iterator[Terminal]:
 def test_a_terminal_is_as_it_was_after_a_signal(terminal: Terminal, number: signal.Signals) -> None:
     terminal.program.send_signal(number)
     if number is signal.SIGINT:
-        terminal.until(b"stop")  # the first one asks the program to end
+        # The first one asks the program to end; before it is asked anything, it ends the holder.
+        terminal.until(b"stop")
         terminal.program.send_signal(number)
     terminal.program.wait(_DEADLINE_S)
     assert termios.tcgetattr(terminal.theirs) == terminal.before
@@ -85,3 +86,4 @@ def test_another_size_of_the_window_is_passed_on(terminal: Terminal) -> None:
     fcntl.ioctl(terminal.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
     terminal.program.send_signal(signal.SIGWINCH)
     terminal.until(b'"rows":33,"columns":77')
+    assert terminal.program.poll() is None
