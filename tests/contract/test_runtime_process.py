@@ -609,3 +609,19 @@ async def test_the_processor_is_shared_out(runtime: ProcessRuntime) -> None:
     await runtime.start(spec)
     await ended(runtime, "busy")
     assert float((await runtime.read_log("busy")).text) < 0.4
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+async def test_a_program_hears_what_gantry_was_started_to_ignore(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """As by `nohup gantry up &`: what is ignored would be inherited."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        runtime = ProcessRuntime(Paths(tmp_path), SystemClock())
+        await runtime.start(shell("task-1", f"kill -{number.name[3:]} $$; sleep 60"))
+        assert (await ended(runtime, "task-1")).exit_code == 128 + number
+        await runtime.remove("task-1")
+        await runtime.aclose()
+    finally:
+        signal.signal(number, before)

@@ -5,10 +5,12 @@ import contextlib
 import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from gantry.config.paths import Paths
@@ -46,6 +48,7 @@ class ProcessRuntime:
     """
 
     def __init__(self, paths: Paths, clock: Clock) -> None:
+        _let_children_hear()
         self._home = paths.processes
         self._clock = clock
         self._groups = limits.find(paths.home)
@@ -290,6 +293,22 @@ class ProcessRuntime:
                 with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
                     log.times.mark(now, size)
         self._marked = marked
+
+
+def _let_children_hear() -> None:
+    """A program that is started here gets its signals, also where Gantry itself was started to ignore some, as by `nohup` or in the background.
+
+    What is ignored is inherited, what is handled is not.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, _ignore)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """As before."""
 
 
 def _await_end(identity: Identity | None) -> None:
