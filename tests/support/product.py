@@ -113,7 +113,8 @@ class Product:
 
     def deploy(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Deploy the folder to production."""
-        return self.platform.run("deploy", str(self.folder), *arguments, check=check)
+        # The folders of two tests are two: nobody can be asked whether that is meant.
+        return self.platform.run("deploy", str(self.folder), "--yes", *arguments, check=check)
 
     def run(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run a command for this project."""

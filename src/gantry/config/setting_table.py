@@ -180,8 +180,10 @@ def _https(text: str) -> str:
 
 
 def _postgres(text: str) -> str:
-    if not text.startswith(("postgres://", "postgresql://")):
-        raise ValueError("does not begin with postgresql://")
+    if not text.startswith(("postgres://", "postgresql://")) and "=" not in text:
+        raise ValueError(
+            "is neither an address that begins with postgresql:// nor a list such as host=… dbname=…"
+        )
     return text
 
 

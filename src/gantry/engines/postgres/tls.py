@@ -5,11 +5,13 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+import gantry
 from gantry.engines.postgres import wheel
 from gantry.engines.runtime.protocol import (
     Limits,
@@ -151,8 +153,14 @@ class TlsFront:
 
 
 def _interpreter() -> tuple[Path, ...]:
-    """The Python that runs Gantry with all its packages; not what every sandbox has, or what lies in another folder."""
-    folders = {Path(sys.base_prefix), Path(sys.prefix), *map(Path, sys.path)}
+    """The Python that runs Gantry, Gantry, and what it needs here; not what every sandbox has, or what lies in another folder.
+
+    Not all of `sys.path`: the folder in which Gantry was started may stand there, and hide what lies below it.
+    """
+    packages = [
+        Path(package.__file__).parents[1] for package in (gantry, uvloop) if package.__file__
+    ]
+    folders = {Path(sys.base_prefix), Path(sys.prefix), *packages}
     kept: list[Path] = []
     for folder in sorted(path.resolve() for path in folders if path.is_dir()):
         if not any(map(folder.is_relative_to, (Path("/usr"), *kept))):
