@@ -84,9 +84,11 @@ def parse_identity(line: str) -> Identity | None:
 def children(pid: int) -> tuple[int, ...]:
     """Direct children, whichever of its threads made them."""
     found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found += map(int, path.read_text().split())
+    # It may end, or one of its threads, while it is looked at.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 -- names only
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
     return tuple(found)
 
 
