@@ -11,7 +11,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate
 from pathlib import Path
 
 # A mark is two numbers of eight bytes: milliseconds since 1970, and the size of the log in bytes.
@@ -64,16 +63,18 @@ class LogTimes:
         except FileNotFoundError:
             return Marks()
         numbers = array.array("Q", data[: len(data) // _MARK_BYTES * _MARK_BYTES])
-        # The machine's clock may have been set back meanwhile.
-        return Marks(tuple(accumulate(numbers[0::2], max)), numbers[1::2])
+        return Marks(numbers[0::2], numbers[1::2])
 
     def mark(self, at: datetime, size: int) -> None:
         """Note that the log has `size` bytes now. One file is written by one process, whole marks at a time."""
-        mark = array.array("Q", (int(at.timestamp() * 1000), size)).tobytes()
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(handle, mark)
-            too_many = os.fstat(handle).st_size > _MAX_MARKS * _MARK_BYTES
+            whole = os.fstat(handle).st_size // _MARK_BYTES * _MARK_BYTES
+            # The machine's clock may have been set back since the last one.
+            last = array.array("Q", os.pread(handle, _MARK_BYTES, max(0, whole - _MARK_BYTES)))
+            at_ms = max(int(at.timestamp() * 1000), last[0] if whole else 0)
+            os.write(handle, array.array("Q", (at_ms, size)).tobytes())
+            too_many = whole >= _MAX_MARKS * _MARK_BYTES
         finally:
             os.close(handle)
         if too_many:

@@ -59,11 +59,10 @@ def is_old(instance: Instance, before: datetime | None) -> bool:
 
 def may_end(instance: Instance, want: Want, now: datetime) -> bool:
     """Whether an instance that leaves may be told to end: nobody comes any more, and nobody is left or their time is over."""
-    rolling = want.rolling
-    gone = instance.leaving_since is None or instance.healthy_at is None
-    if rolling is None or gone or not want.probed or instance.leaving_since is None:
+    rolling, since = want.rolling, instance.leaving_since
+    if rolling is None or since is None or instance.healthy_at is None or not want.probed:
         return True
-    age = now - instance.leaving_since
+    age = now - since
     if not rolling.edge_current or age < _QUIET_AFTER:
         return False
     return not rolling.busy or age >= timedelta(seconds=rolling.requests_s)
