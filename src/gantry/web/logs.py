@@ -30,12 +30,13 @@ from gantry.web.services import Has, Services
 from gantry.web.streams import (
     INTERVAL_S,
     Event,
+    Follow,
     Follower,
+    FollowSlot,
     HasMasks,
     Masks,
     event_stream,
     of_lines,
-    slot,
 )
 
 noun = Noun("logs", "What instances print.")
@@ -43,8 +44,6 @@ noun = Noun("logs", "What instances print.")
 MAX_LINES = 5_000
 # So much of each log is read at most for one search: all that is kept of it.
 _MAX_SEARCHED_BYTES = 32_000_000
-
-Follow = Annotated[bool, Query(description="Keep sending new lines as server-sent events.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,20 +269,12 @@ async def _logs(
     return logs
 
 
-async def _slot_if(request: Request, *, follow: Follow = False) -> AsyncIterator[None]:
-    if not follow:
-        yield
-        return
-    with slot(request):
-        yield
-
-
 @noun.api.get(
     f"{ENVIRONMENT}/logs", summary="Read or follow logs", response_model=tuple[LogBody, ...]
 )
 async def read_logs(
     logs: Annotated[EnvironmentLogs, Depends(_logs)],
-    _slot: Annotated[None, Depends(_slot_if)],
+    _slot: FollowSlot,
     *,
     tail: Annotated[int, Query(ge=0, le=MAX_LINES, description="Lines of each instance.")] = 200,
     follow: Follow = False,

@@ -15,7 +15,7 @@ from gantry.web.noun import Noun
 from gantry.web.openapi import ENVIRONMENT, KnownEnvironment, KnownProject
 from gantry.web.render import render
 from gantry.web.services import Has, Services
-from gantry.web.streams import Event, event_stream, slot
+from gantry.web.streams import Event, Follow, FollowSlot, event_stream
 
 noun = Noun("requests", "Requests of visitors, as the edge has logged them.")
 
@@ -56,15 +56,6 @@ async def _filter(
 
 
 Wanted = Annotated[RequestFilter, Depends(_filter)]
-Follow = Annotated[bool, Query(description="Keep sending new requests as server-sent events.")]
-
-
-async def _slot_if(request: Request, *, follow: Follow = False) -> AsyncIterator[None]:
-    if not follow:
-        yield
-        return
-    with slot(request):
-        yield
 
 
 def _reader(services: Services) -> RequestReader:
@@ -82,7 +73,7 @@ async def read_requests(
     project: KnownProject,
     environment: KnownEnvironment,
     wanted: Wanted,
-    _slot: Annotated[None, Depends(_slot_if)],
+    _slot: FollowSlot,
     *,
     limit: Annotated[int, Query(ge=1, le=MAX_REQUESTS, description="The last so many.")] = 100,
     follow: Follow = False,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
@@ -82,6 +82,21 @@ async def _slot(request: Request) -> AsyncIterator[None]:
 
 StreamSlot = Annotated[None, Depends(_slot)]
 """Parameter of a handler that streams: holds a slot until the response has ended."""
+
+
+Follow = Annotated[bool, Query(description="Keep sending what is new as server-sent events.")]
+
+
+async def _slot_if(request: Request, *, follow: Follow = False) -> AsyncIterator[None]:
+    if not follow:
+        yield
+        return
+    with slot(request):
+        yield
+
+
+FollowSlot = Annotated[None, Depends(_slot_if)]
+"""The same for a handler that streams where `follow` asks for it."""
 
 
 def event_stream(events: AsyncIterator[Event | None], services: Has) -> StreamingResponse:

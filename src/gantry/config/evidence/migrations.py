@@ -14,7 +14,7 @@ _SCRIPTS = ("db:migrate:deploy", "migrate:deploy", "db:deploy", "prisma:migrate:
             "migrate:prod", "migration:run:prod", "db:migrate", "migrate", "migrations:run", "migration:run",
             "db:migration:run", "migrate:latest", "migrate:up", "db:migrations:run")  # fmt: skip
 # They ask questions, or change a database without a migration that anybody has read.
-_FOR_DEVELOPERS = re.compile(
+_WHILE_DEVELOPING = re.compile(
     r"migrate dev|migrate reset|\bdb push\b|drizzle-kit push|makemigrations|migration:generate"
 )
 _DRIZZLE = ("drizzle.config.ts", "drizzle.config.js", "drizzle.config.mjs")
@@ -36,7 +36,7 @@ def _candidates(files: Files, packages: Packages) -> Iterator[tuple[str, str, bo
     """Command, reason, and whether it will work as it is; the best one first."""
     for name in _SCRIPTS:
         script = packages.scripts.get(name, "")
-        if script and not _FOR_DEVELOPERS.search(script):
+        if script and not _WHILE_DEVELOPING.search(script):
             yield f"npm run {name}", f"package.json has the script {name}: {script}", True
     yield from _prisma(files, packages)
     yield from _drizzle(files, packages)

@@ -396,7 +396,7 @@ def _backends(routes: Routes) -> Iterable[Backend]:
             endpoints=tuple(
                 Endpoint(port=instance.port)
                 for instance in sorted(item.instances, key=lambda instance: instance.slot)
-                if instance.port is not None and instance.leaving_since is None
+                if instance.port is not None
             ),
             health_path=web.health.path if web is not None else "",
             health_host=health_host(routes.host_names, item.environment, item.manifest),
