@@ -54,6 +54,15 @@ class Look:
         self._ended = ended
         return found
 
+    def settled_mark(self, name: str) -> tuple[int, int] | None:
+        """The mark of an ending that was read, after which nothing changes; `None` of a process that may still change."""
+        known = self._ended.get(name)
+        return known[0] if known is not None else None
+
+    def forget(self, name: str) -> None:
+        """It is started anew."""
+        self._ended.pop(name, None)
+
     def look(
         self,
         folder: ProcessFolder,

@@ -56,8 +56,8 @@ class ProcessRuntime:
         self._tasks = TaskSet()
         self._watchdog = Watchdog(self._folder, clock)
         self._see = Look()
-        # Name -> size of its log when it was last marked.
-        self._marked: dict[str, int] = {}
+        # Name -> size of its log when it was last marked, and the mark of its ending if it had settled before that.
+        self._marked: dict[str, tuple[int, tuple[int, int] | None]] = {}
 
     async def start(self, spec: ProcessSpec) -> ProcessStatus:
         """See `Runtime.start`; also `runtime.bad-spec`, `runtime.no-user` and `runtime.no-tool`."""
@@ -196,6 +196,7 @@ class ProcessRuntime:
     ) -> ProcessStatus:
         _await_end(folder.orphaned_init())
         self._see.clear_away(folder, before)
+        self._see.forget(folder.path.name)
         groups = self._groups.of(spec.id)
         record = Record(
             id=spec.id,
@@ -282,11 +283,17 @@ class ProcessRuntime:
     def _mark_logs(self) -> None:
         now, marked = self._clock.now(), {}
         for name in self._names():
+            before, mark = self._marked.get(name), self._see.settled_mark(name)
+            # Hundreds of ended processes are kept for their logs: each is looked at once more after its end.
+            if before is not None and mark is not None and before[1] == mark:
+                marked[name] = before
+                continue
             log = Log(self._folder(name).log)
-            size = marked[name] = log.size
-            known = self._marked.get(name)
-            if known is None:
-                # Of an earlier control plane there may be marks already.
+            size = log.size
+            marked[name] = size, mark
+            if before is not None:
+                known = before[0]
+            else:  # of an earlier control plane there may be marks already
                 sizes = log.times.read().sizes
                 known = sizes[-1] if sizes else 0
             if size > known:
