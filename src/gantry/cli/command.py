@@ -157,6 +157,12 @@ def moment_of(given: str, now: datetime, *, option: str) -> datetime:
 
 pass_session = click.make_pass_decorator(Session)
 
+
+def within_environment(function: _F) -> Callable[..., object]:
+    """The options of a command about one environment, and the session: `--environment`, `--project`, `--json`."""
+    return environment_option()(project_option(json_option(pass_session(function))))
+
+
 directory_argument = click.argument(
     "path",
     required=False,

@@ -9,10 +9,7 @@ from rich.text import Text
 from gantry.cli.command import (
     Group,
     command,
-    environment_option,
-    json_option,
-    pass_session,
-    project_option,
+    within_environment,
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
@@ -37,10 +34,7 @@ def crons() -> None:
     ("names of those whose last run failed", "gantry crons list --json | jq -r '.[] | select(.last.state == \"failed\") | .name'"),
     group=crons,
 )  # fmt: skip
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def list_(session: Session, environment: str, project: str) -> None:
     """List an environment's scheduled commands: when they run next, and how they ended last."""
     at = environment_path(project_name(session, project), environment, "crons")
@@ -71,10 +65,7 @@ def list_(session: Session, environment: str, project: str) -> None:
     show_default=True,
     help="How many runs to show.",
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def runs(session: Session, name: str, limit: int, environment: str, project: str) -> None:
     """List the runs of a scheduled command, newest first."""
     at = environment_path(
@@ -98,10 +89,7 @@ def runs(session: Session, name: str, limit: int, environment: str, project: str
 @click.argument("name")
 @click.option("--run", "run_id", default="", metavar="ID", help="Which run; default: the newest.")
 @click.option("--follow", "-f", is_flag=True, help="Keep printing until the run ends.")
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def logs(
     session: Session, name: str, run_id: str, follow: bool, environment: str, project: str
 ) -> None:
@@ -131,10 +119,7 @@ def logs(
 )
 @click.argument("name")
 @click.option("--detach", is_flag=True, help="Do not wait for its end.")
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def run(session: Session, name: str, detach: bool, environment: str, project: str) -> None:
     """Run a scheduled command now, beside its schedule, and show what it prints.
 

@@ -10,10 +10,7 @@ from gantry.cli import failures
 from gantry.cli.command import (
     Group,
     command,
-    environment_option,
-    json_option,
-    pass_session,
-    project_option,
+    within_environment,
 )
 from gantry.cli.deploy_following import error_of, see_through
 from gantry.cli.deploy_story import Story, frame
@@ -54,10 +51,7 @@ def deploys() -> None:
     show_default=True,
     help="How many to show.",
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def list_(session: Session, limit: int, environment: str, project: str) -> None:
     """List an environment's deploys, promotions and rollbacks, newest first."""
     found = _listed(session, project, environment, limit)
@@ -80,10 +74,7 @@ def _deploy_argument(function: click.decorators.FC) -> click.decorators.FC:
     group=deploys,
 )
 @_deploy_argument
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def show(session: Session, deploy: str, environment: str, project: str) -> None:
     """Show a deploy: its steps, how long each took, and why it failed if it did. Default: the environment's last one."""
     body = _body(session, deploy, project, environment)
@@ -106,10 +97,7 @@ def show(session: Session, deploy: str, environment: str, project: str) -> None:
 )
 @_deploy_argument
 @click.option("--step", type=click.Choice([step.value for step in Step]), help="Only this step.")
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def logs(session: Session, deploy: str, step: str | None, environment: str, project: str) -> None:
     """Show what the steps of a deploy printed; of one that runs, until it has ended. Default: the environment's last one.
 
@@ -140,10 +128,7 @@ def logs(session: Session, deploy: str, step: str | None, environment: str, proj
     group=deploys,
 )
 @_deploy_argument
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def watch(session: Session, deploy: str, environment: str, project: str) -> None:
     """Watch a deploy to its end, as if it had been started here. Default: the environment's last one.
 

@@ -10,11 +10,8 @@ from rich.text import Text
 
 from gantry.cli.command import (
     command,
-    environment_option,
-    json_option,
     moment_of,
-    pass_session,
-    project_option,
+    within_environment,
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
@@ -79,10 +76,7 @@ class LogLine(Answer):
     show_default=True,
     help="How many lines at most; with --follow, how many of each instance to begin with.",
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def logs(
     session: Session,
     follow: bool,

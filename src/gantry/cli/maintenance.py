@@ -5,10 +5,7 @@ import rich_click as click
 from gantry.cli.command import (
     Group,
     command,
-    environment_option,
-    json_option,
-    pass_session,
-    project_option,
+    within_environment,
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
@@ -36,10 +33,7 @@ def maintenance() -> None:
     metavar="ADDRESS",
     help="An IP address or network whose visitors get the product; may be repeated.",
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def on(
     session: Session, message: str, allow: tuple[str, ...], environment: str, project: str
 ) -> None:
@@ -59,10 +53,7 @@ def on(
     ("open production", "gantry maintenance off"),
     group=maintenance,
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def off(session: Session, environment: str, project: str) -> None:
     """Open an environment to its visitors."""
     at = environment_path(project_name(session, project), environment, "maintenance", "off")
@@ -75,10 +66,7 @@ def off(session: Session, environment: str, project: str) -> None:
     ("for a program", "gantry maintenance status --json | jq .closed"),
     group=maintenance,
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def status(session: Session, environment: str, project: str) -> None:
     """Show whether an environment is closed, what its visitors read, and who is let through."""
     at = environment_path(project_name(session, project), environment, "maintenance")

@@ -8,10 +8,7 @@ from rich.text import Text
 
 from gantry.cli.command import (
     command,
-    environment_option,
-    json_option,
-    pass_session,
-    project_option,
+    within_environment,
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
@@ -31,10 +28,7 @@ _MIN_COLUMNS_ADDRESS = 120
         "gantry releases --json | jq '.[] | select(.rollback_target).number'",
     ),
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def releases(session: Session, environment: str, project: str) -> None:
     """List an environment's releases, newest first.
 

@@ -7,11 +7,8 @@ from rich.text import Text
 
 from gantry.cli.command import (
     command,
-    environment_option,
-    json_option,
     moment_of,
-    pass_session,
-    project_option,
+    within_environment,
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
@@ -67,10 +64,7 @@ _BAD, _POOR, _FINE = "bold red", "yellow", "green"
     show_default=True,
     help="The last so many.",
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def requests(
     session: Session,
     follow: bool,

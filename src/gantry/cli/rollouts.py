@@ -9,10 +9,7 @@ from rich.text import Text
 from gantry.cli.command import (
     Group,
     command,
-    environment_option,
-    json_option,
-    pass_session,
-    project_option,
+    within_environment,
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
@@ -58,10 +55,7 @@ def rollout() -> None:
     ("for a program", "gantry rollout status --json | jq .verdict.outcome"),
     group=rollout,
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def status(session: Session, environment: str, project: str) -> None:
     """Show the latest rollout: its stages, the numbers of both releases, and the verdict."""
     at = environment_path(project_name(session, project), environment, "rollout")
@@ -78,10 +72,7 @@ def status(session: Session, environment: str, project: str) -> None:
     ("stay at the present share", "gantry rollout pause"),
     group=rollout,
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def pause(session: Session, environment: str, project: str) -> None:
     """Stay at the present share of traffic. A bad candidate is rolled back all the same."""
     _ask(session, project, environment, "pause")
@@ -92,10 +83,7 @@ def pause(session: Session, environment: str, project: str) -> None:
     ("after a pause", "gantry rollout resume"),
     group=rollout,
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def resume(session: Session, environment: str, project: str) -> None:
     """Resume after a pause, at the same stage."""
     _ask(session, project, environment, "resume")
@@ -106,10 +94,7 @@ def resume(session: Session, environment: str, project: str) -> None:
     ("the next stage now", "gantry rollout promote"),
     group=rollout,
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def promote(session: Session, environment: str, project: str) -> None:
     """Start the next stage now, without waiting for the verdict. After the last stage all traffic moves."""
     _ask(session, project, environment, "promote")
@@ -120,10 +105,7 @@ def promote(session: Session, environment: str, project: str) -> None:
     ("all traffic back", "gantry rollout abort"),
     group=rollout,
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def abort(session: Session, environment: str, project: str) -> None:
     """Return all traffic to the live release, and fail the deploy."""
     _ask(session, project, environment, "abort")

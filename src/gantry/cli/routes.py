@@ -4,10 +4,7 @@ import rich_click as click
 
 from gantry.cli.command import (
     command,
-    environment_option,
-    json_option,
-    pass_session,
-    project_option,
+    within_environment,
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
@@ -31,10 +28,7 @@ from gantry.kernel.errors import UserError
     help="Responses with this tag in their Cache-Tag header; may be repeated.",
 )
 @click.option("--all", "everything", is_flag=True, help="Everything of the environment.")
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def purge(
     session: Session,
     paths: tuple[str, ...],

@@ -17,6 +17,7 @@ from gantry.cli.command import (
     json_option,
     pass_session,
     project_option,
+    within_environment,
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
@@ -88,10 +89,7 @@ plain_option = click.option(
 @timeout_option
 @click.option("--detach", "-d", is_flag=True, help="Leave it running; its output is kept.")
 @plain_option
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def run(
     session: Session,
     argv: tuple[str, ...],
@@ -263,10 +261,7 @@ def runs(ctx: click.Context, environment: str, project: str) -> None:
     metavar="NUMBER",
     help="Last lines.",
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def run_logs(
     session: Session, run_id: str, follow: bool, tail: int, environment: str, project: str
 ) -> None:
@@ -304,10 +299,7 @@ def run_logs(
 
 @command("stop", ("end a run", "gantry runs stop run-7kq2m9xw4t"), group=runs)
 @click.argument("run_id", metavar="RUN")
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def stop(session: Session, run_id: str, environment: str, project: str) -> None:
     """End a run: SIGTERM, and SIGKILL 5 s later."""
     name = project_name(session, project)

@@ -9,10 +9,7 @@ from rich.text import Text
 
 from gantry.cli.command import (
     command,
-    environment_option,
-    json_option,
-    pass_session,
-    project_option,
+    within_environment,
 )
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
@@ -39,10 +36,7 @@ _STYLES = {"healthy": "green", "running": "green", "unhealthy": "red", "backing-
 )
 @click.argument("wanted", nargs=-1, metavar="[PROCESS=NUMBER]...")
 @click.option("--reset", is_flag=True, help="Return to what gantry.toml asks for.")
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def scale(
     session: Session, wanted: tuple[str, ...], reset: bool, environment: str, project: str
 ) -> None:
@@ -115,10 +109,7 @@ class ProcessesBody(Answer):
     ("what runs in production", "gantry ps"),
     ("what runs in staging, for a program", "gantry ps -e staging --json"),
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def ps(session: Session, environment: str, project: str) -> None:
     """List an environment's processes, and commands that run there by hand."""
     name = project_name(session, project)

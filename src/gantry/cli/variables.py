@@ -18,6 +18,7 @@ from gantry.cli.command import (
     json_option,
     pass_session,
     project_option,
+    within_environment,
 )
 from gantry.cli.deploy_following import see_through
 from gantry.cli.folder import project_name
@@ -79,10 +80,7 @@ def set_(
     ("names, where they come from, and who set them when", "gantry env list -e staging"),
     group=env,
 )
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def list_(session: Session, environment: str, project: str) -> None:
     """List the variables of an environment. Values are never shown.
 
@@ -237,10 +235,7 @@ def _differences(
     group=env,
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@environment_option()
-@project_option
-@json_option
-@pass_session
+@within_environment
 def import_(session: Session, file: Path, environment: str, project: str) -> None:
     """Set every variable of a .env file. Variables that are not in the file stay as they are."""
     text = (session.cwd / file).read_text(encoding="utf-8")
