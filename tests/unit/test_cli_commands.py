@@ -769,20 +769,22 @@ def test_init_asks_about_each_service_on_a_terminal(
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?\x1b\\\\")
 
 
+@pytest.mark.parametrize("width", [60, 80])
 @pytest.mark.parametrize(
     "argv",
     [
         ("status",), ("releases",), ("audit",), ("plan",), ("logs",), ("env", "list"), ("token", "list"),
+        ("deploys", "list"), ("deploys", "show"), ("runs",), ("ps",), ("scale",), ("crons", "list"),
         ("version",), ("version", "--features"), ("doctor",), ("rollout", "status"), ("rollout", "abort"), ("up",),
         ("down",), ("purge",),
         ("deploy",), ("deploy", "--detach"), ("deploy", "--cancel"), ("token", "create", "ci"), ("depoly",),
         ("destroy",), ("env", "set", "KEY"), ("open", "--print"), ("cancel", "dep-1"),
     ],
 )  # fmt: skip
-def test_nothing_is_wider_than_a_terminal_of_80_columns(
-    bench: Bench, argv: tuple[str, ...]
+def test_nothing_is_wider_than_the_terminal_and_nothing_is_cut(
+    bench: Bench, argv: tuple[str, ...], width: int
 ) -> None:
-    bench.width, bench.terminal, bench.api.status = 80, True, broken_status()
+    bench.width, bench.terminal, bench.api.status = width, True, broken_status()
     bench.platform.findings = (
         Finding(
             "memory",
@@ -793,7 +795,31 @@ def test_nothing_is_wider_than_a_terminal_of_80_columns(
     )
     done = bench.run(*argv)
     for line in (done.out + done.err).splitlines():
-        assert len(CONTROL.sub("", line)) <= 80, line
+        assert len(CONTROL.sub("", line)) <= width, line
+    assert "…" not in done.out
+
+
+def test_every_release_has_its_whole_address_in_a_terminal_of_80_columns(bench: Bench) -> None:
+    bench.width, bench.terminal = 80, True
+    shown = bench.run("releases").out
+    assert "address https://rel-03--smart-sign.localhost:8443" in shown
+
+
+def test_a_pipe_gets_no_blanks_behind_rows_and_nothing_is_broken(bench: Bench) -> None:
+    bench.width = 10_000
+    for argv in (
+        "status",
+        "releases",
+        "audit",
+        "runs",
+        "ps",
+        "env list",
+        "token list",
+        "deploys show",
+    ):
+        for line in bench.run(*argv.split()).out.splitlines():
+            assert line == line.rstrip(), argv
+            assert len(line) < 200, argv
 
 
 def test_an_audit_entry_keeps_its_details_in_a_narrow_terminal(bench: Bench) -> None:
@@ -809,6 +835,8 @@ def test_an_audit_entry_keeps_its_details_in_a_narrow_terminal(bench: Bench) -> 
         assert text in wide
         assert text in narrow
     assert len(wide.splitlines()) == 2
+    assert "set SESSION_SECRET" in wide
+    assert not set('{}[]"') & set(wide)
 
 
 def test_schema_is_json(bench: Bench) -> None:

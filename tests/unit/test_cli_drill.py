@@ -35,7 +35,7 @@ def test_a_line_for_each_and_a_table_of_all(bench: Bench) -> None:
     assert "good candidate, control plane killed: live, 0 of 2,500 requests failed" in done.err
     assert "wrong candidate, control plane killed: taken back" in done.err
     rows = [line.split() for line in done.out.splitlines()]
-    assert rows[0] == ["good", "wrong", "all"]
+    assert rows[0] == ["outcome", "good", "wrong", "all"]
     assert [row[-1] for row in rows[1:9]] == ["2", "1", "1", "0", "0", "0", "5,000", "0"]
     assert "Everything held in 2 drills." in done.out
 
@@ -68,6 +68,9 @@ def test_the_table_fits_into_80_columns_with_every_number(bench: Bench) -> None:
     assert [line.split()[-1] for line in done.out.splitlines()][1:9] == [
         "2", "1", "1", "0", "0", "0", "5,000", "0",
     ]  # fmt: skip
+    bench.width = 24
+    narrow = bench.run("drill", "deploy", "--schedules", "2").out
+    assert "wrong verdicts\n  good 0  wrong 0  all 0\n" in narrow
 
 
 @pytest.mark.parametrize("count", ["0", "100000", "many"])

@@ -1,19 +1,16 @@
 """`gantry audit`."""
 
-import json
 from collections.abc import Iterable
 
 import rich_click as click
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.command import command, json_option, pass_session
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import json_array, table
+from gantry.cli.terminal import json_array, printable
 from gantry.cli.transport import path
 from gantry.features.audit.bodies import AuditBody
-
-_MIN_COLUMNS_WIDE = 120
 
 
 @command(
@@ -44,28 +41,20 @@ def audit(session: Session, limit: int) -> None:
     if session.as_json:
         session.json(json_array(entries))
     else:
-        session.out.print(_table(entries, wide=session.out.width >= _MIN_COLUMNS_WIDE))
+        session.show(_table(entries))
 
 
-def _table(entries: Iterable[AuditBody], *, wide: bool) -> Table:
-    """Entries as they come; without room for their details beside the target, these stand below it."""
-    columns = ("#", "at", "who", "action", "target")
-    flexible = "details" if wide else "target"
-    rows = table(*columns, *(["details"] * wide), numbers=("#",), flexible=(flexible,))
+def _table(entries: Iterable[AuditBody]) -> Listing:
+    """Entries as they come."""
+    columns = ("#", "at", "who", "action", "target", "details")
+    rows = Listing(*columns, numbers=("#",), flexible=("details",))
     for entry in entries:
-        text = json.dumps(entry.details, sort_keys=True) if entry.details else ""
-        details = Text(text, style="dim")
-        target = (
-            entry.target
-            if wide
-            else Text("\n").join([Text(entry.target), *([details] * bool(text))])
-        )
         rows.add_row(
             str(entry.seq),
             f"{entry.at:%Y-%m-%d %H:%M:%S}",
             entry.actor,
             entry.action,
-            target,
-            *([details] * wide),
+            entry.target,
+            Text(printable(entry.details_text), style="dim"),
         )
     return rows

@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import rich_click as click
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.command import Group, command, json_option, pass_session
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import table
 from gantry.drill.judge import DrillResult
 from gantry.drill.schedule import CandidateKind
 from gantry.kernel.units import format_duration
@@ -77,7 +76,7 @@ def deploy(session: Session, schedules: int, seeds: tuple[int, ...]) -> None:
     if session.as_json:
         session.json(json.dumps([asdict(result) for result in results]))
     else:
-        session.out.print(results_table(results))
+        session.show(results_table(results))
         session.print(summary(results))
     if any(result.violations for result in results):
         session.exit(1)
@@ -108,7 +107,7 @@ def story(result: DrillResult) -> Iterator[Text]:
     )
 
 
-def results_table(results: Sequence[DrillResult]) -> Table:
+def results_table(results: Sequence[DrillResult]) -> Listing:
     """A column for each kind of candidate that was drawn, and one for all."""
     kinds = [
         (str(kind), [result for result in results if result.schedule.candidate is kind])
@@ -116,7 +115,7 @@ def results_table(results: Sequence[DrillResult]) -> Table:
     ]
     drawn = [(name, chosen) for name, chosen in (*kinds, ("all", list(results))) if chosen]
     names = tuple(name for name, _ in drawn)
-    rows = table("", *names, numbers=names)
+    rows = Listing("outcome", *names, numbers=names)
     for row in zip(_LABELS, *(_column(chosen) for _, chosen in drawn), strict=True):
         rows.add_row(*row)
     return rows

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import rich_click as click
 from click import confirm, prompt
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.command import (
@@ -22,8 +21,9 @@ from gantry.cli.command import (
 )
 from gantry.cli.deploy_following import see_through
 from gantry.cli.folder import project_name
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import json_array, table
+from gantry.cli.terminal import json_array
 from gantry.cli.transport import environment_path
 from gantry.config.env_example import parse_dotenv
 from gantry.features.deploys.bodies import DeployBody
@@ -93,7 +93,7 @@ def list_(session: Session, environment: str, project: str) -> None:
     if session.as_json:
         session.json(json_array((*found, *provided)))
     elif found or provided:
-        session.out.print(_table(found, provided, session.clock.now()))
+        session.show(_table(found, provided, session.clock.now()))
     else:
         session.say(f"no variables in {environment} yet: gantry env set NAME -e {environment}")
 
@@ -199,7 +199,7 @@ def diff(session: Session, first: str, second: str, project: str) -> None:
     if session.as_json:
         session.json(json_array(found))
     elif found:
-        rows = table("variable", "", flexible=("variable",))
+        rows = Listing("variable", "", flexible=("variable",))
         states = {
             "equal": Text("equal", style="dim"),
             "differs": Text("differs", style="yellow"),
@@ -208,7 +208,7 @@ def diff(session: Session, first: str, second: str, project: str) -> None:
         }
         for body in found:
             rows.add_row(body.name, states.get(body.state, Text(body.state)))
-        session.out.print(rows)
+        session.show(rows)
     else:
         session.say(f"neither {first} nor {second} has variables")
 
@@ -308,8 +308,8 @@ def _change(
 
 def _table(
     variables: Iterable[VariableBody], provided: Iterable[ProvidedBody], now: datetime
-) -> Table:
-    rows = table("variable", "from", "set", "by", flexible=("variable",))
+) -> Listing:
+    rows = Listing("variable", "from", "set", "by", flexible=("variable",))
     for variable in variables:
         rows.add_row(
             variable.name, "env set", format_ago(variable.updated_at, now), variable.updated_by
