@@ -195,8 +195,9 @@ def test_plan() -> None:
     ]
     body = PlanBody(project="p", environment="e", changes=tuple(changes))
     check("plan", *plan_lines(body))
-    (nothing,) = plan_lines(body.model_copy(update={"changes": ()}))
-    assert nothing.plain == "nothing would change"
+    for unchanged in ({"changes": ()}, {"unchanged": True}):
+        (nothing,) = plan_lines(body.model_copy(update=unchanged))
+        assert nothing.plain.startswith("nothing changes")
 
 
 def test_error() -> None:

@@ -250,7 +250,10 @@ def plan(session: Session, path: Path | None, environment: str) -> None:
 
 def plan_lines(body: PlanBody) -> list[Text]:
     """A line for each thing that would change."""
-    return [_change(change) for change in body.changes] or [Text("nothing would change")]
+    if body.unchanged or not body.changes:
+        same = "the build, variables, settings and services are those of the live release"
+        return [Text(f"nothing changes: {same}" if body.unchanged else "nothing changes")]
+    return [_change(change) for change in body.changes]
 
 
 def _change(change: PlanChange) -> Text:
