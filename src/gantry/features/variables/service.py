@@ -54,7 +54,7 @@ class VariableService:
                 raise UserError(
                     "variable.too-many",
                     f"{len(left)} variables; the limit is {MAX_VARIABLES}",
-                    hint="remove some with gantry env unset",
+                    hint="remove some: gantry env unset NAME",
                 )
             await audit.record(
                 session,

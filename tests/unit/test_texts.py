@@ -1,0 +1,177 @@
+"""Commands that texts name: every one can be typed as it stands.
+
+Read are all strings of the source, the console's pages and scripts, and so the hint of every error.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+
+import gantry
+from gantry.cli.main import PROGRAM, SECTIONS, build_cli
+
+SRC = Path(gantry.__file__).parent
+FILES = tuple(sorted(file for suffix in ("py", "html", "js") for file in SRC.rglob(f"*.{suffix}")))
+# What an f-string puts in, as somebody may type it.
+FILLED = ("production", "1", "web=1", "/", "viewer", "https://gantry.example.com")
+_COMMAND = re.compile(r"(?<![\w/.@-])gantry(?= --?[a-z]| [a-z])")
+# Where a command ends and a sentence, another command, or markup goes on.
+_END = re.compile(r"\n|&&|[|;()`<>“”]|(?<=\S)[\"']|[,.:](?=\s|$)|\s{2,}|\bgantry (?=[a-z-])|\[/\]")
+
+
+@cache
+def cli() -> click.Group:
+    """The whole tree, every command loaded."""
+    found = build_cli()
+    for section in SECTIONS.values():
+        for name in section:
+            found.load(name)
+    return found
+
+
+def text_of(node: ast.expr) -> str:
+    """A string, `…` where something is put in."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(map(text_of, values))
+        case _:
+            return "…"
+
+
+def strings(file: Path) -> Iterator[str]:
+    """Every text of a file that somebody may read: of Python its strings, of a page its lines."""
+    if file.suffix != ".py":
+        yield re.sub(r"\{\{.*?\}\}", "…", file.read_text())
+        return
+    tree = ast.parse(file.read_text())
+    # What a file says of itself is read by those who know the commands' groups.
+    tree.body = tree.body[1:] if ast.get_docstring(tree) else tree.body
+    parts = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in parts:
+            yield re.sub(r"[ \t]*\n[ \t]*", "\n", text_of(node))
+
+
+def named(text: str) -> Iterator[str]:
+    """What stands behind `gantry`, wherever a command is named."""
+    for match in _COMMAND.finditer(text):
+        yield _END.split(text[match.end() + 1 :], maxsplit=1)[0].strip()
+
+
+def fault(line: str, *, whole: bool) -> str:
+    """Why a command line cannot be typed; empty when it can. A sentence may go on behind it.
+
+    Parameters:
+        whole: with its arguments; else it may be the mere name of a command.
+    """
+    lines = {line.replace("…", filled) for filled in FILLED}
+    faults = [_parse(typed.split()) for typed in sorted(lines)]
+    missing = faults[0].startswith("Missing argument") and not whole
+    return "" if missing or "" in faults else faults[0]
+
+
+def advice(file: Path) -> Iterator[str]:
+    """What a file tells people to type: hints of errors, examples of commands, boxes of the console."""
+    if file.suffix != ".py":
+        yield from re.findall(r"ui\.command\(\s*[\"'](.*?)[\"']\s*\)", file.read_text())
+        return
+    for node in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        yield from (text_of(word.value) for word in node.keywords if word.arg in ("hint", "fix"))
+        if isinstance(node.func, ast.Name) and node.func.id == "command":
+            yield from (text_of(pair.elts[1]) for pair in node.args if isinstance(pair, ast.Tuple))
+
+
+def _parse(words: list[str]) -> str:
+    command: click.Command = cli()
+    context = click.Context(command, info_name=PROGRAM)
+    if words[0].startswith("-"):
+        return _arguments(command, words[:1], context)
+    while isinstance(command, click.Group):
+        below = command.get_command(context, words[0]) if words else None
+        if below is None:
+            found = "" if command.invoke_without_command else f"no command {words[:1]}"
+            return found or _arguments(command, [word for word in words if word[0] == "-"], context)
+        command, words = below, words[1:]
+        context = click.Context(command, info_name=command.name, parent=context)
+    return _arguments(command, words, context)
+
+
+def _arguments(command: click.Command, words: list[str], context: click.Context) -> str:
+    try:
+        command.make_context(command.name, words, parent=context.parent)
+    except click.exceptions.Exit:
+        return ""  # --help
+    except click.UsageError as error:
+        # The sentence that goes on, or somebody's file.
+        found = error.format_message()
+        return "" if re.search("unexpected extra argument|does not exist", found) else found
+    return ""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SRC)))
+def test_commands_that_texts_name_can_be_typed(file: Path) -> None:
+    faults = {
+        f"gantry {line}": found
+        for text in strings(file)
+        for line in named(text)
+        if (found := fault(line, whole=False))
+    }
+    faults |= {
+        f"gantry {line}": found
+        for text in advice(file)
+        for line in named(text)
+        if (found := fault(line, whole=True))
+    }
+    assert not faults
+
+
+def test_advice_is_found() -> None:
+    found = [line for file in FILES for line in advice(file)]
+    assert len(found) > 300
+    assert "gantry promote --detach" in " ".join(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "good"),
+    [
+        ("deploy --to …", True),
+        ("rollback --release …", True),
+        ("status shows the last one", True),
+        ("runs lists them", True),
+        ("crons lists them", False),
+        ("deploi", False),
+        ("deploy --too staging", False),
+        ("rollback --release", False),
+        ("logs --tail many", False),
+        ("deploy ~/src/shop", True),
+        ("env unset", False),
+        ("settings set bind 0.0.0.0", True),
+        ("--help", True),
+    ],
+)
+def test_faults_are_found(line: str, good: bool) -> None:
+    assert (fault(line, whole=True) == "") is good
+
+
+def test_a_command_may_be_named_without_its_arguments_where_nobody_is_told_to_type_it() -> None:
+    assert fault("env unset", whole=False) == ""
+    assert fault("env unset --all", whole=False) != ""
+
+
+def test_commands_are_found_wherever_they_stand() -> None:
+    text = "see gantry status, or (gantry up --restart); `gantry env set A -e staging` then gantry deploy"
+    assert list(named(text)) == ["status", "up --restart", "env set A -e staging", "deploy"]
