@@ -18,6 +18,7 @@ from gantry.config.setting_table import parse_url
 from gantry.features.accounts.bodies import CallerBody, LoginRequest, TokenBody
 from gantry.features.platform.bodies import HealthBody
 from gantry.kernel.errors import NotFoundError, UserError
+from gantry.kernel.redact import without_credentials
 
 _MAX_TOKEN = 200
 
@@ -71,7 +72,9 @@ def _address_and_code(url: str) -> tuple[str, str]:
         address = parse_url(url)
     except ValueError as error:
         raise UserError(
-            "login.bad-url", f"{url[:200]!r} {error}", hint="gantry login --help"
+            "login.bad-url",
+            f"{without_credentials(url)[:200]!r} {error}",
+            hint="gantry login --help",
         ) from None
     parts = urlsplit(address)
     code = parse_qs(parts.query).get("token", [""])[0]
