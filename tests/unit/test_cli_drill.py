@@ -45,10 +45,10 @@ def test_what_did_not_hold_is_told_with_what_plays_it_again(bench: Bench) -> Non
     done = bench.run("drill", "deploy", "--seed", "7", "--seed", "1")
     assert done.code == 1
     assert "✗ seed 7" in done.err
-    assert "1 requests failed although a healthy instance was there" in done.err
+    assert "1 request failed although a healthy instance was there" in done.err
     assert "2.0 s: control plane killed: pid 7" in done.err
     assert "gantry drill deploy --seed 7" in done.err
-    assert "Something did not hold in 1 of 2 drills: seeds 7" in done.out
+    assert "Something did not hold in 1 of 2 drills: seed 7" in done.out
 
 
 def test_programs_get_everything(bench: Bench) -> None:

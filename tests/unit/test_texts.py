@@ -1,4 +1,4 @@
-"""Commands that texts name: every one can be typed as it stands.
+"""Texts: commands that they name can be typed as they stand, and a number has the noun that fits it.
 
 Read are all strings of the source, the console's pages and scripts, and so the hint of every error.
 """
@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ import pytest
 
 import gantry
 from gantry.cli.main import PROGRAM, SECTIONS, build_cli
+from gantry.kernel.units import counted
 
 SRC = Path(gantry.__file__).parent
 FILES = tuple(sorted(file for suffix in ("py", "html", "js") for file in SRC.rglob(f"*.{suffix}")))
@@ -175,3 +177,114 @@ def test_a_command_may_be_named_without_its_arguments_where_nobody_is_told_to_ty
 def test_commands_are_found_wherever_they_stand() -> None:
     text = "see gantry status, or (gantry up --restart); `gantry env set A -e staging` then gantry deploy"
     assert list(named(text)) == ["status", "up --restart", "env set A -e staging", "deploy"]
+
+
+# What is counted in texts. A number beside one of them comes from `counted`, or it reads `1 requests`.
+COUNTED = frozenset(
+    [
+        "addresses",
+        "answers",
+        "commands",
+        "copies",
+        "days",
+        "deploys",
+        "drills",
+        "entries",
+        "files",
+        "headers",
+        "instances",
+        "items",
+        "minutes",
+        "orders",
+        "parameters",
+        "paths",
+        "requests",
+        "responses",
+        "stages",
+        "times",
+        "variables",
+        "visitors",
+        "workers",
+        "values",
+        "networks",
+        "streams",
+        "checks",
+        "restarts",
+        "releases",
+        "builds",
+        "projects",
+        "environments",
+        "services",
+        "rules",
+        "tokens",
+        "names",
+        "domains",
+        "runs",
+        "rows",
+        "lines",
+    ]
+)
+_NOUN = re.compile(r"\s(?:(?:more|new|other|old) )?([a-z]+s)\b")
+# What `run` and `name` are beside a text, where it is a verb; a limit in capitals is more than one.
+_VERBS = frozenset(
+    {
+        "answers",
+        "rules",
+        "checks",
+        "times",
+        "restarts",
+        "builds",
+        "names",
+        "runs",
+        "values",
+        "copies",
+    }
+)
+
+
+def numbers_with_nouns(file: Path) -> Iterator[str]:
+    """`len(paths) paths`: what an f-string puts beside a plural by itself."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        for value, text in pairwise(node.values):
+            if not isinstance(value, ast.FormattedValue) or not isinstance(text, ast.Constant):
+                continue
+            found = _NOUN.match(str(text.value))
+            shown = ast.unparse(value.value)
+            if shown.endswith(".method"):
+                continue  # GET requests
+            is_number = "len(" in shown or value.format_spec is not None or "count" in shown
+            if found and found[1] in COUNTED and (is_number or found[1] not in _VERBS):
+                yield f"{shown}{found[0]}"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in FILES if file.suffix == ".py"],
+    ids=lambda file: str(file.relative_to(SRC)),
+)
+def test_a_number_has_the_noun_that_fits_it(file: Path) -> None:
+    assert [found for found in numbers_with_nouns(file) if not found.split()[0].isupper()] == []
+
+
+def test_numbers_beside_plurals_are_found(tmp_path: Path) -> None:
+    file = tmp_path / "texts.py"
+    file.write_text(
+        """a = f"{len(paths)} paths answered"; b = f"{x} new files"; c = f"{counted(3, 'file')} of {y}" """
+    )
+    assert list(numbers_with_nouns(file)) == ["len(paths) paths", "x new files"]
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "plural", "text"),
+    [
+        (0, "request", "", "0 requests"),
+        (1, "request", "", "1 request"),
+        (1240, "request", "", "1,240 requests"),
+        (1, "copy", "copies", "1 copy"),
+        (2, "copy", "copies", "2 copies"),
+    ],
+)
+def test_what_is_counted(number: int, noun: str, plural: str, text: str) -> None:
+    assert counted(number, noun, plural) == text

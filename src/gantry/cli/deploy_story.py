@@ -20,7 +20,7 @@ from gantry.features.deploys.bodies import (
 )
 from gantry.features.deploys.model import Step
 from gantry.kernel.clock import Clock
-from gantry.kernel.units import first_line, format_elapsed
+from gantry.kernel.units import counted, first_line, format_elapsed
 
 # On failure this many lines are shown; while it runs, the last few of them.
 MAX_LINES = 20
@@ -245,7 +245,7 @@ def queue_sentence(position: int) -> str:
     """Position of a deploy that has not begun."""
     if position == 0:
         return "queued: next in line"
-    return f"queued: {position} deploy{'s' if position > 1 else ''} ahead of this one"
+    return f"queued: {counted(position, 'deploy')} ahead of this one"
 
 
 def failure_log(story: Story) -> list[str]:

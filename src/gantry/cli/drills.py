@@ -12,7 +12,7 @@ from gantry.cli.listing import Listing
 from gantry.cli.session import Session
 from gantry.drill.judge import DrillResult
 from gantry.drill.schedule import CandidateKind
-from gantry.kernel.units import format_duration
+from gantry.kernel.units import counted, format_duration
 
 _MAX_SCHEDULES = 1_000
 _LABELS = (
@@ -91,7 +91,10 @@ def story(result: DrillResult) -> Iterator[Text]:
         mark,
         (f"seed {schedule.seed:<4}", "bold"),
         f" {schedule.summary}: ",
-        (f"{_ending(result)}, {result.failed} of {observed.requests:,} requests failed", ""),
+        (
+            f"{_ending(result)}, {result.failed} of {counted(observed.requests, 'request')} failed",
+            "",
+        ),
         (f"  {format_duration(observed.took_s)}", "dim"),
     )
     if held:
@@ -125,9 +128,9 @@ def summary(results: Sequence[DrillResult]) -> Text:
     """One sentence."""
     bad = [str(result.schedule.seed) for result in results if result.violations]
     if not bad:
-        return Text(f"Everything held in {len(results)} drills.", style="green")
+        return Text(f"Everything held in {counted(len(results), 'drill')}.", style="green")
     return Text(
-        f"Something did not hold in {len(bad)} of {len(results)} drills: seeds {', '.join(bad)}",
+        f"Something did not hold in {len(bad)} of {counted(len(results), 'drill')}: {'seed' if len(bad) == 1 else 'seeds'} {', '.join(bad)}",
         style="red",
     )
 

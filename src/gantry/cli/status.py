@@ -22,6 +22,7 @@ from gantry.features.platform.bodies import EnvironmentBody, StatusBody
 from gantry.features.routes.bodies import CacheBody
 from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.units import (
+    counted,
     first_line,
     format_ago,
     format_elapsed,
@@ -204,14 +205,14 @@ def _hit_rate(cache: CacheBody) -> Text:
     requests = cache.hits + cache.stale + cache.misses + cache.bypassed
     counts = f"{cache.hits:,} hit, {cache.stale:,} stale, {cache.misses:,} miss, {cache.bypassed:,} bypass"
     return Text.assemble(
-        f"answered {format_percent(cache.share)} of {requests:,} requests in the last hour",
+        f"answered {format_percent(cache.share)} of {counted(requests, 'request')} in the last hour",
         (f"  {counts}", "dim"),
     )
 
 
 def _cache_size(cache: CacheBody) -> Text:
     used, limit = format_size(cache.used_bytes), format_size(cache.limit_bytes)
-    kept = f"{cache.entries:,} responses, {format_size(cache.size_bytes)}"
+    kept = f"{counted(cache.entries, 'response')}, {format_size(cache.size_bytes)}"
     return Text(f"{kept}; whole cache: {used} of {limit}")
 
 

@@ -36,7 +36,7 @@ from gantry.features.variables.bodies import (
 )
 from gantry.features.variables.model import DifferenceState
 from gantry.kernel.errors import Cancelled, NotFoundError, UserError
-from gantry.kernel.units import format_ago
+from gantry.kernel.units import counted, format_ago
 
 _apply_option = click.option(
     "--apply", is_flag=True, help="Then make a release that has the change: gantry redeploy."
@@ -170,7 +170,7 @@ def _ask_copy(session: Session, target: str, new: list[str], replaced: list[str]
     if session.as_json or not session.err.is_terminal or not sys.stdin.isatty():
         raise UserError(
             "env.copy-not-confirmed",
-            f"{target} would get {len(new)} new values and lose {len(replaced)} of its own, and nobody can be asked",
+            f"{target} would get {counted(len(new), 'new value')} and lose {len(replaced)} of its own, and nobody can be asked",
             hint="if that is meant: gantry env copy FROM TO --yes",
         )
     if new:

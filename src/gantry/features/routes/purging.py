@@ -9,6 +9,7 @@ from gantry.features.projects import store as projects
 from gantry.features.releases import store as releases
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import UserError
+from gantry.kernel.units import counted
 
 _MOST = 256
 _LONGEST = 1_024
@@ -58,7 +59,7 @@ def _check(paths: tuple[str, ...], tags: tuple[str, ...]) -> None:
     if len(paths) + len(tags) > _MOST:
         raise UserError(
             "purge.too-many",
-            f"{len(paths) + len(tags)} paths and tags at once; the limit is {_MOST}",
+            f"{counted(len(paths), 'path')} and {counted(len(tags), 'tag')} at once; the limit is {_MOST}",
             hint="end a path in * to mean everything below it, or purge everything",
         )
     for path in paths:
