@@ -1,6 +1,7 @@
 """Commands against a fake platform and a fake control plane: output, errors, exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -586,6 +587,33 @@ def test_open_prints_addresses(bench: Bench) -> None:
     assert (done.code, "error[environment.unknown]" in done.err) == (2, True)
 
 
+def test_a_browser_is_started_and_its_chatter_does_not_reach_the_terminal(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    opener, heard = tmp_path / "xdg-open", tmp_path / "heard"
+    os.mkfifo(heard)
+    opener.write_text(f'#!/bin/sh\necho chatter; echo chatter >&2\necho "$1" > {heard}\n')
+    opener.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("DISPLAY", ":0")
+    done = bench.run("open")
+    assert heard.read_text() == f"{SITE}\n"  # the program has said what it had to say
+    assert (done.code, done.out, done.err) == (0, f"{SITE}\n", "")
+    os.write(1, b"still here\n")
+    assert capfd.readouterr() == ("still here\n", "")
+
+
+def test_without_a_screen_no_browser_is_started_and_that_is_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    done = bench.run("open")
+    assert (done.code, done.out) == (0, f"{SITE}\n")
+    assert "no browser could be started here" in done.err
+
+
 def test_a_token_is_alone_on_standard_output(bench: Bench) -> None:
     assert bench.run("token", "create", "ci", "--role", "viewer").out == "gt-secret\n"
     assert bench.run("token", "revoke", "0123456789ab").code == 0
@@ -629,6 +657,32 @@ def test_typing_mistakes_are_answered_with_what_was_meant(bench: Bench) -> None:
     assert "--detach" in bench.run("deploy", "--detatch").err
     assert "error[cli.usage]" in bench.run("rollback", "--release", "zero").err
     assert bench.run().code == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("logs staging", "gantry logs --environment staging"),
+        ("deploy staging", "gantry deploy --to staging"),
+        ("rollback 12", "gantry rollback --release 12"),
+        ("rollback staging", "gantry rollback --to staging"),
+        ("ps prod", "gantry ps --environment production"),
+        ("releases shop", "gantry releases --project shop"),
+        ("deploy --prod", "gantry deploy --to production"),
+        ("logs --env staging", "gantry logs --environment production"),
+        ("logs -a shop", "gantry logs --project NAME"),
+        ("env list --staging", "gantry env list --environment staging"),
+        ("-v", "gantry version"),
+        ("status shop", "gantry status --help"),
+        ("deploy --nonsense", "gantry deploy --help"),
+    ],
+)
+def test_what_other_tools_take_is_answered_with_what_does_it_here(
+    bench: Bench, typed: str, hint: str
+) -> None:
+    done = bench.run(*typed.split())
+    assert done.code == 2
+    assert f"  hint   {hint}\n" in done.err
 
 
 def test_a_defect_is_one_sentence_and_a_log_file(bench: Bench) -> None:

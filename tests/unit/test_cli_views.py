@@ -182,6 +182,32 @@ def test_a_rollout() -> None:
     check("rollout", *rollout_parts(api.rollout()))
 
 
+def test_the_sentence_of_a_verdict_that_ended_a_rollout_stands_there_once() -> None:
+    body = api.rollout()
+    assert body.verdict is not None
+    for reason in (body.verdict.summary, f"too little is known of it: {body.verdict.summary}"):
+        ended = body.model_copy(update={"state": "failed", "reason": reason})
+        shown = drawn(*rollout_parts(ended), width=120)
+        assert shown.count(body.verdict.summary) == 1
+    assert drawn(*rollout_parts(body), width=120).count(body.verdict.summary) == 1
+
+
+def test_in_a_pipe_a_step_that_began_has_an_end_also_when_it_was_skipped() -> None:
+    out = io.StringIO()
+    story = Story(api.deploy("queued", queue_position=None, steps=api.steps({})))
+    shown = PlainView(Console(file=out, width=200), story, ManualClock(NOW))
+    running, skipped = (
+        api.steps({"test": "running"}),
+        api.steps({"test": "skipped", "scan": "skipped"}, test="the project has no tests"),
+    )
+    for steps in (running, skipped):
+        shown.changed(tuple(step for step in steps if step.state != "waiting"))
+    assert out.getvalue().splitlines() == [
+        "test     running",
+        "test     skipped              the project has no tests",
+    ]
+
+
 def test_a_rollout_that_was_paused_and_has_no_numbers_yet() -> None:
     check("rollout-paused", *rollout_parts(api.rollout(wish="pause", verdict=None)))
 

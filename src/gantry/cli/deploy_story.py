@@ -136,6 +136,7 @@ class PlainView:
     def __init__(self, console: Console, story: Story, clock: Clock) -> None:
         self._console, self._story, self._clock = console, story, clock
         self._queued: int | None = None
+        self._begun: set[str] = set()
 
     def __enter__(self) -> Self:
         self._queue()
@@ -147,8 +148,12 @@ class PlainView:
     def changed(self, steps: tuple[StepBody, ...]) -> None:
         self._queue()
         for step in steps:
-            if step.state in ("waiting", "skipped"):
+            # A step that nobody saw begin need not be seen to end.
+            if step.state == "waiting" or (
+                step.state == "skipped" and step.name not in self._begun
+            ):
                 continue
+            self._begun.add(step.name)
             elapsed = format_elapsed(step.elapsed_s) if step.state != "running" else ""
             self._line(
                 f"{step.name:<8} {step.state:<8} {elapsed:>10}  {first_line(step.detail)}".rstrip()

@@ -162,7 +162,9 @@ def _verdict(body: RolloutBody, verdict: VerdictBody) -> Iterator[RenderableType
             reason.current_text,
         )
     yield rows
-    yield Text(verdict.summary, style=_OUTCOMES.get(verdict.outcome, _UNKNOWN)[1])
+    # Why a rollout ended is often what its last verdict says.
+    if verdict.summary not in body.reason:
+        yield Text(verdict.summary, style=_OUTCOMES.get(verdict.outcome, _UNKNOWN)[1])
 
 
 def _evidence(evidence: EvidenceBody) -> Iterator[RenderableType]:
