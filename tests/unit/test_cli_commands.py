@@ -17,6 +17,7 @@ from gantry.cli.platform import Finding
 from gantry.config.load import load_manifest
 from gantry.engines.builders.protocol import Detection, Product
 from gantry.features.deploys.bodies import DeployBody, DeployEvent
+from gantry.features.domains.bodies import DomainBody
 from gantry.features.platform.capabilities import CAPABILITIES
 from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.errors import (
@@ -399,6 +400,44 @@ def test_env_set_takes_values_from_everywhere(bench: Bench) -> None:
     assert (missing.code, "error[env.no-value]" in missing.err) == (2, True)
     assert "error[env.twice]" in bench.run("env", "set", "A=1", "A=2").err
     assert "error[env.empty]" in bench.run("env", "set", "A", "-").err
+
+
+def test_a_variable_can_take_effect_at_once(bench: Bench) -> None:
+    done = bench.run("env", "set", "CACHE=off", "--apply")
+    assert done.code == 0
+    asked = [(method, path.rpartition("/")[2]) for method, path, _ in bench.api.asked]
+    assert ("PATCH", "variables") in asked
+    assert ("POST", "redeploy") in asked
+    later = Bench(bench.cwd)
+    said = later.run("env", "set", "CACHE=off").err
+    assert "gantry redeploy --to production" in said
+    assert not [path for method, path, _ in later.api.asked if method == "POST"]
+
+
+def test_a_deploy_says_which_of_its_domains_nobody_can_reach_yet(bench: Bench) -> None:
+    record = "Make this record: shop.example.org A 203.0.113.7"
+    waiting = DomainBody(
+        host="shop.example.org", kind="domain", project="smart-sign", environment="production",
+        dns="none", certificate="none", settled=False, advice=(record,),
+    )  # fmt: skip
+    other = waiting.model_copy(update={"host": "other.example.org", "project": "other"})
+    ready = waiting.model_copy(update={"host": "ready.example.org", "settled": True})
+    bench.api.domains = (waiting, other, ready)
+    done = bench.run("deploy")
+    assert done.code == 0
+    assert "! shop.example.org: " in done.err
+    assert record in done.err
+    assert "other.example.org" not in done.err
+    assert "ready.example.org" not in done.err
+
+
+def test_notes_that_nobody_needs_are_not_made(bench: Bench) -> None:
+    (bench.cwd / ".env.example").write_text("# optional\nGREETING=hello\nLOG_LEVEL=debug\n")
+    for command in ("plan", "deploy"):
+        done = bench.run(command)
+        assert done.code == 0
+        assert "GREETING" not in done.out + done.err
+        assert "note" not in done.err
 
 
 def test_env_values_are_never_shown(bench: Bench) -> None:

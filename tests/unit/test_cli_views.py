@@ -140,6 +140,20 @@ def test_what_is_only_kept_warm_stands_below_what_serves(
     assert [f"{words[2]} {words[1]}" for words in shown] == states
 
 
+def test_why_an_instance_was_started_again_is_said_also_where_it_is_healthy() -> None:
+    instances = (
+        api.instance(
+            restarts=2, restart_reason="memory 512 MB", restarted_at=NOW - timedelta(seconds=3)
+        ),
+    )
+    project = api.status().projects[0]
+    production = project.environments[0].model_copy(update={"instances": instances})
+    body = api.status(projects=(project.model_copy(update={"environments": (production,)}),))
+    shown = drawn(status_group(body, NOW), width=80)
+    assert "healthy" in shown
+    assert "web.0: restarts 2 (memory 512 MB, 3 s ago)" in shown
+
+
 def test_status_of_an_empty_platform() -> None:
     check("status-empty", status_group(api.status(projects=()), NOW))
 

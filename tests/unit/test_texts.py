@@ -179,6 +179,52 @@ def test_commands_are_found_wherever_they_stand() -> None:
     assert list(named(text)) == ["status", "up --restart", "env set A -e staging", "deploy"]
 
 
+# Words of an earlier language, and what people say instead.
+STIFF = {
+    r"\bmend(ed|s|ing)?\b": "fix",
+    r"\bon purpose\b": "inject, deliberately",
+    r"\bwithout showing it\b": "you are prompted, and nothing is shown",
+    r"\basks for each\b": "you are prompted for each",
+    r"\bdo(es|ing)? faults\b": "inject faults",
+}
+
+
+def shown(file: Path) -> Iterator[str]:
+    """Texts of a file that a user may see: no docstrings but those of commands, which are their help."""
+    if file.suffix != ".py":
+        yield file.read_text()
+        return
+    tree = ast.parse(file.read_text())
+    helps = {
+        id(node.body[0])
+        for node in ast.walk(tree)
+        if file.parent.name == "cli" and isinstance(node, ast.FunctionDef) and node.decorator_list
+    }
+    written = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and id(node) not in helps
+    }
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in written
+        ):
+            yield node.value
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SRC)))
+def test_texts_are_said_as_one_would_on_the_phone(file: Path) -> None:
+    found = {
+        f"{stiff}: say {better}: {text.strip()[:80]}"
+        for text in shown(file)
+        for stiff, better in STIFF.items()
+        if re.search(stiff, text, re.IGNORECASE)
+    }
+    assert not found
+
+
 # What is counted in texts. A number beside one of them comes from `counted`, or it reads `1 requests`.
 COUNTED = frozenset(
     [

@@ -25,7 +25,7 @@ _MAX_TOKEN = 200
 
 @command(
     "login",
-    ("ask for the token, without showing it", "gantry login https://gantry.example.com"),
+    ("you are prompted for the token", "gantry login https://gantry.example.com"),
     (
         "with the link that gantry open --console --print gives on that machine",
         "gantry login 'https://gantry.example.com/login?token=...'",

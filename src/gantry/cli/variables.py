@@ -51,7 +51,7 @@ def env() -> None:
 @command(
     "set",
     ("a plain value", "gantry env set LOG_LEVEL=debug"),
-    ("a secret, typed without showing it", "gantry env set SESSION_SECRET"),
+    ("a secret: you are prompted for it, and nothing is shown", "gantry env set SESSION_SECRET"),
     ("a secret from a file or another program", "gantry env set TLS_KEY - < key.pem"),
     ("several plain ones, in staging", "gantry env set LOG_LEVEL=debug CACHE=off -e staging"),
     ("and make a release that has it", "gantry env set SESSION_SECRET --apply"),
@@ -68,7 +68,7 @@ def set_(
 ) -> None:
     """Set variables, all or none. They take effect with the next release, or with --apply at once.
 
-    NAME alone asks for the value without showing it, and NAME - reads it from standard input, so that a secret
+    NAME alone prompts for the value and shows nothing of it; NAME - reads it from standard input. So a secret
     appears in no shell history and in no list of processes.
     """
     put = _values(session, assignments)
