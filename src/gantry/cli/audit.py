@@ -1,6 +1,8 @@
 """`gantry audit`."""
 
+import re
 from collections.abc import Iterable
+from datetime import datetime
 
 import rich_click as click
 from rich.text import Text
@@ -11,6 +13,9 @@ from gantry.cli.session import Session
 from gantry.cli.terminal import json_array, printable
 from gantry.cli.transport import path
 from gantry.features.audit.bodies import AuditBody
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)")
 
 
 @command(
@@ -55,6 +60,28 @@ def _table(entries: Iterable[AuditBody]) -> Listing:
             entry.actor,
             entry.action,
             entry.target,
-            Text(printable(entry.details_text), style="dim"),
+            Text(printable(_worded(entry)), style="dim"),
         )
     return rows
+
+
+def _worded(entry: AuditBody) -> str:
+    """`role developer · expires at 2026-03-01 09:30`: the details for people; what is empty is left out."""
+    texts = ((name, _text(value)) for name, value in entry.details.items())
+    return " · ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts if text)
+
+
+def _text(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return ""
+        case list():
+            return ", ".join(map(_text, value))
+        case dict():
+            return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items())
+    text = str(value)
+    if _COMMIT.fullmatch(text):
+        return text[:7]
+    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M}" if _MOMENT.fullmatch(text) else text
