@@ -14,6 +14,7 @@ import click
 import pytest
 
 import gantry
+from gantry.cli import codes
 from gantry.cli.main import PROGRAM, SECTIONS, build_cli
 from gantry.kernel.units import counted
 
@@ -177,6 +178,16 @@ def test_a_command_may_be_named_without_its_arguments_where_nobody_is_told_to_ty
 def test_commands_are_found_wherever_they_stand() -> None:
     text = "see gantry status, or (gantry up --restart); `gantry env set A -e staging` then gantry deploy"
     assert list(named(text)) == ["status", "up --restart", "env set A -e staging", "deploy"]
+
+
+def test_who_is_to_log_in_is_sent_to_the_console_and_not_to_a_site() -> None:
+    found = [
+        code.hint
+        for code in codes.scan(codes.source_files())
+        if code.code.startswith("access.") and "gantry open" in code.hint
+    ]
+    assert len(found) >= 3
+    assert all("gantry open --console" in hint for hint in found)
 
 
 # Words of an earlier language, and what people say instead.

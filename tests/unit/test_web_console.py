@@ -331,7 +331,22 @@ async def test_whoever_is_not_logged_in_is_told_how(house: House) -> None:
     async with client(create_app(house.services)) as http:
         answer = await http.get("/")
     assert answer.status_code == 401
-    assert "gantry open" in answer.text
+    assert "gantry open --console" in answer.text
+
+
+async def test_a_failed_deploy_shows_what_its_instances_printed_last(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    ids = await seed(house, START)
+    lines = "listening on 3099\nError: connect ECONNREFUSED <db>"
+    async with house.database.transaction() as session:
+        await session.execute(
+            "UPDATE deploys SET error = error || jsonb_build_object('last_lines', %(lines)s::text) WHERE id = %(id)s",
+            {"lines": lines, "id": ids["failed"]},
+        )
+    page = (await http.get(f"/deploys/{ids['failed']}")).text
+    assert "listening on 3099" in page
+    assert "connect ECONNREFUSED &lt;db&gt;" in page
 
 
 async def test_texts_from_outside_are_escaped(house: House, http: httpx.AsyncClient) -> None:

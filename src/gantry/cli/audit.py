@@ -81,7 +81,11 @@ def _text(value: object) -> str:
             return ", ".join(map(_text, value))
         case dict():
             return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items())
-    text = str(value)
+        case _:
+            return _short(str(value))
+
+
+def _short(text: str) -> str:
     if _COMMIT.fullmatch(text):
         return text[:7]
     return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M}" if _MOMENT.fullmatch(text) else text

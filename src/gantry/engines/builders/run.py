@@ -89,7 +89,7 @@ class Runner:
             record = self._collect()
         for cache in taken:
             self._caches.give_back(cache)
-        self._write(f"==> artifact {str(record['digest'])[:12]}: {counted(record['files'], 'file')}, "
+        self._write(f"==> artifact {str(record['digest'])[:12]}: {counted(int(str(record['files'])), 'file')}, "
                     f"{format_size(float(str(record['size_bytes'])))}")  # fmt: skip
         return record
 
