@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -259,6 +260,21 @@ async def test_an_empty_platform_says_what_to_type(http: httpx.AsyncClient) -> N
     page = Page((await http.get("/")).text)
     assert "Nothing is deployed yet" in page.text
     assert "gantry init && gantry deploy" in page.text
+
+
+async def test_a_viewer_gets_a_link_to_the_console_and_sees_it(house: House) -> None:
+    await seed(house, START)
+    app = create_app(house.services)
+    async with client(app, token=await house.token(Role.VIEWER)) as laptop:
+        made = await laptop.post("/api/v1/login-links")
+        assert made.status_code == 201
+    secret = parse_qs(urlsplit(made.json()["url"]).query)["token"][0]
+    async with client(app) as browser:
+        await browser.post("/login", data={"token": secret}, headers=_SAME)
+        for path in ("/", "/projects/smart-sign/production"):
+            answer = await browser.get(path)
+            assert answer.status_code == 200
+            assert set(Page(answer.text).forms) <= {"/logout", ""}
 
 
 async def test_roles_decide_which_buttons_there_are(house: House) -> None:
