@@ -30,7 +30,9 @@ PORTS = (("GANTRY_HTTP_PORT", 8080), ("GANTRY_HTTPS_PORT", 8443))
 def main() -> int:
     began_s = time.monotonic()
     env, exports = home_environment()
-    say("Gantry demo: install, start, deploy an example to production")
+    say(
+        "Gantry demo: install, start, deploy an example to production; 3 to 6 minutes the first time"
+    )
     try:
         venv.ensure()
         up(env)

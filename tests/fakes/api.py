@@ -138,7 +138,7 @@ class FakeApi:
             r"DELETE /projects/([\w-]+)(?:/environments/([\w-]+))?": lambda at: self._remove(
                 at[1], at[2]
             ),
-            r"POST .+/environments/[\w-]+/(deploys|promote|rollback)": lambda _: _one(
+            r"POST .+/environments/[\w-]+/(deploys|promote|rollback|redeploy)": lambda _: _one(
                 self.first, 202
             ),
             r"GET .+/deploys": lambda _: _many((self.first,)),

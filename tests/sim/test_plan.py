@@ -42,6 +42,7 @@ async def test_what_is_live_already_is_a_release_of_the_same_build(live: Platfor
     ]
     assert found.changes[1].before == "release 1"
     assert found.blockers == ()
+    assert found.unchanged
 
 
 async def test_another_tree_is_built_and_its_settings_are_compared(live: Platform) -> None:
@@ -50,7 +51,54 @@ async def test_another_tree_is_built_and_its_settings_are_compared(live: Platfor
     assert lines(found, "build") == [("build", "create", "this tree was not built before")]
     (setting,) = [change for change in found.changes if change.what == "setting"]
     assert (setting.action, setting.before, setting.after) == ("change", "2", "3")
-    assert setting.name.endswith("instances")
+    assert setting.name == "processes.web.instances"
+    assert not found.unchanged
+
+
+async def test_a_build_that_is_kept_but_not_live_is_a_change(live: Platform) -> None:
+    first = live.sources.put(program("1"))
+    await deployed(live, live.sources.put(program("2")))
+    found = await plan(live, first)
+    assert lines(found, "build", "setting", "variable")[0][:2] == ("build", "keep")
+    assert not found.unchanged
+
+
+async def test_rules_are_compared_as_values_and_not_as_python(live: Platform) -> None:
+    """Vercel's word for a rule, another order of keys and another place for its default mean the same."""
+    first = (
+        MANIFEST
+        + """
+[[routes.headers]]
+source = "/a/:path*"
+headers = { X-Frame-Options = "DENY", Cache-Control = "no-store" }
+
+[[routes.redirects]]
+source = "/old"
+destination = "/new"
+"""
+    )
+    same = (
+        MANIFEST
+        + """
+[[routes.redirects]]
+destination = "/new"
+permanent = true
+source = "/old"
+
+[[routes.headers]]
+headers = [{ key = "Cache-Control", value = "no-store" }, { key = "X-Frame-Options", value = "DENY" }]
+source = "/a/:path*"
+"""
+    )
+    await deployed(live, live.sources.put(Program(manifest=first)))
+    found = await plan(live, live.sources.put(Program(manifest=same)))
+    assert lines(found, "setting") == []
+    other = first.replace('"/new"', '"/newer"')
+    changes = (await plan(live, live.sources.put(Program(manifest=other)))).changes
+    assert [(c.action, c.name, c.before, c.after) for c in changes if c.what == "setting"] == [
+        ("remove", "routes.redirects", 'source = "/old", destination = "/new"', ""),
+        ("create", "routes.redirects", "", 'source = "/old", destination = "/newer"'),
+    ]
 
 
 async def test_variables_are_compared_and_never_shown(live: Platform) -> None:

@@ -1,6 +1,7 @@
 """Commands against a fake platform and a fake control plane: output, errors, exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -16,6 +17,7 @@ from gantry.cli.platform import Finding
 from gantry.config.load import load_manifest
 from gantry.engines.builders.protocol import Detection, Product
 from gantry.features.deploys.bodies import DeployBody, DeployEvent
+from gantry.features.domains.bodies import DomainBody
 from gantry.features.platform.capabilities import CAPABILITIES
 from gantry.kernel.bodies import ErrorBody
 from gantry.kernel.errors import (
@@ -400,6 +402,44 @@ def test_env_set_takes_values_from_everywhere(bench: Bench) -> None:
     assert "error[env.empty]" in bench.run("env", "set", "A", "-").err
 
 
+def test_a_variable_can_take_effect_at_once(bench: Bench) -> None:
+    done = bench.run("env", "set", "CACHE=off", "--apply")
+    assert done.code == 0
+    asked = [(method, path.rpartition("/")[2]) for method, path, _ in bench.api.asked]
+    assert ("PATCH", "variables") in asked
+    assert ("POST", "redeploy") in asked
+    later = Bench(bench.cwd)
+    said = later.run("env", "set", "CACHE=off").err
+    assert "gantry redeploy --to production" in said
+    assert not [path for method, path, _ in later.api.asked if method == "POST"]
+
+
+def test_a_deploy_says_which_of_its_domains_nobody_can_reach_yet(bench: Bench) -> None:
+    record = "Make this record: shop.example.org A 203.0.113.7"
+    waiting = DomainBody(
+        host="shop.example.org", kind="domain", project="smart-sign", environment="production",
+        dns="none", certificate="none", settled=False, advice=(record,),
+    )  # fmt: skip
+    other = waiting.model_copy(update={"host": "other.example.org", "project": "other"})
+    ready = waiting.model_copy(update={"host": "ready.example.org", "settled": True})
+    bench.api.domains = (waiting, other, ready)
+    done = bench.run("deploy")
+    assert done.code == 0
+    assert "! shop.example.org: " in done.err
+    assert record in done.err
+    assert "other.example.org" not in done.err
+    assert "ready.example.org" not in done.err
+
+
+def test_notes_that_nobody_needs_are_not_made(bench: Bench) -> None:
+    (bench.cwd / ".env.example").write_text("# optional\nGREETING=hello\nLOG_LEVEL=debug\n")
+    for command in ("plan", "deploy"):
+        done = bench.run(command)
+        assert done.code == 0
+        assert "GREETING" not in done.out + done.err
+        assert "note" not in done.err
+
+
 def test_env_values_are_never_shown(bench: Bench) -> None:
     done = bench.run("env", "set", "KEY=s3cret-value")
     assert "s3cret-value" not in done.out + done.err
@@ -586,6 +626,33 @@ def test_open_prints_addresses(bench: Bench) -> None:
     assert (done.code, "error[environment.unknown]" in done.err) == (2, True)
 
 
+def test_a_browser_is_started_and_its_chatter_does_not_reach_the_terminal(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    opener, heard = tmp_path / "xdg-open", tmp_path / "heard"
+    os.mkfifo(heard)
+    opener.write_text(f'#!/bin/sh\necho chatter; echo chatter >&2\necho "$1" > {heard}\n')
+    opener.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("DISPLAY", ":0")
+    done = bench.run("open")
+    assert heard.read_text() == f"{SITE}\n"  # the program has said what it had to say
+    assert (done.code, done.out, done.err) == (0, f"{SITE}\n", "")
+    os.write(1, b"still here\n")
+    assert capfd.readouterr() == ("still here\n", "")
+
+
+def test_without_a_screen_no_browser_is_started_and_that_is_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    done = bench.run("open")
+    assert (done.code, done.out) == (0, f"{SITE}\n")
+    assert "no browser could be started here" in done.err
+
+
 def test_a_token_is_alone_on_standard_output(bench: Bench) -> None:
     assert bench.run("token", "create", "ci", "--role", "viewer").out == "gt-secret\n"
     assert bench.run("token", "revoke", "0123456789ab").code == 0
@@ -629,6 +696,32 @@ def test_typing_mistakes_are_answered_with_what_was_meant(bench: Bench) -> None:
     assert "--detach" in bench.run("deploy", "--detatch").err
     assert "error[cli.usage]" in bench.run("rollback", "--release", "zero").err
     assert bench.run().code == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("logs staging", "gantry logs --environment staging"),
+        ("deploy staging", "gantry deploy --to staging"),
+        ("rollback 12", "gantry rollback --release 12"),
+        ("rollback staging", "gantry rollback --to staging"),
+        ("ps prod", "gantry ps --environment production"),
+        ("releases shop", "gantry releases --project shop"),
+        ("deploy --prod", "gantry deploy --to production"),
+        ("logs --env staging", "gantry logs --environment production"),
+        ("logs -a shop", "gantry logs --project NAME"),
+        ("env list --staging", "gantry env list --environment staging"),
+        ("-v", "gantry version"),
+        ("status shop", "gantry status --help"),
+        ("deploy --nonsense", "gantry deploy --help"),
+    ],
+)
+def test_what_other_tools_take_is_answered_with_what_does_it_here(
+    bench: Bench, typed: str, hint: str
+) -> None:
+    done = bench.run(*typed.split())
+    assert done.code == 2
+    assert f"  hint   {hint}\n" in done.err
 
 
 def test_a_defect_is_one_sentence_and_a_log_file(bench: Bench) -> None:
@@ -769,20 +862,22 @@ def test_init_asks_about_each_service_on_a_terminal(
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?\x1b\\\\")
 
 
+@pytest.mark.parametrize("width", [60, 80])
 @pytest.mark.parametrize(
     "argv",
     [
         ("status",), ("releases",), ("audit",), ("plan",), ("logs",), ("env", "list"), ("token", "list"),
+        ("deploys", "list"), ("deploys", "show"), ("runs",), ("ps",), ("scale",), ("crons", "list"),
         ("version",), ("version", "--features"), ("doctor",), ("rollout", "status"), ("rollout", "abort"), ("up",),
         ("down",), ("purge",),
         ("deploy",), ("deploy", "--detach"), ("deploy", "--cancel"), ("token", "create", "ci"), ("depoly",),
         ("destroy",), ("env", "set", "KEY"), ("open", "--print"), ("cancel", "dep-1"),
     ],
 )  # fmt: skip
-def test_nothing_is_wider_than_a_terminal_of_80_columns(
-    bench: Bench, argv: tuple[str, ...]
+def test_nothing_is_wider_than_the_terminal_and_nothing_is_cut(
+    bench: Bench, argv: tuple[str, ...], width: int
 ) -> None:
-    bench.width, bench.terminal, bench.api.status = 80, True, broken_status()
+    bench.width, bench.terminal, bench.api.status = width, True, broken_status()
     bench.platform.findings = (
         Finding(
             "memory",
@@ -793,7 +888,31 @@ def test_nothing_is_wider_than_a_terminal_of_80_columns(
     )
     done = bench.run(*argv)
     for line in (done.out + done.err).splitlines():
-        assert len(CONTROL.sub("", line)) <= 80, line
+        assert len(CONTROL.sub("", line)) <= width, line
+    assert "…" not in done.out
+
+
+def test_every_release_has_its_whole_address_in_a_terminal_of_80_columns(bench: Bench) -> None:
+    bench.width, bench.terminal = 80, True
+    shown = bench.run("releases").out
+    assert "address https://rel-03--smart-sign.localhost:8443" in shown
+
+
+def test_a_pipe_gets_no_blanks_behind_rows_and_nothing_is_broken(bench: Bench) -> None:
+    bench.width = 10_000
+    for argv in (
+        "status",
+        "releases",
+        "audit",
+        "runs",
+        "ps",
+        "env list",
+        "token list",
+        "deploys show",
+    ):
+        for line in bench.run(*argv.split()).out.splitlines():
+            assert line == line.rstrip(), argv
+            assert len(line) < 200, argv
 
 
 def test_an_audit_entry_keeps_its_details_in_a_narrow_terminal(bench: Bench) -> None:
@@ -809,6 +928,8 @@ def test_an_audit_entry_keeps_its_details_in_a_narrow_terminal(bench: Bench) -> 
         assert text in wide
         assert text in narrow
     assert len(wide.splitlines()) == 2
+    assert "set SESSION_SECRET" in wide
+    assert not set('{}[]"') & set(wide)
 
 
 def test_schema_is_json(bench: Bench) -> None:

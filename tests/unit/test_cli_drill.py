@@ -35,7 +35,7 @@ def test_a_line_for_each_and_a_table_of_all(bench: Bench) -> None:
     assert "good candidate, control plane killed: live, 0 of 2,500 requests failed" in done.err
     assert "wrong candidate, control plane killed: taken back" in done.err
     rows = [line.split() for line in done.out.splitlines()]
-    assert rows[0] == ["good", "wrong", "all"]
+    assert rows[0] == ["outcome", "good", "wrong", "all"]
     assert [row[-1] for row in rows[1:9]] == ["2", "1", "1", "0", "0", "0", "5,000", "0"]
     assert "Everything held in 2 drills." in done.out
 
@@ -45,10 +45,10 @@ def test_what_did_not_hold_is_told_with_what_plays_it_again(bench: Bench) -> Non
     done = bench.run("drill", "deploy", "--seed", "7", "--seed", "1")
     assert done.code == 1
     assert "✗ seed 7" in done.err
-    assert "1 requests failed although a healthy instance was there" in done.err
+    assert "1 request failed although a healthy instance was there" in done.err
     assert "2.0 s: control plane killed: pid 7" in done.err
     assert "gantry drill deploy --seed 7" in done.err
-    assert "Something did not hold in 1 of 2 drills: seeds 7" in done.out
+    assert "Something did not hold in 1 of 2 drills: seed 7" in done.out
 
 
 def test_programs_get_everything(bench: Bench) -> None:
@@ -68,6 +68,9 @@ def test_the_table_fits_into_80_columns_with_every_number(bench: Bench) -> None:
     assert [line.split()[-1] for line in done.out.splitlines()][1:9] == [
         "2", "1", "1", "0", "0", "0", "5,000", "0",
     ]  # fmt: skip
+    bench.width = 24
+    narrow = bench.run("drill", "deploy", "--schedules", "2").out
+    assert "wrong verdicts\n  good 0  wrong 0  all 0\n" in narrow
 
 
 @pytest.mark.parametrize("count", ["0", "100000", "many"])

@@ -10,14 +10,16 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gantry.cli.main import run
 from gantry.cli.session import Session
 from gantry.cli.transport import Api, connect, path
 from gantry.config.remotes import Remote, Remotes, read_remotes, remotes_file, write_remotes
 from gantry.config.settings import Settings
 from gantry.features.platform.bodies import HealthBody
 from gantry.kernel.errors import GantryError, TransientError, UserError
+from gantry.kernel.redact import without_credentials
 from tests.fakes.platform import FakePlatform
-from tests.support.cli import Bench
+from tests.support.cli import Bench, HalfRealPlatform
 
 URL, OTHER = "https://gantry.example.com", "https://gantry.example.org:8443"
 
@@ -68,6 +70,52 @@ def test_what_cannot_be_an_address_or_a_token(
     done = bench.run("login", *argv, stdin=stdin)
     assert (done.code, f"error[{code}]" in done.err) == (2, True)
     assert remembered(bench) == Remotes()
+
+
+@pytest.mark.parametrize(
+    ("argv", "environment"),
+    [
+        (("login", "ftp://gantry.example.com/login?token=t0p-s3cret"), {}),
+        (("login", "https://ada:t0p-s3cret@gantry.example.com"), {}),
+        (("logout", "https://ada:t0p-s3cret@gantry.example.com/?token=t0p-s3cret"), {}),
+        (("--url", "https://:t0p-s3cret@gantry.example.com#t0p-s3cret", "status"), {}),
+        (("status",), {"GANTRY_URL": "ftp://ada:t0p-s3cret@gantry.example.com"}),
+        (("status",), {"GANTRY_URL": f"https://ada:t0p-s3cret@{'x' * 300}"}),
+        (("status",), {"GANTRY_DATABASE_URL": "mysql://ada:t0p-s3cret@db.example.com/shop"}),
+        (("status",), {"GANTRY_ACME_DIRECTORY": "http://ada:t0p-s3cret@acme.example.com"}),
+    ],
+)
+def test_no_error_repeats_what_an_address_carries(
+    tmp_path: Path,
+    argv: tuple[str, ...],
+    environment: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GANTRY_HOME", str(tmp_path / "home"))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert run(HalfRealPlatform(), argv) == 2
+    said = capsys.readouterr()
+    assert "error" in said.err
+    assert "t0p-s3cret" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://gantry.example.com:8443/a", "https://gantry.example.com:8443/a"),
+        ("https://ada:pass@gantry.example.com/a", "https://[redacted]@gantry.example.com/a"),
+        ("https://ada:p@ss@gantry.example.com", "https://[redacted]@gantry.example.com"),
+        (
+            "http://gantry.test/login?token=abc#def",
+            "http://gantry.test/login?[redacted]#[redacted]",
+        ),
+        ("gantry.test/login?token=a?b", "gantry.test/login?[redacted]"),
+    ],
+)
+def test_an_address_is_repeated_without_credentials(address: str, shown: str) -> None:
+    assert without_credentials(address) == shown
 
 
 def test_a_login_that_is_refused_is_not_remembered(tmp_path: Path) -> None:

@@ -134,10 +134,11 @@ def test_runs_are_listed_wide_and_narrow(bench: Bench) -> None:
         "exit",
     ]
     assert "node scripts/seed.mjs --token [redacted]" in wide
-    bench.width = 60
+    bench.width, bench.terminal = 60, True
     narrow = bench.run("runs", "-e", "staging").out
     assert max(map(len, narrow.splitlines())) <= 60
-    assert "ada, 5 min ago, took 1 min" in narrow
+    assert "who ada" in narrow
+    assert "when 5 min ago  took 1 min  exit 0" in narrow
     assert json.loads(bench.run("runs", "--json").out)[0]["id"] == run_of().id
 
 
@@ -178,9 +179,10 @@ def test_processes_are_listed_wide_and_narrow(bench: Bench) -> None:
     ]
     assert "web.0" in wide
     assert run_of().id in wide
-    bench.width = 50
+    bench.width, bench.terminal = 50, True
     narrow = bench.run("ps").out
     assert max(map(len, narrow.splitlines())) <= 50
+    assert "state healthy  release 3  since 5 min ago" in narrow
     found = json.loads(bench.run("ps", "--json").out)
     assert {"instances", "runs", "scaled"} == found.keys()
     assert bench.run("ps", "-e", "nowhere").code == 2

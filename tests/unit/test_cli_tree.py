@@ -80,13 +80,6 @@ def test_the_summaries_of_the_root_s_help_are_the_commands_own() -> None:
             assert summary == " ".join(first.split())
 
 
-def test_hints_name_commands_that_exist() -> None:
-    known = {path.split()[1] for path, _ in every()}
-    for code in codes.scan(codes.source_files()):
-        for name in re.findall(r"(?<!/)\bgantry ([a-z]+)\b", code.hint):
-            assert name in known, f"{code.code}: {code.hint}"
-
-
 def test_help_and_version_import_nothing_heavy() -> None:
     program = (
         "import sys; from gantry.cli.main import run; from tests.fakes.platform import FakePlatform;"

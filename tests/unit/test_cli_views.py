@@ -35,12 +35,23 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "cli"
 
 
 def check(name: str, *shown: RenderableType, width: int = 120) -> None:
-    """The same words as last time, without colours and with the terminal's width."""
+    """The same words as last time, in a terminal of that width without colours."""
+    golden(name, drawn(*shown, width=width))
+
+
+def drawn(*shown: RenderableType, width: int | None) -> str:
+    """What a terminal of that width shows, or what a pipe gets."""
     out = io.StringIO()
-    console = Console(file=out, width=width, highlight=False, markup=False)
-    for part in shown:
-        console.print(part)
-    golden(name, out.getvalue())
+    console = Console(
+        file=out,
+        width=width or 10_000,
+        highlight=False,
+        markup=False,
+        force_terminal=width is not None,
+        color_system=None,
+    )
+    Session(FakePlatform(), out=console).show(*shown)
+    return out.getvalue()
 
 
 def check_error(name: str, error: GantryError, *, width: int | None = None) -> None:
@@ -94,6 +105,55 @@ def test_status_in_the_middle_of_a_rollout() -> None:
     check("status-rollout", status_group(api.status(projects=(project,)), NOW))
 
 
+@pytest.mark.parametrize(
+    ("changes", "states"),
+    [
+        ({}, ["3 healthy", "2 warm", "4 warm"]),
+        (
+            {
+                "candidate": CandidateBody(
+                    release="rel-04", release_number=4, percent=5, sentence="release 4 gets 5 %"
+                )
+            },
+            ["4 healthy", "3 healthy", "2 warm"],
+        ),
+        ({"deploy": api.deploy(release="rel-04")}, ["4 healthy", "3 healthy", "2 warm"]),
+        ({"deploy": api.succeeded(release="rel-04")}, ["3 healthy", "2 warm", "4 warm"]),
+    ],
+)
+def test_what_is_only_kept_warm_stands_below_what_serves(
+    changes: dict[str, Any], states: list[str]
+) -> None:
+    instances = tuple(
+        api.instance(id=f"i-{number}", release=f"rel-{number:02}", release_number=number)
+        for number in (2, 4, 3)
+    )
+    project = api.status().projects[0]
+    production = project.environments[0].model_copy(update={"instances": instances, **changes})
+    assert [
+        f"{body.release_number} {'warm' if production.is_warm(body) else body.state}"
+        for body in production.instances_by_use
+    ] == states
+    body = api.status(projects=(project.model_copy(update={"environments": (production,)}),))
+    lines = drawn(status_group(body, NOW), width=120).splitlines()
+    shown = [line.split() for line in lines if "web.0" in line]
+    assert [f"{words[2]} {words[1]}" for words in shown] == states
+
+
+def test_why_an_instance_was_started_again_is_said_also_where_it_is_healthy() -> None:
+    instances = (
+        api.instance(
+            restarts=2, restart_reason="memory 512 MB", restarted_at=NOW - timedelta(seconds=3)
+        ),
+    )
+    project = api.status().projects[0]
+    production = project.environments[0].model_copy(update={"instances": instances})
+    body = api.status(projects=(project.model_copy(update={"environments": (production,)}),))
+    shown = drawn(status_group(body, NOW), width=80)
+    assert "healthy" in shown
+    assert "web.0: restarts 2 (memory 512 MB, 3 s ago)" in shown
+
+
 def test_status_of_an_empty_platform() -> None:
     check("status-empty", status_group(api.status(projects=()), NOW))
 
@@ -128,12 +188,38 @@ def test_tables() -> None:
         api.release(1, live=False, state="retired", commit=api.commit(dirty=True)),
         api.release(4, live=False, state="failed", live_at=None, commit=CommitBody()),
     )
-    check("releases", releases_table(releases, NOW, addresses=True))
-    check("releases-narrow", releases_table(releases, NOW, addresses=False), width=80)
+    check("releases", releases_table(releases, NOW))
+    check("releases-narrow", releases_table(releases, NOW), width=80)
 
 
 def test_a_rollout() -> None:
     check("rollout", *rollout_parts(api.rollout()))
+
+
+def test_the_sentence_of_a_verdict_that_ended_a_rollout_stands_there_once() -> None:
+    body = api.rollout()
+    assert body.verdict is not None
+    for reason in (body.verdict.summary, f"too little is known of it: {body.verdict.summary}"):
+        ended = body.model_copy(update={"state": "failed", "reason": reason})
+        shown = drawn(*rollout_parts(ended), width=120)
+        assert shown.count(body.verdict.summary) == 1
+    assert drawn(*rollout_parts(body), width=120).count(body.verdict.summary) == 1
+
+
+def test_in_a_pipe_a_step_that_began_has_an_end_also_when_it_was_skipped() -> None:
+    out = io.StringIO()
+    story = Story(api.deploy("queued", queue_position=None, steps=api.steps({})))
+    shown = PlainView(Console(file=out, width=200), story, ManualClock(NOW))
+    running, skipped = (
+        api.steps({"test": "running"}),
+        api.steps({"test": "skipped", "scan": "skipped"}, test="the project has no tests"),
+    )
+    for steps in (running, skipped):
+        shown.changed(tuple(step for step in steps if step.state != "waiting"))
+    assert out.getvalue().splitlines() == [
+        "test     running",
+        "test     skipped              the project has no tests",
+    ]
 
 
 def test_a_rollout_that_was_paused_and_has_no_numbers_yet() -> None:
@@ -149,8 +235,9 @@ def test_plan() -> None:
     ]
     body = PlanBody(project="p", environment="e", changes=tuple(changes))
     check("plan", *plan_lines(body))
-    (nothing,) = plan_lines(body.model_copy(update={"changes": ()}))
-    assert nothing.plain == "nothing would change"
+    for unchanged in ({"changes": ()}, {"unchanged": True}):
+        (nothing,) = plan_lines(body.model_copy(update=unchanged))
+        assert nothing.plain.startswith("nothing changes")
 
 
 def test_error() -> None:

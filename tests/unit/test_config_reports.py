@@ -65,3 +65,22 @@ def test_a_file_that_is_too_large_is_not_read() -> None:
     with pytest.raises(ManifestError, match="the limit is 262144"):
         load_manifest(b"#" * 262_145)
     assert load_manifest(b'[project]\nname="a"\n#' + b"x" * 262_000).project.name == "a"
+
+
+@pytest.mark.parametrize(
+    ("text", "report"),
+    [
+        (
+            "[release]\ncommand = 'a'\n[release]\n",
+            ":3: [release] is there already; keep one of the two",
+        ),
+        ("[a.b]\n[a.b]\n", ":2: [a.b] is there already; keep one of the two"),
+        ("[[a.b]]\n[a.b]\n", ":2: [a.b] is there already; keep one of the two"),
+        ("a = { b = 1 }\na.c = 2\n", ":2: a is written as a whole already; add to it there"),
+        ("[a.b]\n[a]\nb.c = 1\n", ":3: a.b is there already"),
+    ],
+)
+def test_a_table_is_named_as_toml_names_it(text: str, report: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(text, vercel=None)
+    assert caught.value.message.splitlines()[0].endswith(report)

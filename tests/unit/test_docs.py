@@ -166,5 +166,15 @@ def test_pages_tell_the_steps_in_the_order_of_the_pipeline() -> None:
     assert told == list(zip(steps, taken_by, strict=True))
 
 
+def test_the_readme_says_where_data_goes_and_how_to_install_move_upgrade_and_leave() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert "~/.gantry" in readme
+    assert "GANTRY_HOME" in readme
+    linked = set(_LINK.findall(readme))
+    assert {
+        f"docs/{page}.md" for page in ("server", "upgrading", "moving", "uninstalling")
+    } <= linked
+
+
 def test_the_page_of_settings_is_fresh() -> None:
     assert (DOCS / "settings.md").read_text() == settings_page()

@@ -206,7 +206,7 @@ def test_nothing_is_said_where_everything_holds() -> None:
         (
             GOOD,
             gone_live(failures=(Failure(12.0, "status 500", "new"),)),
-            "1 requests failed although a healthy instance was there; the first after 12.0 s: status 500",
+            "1 request failed although a healthy instance was there; the first after 12.0 s: status 500",
         ),
     ],
 )
@@ -576,7 +576,7 @@ def test_an_order_is_lost_with_the_instance_that_had_it_and_not_otherwise(
         # A copy that does not say so, or a second try of what could not be tried twice.
         (
             {"orders": (*had_by("old-1"), *had_by("new-1")[-1:])},
-            "1 orders arrived more than once: 7-40",
+            "1 order arrived more than once: 7-40",
         ),
     ],
 )
@@ -594,7 +594,7 @@ def with_regulars(*histories: VisitorHistory, count: int = 20, **changes: object
 
 
 SENT_BACK = regular((-2.0, "old"), (4.0, "new"), (6.0, "old"), (10.0, "new"))
-SENT_BACK_MESSAGE = "1 times a visitor who keeps their cookie was sent back from the candidate; the first after 6.0 s, to old"
+SENT_BACK_MESSAGE = "1 time a visitor who keeps their cookie was sent back from the candidate; the first after 6.0 s, to old"
 
 
 @pytest.mark.parametrize(
@@ -682,7 +682,7 @@ def test_who_keeps_their_cookie_stays_with_the_candidate_until_it_is_taken_back(
     ("came", "at_s", "message"),
     [
         (3, 5.0, ""),
-        (12, 5.0, "12 of 20 visitors who keep their cookie got the candidate at 5 %"),
+        (12, 5.0, "12 of 20 visitors with a kept cookie got the candidate at 5 %"),
         (20, 10.0, ""),
     ],
 )
@@ -721,7 +721,7 @@ def test_nobody_is_answered_by_a_release_that_has_no_part_in_it() -> None:
     )
 
 
-OUT_OF_TURN = "1 visitors who keep their cookie came to the candidate while its share did not rise; the first after {} s"
+OUT_OF_TURN = "1 visitor with a kept cookie came to the candidate while its share did not rise; the first after {} s"
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ ROLES = {
     "POST /api/v1/projects/{project}/environments/{environment}/restart": Role.DEVELOPER,
     "GET /api/v1/projects/{project}/environments/{environment}/variables/provided": Role.VIEWER,
     "GET /api/v1/projects/{project}/environments/{environment}/logs": Role.VIEWER,
-    "POST /api/v1/login-links": Role.DEVELOPER,
+    "POST /api/v1/login-links": Role.VIEWER,
     "GET /api/v1/tokens": Role.OWNER,
     "POST /api/v1/tokens": Role.OWNER,
     "DELETE /api/v1/tokens/{token}": Role.OWNER,

@@ -623,6 +623,20 @@ async def test_purging_is_of_one_environment_and_leaves_a_trace(
     assert [one["action"] for one in trail[:2]] == ["cache.purge", "cache.purge"]
 
 
+async def test_where_nothing_is_kept_a_purge_says_so_whether_a_cache_runs_or_not(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await seed(house, START)
+    async with house.database.transaction() as session:
+        await session.execute("UPDATE releases SET manifest = manifest - 'routes'")
+    await house.edge_cache.stop()
+    refused = _error(await http.post(f"{_ENV}/purge", json={"paths": ["/x"]}), 400)
+    assert refused["code"] == "purge.nothing-kept"
+    assert "production of smart-sign" in refused["message"]
+    actions = [entry["action"] for entry in (await http.get("/api/v1/audit")).json()]
+    assert "cache.purge" not in actions
+
+
 @pytest.mark.parametrize(
     ("request_body", "code"),
     [

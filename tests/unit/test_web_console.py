@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -261,6 +262,21 @@ async def test_an_empty_platform_says_what_to_type(http: httpx.AsyncClient) -> N
     assert "gantry init && gantry deploy" in page.text
 
 
+async def test_a_viewer_gets_a_link_to_the_console_and_sees_it(house: House) -> None:
+    await seed(house, START)
+    app = create_app(house.services)
+    async with client(app, token=await house.token(Role.VIEWER)) as laptop:
+        made = await laptop.post("/api/v1/login-links")
+        assert made.status_code == 201
+    secret = parse_qs(urlsplit(made.json()["url"]).query)["token"][0]
+    async with client(app) as browser:
+        await browser.post("/login", data={"token": secret}, headers=_SAME)
+        for path in ("/", "/projects/smart-sign/production"):
+            answer = await browser.get(path)
+            assert answer.status_code == 200
+            assert set(Page(answer.text).forms) <= {"/logout", ""}
+
+
 async def test_roles_decide_which_buttons_there_are(house: House) -> None:
     ids = await seed(house, START)
     async with client(create_app(house.services)) as http:
@@ -331,7 +347,22 @@ async def test_whoever_is_not_logged_in_is_told_how(house: House) -> None:
     async with client(create_app(house.services)) as http:
         answer = await http.get("/")
     assert answer.status_code == 401
-    assert "gantry open" in answer.text
+    assert "gantry open --console" in answer.text
+
+
+async def test_a_failed_deploy_shows_what_its_instances_printed_last(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    ids = await seed(house, START)
+    lines = "listening on 3099\nError: connect ECONNREFUSED <db>"
+    async with house.database.transaction() as session:
+        await session.execute(
+            "UPDATE deploys SET error = error || jsonb_build_object('last_lines', %(lines)s::text) WHERE id = %(id)s",
+            {"lines": lines, "id": ids["failed"]},
+        )
+    page = (await http.get(f"/deploys/{ids['failed']}")).text
+    assert "listening on 3099" in page
+    assert "connect ECONNREFUSED &lt;db&gt;" in page
 
 
 async def test_texts_from_outside_are_escaped(house: House, http: httpx.AsyncClient) -> None:

@@ -7,7 +7,7 @@ def main() -> None:
     """Run the command line."""
     # Assertions guard invariants in production too; -O would remove them.
     if sys.flags.optimize:
-        sys.exit("gantry does not run under python -O: its assertions are part of it")
+        sys.exit("Gantry does not run under python -O: its assertions are part of it")
     from gantry.app.local import LocalPlatform  # noqa: PLC0415 -- after the check above
     from gantry.cli.main import run  # noqa: PLC0415
 

@@ -15,6 +15,7 @@ import httptools
 
 from gantry.cache.policy import Headers
 from gantry.cache.questions import Answer, Request, UpstreamError
+from gantry.kernel.units import counted
 
 _MAX_ASKING = 2_000
 _MAX_IDLE = 100
@@ -189,7 +190,7 @@ class InnerListener:
     async def ask(self, request: Request, headers: Headers) -> AsyncIterator[Answer]:
         """See `questions.Upstream`."""
         if self._asking >= self._max_asking:
-            raise UpstreamError(f"{self._max_asking} requests are on their way")
+            raise UpstreamError(f"{counted(self._max_asking, 'request')} are on their way")
         self._asking += 1
         try:
             connection = await self._begin(request.method, _head(request, headers))

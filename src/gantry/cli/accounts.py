@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import rich_click as click
-from rich.table import Table
 
 from gantry.cli.command import Group, command, json_option, pass_session
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import json_array, table
+from gantry.cli.terminal import json_array
 from gantry.cli.transport import path
 from gantry.features.accounts.bodies import TokenBody, TokenRequest
 from gantry.kernel.units import format_ago, format_until
@@ -78,7 +78,7 @@ def list_(session: Session) -> None:
     if session.as_json:
         session.json(json_array(found))
     elif found:
-        session.out.print(_table(found, session.clock.now()))
+        session.show(_table(found, session.clock.now()))
     else:
         session.say("no tokens yet: gantry token create NAME")
 
@@ -96,8 +96,8 @@ def revoke(session: Session, token_id: str) -> None:
     session.say(f"token {token_id} revoked")
 
 
-def _table(tokens: Iterable[TokenBody], now: datetime) -> Table:
-    rows = table("id", "label", "role", "created", "expires", flexible=("label",))
+def _table(tokens: Iterable[TokenBody], now: datetime) -> Listing:
+    rows = Listing("id", "label", "role", "created", "expires", flexible=("label",))
     for body in tokens:
         rows.add_row(
             body.id,

@@ -1,19 +1,21 @@
 """`gantry audit`."""
 
-import json
+import re
 from collections.abc import Iterable
+from datetime import datetime
 
 import rich_click as click
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.command import command, json_option, pass_session
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import json_array, table
+from gantry.cli.terminal import json_array, printable
 from gantry.cli.transport import path
 from gantry.features.audit.bodies import AuditBody
 
-_MIN_COLUMNS_WIDE = 120
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)")
 
 
 @command(
@@ -44,28 +46,46 @@ def audit(session: Session, limit: int) -> None:
     if session.as_json:
         session.json(json_array(entries))
     else:
-        session.out.print(_table(entries, wide=session.out.width >= _MIN_COLUMNS_WIDE))
+        session.show(_table(entries))
 
 
-def _table(entries: Iterable[AuditBody], *, wide: bool) -> Table:
-    """Entries as they come; without room for their details beside the target, these stand below it."""
-    columns = ("#", "at", "who", "action", "target")
-    flexible = "details" if wide else "target"
-    rows = table(*columns, *(["details"] * wide), numbers=("#",), flexible=(flexible,))
+def _table(entries: Iterable[AuditBody]) -> Listing:
+    """Entries as they come."""
+    columns = ("#", "at", "who", "action", "target", "details")
+    rows = Listing(*columns, numbers=("#",), flexible=("details",))
     for entry in entries:
-        text = json.dumps(entry.details, sort_keys=True) if entry.details else ""
-        details = Text(text, style="dim")
-        target = (
-            entry.target
-            if wide
-            else Text("\n").join([Text(entry.target), *([details] * bool(text))])
-        )
         rows.add_row(
             str(entry.seq),
             f"{entry.at:%Y-%m-%d %H:%M:%S}",
             entry.actor,
             entry.action,
-            target,
-            *([details] * wide),
+            entry.target,
+            Text(printable(_worded(entry)), style="dim"),
         )
     return rows
+
+
+def _worded(entry: AuditBody) -> str:
+    """`role developer · expires at 2026-03-01 09:30`: the details for people; what is empty is left out."""
+    texts = ((name, _text(value)) for name, value in entry.details.items())
+    return " · ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts if text)
+
+
+def _text(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return ""
+        case list():
+            return ", ".join(map(_text, value))
+        case dict():
+            return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items())
+        case _:
+            return _short(str(value))
+
+
+def _short(text: str) -> str:
+    if _COMMIT.fullmatch(text):
+        return text[:7]
+    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M}" if _MOMENT.fullmatch(text) else text

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 
 import rich_click as click
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.command import (
@@ -12,8 +11,9 @@ from gantry.cli.command import (
     within_environment,
 )
 from gantry.cli.folder import project_name
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import json_array, printable, table
+from gantry.cli.terminal import json_array, printable
 from gantry.cli.transport import environment_path
 from gantry.features.crons.bodies import CronBody, CronOutputBody, CronRunBody
 from gantry.kernel.units import format_ago, format_elapsed, format_until
@@ -42,7 +42,7 @@ def list_(session: Session, environment: str, project: str) -> None:
     if session.as_json:
         session.json(json_array(found))
     elif found:
-        session.out.print(_crons(session, found))
+        session.show(_crons(session, found))
     else:
         session.say(
             f"{environment} has no scheduled commands; add one to gantry.toml: [processes.cron.NAME]"
@@ -75,7 +75,7 @@ def runs(session: Session, name: str, limit: int, environment: str, project: str
     if session.as_json:
         session.json(json_array(found))
     elif found:
-        session.out.print(_runs(session, found))
+        session.show(_runs(session, found))
     else:
         session.say(f"{name} has not run yet: gantry crons run {name} -e {environment}")
 
@@ -180,9 +180,9 @@ def _sentence(session: Session, body: CronOutputBody) -> str:
     return f"{run.cron} {run.state}{took}: {printable(run.detail)}"
 
 
-def _crons(session: Session, found: Iterable[CronBody]) -> Table:
+def _crons(session: Session, found: Iterable[CronBody]) -> Listing:
     now = session.clock.now()
-    rows = table("name", "schedule", "next", "last", "what", flexible=("what", "last"))
+    rows = Listing("name", "schedule", "next", "last", "what", flexible=("what", "last"))
     for cron in found:
         rows.add_row(
             cron.name,
@@ -199,8 +199,8 @@ def _state(session: Session, run: CronRunBody) -> Text:
     return Text.assemble((run.state, _STYLES.get(run.state, "dim")), (f" {ago}", "dim"))
 
 
-def _runs(session: Session, found: Iterable[CronRunBody]) -> Table:
-    rows = table("id", "state", "at", "took", "by", "how it ended", flexible=("how it ended",))
+def _runs(session: Session, found: Iterable[CronRunBody]) -> Listing:
+    rows = Listing("id", "state", "at", "took", "by", "how it ended", flexible=("how it ended",))
     for run in found:
         rows.add_row(
             run.id,

@@ -22,7 +22,7 @@ from gantry.kernel.errors import (
     TransientError,
     from_dict,
 )
-from gantry.kernel.units import format_elapsed
+from gantry.kernel.units import counted, format_elapsed
 
 # A control plane that restarts is back within seconds; the deploy itself continues meanwhile.
 _AWAY_TIMEOUT_S = 60.0
@@ -216,8 +216,9 @@ def _for_visitors(session: Session, deploy: DeployBody) -> str:
     answered, failed = rollout.seen_by_visitors
     if not answered:
         return "No visitor got the new release."
-    failures = "no request" if not failed else f"{failed:,} request{'s' if failed > 1 else ''}"
-    return f"Of {answered:,} requests of visitors that the new release answered, {failures} failed."
+    failures = counted(failed, "request") if failed else "no request"
+    whole = f"{counted(answered, 'request')} of visitors that the new release answered"
+    return f"Of {whole}, {failures} failed."
 
 
 def _succeeded(session: Session, deploy: DeployBody) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import rich_click as click
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli import failures
@@ -15,8 +14,9 @@ from gantry.cli.command import (
 from gantry.cli.deploy_following import error_of, see_through
 from gantry.cli.deploy_story import Story, frame
 from gantry.cli.folder import project_name
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import commit, json_array, table
+from gantry.cli.terminal import commit, json_array
 from gantry.cli.transport import environment_path, path
 from gantry.features.deploys.bodies import DeployBody, DeployEvent
 from gantry.features.deploys.model import Step
@@ -24,7 +24,6 @@ from gantry.kernel.errors import NotFoundError
 from gantry.kernel.units import format_ago, format_elapsed
 
 _STYLES = {"succeeded": "green", "failed": "red", "active": "cyan", "queued": "yellow"}
-_MIN_COLUMNS_ALL = 100
 
 
 @click.group("deploys", cls=Group)
@@ -58,7 +57,7 @@ def list_(session: Session, limit: int, environment: str, project: str) -> None:
     if session.as_json:
         session.json(json_array(found))
     elif found:
-        session.out.print(_table(session, found))
+        session.show(_table(session, found))
     else:
         session.say(f"no deploys to {environment} yet: gantry deploy --to {environment}")
 
@@ -81,9 +80,8 @@ def show(session: Session, deploy: str, environment: str, project: str) -> None:
     if session.as_json:
         session.json(body.model_dump_json())
         return
-    session.out.print(_headline(session, body))
     now_s = session.clock.monotonic_s()
-    session.out.print(frame(Story(body, at_s=now_s), now_s, None))
+    session.show(_headline(session, body), frame(Story(body, at_s=now_s), now_s, None))
     error = error_of(body) if body.ended else None
     if error is not None:
         failures.show(session, error)
@@ -166,10 +164,9 @@ def _headline(session: Session, deploy: DeployBody) -> Text:
     )
 
 
-def _table(session: Session, found: Iterable[DeployBody]) -> Table:
-    wide = session.out.width >= _MIN_COLUMNS_ALL
-    columns = ("id", "what", "state", "commit", "took", "when")
-    rows = table(*columns, *(["by"] * wide), numbers=("took",), flexible=("commit",))
+def _table(session: Session, found: Iterable[DeployBody]) -> Listing:
+    columns = ("id", "what", "state", "commit", "took", "when", "by")
+    rows = Listing(*columns, numbers=("took",), flexible=("commit",), spare=("by",))
     for deploy in found:
         number = f" #{deploy.release_number}" if deploy.release_number else ""
         rows.add_row(
@@ -179,6 +176,6 @@ def _table(session: Session, found: Iterable[DeployBody]) -> Table:
             commit(deploy.commit),
             format_elapsed(deploy.elapsed_s),
             format_ago(deploy.requested_at, session.clock.now()),
-            *([deploy.requested_by] * wide),
+            deploy.requested_by,
         )
     return rows

@@ -20,7 +20,7 @@ from gantry.features.deploys.bodies import (
 )
 from gantry.features.deploys.model import Step
 from gantry.kernel.clock import Clock
-from gantry.kernel.units import first_line, format_elapsed
+from gantry.kernel.units import counted, first_line, format_elapsed
 
 # On failure this many lines are shown; while it runs, the last few of them.
 MAX_LINES = 20
@@ -136,6 +136,7 @@ class PlainView:
     def __init__(self, console: Console, story: Story, clock: Clock) -> None:
         self._console, self._story, self._clock = console, story, clock
         self._queued: int | None = None
+        self._begun: set[str] = set()
 
     def __enter__(self) -> Self:
         self._queue()
@@ -147,8 +148,12 @@ class PlainView:
     def changed(self, steps: tuple[StepBody, ...]) -> None:
         self._queue()
         for step in steps:
-            if step.state in ("waiting", "skipped"):
+            # A step that nobody saw begin need not be seen to end.
+            if step.state == "waiting" or (
+                step.state == "skipped" and step.name not in self._begun
+            ):
                 continue
+            self._begun.add(step.name)
             elapsed = format_elapsed(step.elapsed_s) if step.state != "running" else ""
             self._line(
                 f"{step.name:<8} {step.state:<8} {elapsed:>10}  {first_line(step.detail)}".rstrip()
@@ -245,7 +250,7 @@ def queue_sentence(position: int) -> str:
     """Position of a deploy that has not begun."""
     if position == 0:
         return "queued: next in line"
-    return f"queued: {position} deploy{'s' if position > 1 else ''} ahead of this one"
+    return f"queued: {counted(position, 'deploy')} ahead of this one"
 
 
 def failure_log(story: Story) -> list[str]:

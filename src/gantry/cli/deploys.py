@@ -38,7 +38,7 @@ from gantry.features.deploys.bodies import (
 from gantry.features.platform.bodies import ProjectBody
 from gantry.features.releases.bodies import CommitRequest
 from gantry.kernel.errors import GantryError, NotFoundError, UserError, from_dict
-from gantry.kernel.units import format_size
+from gantry.kernel.units import counted, format_size
 from gantry.source.commit import commit_of, is_older, origin_of
 from gantry.source.listing import Ignored
 from gantry.source.pack import PackedSource, pack
@@ -250,7 +250,10 @@ def plan(session: Session, path: Path | None, environment: str) -> None:
 
 def plan_lines(body: PlanBody) -> list[Text]:
     """A line for each thing that would change."""
-    return [_change(change) for change in body.changes] or [Text("nothing would change")]
+    if body.unchanged or not body.changes:
+        same = "the build, variables, settings and services are those of the live release"
+        return [Text(f"nothing changes: {same}" if body.unchanged else "nothing changes")]
+    return [_change(change) for change in body.changes]
 
 
 def _change(change: PlanChange) -> Text:
@@ -378,7 +381,7 @@ def _stored(session: Session, directory: Path, root: str, commit: CommitRequest)
         known = _is_stored(session, packed.digest)
     size = format_size(packed.size_bytes)
     above = "" if top == directory else f" of {top}"
-    session.say(f"packed {len(packed.entries)} files{above}, {size}{_left_out(packed)}")
+    session.say(f"packed {counted(len(packed.entries), 'file')}{above}, {size}{_left_out(packed)}")
     if packed.ignored.files:
         session.say(_ignored(packed.ignored), style="dim")
     if known:
@@ -408,8 +411,7 @@ def _left_out(packed: PackedSource) -> str:
 
 def _ignored(ignored: Ignored) -> str:
     """`left out as ignored: 214 files, 12.4 MB; most of it dist/ (11.0 MB)`."""
-    count = "1 file" if ignored.files == 1 else f"{ignored.files} files"
-    amount = f"{count}, {format_size(ignored.size_bytes)}"
+    amount = f"{counted(ignored.files, 'file')}, {format_size(ignored.size_bytes)}"
     biggest = ", ".join(f"{path} ({format_size(size)})" for path, size in ignored.biggest)
     more = "" if ignored.complete else "at least "
     return f"left out as ignored: {more}{amount}" + (f"; most of it {biggest}" if biggest else "")

@@ -5,15 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import rich_click as click
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.command import Group, command, json_option, pass_session
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import table
 from gantry.drill.judge import DrillResult
 from gantry.drill.schedule import CandidateKind
-from gantry.kernel.units import format_duration
+from gantry.kernel.units import counted, format_duration
 
 _MAX_SCHEDULES = 1_000
 _LABELS = (
@@ -77,7 +76,7 @@ def deploy(session: Session, schedules: int, seeds: tuple[int, ...]) -> None:
     if session.as_json:
         session.json(json.dumps([asdict(result) for result in results]))
     else:
-        session.out.print(results_table(results))
+        session.show(results_table(results))
         session.print(summary(results))
     if any(result.violations for result in results):
         session.exit(1)
@@ -92,7 +91,10 @@ def story(result: DrillResult) -> Iterator[Text]:
         mark,
         (f"seed {schedule.seed:<4}", "bold"),
         f" {schedule.summary}: ",
-        (f"{_ending(result)}, {result.failed} of {observed.requests:,} requests failed", ""),
+        (
+            f"{_ending(result)}, {result.failed} of {counted(observed.requests, 'request')} failed",
+            "",
+        ),
         (f"  {format_duration(observed.took_s)}", "dim"),
     )
     if held:
@@ -108,7 +110,7 @@ def story(result: DrillResult) -> Iterator[Text]:
     )
 
 
-def results_table(results: Sequence[DrillResult]) -> Table:
+def results_table(results: Sequence[DrillResult]) -> Listing:
     """A column for each kind of candidate that was drawn, and one for all."""
     kinds = [
         (str(kind), [result for result in results if result.schedule.candidate is kind])
@@ -116,7 +118,7 @@ def results_table(results: Sequence[DrillResult]) -> Table:
     ]
     drawn = [(name, chosen) for name, chosen in (*kinds, ("all", list(results))) if chosen]
     names = tuple(name for name, _ in drawn)
-    rows = table("", *names, numbers=names)
+    rows = Listing("outcome", *names, numbers=names)
     for row in zip(_LABELS, *(_column(chosen) for _, chosen in drawn), strict=True):
         rows.add_row(*row)
     return rows
@@ -126,9 +128,9 @@ def summary(results: Sequence[DrillResult]) -> Text:
     """One sentence."""
     bad = [str(result.schedule.seed) for result in results if result.violations]
     if not bad:
-        return Text(f"Everything held in {len(results)} drills.", style="green")
+        return Text(f"Everything held in {counted(len(results), 'drill')}.", style="green")
     return Text(
-        f"Something did not hold in {len(bad)} of {len(results)} drills: seeds {', '.join(bad)}",
+        f"Something did not hold in {len(bad)} of {counted(len(results), 'drill')}: {'seed' if len(bad) == 1 else 'seeds'} {', '.join(bad)}",
         style="red",
     )
 

@@ -42,7 +42,10 @@ def from_click(error: click.ClickException) -> UserError:
     command = context.command_path if context is not None else "gantry"
     if isinstance(error, click.FileError):
         return UserError("cli.file", error.format_message(), where=error.ui_filename)
-    return UserError("cli.usage", error.format_message(), hint=f"{command} --help")
+    from gantry.cli import habits  # noqa: PLC0415 -- knows the manifest, which `gantry --help` does not need
+
+    intended = habits.meant(error) if isinstance(error, click.UsageError) else ""
+    return UserError("cli.usage", error.format_message(), hint=intended or f"{command} --help")
 
 
 def unexpected(session: Session, error: Exception) -> PermanentError:

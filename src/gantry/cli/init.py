@@ -257,7 +257,7 @@ def _say(
     if required:
         at = f" --project {draft.name}" if draft.product.folder else ""
         session.say(f"Set these variables first; {ENV_EXAMPLE} gives no value for them:")
-        session.say(f"  gantry env set {' '.join(required)}{at}   (asks for each value)")
+        session.say(f"  gantry env set {' '.join(required)}{at}   (you are prompted for each)")
 
 
 def _line(item: Proposal) -> str:

@@ -47,7 +47,7 @@ KNOWN_NAMES = {
     "whoami": "gantry token list shows the tokens; the audit log (gantry audit) says who did what",
     "certs": "certificates come by themselves for the domains in gantry.toml",
     "backup": "gantry run -- pg_dump > dump.sql writes the database to a file; gantry psql < dump.sql reads one",
-    "jobs": "gantry crons lists scheduled commands; gantry run --detach runs one command",
+    "jobs": "gantry crons list shows scheduled commands; gantry run --detach runs one command",
     "workers": "workers are [processes.worker.NAME] in gantry.toml; gantry ps lists them",
     "autoscale": "gantry scale web=3 changes how many run; nothing does by itself yet",
     "resize": "gantry scale web=3 changes how many run; memory is set in gantry.toml",

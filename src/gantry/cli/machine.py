@@ -11,9 +11,9 @@ from rich.text import Text
 from gantry import __version__
 from gantry.cli.command import command, json_option, pass_session
 from gantry.cli.folder import PRODUCTION
+from gantry.cli.listing import Listing
 from gantry.cli.platform import Finding
 from gantry.cli.session import Session, print_labelled
-from gantry.cli.terminal import table
 from gantry.cli.transport import path
 from gantry.features.platform.bodies import EnvironmentBody, HealthBody, ProjectBody
 from gantry.features.platform.capabilities import CAPABILITIES, by_maturity
@@ -207,11 +207,10 @@ def _show_features(session: Session) -> None:
         return
     for maturity, capabilities in by_maturity():
         session.print(Text.assemble((maturity, "bold"), (f"  {maturity.meaning}", "dim")))
-        rows = table("capability", "what it does", flexible=("what it does",))
-        rows.show_header = False
+        rows = Listing("capability", "what it does", flexible=("what it does",), headers=False)
         for capability in capabilities:
             rows.add_row(f"  {capability.name}", capability.sentence)
-        session.out.print(rows)
+        session.show(rows)
         session.print("")
 
 

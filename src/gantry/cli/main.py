@@ -195,11 +195,14 @@ def build_cli() -> LazyGroup:
 
 def _url(given: str) -> str:
     from gantry.config.setting_table import parse_url  # noqa: PLC0415
+    from gantry.kernel.redact import without_credentials  # noqa: PLC0415
 
     try:
         return LOCAL if given == LOCAL else parse_url(given)
     except ValueError as error:
-        raise click.BadParameter(f"{given!r} {error}", param_hint="--url") from None
+        raise click.BadParameter(
+            f"{without_credentials(given)!r} {error}", param_hint="--url"
+        ) from None
 
 
 def run(platform: Platform, argv: Sequence[str], *, session: Session | None = None) -> int:

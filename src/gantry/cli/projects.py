@@ -1,5 +1,10 @@
 """`gantry open`, `destroy` and `schema`: a project's addresses, its end, and how its file is checked."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import rich_click as click
 from click import launch, prompt
 
@@ -14,12 +19,15 @@ from gantry.cli.folder import project_name
 from gantry.cli.session import Session
 from gantry.cli.transport import path as api_path
 from gantry.config.schema import schema_text
+from gantry.config.settings import whole_environment
 from gantry.features.accounts.bodies import LoginLinkBody
 from gantry.features.platform.bodies import ProjectBody
 from gantry.kernel.errors import NotFoundError, TransientError, UserError
 
 _DESTROY_TIMEOUT_S = 120.0
 _INTERVAL_DESTROY_S = 0.5
+# Variables that say that a browser has a place to appear, or which one is wanted.
+_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "BROWSER")
 
 
 @command(
@@ -46,8 +54,7 @@ def open_(
     else:
         address = _site(session, project, environment)
     click.echo(address)
-    # The browser's own chatter on our terminal is nobody's business.
-    if not only_print and launch(address) != 0:
+    if not only_print and not _browse(address):
         session.say("no browser could be started here; open the address above yourself", "dim")
 
 
@@ -98,6 +105,31 @@ def destroy(
 def schema() -> None:
     """Print the JSON schema of gantry.toml."""
     click.echo(schema_text(), nl=False)
+
+
+def _browse(address: str) -> bool:
+    """Start a browser, where there is a screen for one."""
+    environment = whole_environment()
+    if sys.platform != "darwin" and not any(environment.get(name) for name in _SCREENS):
+        return False
+    with _silent():
+        return launch(address) == 0
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """What is started meanwhile has no place to write to: a browser's chatter is not for this terminal."""
+    kept = {number: os.dup(number) for number in (1, 2)}
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number in kept:
+            os.dup2(nowhere, number)
+        yield
+    finally:
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
 
 
 def _site(session: Session, project: str, environment: str) -> str:

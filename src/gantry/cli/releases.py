@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.command import (
@@ -11,13 +10,12 @@ from gantry.cli.command import (
     within_environment,
 )
 from gantry.cli.folder import project_name
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import commit, json_array, table, url
+from gantry.cli.terminal import commit, json_array, url
 from gantry.cli.transport import environment_path
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.kernel.units import format_ago, format_size
-
-_MIN_COLUMNS_ADDRESS = 120
 
 
 @command(
@@ -32,28 +30,22 @@ _MIN_COLUMNS_ADDRESS = 120
 def releases(session: Session, environment: str, project: str) -> None:
     """List an environment's releases, newest first.
 
-    Shows which of them a rollback can return to. Their addresses need a terminal of 120 columns; --json has them too.
+    Shows which of them a rollback can return to, and the address that each keeps for as long as it runs.
     """
     at = environment_path(project_name(session, project), environment, "releases")
     found = session.api.get(tuple[ReleaseBody, ...], at)
     if session.as_json:
         session.json(json_array(found))
     elif found:
-        addresses = session.out.width >= _MIN_COLUMNS_ADDRESS
-        session.out.print(releases_table(found, session.clock.now(), addresses=addresses))
+        session.show(releases_table(found, session.clock.now()))
     else:
         session.say(f"no releases in {environment} yet: gantry deploy --to {environment}")
 
 
-def releases_table(releases: Iterable[ReleaseBody], now: datetime, *, addresses: bool) -> Table:
-    """Releases as they come.
-
-    Parameters:
-        addresses: with the address of each, which takes half a line.
-    """
-    columns = ("release", "state", "commit", "size", "went live")
-    numbers = ("release", "size")
-    rows = table(*columns, *(["address"] * addresses), numbers=numbers, flexible=("commit",))
+def releases_table(releases: Iterable[ReleaseBody], now: datetime) -> Listing:
+    """Releases as they come."""
+    columns = ("release", "state", "commit", "size", "went live", "address")
+    rows = Listing(*columns, numbers=("release", "size"), flexible=("commit",))
     for release in releases:
         rows.add_row(
             str(release.number),
@@ -61,7 +53,7 @@ def releases_table(releases: Iterable[ReleaseBody], now: datetime, *, addresses:
             commit(release.commit),
             format_size(release.size_bytes),
             format_ago(release.live_at, now) if release.live_at else "never",
-            *([url(release.url)] * addresses),
+            url(release.url),
         )
     return rows
 

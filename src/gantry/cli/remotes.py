@@ -10,21 +10,22 @@ from urllib.parse import parse_qs, urlsplit
 import rich_click as click
 
 from gantry.cli.command import Group, command, json_option, pass_session
+from gantry.cli.listing import Listing
 from gantry.cli.session import LOCAL, Session
-from gantry.cli.terminal import table
 from gantry.cli.transport import Api, connect, path
 from gantry.config.remotes import Remote
 from gantry.config.setting_table import parse_url
 from gantry.features.accounts.bodies import CallerBody, LoginRequest, TokenBody
 from gantry.features.platform.bodies import HealthBody
 from gantry.kernel.errors import NotFoundError, UserError
+from gantry.kernel.redact import without_credentials
 
 _MAX_TOKEN = 200
 
 
 @command(
     "login",
-    ("ask for the token, without showing it", "gantry login https://gantry.example.com"),
+    ("you are prompted for the token", "gantry login https://gantry.example.com"),
     (
         "with the link that gantry open --console --print gives on that machine",
         "gantry login 'https://gantry.example.com/login?token=...'",
@@ -71,7 +72,9 @@ def _address_and_code(url: str) -> tuple[str, str]:
         address = parse_url(url)
     except ValueError as error:
         raise UserError(
-            "login.bad-url", f"{url[:200]!r} {error}", hint="gantry login --help"
+            "login.bad-url",
+            f"{without_credentials(url)[:200]!r} {error}",
+            hint="gantry login --help",
         ) from None
     parts = urlsplit(address)
     code = parse_qs(parts.query).get("token", [""])[0]
@@ -158,12 +161,12 @@ def remotes(ctx: click.Context) -> None:
     if session.as_json:
         session.json(json.dumps([_as_json(session, item) for item in listed.remotes.values()]))
         return
-    rows = table("", "url", "as", "folders", flexible=("url", "folders"))
+    rows = Listing("", "url", "as", "folders", flexible=("url", "folders"))
     rows.add_row("" if used else "*", f"this machine ({session.settings.home})", "", "")
     for url, item in listed.remotes.items():
         folders = ", ".join(folder for folder, to in listed.folders.items() if to == url)
         rows.add_row("*" if used and used.url == url else "", url, item.account, folders)
-    session.out.print(rows)
+    session.show(rows)
     if used is not None and used.url not in listed.remotes:
         session.say(f"commands go to {used.url} (GANTRY_URL or --url)")
 

@@ -12,8 +12,8 @@ from gantry.cli.command import (
     within_environment,
 )
 from gantry.cli.folder import project_name
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import table
 from gantry.cli.transport import environment_path
 from gantry.features.rollouts.bodies import (
     EvidenceBody,
@@ -63,8 +63,7 @@ def status(session: Session, environment: str, project: str) -> None:
     if session.as_json:
         session.json(body.model_dump_json())
         return
-    for part in rollout_parts(body):
-        session.out.print(part)
+    session.show(*rollout_parts(body))
 
 
 @command(
@@ -153,7 +152,7 @@ def rollout_parts(body: RolloutBody) -> Iterator[RenderableType]:
 
 def _verdict(body: RolloutBody, verdict: VerdictBody) -> Iterator[RenderableType]:
     releases = (f"release {body.candidate_number}", f"release {body.current_number}")
-    rows = table("", "check", *releases, numbers=releases, flexible=("check",))
+    rows = Listing("", "check", *releases, numbers=releases, flexible=("check",))
     for reason in verdict.reasons:
         mark, style = _OUTCOMES.get(reason.outcome, _UNKNOWN)
         rows.add_row(
@@ -163,7 +162,9 @@ def _verdict(body: RolloutBody, verdict: VerdictBody) -> Iterator[RenderableType
             reason.current_text,
         )
     yield rows
-    yield Text(verdict.summary, style=_OUTCOMES.get(verdict.outcome, _UNKNOWN)[1])
+    # Why a rollout ended is often what its last verdict says.
+    if verdict.summary not in body.reason:
+        yield Text(verdict.summary, style=_OUTCOMES.get(verdict.outcome, _UNKNOWN)[1])
 
 
 def _evidence(evidence: EvidenceBody) -> Iterator[RenderableType]:
@@ -172,7 +173,7 @@ def _evidence(evidence: EvidenceBody) -> Iterator[RenderableType]:
         yield Text("the requests that failed are being looked up", style="dim")
     elif evidence.requests:
         columns = ("failed requests", "status", "ms", "request id")
-        rows = table(*columns, numbers=("status", "ms"), flexible=("failed requests",))
+        rows = Listing(*columns, numbers=("status", "ms"), flexible=("failed requests",))
         for request in evidence.requests[-_MAX_SHOWN:]:
             status = str(request.status) if request.status else request.flags
             rows.add_row(

@@ -11,6 +11,7 @@ from gantry.cli.session import Session
 from gantry.cli.transport import environment_path
 from gantry.features.routes.bodies import PurgeBody, PurgeRequest
 from gantry.kernel.errors import UserError
+from gantry.kernel.units import counted
 
 
 @command(
@@ -52,5 +53,4 @@ def purge(
     if session.as_json:
         session.json(body.model_dump_json())
         return
-    responses = "response" if body.purged == 1 else "responses"
-    session.say(f"removed {body.purged} cached {responses} from {environment}")
+    session.say(f"removed {counted(body.purged, 'cached response')} from {environment}")

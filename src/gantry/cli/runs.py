@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import rich_click as click
-from rich.console import Group as Lines
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.command import (
@@ -20,8 +18,9 @@ from gantry.cli.command import (
     within_environment,
 )
 from gantry.cli.folder import project_name
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import json_array, printable, table
+from gantry.cli.terminal import json_array, printable
 from gantry.cli.transport import environment_path
 from gantry.config.settings import whole_environment
 from gantry.features.instances.bodies import LogBody
@@ -36,7 +35,6 @@ from gantry.kernel.errors import Cancelled, PermanentError, UserError
 from gantry.kernel.units import format_ago, format_elapsed, parse_duration
 
 _STYLES = {"running": "cyan", "waiting": "dim", "succeeded": "green", "failed": "red"}
-_MIN_COLUMNS_WIDE = 80
 _BROKEN_PIPE = 141
 _DATABASE = "database"
 
@@ -234,9 +232,7 @@ def runs(ctx: click.Context, environment: str, project: str) -> None:
             f"nothing was run by hand in {environment} of {name} yet: gantry run -e {environment}"
         )
     else:
-        session.out.print(
-            _listed(found, session.clock.now(), wide=session.out.width >= _MIN_COLUMNS_WIDE)
-        )
+        session.show(_listed(found, session.clock.now()))
 
 
 @command(
@@ -377,10 +373,8 @@ def _on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _listed(found: tuple[RunBody, ...], now: datetime, *, wide: bool) -> Table | Lines:
-    if not wide:
-        return Lines(*(_stacked(body, now) for body in found))
-    rows = table("run", "who", "what", "when", "took", "exit", flexible=("what",))
+def _listed(found: tuple[RunBody, ...], now: datetime) -> Listing:
+    rows = Listing("run", "who", "what", "when", "took", "exit", flexible=("what",))
     for body in found:
         rows.add_row(
             body.id,
@@ -391,14 +385,6 @@ def _listed(found: tuple[RunBody, ...], now: datetime, *, wide: bool) -> Table |
             _exit(body),
         )
     return rows
-
-
-def _stacked(body: RunBody, now: datetime) -> Text:
-    took = format_elapsed(body.elapsed_s)
-    return Text.assemble(
-        (body.id, "bold"), "  ", _exit(body), "\n  ", printable(body.command), "\n  ",
-        (f"{body.requested_by}, {format_ago(body.created_at, now)}" + (f", took {took}" if took else ""), "dim"),
-    )  # fmt: skip
 
 
 def _exit(body: RunBody) -> Text:

@@ -3,8 +3,6 @@
 from datetime import datetime
 
 import rich_click as click
-from rich.console import Group as Lines
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.command import (
@@ -12,8 +10,8 @@ from gantry.cli.command import (
     within_environment,
 )
 from gantry.cli.folder import project_name
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import table
 from gantry.cli.transport import environment_path, path
 from gantry.features.instances.bodies import InstanceBody
 from gantry.features.platform.bodies import EnvironmentBody, ProjectBody
@@ -23,7 +21,6 @@ from gantry.kernel.bodies import Answer
 from gantry.kernel.errors import NotFoundError, UserError
 from gantry.kernel.units import format_ago, format_size
 
-_MIN_COLUMNS_WIDE = 80
 _STYLES = {"healthy": "green", "running": "green", "unhealthy": "red", "backing-off": "yellow"}
 
 
@@ -63,7 +60,9 @@ def scale(
     if session.as_json:
         session.json(body.model_dump_json())
         return
-    rows = table("process", "instances", "gantry.toml", "by", numbers=("instances", "gantry.toml"))
+    rows = Listing(
+        "process", "instances", "gantry.toml", "by", numbers=("instances", "gantry.toml")
+    )
     for item in body.processes:
         drifts = item.count != item.manifest_count
         rows.add_row(
@@ -72,7 +71,7 @@ def scale(
             str(item.manifest_count),
             item.set_by,
         )
-    session.out.print(rows)
+    session.show(rows)
     for warning in body.warnings:
         session.say(f"! {warning}", style="yellow")
     if any(item.set_by for item in body.processes):
@@ -123,9 +122,7 @@ def ps(session: Session, environment: str, project: str) -> None:
     if not body.instances and not running:
         session.say(f"nothing runs in {environment} of {name}")
         return
-    session.out.print(
-        _listed(body, running, session.clock.now(), wide=session.out.width >= _MIN_COLUMNS_WIDE)
-    )
+    session.show(_listed(body, running, session.clock.now()))
     if body.scaled:
         session.say(
             f"scaled by hand: {', '.join(body.scaled)}; until the next deploy", style="yellow"
@@ -145,15 +142,13 @@ def _environment(session: Session, project: str, environment: str) -> Environmen
     )
 
 
-def _listed(
-    body: EnvironmentBody, runs: tuple[RunBody, ...], now: datetime, *, wide: bool
-) -> Table | Lines:
-    live = body.live.id if body.live is not None else ""
-    cells = [_instance(instance, live, now) for instance in body.instances]
+def _listed(body: EnvironmentBody, runs: tuple[RunBody, ...], now: datetime) -> Listing:
+    cells = [
+        _instance(instance, now, is_warm=body.is_warm(instance))
+        for instance in body.instances_by_use
+    ]
     cells += [_run(run, now) for run in runs]
-    if not wide:
-        return Lines(*map(_stacked, cells))
-    rows = table(*_COLUMNS, numbers=("release", "restarts", "memory"))
+    rows = Listing(*_COLUMNS, numbers=("release", "restarts", "memory"))
     for row in cells:
         rows.add_row(*row)
     return rows
@@ -162,10 +157,9 @@ def _listed(
 _COLUMNS = ("process", "state", "release", "since", "restarts", "memory")
 
 
-def _instance(instance: InstanceBody, live: str, now: datetime) -> tuple[Text, ...]:
-    warm = instance.release != live and instance.state == "healthy"
-    state = "warm" if warm else instance.state
-    dim = "dim" if warm else ""
+def _instance(instance: InstanceBody, now: datetime, *, is_warm: bool) -> tuple[Text, ...]:
+    state = "warm" if is_warm else instance.state
+    dim = "dim" if is_warm else ""
     since = format_ago(instance.started_at, now) if instance.started_at else ""
     memory = format_size(instance.memory_bytes) if instance.memory_bytes else ""
     return (
@@ -188,11 +182,3 @@ def _run(run: RunBody, now: datetime) -> tuple[Text, ...]:
         Text(""),
         Text(""),
     )
-
-
-def _stacked(cells: tuple[Text, ...]) -> Text:
-    process, state, release, since, restarts, memory = cells
-    details = [f"release {release}", *([f"since {since}"] if since else [])]
-    details += [f"restarts {restarts}"] if restarts else []
-    details += [str(memory)] if memory else []
-    return Text.assemble(process, "  ", state, "\n  ", (", ".join(details), "dim"))

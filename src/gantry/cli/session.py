@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # In the place of a URL: this machine's own platform.
 LOCAL = "local"
-# A pipe has no width; tables must not be cut for it.
-_PIPE_COLUMNS = 200
+# A pipe has no width: nothing is broken or cut for it.
+_PIPE_COLUMNS = 10_000
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -181,6 +181,18 @@ class Session:
     def print(self, line: str | Text) -> None:
         """One line of the result, on standard output; broken between words on a terminal."""
         self.out.print(line, soft_wrap=not self.out.is_terminal)
+
+    def show(self, *parts: RenderableType) -> None:
+        """Pieces of the result below each other, on standard output; a pipe gets no blanks at the ends of lines."""
+        if self.out.is_terminal:
+            for part in parts:
+                self.out.print(part, crop=False)
+            return
+        with self.out.capture() as captured:
+            for part in parts:
+                self.out.print(part, crop=False)
+        for line in captured.get().splitlines():
+            self.out.print(Text(line.rstrip()), soft_wrap=True)
 
     def json(self, text: str) -> None:
         """The result as JSON, on standard output."""

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from gantry.cli.command import command, json_option, pass_session
 from gantry.cli.deploy_story import queue_sentence
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import commit, table, url
+from gantry.cli.terminal import commit, url
 from gantry.cli.transport import PROBE_TIMEOUT_S, path
 from gantry.features.deploys.bodies import DeployBody, DeployStateName
 from gantry.features.instances.bodies import InstanceBody, InstanceStateName
@@ -21,6 +22,7 @@ from gantry.features.platform.bodies import EnvironmentBody, StatusBody
 from gantry.features.routes.bodies import CacheBody
 from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.units import (
+    counted,
     first_line,
     format_ago,
     format_elapsed,
@@ -77,7 +79,7 @@ def status(session: Session, watch: bool, no_probe: bool) -> None:
     elif watch:
         _watch(session, probe=not no_probe)
     else:
-        session.out.print(status_group(body, session.clock.now()))
+        session.show(status_group(body, session.clock.now()))
 
 
 def _ask(session: Session, *, probe: bool) -> StatusBody:
@@ -203,14 +205,14 @@ def _hit_rate(cache: CacheBody) -> Text:
     requests = cache.hits + cache.stale + cache.misses + cache.bypassed
     counts = f"{cache.hits:,} hit, {cache.stale:,} stale, {cache.misses:,} miss, {cache.bypassed:,} bypass"
     return Text.assemble(
-        f"answered {format_percent(cache.share)} of {requests:,} requests in the last hour",
+        f"answered {format_percent(cache.share)} of {counted(requests, 'request')} in the last hour",
         (f"  {counts}", "dim"),
     )
 
 
 def _cache_size(cache: CacheBody) -> Text:
     used, limit = format_size(cache.used_bytes), format_size(cache.limit_bytes)
-    kept = f"{cache.entries:,} responses, {format_size(cache.size_bytes)}"
+    kept = f"{counted(cache.entries, 'response')}, {format_size(cache.size_bytes)}"
     return Text(f"{kept}; whole cache: {used} of {limit}")
 
 
@@ -234,12 +236,11 @@ def _deploy(deploy: DeployBody, now: datetime) -> Text:
 
 
 def _instances(body: EnvironmentBody, now: datetime) -> Group:
-    columns = ("process", "state", "release", "memory", "restarts", "since", "pid")
-    rows = table(*columns, numbers=("release", "memory", "restarts", "pid"))
-    # In a narrow terminal the identity gives way first.
-    rows.add_column("instance", style="dim", overflow="ellipsis", max_width=40)
-    for instance in body.instances:
-        rows.add_row(*_instance_row(instance, now))
+    columns = ("process", "state", "release", "memory", "restarts", "since", "pid", "instance")
+    numbers = ("release", "memory", "restarts", "pid")
+    rows = Listing(*columns, numbers=numbers, spare=("pid", "instance"))
+    for instance in body.instances_by_use:
+        rows.add_row(*_instance_row(instance, now, is_warm=body.is_warm(instance)))
     troubles = [
         Text.assemble((f"{_label(instance)}: ", "bold red"), instance.message)
         for instance in body.instances
@@ -265,16 +266,18 @@ def _label(instance: InstanceBody) -> str:
     return f"{instance.process}.{instance.slot}"
 
 
-def _instance_row(instance: InstanceBody, now: datetime) -> tuple[str | Text, ...]:
+def _instance_row(instance: InstanceBody, now: datetime, *, is_warm: bool) -> tuple[Text, ...]:
+    dim = "dim" if is_warm else ""
+    state = "warm" if is_warm else instance.state
     return (
-        _label(instance),
-        Text(instance.state, style=_INSTANCE_STYLES.get(instance.state, "")),
-        str(instance.release_number),
-        format_size(instance.memory_bytes) if instance.memory_bytes else "",
-        Text(str(instance.restarts), style="yellow" if instance.restarts else ""),
-        format_ago(instance.started_at, now) if instance.started_at else "",
-        str(instance.pid or ""),
-        instance.id,
+        Text(_label(instance), style=dim),
+        Text(state, style=dim or _INSTANCE_STYLES.get(instance.state, "")),
+        Text(str(instance.release_number), style=dim),
+        Text(format_size(instance.memory_bytes) if instance.memory_bytes else "", style=dim),
+        Text(str(instance.restarts), style="yellow" if instance.restarts else dim),
+        Text(format_ago(instance.started_at, now) if instance.started_at else "", style=dim),
+        Text(str(instance.pid or ""), style=dim),
+        Text(instance.id, style="dim"),
     )
 
 

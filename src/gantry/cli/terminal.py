@@ -1,32 +1,12 @@
-"""Pieces of output that several commands share: tables, addresses, commits, lines of foreign programs."""
+"""Pieces of output that several commands share: addresses, commits, lines of foreign programs."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
-from rich.table import Table
 from rich.text import Text
 
 from gantry.features.releases.bodies import CommitBody
 from gantry.kernel.bodies import Answer
 from gantry.kernel.units import first_line
-
-
-def table(*columns: str, numbers: Collection[str] = (), flexible: Collection[str] = ()) -> Table:
-    """An empty table without lines.
-
-    Parameters:
-        columns: headers, from the left.
-        numbers: those whose values are aligned at the right.
-        flexible: those that give way in a narrow terminal: their values are broken into lines, others are cut.
-    """
-    empty = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    for name in columns:
-        empty.add_column(
-            name,
-            justify="right" if name in numbers else "left",
-            no_wrap=name not in flexible,
-            overflow="fold" if name in flexible else "ellipsis",
-        )
-    return empty
 
 
 def url(address: str, style: str = "cyan") -> Text:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import rich_click as click
 from click import confirm, prompt
-from rich.table import Table
 from rich.text import Text
 
 from gantry.cli.command import (
@@ -22,8 +21,9 @@ from gantry.cli.command import (
 )
 from gantry.cli.deploy_following import see_through
 from gantry.cli.folder import project_name
+from gantry.cli.listing import Listing
 from gantry.cli.session import Session
-from gantry.cli.terminal import json_array, table
+from gantry.cli.terminal import json_array
 from gantry.cli.transport import environment_path
 from gantry.config.env_example import parse_dotenv
 from gantry.features.deploys.bodies import DeployBody
@@ -36,7 +36,7 @@ from gantry.features.variables.bodies import (
 )
 from gantry.features.variables.model import DifferenceState
 from gantry.kernel.errors import Cancelled, NotFoundError, UserError
-from gantry.kernel.units import format_ago
+from gantry.kernel.units import counted, format_ago
 
 _apply_option = click.option(
     "--apply", is_flag=True, help="Then make a release that has the change: gantry redeploy."
@@ -51,7 +51,7 @@ def env() -> None:
 @command(
     "set",
     ("a plain value", "gantry env set LOG_LEVEL=debug"),
-    ("a secret, typed without showing it", "gantry env set SESSION_SECRET"),
+    ("a secret: you are prompted for it, and nothing is shown", "gantry env set SESSION_SECRET"),
     ("a secret from a file or another program", "gantry env set TLS_KEY - < key.pem"),
     ("several plain ones, in staging", "gantry env set LOG_LEVEL=debug CACHE=off -e staging"),
     ("and make a release that has it", "gantry env set SESSION_SECRET --apply"),
@@ -68,7 +68,7 @@ def set_(
 ) -> None:
     """Set variables, all or none. They take effect with the next release, or with --apply at once.
 
-    NAME alone asks for the value without showing it, and NAME - reads it from standard input, so that a secret
+    NAME alone prompts for the value and shows nothing of it; NAME - reads it from standard input. So a secret
     appears in no shell history and in no list of processes.
     """
     put = _values(session, assignments)
@@ -93,7 +93,7 @@ def list_(session: Session, environment: str, project: str) -> None:
     if session.as_json:
         session.json(json_array((*found, *provided)))
     elif found or provided:
-        session.out.print(_table(found, provided, session.clock.now()))
+        session.show(_table(found, provided, session.clock.now()))
     else:
         session.say(f"no variables in {environment} yet: gantry env set NAME -e {environment}")
 
@@ -170,7 +170,7 @@ def _ask_copy(session: Session, target: str, new: list[str], replaced: list[str]
     if session.as_json or not session.err.is_terminal or not sys.stdin.isatty():
         raise UserError(
             "env.copy-not-confirmed",
-            f"{target} would get {len(new)} new values and lose {len(replaced)} of its own, and nobody can be asked",
+            f"{target} would get {counted(len(new), 'new value')} and lose {len(replaced)} of its own, and nobody can be asked",
             hint="if that is meant: gantry env copy FROM TO --yes",
         )
     if new:
@@ -199,7 +199,7 @@ def diff(session: Session, first: str, second: str, project: str) -> None:
     if session.as_json:
         session.json(json_array(found))
     elif found:
-        rows = table("variable", "", flexible=("variable",))
+        rows = Listing("variable", "", flexible=("variable",))
         states = {
             "equal": Text("equal", style="dim"),
             "differs": Text("differs", style="yellow"),
@@ -208,7 +208,7 @@ def diff(session: Session, first: str, second: str, project: str) -> None:
         }
         for body in found:
             rows.add_row(body.name, states.get(body.state, Text(body.state)))
-        session.out.print(rows)
+        session.show(rows)
     else:
         session.say(f"neither {first} nor {second} has variables")
 
@@ -308,8 +308,8 @@ def _change(
 
 def _table(
     variables: Iterable[VariableBody], provided: Iterable[ProvidedBody], now: datetime
-) -> Table:
-    rows = table("variable", "from", "set", "by", flexible=("variable",))
+) -> Listing:
+    rows = Listing("variable", "from", "set", "by", flexible=("variable",))
     for variable in variables:
         rows.add_row(
             variable.name, "env set", format_ago(variable.updated_at, now), variable.updated_by

@@ -1,5 +1,6 @@
 """Files as plain data with lines: TOML and JSON, bounded in size and depth."""
 
+import ast
 import json
 import re
 import tomllib
@@ -22,6 +23,11 @@ _CLEARER = {
     "Cannot overwrite a value": "a key or table of this name is there already",
     "Invalid statement": "neither a table, nor key = value, nor a comment",
     "Invalid value": "is not a value; texts stand in quotes",
+}
+_ABOUT_A_TABLE = {
+    r"Cannot declare (\(.+\)) twice": "[{}] is there already; keep one of the two",
+    r"Cannot mutate immutable namespace (\(.+\))": "{} is written as a whole already; add to it there",
+    r"Cannot redefine namespace (\(.+\))": "{} is there already",
 }
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -116,6 +122,10 @@ def _toml_fault(file: str, text: str, message: str) -> ManifestError:
     line = int(place[1]) if place and place[1] else text.rstrip("\n").count("\n") + 1
     reason = message[: place.start()] if place else message
     reason = _CLEARER.get(reason, reason)
+    for words, clearer in _ABOUT_A_TABLE.items():
+        if about := re.fullmatch(words, reason):
+            # Python's parser names a table by the tuple of its keys.
+            reason = clearer.format(".".join(ast.literal_eval(about[1])))
     return _syntax(file, line, reason[:1].lower() + reason[1:])
 
 

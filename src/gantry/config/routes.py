@@ -24,6 +24,7 @@ from gantry.config.patterns import (
     parse_pattern,
     unknown_parameters,
 )
+from gantry.kernel.units import counted
 
 MAX_ROUTES = 1024
 MAX_CACHED = 64
@@ -214,7 +215,7 @@ class Rewrite(Section):
         parameters = len(parse_pattern(self.source).parameters)
         if "?" in self.destination and parameters >= MAX_PARAMETERS:
             raise not_supported(
-                f"has {parameters} parameters and a query in its destination; the edge takes "
+                f"has {counted(parameters, 'parameter')} and a query in its destination; the edge takes "
                 f"{MAX_PARAMETERS - 1} then"
             )
         return self

@@ -13,6 +13,7 @@ from gantry.config.references import OWN, names_in, reference_fault
 from gantry.config.routes import MAX_HEADERS
 from gantry.config.sections import POSTGRES_VARIABLES, REDIS_VARIABLES
 from gantry.config.toml_lines import KeyPath
+from gantry.kernel.units import counted
 
 WEB_ONLY = {
     ("health",): "only the web process is asked for its health",
@@ -242,7 +243,7 @@ def _routes(manifest: Manifest) -> Iterator[Problem]:
     if headers > MAX_HEADERS:
         yield Problem(
             ("routes", "headers"),
-            f"has {headers} headers in all; the limit is {MAX_HEADERS}. "
+            f"has {counted(headers, 'header')} in all; the limit is {MAX_HEADERS}. "
             "Join rules, or set the headers in the product",
         )
 

@@ -158,7 +158,7 @@ def parse_url(text: str) -> str:
     """The address of a control plane; `https://` is put before a bare host.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or carries a password.
     """
     address = text.strip().rstrip("/")
     if "://" not in address:
@@ -166,10 +166,13 @@ def parse_url(text: str) -> str:
     try:
         parts = urlsplit(address)
         usable = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
+        named = "@" in parts.netloc
     except ValueError:
-        usable = False
+        usable = named = False
     if not usable or len(address) > _MAX_TEXT or any(char.isspace() for char in address):
         raise ValueError("is not an address; use one such as https://gantry.example.com")
+    if named:
+        raise ValueError("has a user or password in it; gantry login asks for a token instead")
     return address
 
 

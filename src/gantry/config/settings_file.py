@@ -14,6 +14,7 @@ from gantry.config.setting_table import BY_KEY, FILE_KEYS, SETTINGS, Scope, Sett
 from gantry.config.settings import Settings
 from gantry.kernel.errors import UserError
 from gantry.kernel.files import replace_file
+from gantry.kernel.redact import without_credentials
 
 FILE_NAME = "gantry.conf"
 MACHINE_FILE = Path("/etc/gantry") / FILE_NAME
@@ -72,7 +73,7 @@ def _parsed(
         try:
             values[setting.field] = setting.parse(text)
         except ValueError as error:
-            given = "its value" if setting.hidden else repr(text[:_MAX_SHOWN])
+            given = "its value" if setting.hidden else repr(without_credentials(text)[:_MAX_SHOWN])
             faults.append(f"{origins[key]}: {key}: {given} {error}")
     return values
 

@@ -12,6 +12,7 @@ from gantry.drill.failures import unexcused
 from gantry.drill.observed import EdgeOutage, InjectedFault, ObservedDrill, VisitorKind
 from gantry.drill.schedule import CandidateKind, Fault, Schedule
 from gantry.drill.shares import beyond_share, greatest_share, requests_at_stages
+from gantry.kernel.units import counted
 
 # Its shim runs a killed edge again at once, whoever else is dead, and it serves within 0.3 s on an idle machine (decision
 # 0025). The rest is for two cores that build, start instances and ask 200 times a second at the same time.
@@ -52,7 +53,7 @@ def judge(schedule: Schedule, observed: ObservedDrill) -> DrillResult:
     violations += _wrong_ending(observed)
     if failed:
         violations.append(
-            f"{len(failed)} requests failed although a healthy instance was there; the first after "
+            f"{counted(len(failed), 'request')} failed although a healthy instance was there; the first after "
             f"{failed[0].at_s:.1f} s: {failed[0].reason}"
         )
     violations += _long_outages(observed)
@@ -118,14 +119,14 @@ def _wrong_copies(observed: ObservedDrill) -> Iterator[str]:
     """Requests that an instance got and should not have got."""
     for copies in observed.copies:
         if copies.method not in _SAFE_METHODS:
-            yield f"{copies.count} copies of {copies.method} requests arrived at {copies.release}"
+            yield f"{counted(copies.count, 'copy', 'copies')} of {copies.method} requests arrived at {copies.release}"
         if copies.release != observed.candidate:
-            yield f"{copies.count} copies arrived at {copies.release}, which is not the candidate"
+            yield f"{counted(copies.count, 'copy', 'copies')} arrived at {copies.release}, which is not the candidate"
     # A copy that does not say that it is one, or a second try of what had arrived.
     times = Counter(order.number for order in observed.orders)
     twice = sorted(number for number, count in times.items() if count > 1)
     if twice:
-        yield f"{len(twice)} orders arrived more than once: {', '.join(twice[:3])}"
+        yield f"{counted(len(twice), 'order')} arrived more than once: {', '.join(twice[:3])}"
 
 
 # -- what was decided about the candidate

@@ -16,6 +16,7 @@ from gantry.drill.failures import Death, deaths
 from gantry.drill.observed import CandidateShare, ObservedDrill, VisitorKind
 from gantry.drill.schedule import RECOVERY_S, Schedule
 from gantry.features.rollouts.verdict.statistics import at_least
+from gantry.kernel.units import counted
 
 # What the control plane says is in effect a little later, and was asked for a little after it changed.
 _SLACK_S = 1.5
@@ -58,7 +59,7 @@ def is_more_than_luck(got: int, of: int, share: float) -> bool:
 def beyond_share(schedule: Schedule, observed: ObservedDrill) -> Iterator[str]:
     """One sentence for each way in which visitors were not shared out as the stages say; of any candidate, also a good one."""
     above = ", ".join(
-        f"{got} of {of} requests at {percent:g} %"
+        f"{got} of {counted(of, 'request')} at {percent:g} %"
         for percent, (got, of) in sorted(requests_at_stages(observed).items())
         if is_more_than_luck(got, of, percent / _ALL_PERCENT)
     )
@@ -83,7 +84,7 @@ def _sent_back(observed: ObservedDrill, died: tuple[Death, ...]) -> Iterator[str
     if back:
         at_s, release = back[0]
         yield (
-            f"{len(back)} times a visitor who keeps their cookie was sent back from the candidate; "
+            f"{counted(len(back), 'time')} a visitor who keeps their cookie was sent back from the candidate; "
             f"the first after {at_s:.1f} s, to {release}"
         )
 
@@ -117,7 +118,7 @@ def _out_of_turn(observed: ObservedDrill, died: tuple[Death, ...]) -> Iterator[s
     # Where nobody said any share, that is what is held against the drill.
     if came and observed.shares:
         yield (
-            f"{len(came)} visitors who keep their cookie came to the candidate while its share did not rise; "
+            f"{counted(len(came), 'visitor')} with a kept cookie came to the candidate while its share did not rise; "
             f"the first after {came[0]:.1f} s"
         )
 
@@ -143,7 +144,7 @@ def _too_many_regulars(observed: ObservedDrill) -> Iterator[str]:
     for percent in sorted({percent for percent in came if percent < _ALL_PERCENT}):
         got = sum(allowed <= percent for allowed in came)
         if is_more_than_luck(got, of, percent / _ALL_PERCENT):
-            yield f"{got} of {of} visitors who keep their cookie got the candidate at {percent:g} %"
+            yield f"{got} of {counted(of, 'visitor')} with a kept cookie got the candidate at {percent:g} %"
 
 
 def _strangers_to_their_page(observed: ObservedDrill) -> Iterator[str]:

@@ -15,6 +15,7 @@ from gantry.features.routes.bodies import ClosedBody
 from gantry.kernel.bodies import Answer, Request
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import UserError
+from gantry.kernel.units import counted
 
 TITLE = "Down for maintenance"
 MESSAGE = "This site is being worked on. Please try again in a little while."
@@ -160,7 +161,7 @@ def _networks(addresses: tuple[str, ...]) -> list[str]:
     if len(addresses) > MAX_ALLOWED:
         raise UserError(
             "maintenance.too-many",
-            f"{len(addresses)} addresses; the limit is {MAX_ALLOWED}",
+            f"{counted(len(addresses), 'address', 'addresses')}; the limit is {MAX_ALLOWED}",
             hint="name a network in place of its addresses: 203.0.113.0/24",
         )
     found: dict[str, None] = {}

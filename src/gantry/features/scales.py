@@ -16,7 +16,7 @@ from gantry.features.releases.reading import manifest_of
 from gantry.kernel.bodies import Answer, Request
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, UserError
-from gantry.kernel.units import format_size
+from gantry.kernel.units import counted, format_size
 
 # What is in force: of the release that is live, and since before it went live last.
 CURRENT = """SELECT environments.id AS environment, scales.release, process, count, set_by
@@ -240,7 +240,7 @@ def _checked(counts: Mapping[str, int], release: Release) -> dict[str, int]:
         if not 0 <= count <= MAX_INSTANCES:
             raise UserError(
                 "scale.bad-count",
-                f"{process} cannot have {count} instances; from 0 to {MAX_INSTANCES} are possible",
+                f"{process} cannot have {counted(count, 'instance')}; from 0 to {MAX_INSTANCES} are possible",
                 hint=f"gantry scale {process}=2",
             )
         checked[process] = count

@@ -1,8 +1,11 @@
 """Keeping secrets out of everything that Gantry writes."""
 
+import re
 from collections.abc import Iterable
 
 MASK = "[redacted]"
+# What an address may carry that is nobody's business: who logs in, and everything behind `?` or `#`.
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@|(?<=\?)[^#\s]+|(?<=#)\S+")
 # Shorter values ("1", "true", "prod") are not secrets, and masking them would garble every line.
 _SHORTEST_SECRET = 6
 
@@ -30,3 +33,8 @@ class Redactor:
 
 def _mask(value: str) -> str:
     return "\n".join([MASK] * (value.count("\n") + 1))
+
+
+def without_credentials(address: str) -> str:
+    """An address that somebody typed, as an error may repeat it: without user, password, query and fragment."""
+    return _CREDENTIALS.sub(lambda found: f"{MASK}@" if found[0].endswith("@") else MASK, address)

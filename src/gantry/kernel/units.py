@@ -83,7 +83,12 @@ def _rough(seconds: float) -> str:
     for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} days"
+    return counted(round(seconds / 86_400), "day")
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 request`, `1,240 requests`: a number with its noun; `plural` where that is more than an `s`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def format_measure(value: float | None, unit: Literal["share", "ms", "count"]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gantry.kernel.units import counted
 from gantry.source.git import answer, ask
 from gantry.source.ignore import NEVER_SOURCE, is_never_source
 from gantry.source.listing import Listing
@@ -70,10 +71,10 @@ class _Reader:
     def tell(self) -> None:
         """Reasons of what is not there though git has it."""
         for folder, count in self.by_tools.items():
-            files = "1 file" if count == 1 else f"{count} files"
+            files = counted(count, "file")
             self.listing.left_out[folder] = f"{files} that git keeps, but a build makes them anew"
         if self.not_checked_out:
-            files = "1 file" if self.not_checked_out == 1 else f"{self.not_checked_out} files"
+            files = counted(self.not_checked_out, "file")
             self.listing.left_out["outside the sparse checkout"] = (
                 f"{files} that git did not put here"
             )

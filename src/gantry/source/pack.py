@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gantry.kernel.errors import UserError
 from gantry.kernel.trees import Entry, TreeDigest, TreeHash, content_sha256
-from gantry.kernel.units import format_size
+from gantry.kernel.units import counted, format_size
 from gantry.source.env_files import EnvFiles
 from gantry.source.ignore import is_env_file, secret_reason
 from gantry.source.lfs import is_pointer, refuse_pointers
@@ -266,7 +266,7 @@ def _check(found: list[Entry], bounds: Bounds, root: Path) -> None:
         return
     raise UserError(
         "source.too-large",
-        f"the source has {len(found)} files and {format_size(size_bytes)}; the limit is {bounds.files} files and "
+        f"the source has {counted(len(found), 'file')} and {format_size(size_bytes)}; the limit is {counted(bounds.files, 'file')} and "
         f"{format_size(bounds.size_bytes)}. Most of it is in {_largest(found)}",
         hint="name what a build does not need in .gitignore or .gantryignore",
         where=str(root),

@@ -20,7 +20,6 @@ from gantry.kernel.errors import AccessError
 from gantry.web.access import (
     PUBLIC,
     Cookie,
-    Developer,
     Owner,
     Viewer,
     address_of,
@@ -40,7 +39,7 @@ MAX_TOKEN_CHARACTERS = 200
 
 
 @noun.api.post("/login-links", status_code=201, summary="Make a login link")
-async def create_login_link(services: Has, caller: Developer) -> LoginLinkBody:
+async def create_login_link(services: Has, caller: Viewer) -> LoginLinkBody:
     """A link that logs one browser in as the caller, once, within 15 minutes."""
     secret, link = await services.accounts.login_link(by=caller)
     console = services.settings.url(services.settings.console_host)

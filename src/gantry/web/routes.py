@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gantry.features.routes.bodies import CacheBody, PurgeBody, PurgeRequest
-from gantry.kernel.units import format_percent, format_size
+from gantry.kernel.units import counted, format_percent, format_size
 from gantry.web.access import Developer
 from gantry.web.frame import Panel, ShownEnvironment
 from gantry.web.noun import Noun
@@ -93,7 +93,7 @@ class CachePanel(Panel):
         body = self.body
         others = max(0, body.used_bytes - body.size_bytes)
         free = max(0, body.limit_bytes - body.used_bytes)
-        mine = f"{format_size(body.size_bytes)}, {body.entries:,} answers"
+        mine = f"{format_size(body.size_bytes)}, {counted(body.entries, 'answer')}"
         sizes = (
             (self.environment, mine, "good", body.size_bytes),
             ("others", format_size(others), "busy", others),

@@ -19,6 +19,7 @@ from gantry.kernel.bodies import Answer
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import GantryError
 from gantry.kernel.redact import Redactor
+from gantry.kernel.units import counted
 from gantry.web.errors import TooManyError
 from gantry.web.services import Has, Services
 
@@ -53,7 +54,7 @@ class Streams:
         if self.open >= self._limit:
             raise TooManyError(
                 "stream.too-many",
-                f"{self.open} event streams are open already",
+                f"{counted(self.open, 'event stream')} open already",
                 hint="close some tabs of the console, or ask again without ?follow=true",
             )
         self.open += 1

@@ -81,7 +81,7 @@ def _open_ports(root: Path, port: int) -> None:
 
 def _fetch_console() -> None:
     if not asyncio.run(ensure_assets(npm_argv(), npm_environment())):
-        raise OSError("npm could not fetch them; gantry works without, and its console is plainer")
+        raise OSError("npm could not fetch them; Gantry works without, and its console is plainer")
 
 
 def _write_unit(root: Path, service: Service) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from gantry.engines.assets import files
 from gantry.engines.assets.store import AssetStore
 from gantry.engines.assets.variants import variants
+from gantry.kernel.units import counted
 
 _NICENESS = 19
 
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> None:
     """Pack the store whose folder `argv` names."""
     os.nice(_NICENESS)
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    sys.stdout.write(f"{pack(Path(argv[0]))} files compressed\n")
+    sys.stdout.write(f"{counted(pack(Path(argv[0])), 'file')} compressed\n")
 
 
 if __name__ == "__main__":

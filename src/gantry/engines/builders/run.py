@@ -31,7 +31,7 @@ from gantry.kernel.errors import TransientError
 from gantry.kernel.files import replace_file
 from gantry.kernel.redact import Redactor
 from gantry.kernel.trees import remove_tree
-from gantry.kernel.units import format_duration, format_size
+from gantry.kernel.units import counted, format_duration, format_size
 
 _NICENESS = 10
 # Removing packages asks nobody anything and takes seconds; what takes longer is not worth it.
@@ -89,7 +89,7 @@ class Runner:
             record = self._collect()
         for cache in taken:
             self._caches.give_back(cache)
-        self._write(f"==> artifact {str(record['digest'])[:12]}: {record['files']} files, "
+        self._write(f"==> artifact {str(record['digest'])[:12]}: {counted(int(str(record['files'])), 'file')}, "
                     f"{format_size(float(str(record['size_bytes'])))}")  # fmt: skip
         return record
 

@@ -13,6 +13,7 @@ from gantry.engines.edge.patterns import compile_pattern
 from gantry.engines.edge.protocol import HeaderRule, Site
 from gantry.kernel.errors import UserError
 from gantry.kernel.names import RELEASE_HEADER
+from gantry.kernel.units import counted
 
 Json = dict[str, Any]
 
@@ -58,7 +59,7 @@ def response_headers(
     if count(rules) > MAX_HEADERS:
         raise UserError(
             "route.too-many-headers",
-            f"{count(rules)} headers for {site.hosts[0]}; the limit is {MAX_HEADERS}",
+            f"{counted(count(rules), 'header')} for {site.hosts[0]}; the limit is {MAX_HEADERS}",
             hint="join rules, or set the headers in the product",
         )
     return added + [

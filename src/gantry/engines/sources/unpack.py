@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gantry.kernel.errors import UserError
-from gantry.kernel.units import format_size
+from gantry.kernel.units import counted, format_size
 from gantry.source.pack import Bounds, leads_out
 
 _READ_BYTES = 64 * 1024
@@ -140,7 +140,7 @@ def too_large(bounds: Bounds) -> UserError:
     """The refusal of a source beyond `bounds`."""
     return UserError(
         "source.too-large",
-        f"the source is larger than {format_size(bounds.size_bytes)} or has more than {bounds.files} files",
+        f"the source is larger than {format_size(bounds.size_bytes)} or has more than {counted(bounds.files, 'file')}",
         hint="name what a build does not need in .gitignore or .gantryignore",
     )
 

@@ -182,6 +182,11 @@ class PlanBody(Answer):
     environment: str
     changes: tuple[PlanChange, ...]
     blockers: tuple[ErrorBody, ...] = Field((), description="Why the deploy would be refused.")
+    unchanged: bool = Field(
+        default=False,
+        description="Nothing changes: the release would have the same build, variables, settings and services as "
+        "the live one.",
+    )
 
 
 def _steps(

@@ -13,6 +13,7 @@ from gantry.config.manifest import Manifest
 from gantry.features.deploys import act, rules
 from gantry.features.deploys.model import Deploy, DeployKind, DeployState, Step
 from gantry.features.deploys.rules import Decision, Do, Fail, Observed
+from gantry.kernel.units import counted
 
 # Steps that do not run the project's own code have a fixed, generous deadline.
 _QUICK_STEP_S = 120.0
@@ -210,7 +211,7 @@ def _not_confirmed(observed: Observed) -> Mapping[str, str]:
     if candidate is not None and candidate.steady_workers < candidate.workers:
         return rules.error_of(
             "switch.workers",
-            f"{candidate.steady_workers} of {candidate.workers} workers of the new release stayed up within "
+            f"{candidate.steady_workers} of {counted(candidate.workers, 'worker')} of the new release stayed up within "
             f"{observed.deadline_s:.0f} s"
             + (f": {candidate.message}" if candidate.message else ""),
             "read their log; what was live before serves again",

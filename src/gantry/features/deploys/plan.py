@@ -1,11 +1,14 @@
 """What a deploy would change: the same checks and rules as a deploy, without any effect."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gantry.config.differences import Difference, differences
 from gantry.config.manifest import Manifest
-from gantry.engines.builders.protocol import Workshop
-from gantry.engines.database.protocol import Database
+from gantry.engines.builders.protocol import Artifact, Workshop
+from gantry.engines.database.protocol import Database, Row
 from gantry.features import scales
+from gantry.features.builds import store as builds
 from gantry.features.deploys.bodies import PlanBody, PlanChange
 from gantry.features.deploys.source import SourceReader
 from gantry.features.instances.launching import wanted_services
@@ -52,16 +55,19 @@ class Planner:
         target = known or Environment("", project, environment, None, 0, self.clock.now())
         await self.source_reader.snapshot(source_digest)
         manifest = await self.source_reader.checks.manifest(source_digest, target)
-        changes: list[PlanChange] = []
-        changes += [] if known else [_change("host", "create", self._host(target))]
-        changes += await self._build(source_digest, target, manifest)
+        kept, build = await self._build(source_digest, target, manifest)
+        changes = [] if known else [_change("host", "create", self._host(target))]
+        changes.append(build)
         changes += await self._configuration(target, manifest)
         changes += await self._services(target, manifest)
+        # The number of the release is another in any case.
+        news = [item for item in changes if item.action != "keep" and item.what != "release"]
         return PlanBody(
             project=project,
             environment=environment,
             changes=tuple(changes),
             blockers=await self._blockers(target, manifest, branch),
+            unchanged=not news and await self._is_live(kept, target),
         )
 
     def _host(self, target: Environment) -> str:
@@ -78,17 +84,28 @@ class Planner:
 
     async def _build(
         self, source_digest: str, target: Environment, manifest: Manifest
-    ) -> list[PlanChange]:
+    ) -> tuple[Artifact | None, PlanChange]:
+        """The artifact that there is already, and what happens with the build."""
         if not target.id:
-            return [_change("build", "create", "the first build of this environment")]
+            return None, _change("build", "create", "the first build of this environment")
         try:
             request = await self.source_reader.request(source_digest, target.id, manifest, "plan")
             kept = await self.workshop.find(request)
         except GantryError as error:
-            return [_change("build", "create", f"anew, because {error.message}")]
+            return None, _change("build", "create", f"anew, because {error.message}")
         if kept is None:
-            return [_change("build", "create", "this tree was not built before")]
-        return [_change("build", "keep", f"artifact {kept.digest[:12]} was built from this tree")]
+            return None, _change("build", "create", "this tree was not built before")
+        known = f"artifact {kept.digest[:12]} was built from this tree"
+        return kept, _change("build", "keep", known)
+
+    async def _is_live(self, kept: Artifact | None, target: Environment) -> bool:
+        """Whether visitors get this artifact already."""
+        if kept is None or target.live_release is None:
+            return False
+        async with self.database.transaction() as session:
+            live = await releases.get(session, target.live_release)
+            build = await builds.get(session, live.build)
+        return build.artifact_digest == kept.digest
 
     async def _configuration(self, target: Environment, manifest: Manifest) -> list[PlanChange]:
         number = f"release {target.releases_made + 1}"
@@ -106,14 +123,7 @@ class Planner:
             }
         changes = [_change("release", "create", number, before=f"release {live.number}")]
         changes += _differences("variable", _masked(before, after), _masked(after, before))
-        old, new = _settings(manifest_of(live)), _settings(manifest)
-        for row in scaled:
-            key, count = f"processes.{row['process']}.instances", str(row["count"])
-            # A deploy ends what was asked for by hand, also where the file has not changed.
-            old[key] = (
-                count if new.get(key) == count else f"{count} (gantry scale, {row['set_by']})"
-            )
-        return changes + _differences("setting", old, new)
+        return changes + _settings(manifest_of(live), manifest, scaled)
 
     async def _services(self, target: Environment, manifest: Manifest) -> list[PlanChange]:
         async with self.database.transaction() as session:
@@ -147,19 +157,32 @@ def _masked(values: dict[str, str], other: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _settings(manifest: Manifest) -> dict[str, str]:
-    """The manifest as flat `key: value` lines."""
-    flat: dict[str, str] = {}
-
-    def walk(prefix: str, value: object) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(f"{prefix}.{key}" if prefix else str(key), inner)
-        else:
-            flat[prefix] = str(value)
-
-    walk("", manifest.model_dump(mode="json"))
-    return flat
+def _settings(before: Manifest, after: Manifest, scaled: Iterable[Row]) -> list[PlanChange]:
+    """What gantry.toml says otherwise, and what somebody asked for by hand: a deploy ends that."""
+    wanted = {
+        f"processes.{name}.instances": str(process.instances)
+        for name, process in after.long_running.items()
+    }
+    by_hand = {
+        f"processes.{row['process']}.instances": (str(row["count"]), row["set_by"])
+        for row in scaled
+    }
+    found = [item for item in differences(before, after) if item.name not in by_hand]
+    found += [
+        Difference(name, f"{count} (gantry scale, {who})", wanted[name])
+        for name, (count, who) in by_hand.items()
+        if wanted.get(name, count) != count
+    ]
+    return [
+        _change(
+            "setting",
+            "change" if item.before and item.after else "create" if item.after else "remove",
+            item.name,
+            before=item.before,
+            after=item.after,
+        )
+        for item in sorted(found, key=lambda item: item.name)
+    ]
 
 
 def _differences(what: str, before: dict[str, str], after: dict[str, str]) -> list[PlanChange]:

@@ -16,6 +16,7 @@ from gantry.features.deploys.model import Deploy, DeployKind, Step, StepState
 from gantry.features.instances.rules import CRASH_LOOP_FAILURES
 from gantry.features.probes.public import SmokeResult
 from gantry.features.rollouts.model import RolloutState
+from gantry.kernel.units import counted
 
 CRASHES_BEFORE_FAILURE = 3
 # So many ends are recorded at once of what would end the same way every time.
@@ -230,7 +231,13 @@ def healthy(deploy: Deploy, observed: Observed) -> Decision:
     seen_by_edge = observed.edge_current and observed.edge_healthy >= candidate.wanted
     if candidate.wanted and not seen_by_edge:
         return WAIT
-    return Next(detail=f"{candidate.healthy} of {candidate.wanted} instances are healthy")
+    return Next(detail=_healthy(candidate))
+
+
+def _healthy(candidate: Candidate) -> str:
+    """`2 of 3 instances are healthy`."""
+    are = "is" if candidate.wanted == 1 else "are"
+    return f"{candidate.healthy} of {counted(candidate.wanted, 'instance')} {are} healthy"
 
 
 def waiting_for(deploy: Deploy, observed: Observed) -> str:
@@ -239,9 +246,10 @@ def waiting_for(deploy: Deploy, observed: Observed) -> str:
     if candidate is None:
         return ""
     if deploy.step is Step.HEALTHY and candidate.healthy < candidate.wanted:
-        said = f"{candidate.healthy} of {candidate.wanted} instances are healthy"
+        said = _healthy(candidate)
     elif deploy.step is Step.SWITCH and candidate.steady_workers < candidate.workers:
-        said = f"{candidate.steady_workers} of {candidate.workers} workers stay up"
+        stay = "stays" if candidate.workers == 1 else "stay"
+        said = f"{candidate.steady_workers} of {counted(candidate.workers, 'worker')} {stay} up"
     else:
         return ""
     return said + (f": {candidate.message}" if candidate.message else "")
@@ -254,7 +262,7 @@ def smoke(deploy: Deploy, observed: Observed) -> Decision:
     if observed.smoke is None:
         return Do.ASK_SMOKE
     if not observed.smoke.failures:
-        return Next(detail=f"{observed.smoke.checked} paths answered well")
+        return Next(detail=f"{counted(observed.smoke.checked, 'path')} answered well")
     if observed.smoke.attempts < SMOKE_ATTEMPTS:
         return Do.ASK_SMOKE
     return Fail(
@@ -333,7 +341,7 @@ def _restarted(deploy: Deploy, observed: Observed) -> Decision:
         return Fail(
             error_of(
                 "start.crash-loop",
-                f"an instance that was started anew ended {progress.crashes} times: {progress.message}",
+                f"an instance that was started anew ended {counted(progress.crashes, 'time')}: {progress.message}",
                 "read its log; the instances whose turn had not come still serve",
             )
         )
@@ -347,7 +355,7 @@ def _crash_loop(candidate: Candidate, still: str) -> Fail:
     return Fail(
         error_of(
             "start.crash-loop",
-            f"an instance of the new release ended {candidate.crashes} times: {candidate.message}"
+            f"an instance of the new release ended {counted(candidate.crashes, 'time')}: {candidate.message}"
             if candidate.crashes < HOPELESS_CRASHES
             else f"an instance of the new release does not run: {candidate.message}",
             f"read its log; {still}",

@@ -24,6 +24,7 @@ from gantry.features.rollouts.model import RolloutCommand
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import ConflictError, UserError
 from gantry.kernel.ids import IdSource
+from gantry.kernel.units import counted
 
 MAX_QUEUED = 20
 
@@ -298,7 +299,7 @@ class DeployService:
         if len(waiting) >= MAX_QUEUED:
             raise ConflictError(
                 "deploy.queue-full",
-                f"{len(waiting)} deploys wait for {target.name} of {target.project} already",
+                f"{counted(len(waiting), 'deploy')} for {target.name} of {target.project} in line already",
                 hint="gantry deploy --cancel takes one out of the queue",
             )
         await store.insert(session, deploy)

@@ -135,6 +135,23 @@ class EnvironmentBody(Answer):
             scaled=_scaled(record),
         )
 
+    def is_warm(self, instance: InstanceBody) -> bool:
+        """Whether it runs on for a rollback and for pages of its build, while visitors get another release."""
+        arriving = (
+            self.deploy.release if self.deploy is not None and not self.deploy.ended else None
+        )
+        visited = {
+            self.live.id if self.live is not None else None,
+            self.candidate.release if self.candidate is not None else None,
+            arriving,
+        }
+        return instance.state == "healthy" and instance.release not in visited
+
+    @property
+    def instances_by_use(self) -> tuple[InstanceBody, ...]:
+        """Its instances, those that are kept warm last."""
+        return tuple(sorted(self.instances, key=self.is_warm))
+
 
 def _refused_domains(record: EnvironmentRecord, context: Context) -> tuple[RefusedDomainBody, ...]:
     live = record.live

@@ -17,6 +17,7 @@ from gantry.features.rollouts.model import (
     StageKind,
 )
 from gantry.features.rollouts.verdict.model import Outcome, Policy
+from gantry.kernel.units import counted
 
 # How many times its own length a stage is extended for while nothing can be said.
 EXTENSION = 1.0
@@ -122,7 +123,7 @@ def _next(rollout: Rollout) -> Action:
     number = rollout.stage + 1
     if number < len(rollout.stages):
         return BeginStage(number)
-    return End(RolloutState.PASSED, f"{len(rollout.stages)} stages went well")
+    return End(RolloutState.PASSED, f"{counted(len(rollout.stages), 'stage')} went well")
 
 
 def stages_of(section: DeploySection) -> tuple[Stage, ...]:

@@ -8,7 +8,7 @@ from pydantic import Field
 from gantry.engines.edge.protocol import Closed
 from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 from gantry.kernel.bodies import Answer, Request
-from gantry.kernel.units import format_size
+from gantry.kernel.units import counted, format_size
 
 
 class CacheBody(Answer):
@@ -102,7 +102,7 @@ def _trouble(status: CacheStatus, numbers: CacheNumbers, requests: int, evicted:
     if evicted:
         limit = format_size(status.limit_bytes)
         return (
-            f"{evicted:,} answers made room for others too early: {limit} are not enough; "
+            f"{counted(evicted, 'answer')} made room for others too early: {limit} are not enough; "
             "set GANTRY_CACHE_MB"
         )
     if requests and not numbers.entries and not numbers.hits + numbers.stale:

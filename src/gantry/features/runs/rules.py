@@ -10,7 +10,7 @@ from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
 from gantry.features.runs.model import Program, Run, RunState
 from gantry.kernel.errors import ConflictError, GantryError, UserError
 from gantry.kernel.redact import MASK
-from gantry.kernel.units import format_duration
+from gantry.kernel.units import counted, format_duration
 
 MAX_OPEN_IN_ENVIRONMENT = 5
 MAX_OPEN = 20
@@ -158,7 +158,7 @@ def check_room(open_runs: Sequence[Run], environment: str) -> None:
         if count >= limit:
             raise ConflictError(
                 "run.too-many",
-                f"{count} commands run by hand {where} already; the limit is {limit}",
+                f"{counted(count, 'command')} by hand {'runs' if count == 1 else 'run'} {where} already; the limit is {limit}",
                 hint="gantry runs lists them, gantry runs stop RUN ends one",
             )
 

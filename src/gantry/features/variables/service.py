@@ -13,6 +13,7 @@ from gantry.features.variables import store
 from gantry.features.variables.model import MAX_VARIABLES, DifferenceState, Variable, check
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import UserError
+from gantry.kernel.units import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class VariableService:
             if len(left) > MAX_VARIABLES:
                 raise UserError(
                     "variable.too-many",
-                    f"{len(left)} variables; the limit is {MAX_VARIABLES}",
-                    hint="remove some with gantry env unset",
+                    f"{counted(len(left), 'variable')}; the limit is {MAX_VARIABLES}",
+                    hint="remove some: gantry env unset NAME",
                 )
             await audit.record(
                 session,

@@ -29,6 +29,7 @@ from gantry.features.rollouts.verdict.model import (
     Reason,
     Verdict,
 )
+from gantry.kernel.units import counted
 
 _ONLY_ANALYSIS = Analysis()
 # In the order of `CheckName`, in which reasons are told.
@@ -140,7 +141,7 @@ def _summary(outcome: Outcome, reasons: tuple[Reason, ...], analysis: Analysis) 
         # It explains the other checks that could not tell.
         return f"Not enough to tell: {telling[-1].sentence}."
     more = len(telling) - 1
-    also = f", and {more} more check{'s' if more > 1 else ''}" if more else ""
+    also = f", and {counted(more, 'more check')}" if more else ""
     if outcome is Outcome.FAIL:
         return f"{telling[0].sentence[0].upper()}{telling[0].sentence[1:]}{also}."
     return f"Not enough to tell: {telling[0].sentence}{also}."

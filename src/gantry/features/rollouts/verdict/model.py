@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, Self
 from gantry.features.rollouts.verdict import statistics
 from gantry.features.rollouts.verdict.histogram import Histogram
 from gantry.kernel.errors import IntegrityError
+from gantry.kernel.units import counted
 
 
 class Outcome(StrEnum):
@@ -99,7 +100,8 @@ class Numbers:
             raise IntegrityError("verdict.numbers", "a release cannot have negative numbers")
         if not 0 <= self.errors <= self.requests:
             raise IntegrityError(
-                "verdict.numbers", f"{self.errors} of {self.requests} requests cannot have failed"
+                "verdict.numbers",
+                f"{self.errors} of {counted(self.requests, 'request')} cannot have failed",
             )
 
     def __sub__(self, start: Self) -> Self:

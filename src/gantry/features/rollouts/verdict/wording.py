@@ -2,6 +2,8 @@
 
 from math import isinf
 
+from gantry.kernel.units import counted
+
 # Below this, "3 of 40 requests" says more than a percentage does.
 _FEW = 100
 
@@ -42,7 +44,7 @@ def latency(latency_ms: float, last_ms: float) -> str:
 
 def count_of(count: int, singular: str, plural: str) -> str:
     """`1 restart`, `3 restarts`, `no restarts`."""
-    return f"{f'{count:,}' if count else 'no'} {singular if count == 1 else plural}"
+    return counted(count, singular, plural) if count else f"no {plural}"
 
 
 def number(count: int) -> str:
