@@ -43,6 +43,21 @@ def not_honoured(folder: Path, top: Path, manifest: Manifest) -> tuple[str, ...]
     return (*declared.notes, *missing)
 
 
+def not_shared(folder: Path, top: Path, manifest: Manifest) -> tuple[str, ...]:
+    """A sentence where instances of Next.js would show different pages, because each has a cache of its own."""
+    if not read_packages(Files(folder, top)).first("next"):
+        return ()
+    notes = []
+    for name in sorted({"production", *manifest.environments}):
+        found = manifest.for_environment(name)
+        if found.web is not None and found.web.instances > 1 and not found.services.redis:
+            notes.append(
+                f"{name} has {found.web.instances} instances, and without Redis each keeps a cache of its own: what "
+                "Next.js makes anew (revalidatePath, revalidate) is seen at one of them; set [services] redis = true"
+            )
+    return tuple(notes)
+
+
 def _possible(findings: Findings) -> Findings:
     """Without what gantry.toml would refuse: other platforms take other values."""
     kept, notes = [], list(findings.notes)

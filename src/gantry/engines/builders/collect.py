@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from gantry.engines.builders import nextjs
 from gantry.engines.builders.confine import owner
 from gantry.engines.builders.failures import BuildFailed
 from gantry.engines.builders.next_address import UNKNOWN, show_visitors_address
@@ -39,6 +40,8 @@ def collect(plan: BuildPlan, work: Path, root: str, target: Path, largest_bytes:
             return _find_start(plan, target)
         case "tree":
             collect_tree(work, target, largest_bytes)
+            if plan.framework == nextjs.FRAMEWORK:
+                return _whole_next(plan, target)
             return _find_start(plan, target / plan.folder)
 
 
@@ -105,6 +108,12 @@ def _collect_next(
     assets = {prefix: (server.parent / name).as_posix() for prefix, name in plan.assets.items()}
     home_folder = "" if server.parent == Path() else server.parent.as_posix()
     return replace(plan, web=("node", server.name), folder=home_folder, assets=assets, notes=notes)
+
+
+def _whole_next(plan: BuildPlan, target: Path) -> BuildPlan:
+    """A product that starts Next.js by itself. Its cache is not shared: there is no place of ours in how it starts."""
+    address = () if show_visitors_address(target) else (UNKNOWN,)
+    return replace(plan, notes=(*plan.notes, *address, NOT_SHARED))
 
 
 def _find_server(standalone: Path, root: str) -> Path | None:

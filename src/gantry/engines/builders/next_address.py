@@ -5,7 +5,7 @@ therefore leads to `https://localhost:PORT`, and so does every callback, link or
 maintainers call that intended where it is hosted by others (vercel/next.js#36625, #79182), and its switch for a platform
 that vouches for the Host header, `trustHostHeader`, has no effect on the server of `output: "standalone"`.
 
-So the artifact's copy of Next.js takes the edge's word: `x-forwarded-host`, which the edge always sets and never lets
+So the artifact's copy of Next.js, in a standalone output or beside a server of the product's own, takes the edge's word: `x-forwarded-host`, which the edge always sets and never lets
 through from a visitor. It is the visitor's own host, so a release's own address stays that release. The three places
 read the same in Next.js 13.5 to 16.4.
 """
@@ -56,7 +56,7 @@ _PLACES = (
 
 
 def show_visitors_address(root: Path) -> bool:
-    """Change the Next.js in a standalone output, in every place or in none; whether it was changed.
+    """Change the Next.js in what was built, in every place or in none; whether it was changed.
 
     Parameters:
         root: a copy that no product can write to any more. Links in it are not followed.
@@ -75,5 +75,12 @@ def show_visitors_address(root: Path) -> bool:
             if not times:
                 return False
     for path, text in texts.items():
-        (root / path).write_text(text, encoding="utf-8")
+        _replace(root / path, text)
     return True
+
+
+def _replace(path: Path, text: str) -> None:
+    """Another file under the same name: this one may be a further name of one in the package store."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

@@ -12,7 +12,7 @@ from gantry.kernel.errors import UserError
 
 _JOINED = re.compile(r"\s*(?:&&|\|\||;|\||\n|&)\s*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_SOURCE = re.compile(r"[\w./@-]+\.(?:js|mjs|cjs|ts|mts|cts)")
+SOURCE = re.compile(r"[\w./@-]+\.(?:js|mjs|cjs|ts|mts|cts)")
 _RUNNERS = ("npm", "pnpm", "yarn", "bun")
 _WRAPPERS = ("npx", "bunx", "pnpx", "cross-env", "dotenv", "env-cmd", "exec", "time", "env", "tini")
 # Flags of runners and wrappers that are followed by a value of their own.
@@ -209,7 +209,7 @@ def _of_development(script: str, package: Package) -> Iterator[Start]:
     """What a watching start script starts: `nodemon server.js`, `tsx watch src/index.ts`."""
     for part in commands_of(script, package):
         words = part.split()
-        for name in filter(_SOURCE.fullmatch, words[1:]):
+        for name in filter(SOURCE.fullmatch, words[1:]):
             if not name.endswith(("ts", "mts", "cts")):
                 yield Start(name, "node {}")
             elif words[0] in ("tsx", "ts-node-dev", "tsnd", "nodemon"):
