@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.builders.detect import choose, detect
+from gantry.engines.builders.detect import choose, detect, make_plan
 from gantry.engines.builders.tree import Tree
 from gantry.kernel.errors import UserError
-from tests.support.builders import ASGI_APP, NEXT_PACKAGE, NODE_PACKAGE, a_request, write_tree
+from tests.support.builders import (
+    ASGI_APP,
+    NEXT_PACKAGE,
+    NODE_PACKAGE,
+    a_context,
+    a_request,
+    write_tree,
+)
 
 _VITE = '{"scripts": {"build": "vite build"}, "devDependencies": {"vite": "^7.1.0"}}'
 _VITE_AND_START = '{"scripts": {"build": "vite build", "start": "node s.js"}, "dependencies": {"vite": "7", "express": "5"}}'
@@ -60,6 +67,11 @@ def test_next_says_what_it_will_set_and_where_the_health_path_is(tmp_path: Path)
     assert detection.suggested == {"processes.web.health.path": "/api/health"}
 
 
+def test_next_without_a_configuration_names_none(tmp_path: Path) -> None:
+    (note, _) = detect(Tree(write_tree(tmp_path, {"package.json": NEXT_PACKAGE}))).notes
+    assert note.startswith("there is no next.config that sets output")
+
+
 def test_standalone_output_and_a_lock_leave_nothing_to_note(tmp_path: Path) -> None:
     config = 'const config = { output: "standalone" };\nexport default config;'
     files = {"package.json": NEXT_PACKAGE, "next.config.mjs": config, "package-lock.json": "{}"}
@@ -78,6 +90,26 @@ def test_a_start_command_makes_any_tree_a_product(tmp_path: Path) -> None:
     detection = choose(a_request(root, start="./shop"), Tree(root))
     assert detection.framework == "command"
     assert "./shop" in detection.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("files", "install", "build"),
+    [
+        ({"package.json": '{"scripts": {"build": "make"}, "dependencies": {"x": "1"}}', "package-lock.json": "{}"}, "npm ci", "make"),
+        ({"package.json": '{"devDependencies": {"x": "1"}}', "pnpm-lock.yaml": ""}, "pnpm install", ""),
+        ({"Pipfile": "[packages]\nx = '*'"}, "add x", ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("framework", ["", "command"])
+def test_a_start_command_leaves_installation_and_build_as_they_are(
+    tmp_path: Path, files: dict[str, str], install: str, build: str, framework: str
+) -> None:
+    root = write_tree(tmp_path, files)
+    plan = make_plan(a_context(a_request(root, start="./shop", framework=framework)))
+    assert plan.web == ("./shop",)
+    first, *others = plan.phases
+    assert (first.name, install in first.command.replace("'", "")) == ("install", True)
+    assert [phase.command for phase in others] == ([build] if build else [])
 
 
 def test_a_framework_that_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -25,7 +25,13 @@ def _tail(output: str) -> Tail:
 
 def _explain(phase: str, output: str, ended: Ended, unseen: Unseen = _NONE) -> tuple[str, str, str]:
     failure = explain(
-        phase, "next build", ended, _tail(output), memory_bytes=512_000_000, timeout_s=90, unseen=unseen
+        phase,
+        "next build",
+        ended,
+        _tail(output),
+        memory_bytes=512_000_000,
+        timeout_s=90,
+        unseen=unseen,
     )
     return failure.code, failure.message, failure.hint
 

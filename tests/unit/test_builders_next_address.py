@@ -67,3 +67,16 @@ def test_a_link_to_another_next_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "app/node_modules/next").symlink_to(outside / "node_modules/next")
     assert not show_visitors_address(tmp_path / "app")
     assert (outside / _SERVER).read_text() == files[_SERVER]
+
+
+def test_the_package_store_keeps_its_own_next(tmp_path: Path) -> None:
+    """A product that starts Next.js by itself has the packages of the store under further names."""
+    files = {_SERVER: _INIT + _MIDDLEWARE, _ROUTER: _ROUTES}
+    store = write_tree(tmp_path / "store", files)
+    for path in files:
+        (tmp_path / "app" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "app" / path).hardlink_to(store / path)
+    assert show_visitors_address(tmp_path / "app")
+    assert {path: (store / path).read_text() for path in files} == files
+    assert all("x-forwarded-host" in (tmp_path / "app" / path).read_text() for path in files)
+    assert not list(tmp_path.rglob("*.new"))

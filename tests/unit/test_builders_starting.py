@@ -98,6 +98,41 @@ def test_a_server_is_started_from_what_its_build_makes(
     assert all(start.file for start in before), "nothing that is always possible comes first"
 
 
+@pytest.mark.parametrize(
+    ("scripts", "file", "web"),
+    [
+        ({"start": "node server.js"}, "server.js", ("node", "server.js")),
+        ({"start": "NODE_ENV=production node ./server.mjs"}, "server.mjs", ("/bin/sh", "-c", "NODE_ENV=production node ./server.mjs")),
+        ({"start": "tsx src/server.ts"}, "src/server.ts", ("tsx", "src/server.ts")),
+        ({"start": "node dist/server.js"}, "", ("node", "dist/server.js")),
+        ({"start": "node server.js", "prestart": "node check.js"}, "server.js", ("npm", "run", "start")),
+        ({"start": "nodemon server.js", "start:prod": "node server.js"}, "server.js", ("node", "server.js")),
+    ],
+)  # fmt: skip
+def test_a_next_product_with_a_server_of_its_own_is_started_with_it(
+    tmp_path: Path, scripts: dict[str, str], file: str, web: tuple[str, ...]
+) -> None:
+    package = _package({"build": "next build", **scripts}, "next")
+    root = write_tree(tmp_path, {"package.json": package, **({file: ""} if file else {})})
+    plan = make_plan(a_context(a_request(root)))
+    assert (plan.framework, plan.web, plan.collect.method) == ("nextjs", web, "tree")
+    assert any("starts a server of its own" in reason for reason in plan.reasons)
+    assert "NEXT_PRIVATE_STANDALONE" not in plan.phases[-1].env
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["next start", "next start -p $PORT", "node .next/standalone/server.js", "node server.js", "nodemon server.js",
+     "node node_modules/next/dist/bin/next start", "node scripts/migrate.js && next start", ""],
+)  # fmt: skip
+def test_a_start_script_that_only_starts_next_is_not_needed(tmp_path: Path, start: str) -> None:
+    package = _package({"build": "next build", "start": start}, "next")
+    plan = make_plan(a_context(a_request(write_tree(tmp_path, {"package.json": package}))))
+    assert (plan.web, plan.collect.method) == (("node", "server.js"), "next")
+    said = [note for note in plan.notes if "only Next.js is started" in note]
+    assert bool(said) == ("&&" in start)
+
+
 def test_a_production_script_goes_before_one_for_development(tmp_path: Path) -> None:
     files = {"package.json": _package(_NEST, "@nestjs/core")}
     plan = make_plan(a_context(a_request(write_tree(tmp_path, files))))
@@ -311,7 +346,9 @@ def test_only_what_is_for_visitors_is_published(tmp_path: Path) -> None:
     source = write_tree(
         tmp_path / "site",
         {"index.html": "app.config.js", "gantry.toml": "", ".env": "", "app.config.js": "", "vite.config.ts": "",
-         "yarn.lock": "", "docs/.htaccess": "", "docs/a.html": "", ".well-known/a": "", "README.md": ""},
+         "yarn.lock": "", "docs/.htaccess": "", "docs/a.html": "", ".well-known/a": "", "README.md": "",
+         "infra/docker-compose.yml": "", "api/package.json": "", "api/tsconfig.build.json": "", "docs/Makefile": "",
+         "demo/play.html": "<script src=play.config.js>", "demo/play.config.js": "", "demo/other.config.js": ""},
     )  # fmt: skip
     (source / "out").symlink_to("/etc")
     (source / "hidden").symlink_to(".env")
@@ -329,4 +366,6 @@ def test_only_what_is_for_visitors_is_published(tmp_path: Path) -> None:
         ".well-known/a",
         "README.md",
         "inside",
+        "demo/play.html",
+        "demo/play.config.js",
     }

@@ -33,7 +33,8 @@ _PLACEHOLDER = re.compile(
 )
 # In a value without spaces, which is no sentence for people: what stands for the rest of a key, or for a part of an address.
 _PARTIAL = re.compile(
-    r"\*{3,}|\.{3,}$|…|<[^<>@]+>|\{\{[^{}]+\}\}|\[your\b[^\]]*\]|(?<![a-z])(x{3,}(?![a-z])|your[-_][a-z])", re.IGNORECASE
+    r"\*{3,}|\.{3,}$|…|<[^<>@]+>|\{\{[^{}]+\}\}|\[your\b[^\]]*\]|(?<![a-z])(x{3,}(?![a-z])|your[-_][a-z])",
+    re.IGNORECASE,
 )
 
 

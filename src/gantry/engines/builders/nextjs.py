@@ -80,7 +80,12 @@ def own_server(package: Package, product: Tree) -> str:
     for program, *arguments in commands:
         path = next(filter(SOURCE.fullmatch, arguments), "").removeprefix("./")
         # `server.js` alone, where there is none, is that of a standalone output, which a Dockerfile has copied.
-        if program in _RUNS_SOURCE and path and not path.startswith(".") and (product.has(path) or "/" in path):
+        if (
+            program in _RUNS_SOURCE
+            and path
+            and not path.startswith(".")
+            and (product.has(path) or "/" in path)
+        ):
             prepared = f"pre{name}" in package.scripts
             return f"{find_manager(product).name} run {name}" if prepared else script
     return ""
