@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from gantry.config.public_variables import prefixes_of
+from gantry.config.public_variables import CONFIGURATIONS, prefixes_of
 from gantry.engines.builders import command, nextjs, node, python, static, versions as versions_
 from gantry.engines.builders.context import Context, scope
 from gantry.engines.builders.plan import BuildPlan
@@ -118,7 +118,9 @@ def public_prefixes(request: BuildRequest) -> tuple[str, ...]:
     seen, root = scope(request)
     top = Tree(request.source_root / seen)
     trees = (top, top.inside(root))
-    return prefixes_of({name for tree in trees for name in read_package(tree).dependencies})
+    packages = {name for tree in trees for name in read_package(tree).dependencies}
+    configuration = (trees[1].text(name) or "" for name in CONFIGURATIONS)
+    return prefixes_of(packages, "\n".join(configuration))
 
 
 def make_plan(context: Context) -> BuildPlan:
