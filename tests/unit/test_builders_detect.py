@@ -64,7 +64,9 @@ def test_an_unknown_tree_is_refused_by_what_people_see(tmp_path: Path) -> None:
     files = {".github/ci.yml": "", ".eslintrc.js": "", "Dockerfile": "FROM x", "main.go": ""}
     with pytest.raises(UserError) as refusal:
         detect(Tree(write_tree(tmp_path, files)))
-    assert "the folder has Dockerfile, main.go; a Dockerfile is not built yet" in refusal.value.message
+    assert (
+        "the folder has Dockerfile, main.go; a Dockerfile is not built yet" in refusal.value.message
+    )
 
 
 def test_next_says_what_it_will_set_and_where_the_health_path_is(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_command_is_the_program_itself_where_no_shell_is_needed(
         ("next start", False), ("next dev", True), ("astro dev", True), ("vite", True), ("vite preview", True),
         ("nuxt start", False), ("react-scripts start", True), ("tsx src/index.ts", False), ("tsx watch src/index.ts", True),
         ("NODE_ENV=production node a.js", False), ("cross-env A=1 nodemon a.js", True), ("npm run dev", True),
-        ("react-router-serve ./build/server/index.js", False), ("serve -s build", True), ("fastify start app.js", False),
+        ("gatsby serve", True), ("docusaurus serve", True), ("react-router-serve ./build/server/index.js", False), ("serve -s build", True), ("fastify start app.js", False),
     ],
 )  # fmt: skip
 def test_a_command_for_development_is_known(
@@ -84,6 +84,8 @@ STARTED = [
     ({"package.json": _package({"build": "nest build", "start": "nest start"}, "@nestjs/core")}, "dist/main.js"),
     ({"package.json": _package({"build": "tsc", "start": "nodemon src/server.js"}, "express"), "src/server.js": ""}, "src/server.js"),
     ({"package.json": _package({"build": "tsc"}, "fastify", main="dist/app.js")}, "dist/app.js"),
+    ({"package.json": _package({"build": "true", "dev": "tsx watch src/index.ts"}, "hono", "tsx")}, "src/index.ts"),
+    ({"package.json": _package({"build": "true", "dev": "bun run --hot src/index.ts"}, "hono")}, "src/index.ts"),
 ]  # fmt: skip
 
 
@@ -133,6 +135,16 @@ def test_a_start_script_that_only_starts_next_is_not_needed(tmp_path: Path, star
     assert bool(said) == ("&&" in start)
 
 
+def test_what_bun_watches_is_started_by_bun(tmp_path: Path) -> None:
+    files = {
+        "package.json": _package({"dev": "bun run --hot src/index.ts"}, "hono"),
+        "bun.lock": "{}",
+        "src/index.ts": "",
+    }
+    plan = make_plan(a_context(a_request(write_tree(tmp_path, files))))
+    assert [start.command for start in plan.starts][:1] == ["bun {}"]
+
+
 def test_a_production_script_goes_before_one_for_development(tmp_path: Path) -> None:
     files = {"package.json": _package(_NEST, "@nestjs/core")}
     plan = make_plan(a_context(a_request(write_tree(tmp_path, files))))
@@ -149,6 +161,8 @@ def test_a_production_script_goes_before_one_for_development(tmp_path: Path) -> 
         (_package({"build": "vite build", "start": "vite preview"}, "vite"), "dist"),
         (_package({"build": "react-scripts build", "start": "react-scripts start"}, "react-scripts"), "build"),
         (_package({"build": "ng build", "start": "ng serve"}, "@angular/core"), "dist/*/browser"),
+        (_package({"build": "gatsby build", "start": "gatsby develop", "serve": "gatsby serve"}, "gatsby"), "public"),
+        (_package({"build": "docusaurus build", "start": "docusaurus start", "serve": "docusaurus serve"}, "@docusaurus/core"), "build"),
     ],
 )  # fmt: skip
 def test_a_build_that_writes_files_only_is_a_site(
@@ -205,6 +219,7 @@ def test_nothing_to_start_is_refused_before_the_build(
         ({"manage.py": "", "shop/asgi.py": "application = get_asgi_application()", "requirements.txt": "uvicorn",
           "shop/wsgi.py": "application = get_wsgi_application()"}, "uvicorn shop.asgi:application"),
         ({"wsgi.py": "from shop import create_app\napp = create_app()", "requirements.txt": "flask"}, "gunicorn wsgi:app"),
+        ({"app.py": "app = dash.Dash(__name__)\nserver = app.server", "requirements.txt": "dash"}, "gunicorn app:server"),
         ({"pyproject.toml": '[tool.fastapi]\nentrypoint = "shop.web:site"'}, "uvicorn shop.web:site"),
     ],
 )  # fmt: skip

@@ -150,7 +150,11 @@ def test_of_a_committed_env_file_only_what_is_public_is_sent(tmp_path: Path) -> 
 
 
 def test_of_a_committed_env_file_a_prefix_that_the_product_chose_is_public(tmp_path: Path) -> None:
-    files = {"package.json": _VITE, "vite.config.ts": "envPrefix: 'APP_'", ".env": "APP_A=1\nDB=2\n"}
+    files = {
+        "package.json": _VITE,
+        "vite.config.ts": "envPrefix: 'APP_'",
+        ".env": "APP_A=1\nDB=2\n",
+    }
     folder = _committed(write_tree(tmp_path / "tree", files), *files)
     packed = pack(folder)
     unpack(BytesIO(b"".join(packed.chunks())), tmp_path / "out", Bounds())

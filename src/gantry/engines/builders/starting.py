@@ -34,8 +34,9 @@ _WITH_WORD: Mapping[str, frozenset[str]] = {
     "ng": frozenset(("serve",)),
     "react-scripts": frozenset(("start",)),
     "webpack": frozenset(("serve",)),
-    "docusaurus": frozenset(("start",)),
-    "gatsby": frozenset(("develop",)),
+    "docusaurus": frozenset(("start", "serve")),
+    "gatsby": frozenset(("develop", "serve")),
+    "vitepress": frozenset(("dev", "preview", "serve")),
     "expo": frozenset(("start",)),
     "vue-cli-service": frozenset(("serve",)),
     "tsx": frozenset(("watch",)),
@@ -188,7 +189,7 @@ def ways_to_start(package: Package, tree: Tree) -> tuple[Start, ...]:
         found += _built(package)
         if script:
             found.append(Start("", package.scripts[script]))
-        found += _of_development(written, package)
+        found += _of_development(written or package.scripts.get("dev", ""), package)
     if not script:
         found += [Start(name, "node {}") for name in _mains(package, tree)]
         found += [Start(f"{folder}/{stem}.{suffix}", "node {}") for folder in _FOLDERS for stem in _STEMS
@@ -212,6 +213,8 @@ def _of_development(script: str, package: Package) -> Iterator[Start]:
         for name in filter(SOURCE.fullmatch, words[1:]):
             if not name.endswith(("ts", "mts", "cts")):
                 yield Start(name, "node {}")
+            elif words[0] == "bun":
+                yield Start(name, "bun {}")
             elif words[0] in ("tsx", "ts-node-dev", "tsnd", "nodemon"):
                 yield Start(name, "tsx {}" if package.depends_on("tsx") else "node {}")
 
