@@ -216,6 +216,8 @@ def test_several_instances_of_next_without_redis_are_told_that_they_share_no_cac
     notes = examine(tmp_path).notes
     assert [note.partition(",")[0] for note in notes] == said
     assert all("[services] redis = true" in note for note in notes)
+    write_tree(tmp_path, {"next.config.ts": "export default { cacheHandler: './own.js' };"})
+    assert examine(tmp_path).notes == (), "the product brings one of its own"
 
 
 WORKSPACE = {

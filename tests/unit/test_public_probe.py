@@ -64,6 +64,7 @@ async def test_a_smoke_check_follows_redirects_on_its_own_host(
         (f"https://{HOST}:22771/new", True),
         (f"https://{HOST}:8443/new", False),
         (f"https://{HOST}/new", False),
+        (f"http://{HOST}:8443/new", True),
         (f"http://{HOST}:8080/new", False),
         ("https://other.localhost:8443/", False),
         ("https://10.0.0.1/", False),

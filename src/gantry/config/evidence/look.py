@@ -13,6 +13,8 @@ from gantry.config.evidence.proposal import Findings, Proposal, joined
 from gantry.config.evidence.services import find_services
 from gantry.config.manifest import Manifest
 
+_NEXT_CONFIGS = ("next.config.ts", "next.config.mjs", "next.config.js", "next.config.mts")
+
 
 def look(folder: Path, top: Path) -> Findings:
     """What the product in `folder` says of itself.
@@ -45,8 +47,11 @@ def not_honoured(folder: Path, top: Path, manifest: Manifest) -> tuple[str, ...]
 
 def not_shared(folder: Path, top: Path, manifest: Manifest) -> tuple[str, ...]:
     """A sentence where instances of Next.js would show different pages, because each has a cache of its own."""
-    if not read_packages(Files(folder, top)).first("next"):
+    files = Files(folder, top)
+    if not read_packages(files).first("next"):
         return ()
+    if any("cacheHandler" in files.text(name) for name in _NEXT_CONFIGS):
+        return ()  # the product brings one of its own
     notes = []
     for name in sorted({"production", *manifest.environments}):
         found = manifest.for_environment(name)

@@ -128,7 +128,7 @@ class PublicProbe:
         except ValueError:
             return False
         if host == self.host_names.release_host(project, release.id):
-            return url.scheme == "https" and port not in (None, self.host_names.https_port)
+            return not _is_public(url.scheme, port, self.host_names.https_port)
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
@@ -151,6 +151,11 @@ class PublicProbe:
             asked.add(path)
 
 
+def _is_public(scheme: str, port: int | None, https_port: int) -> bool:
+    """Whether an address of the platform's own host may be answered; its plain port is not known here."""
+    return port in (None, https_port) if scheme == "https" else port != https_port
+
+
 def _place(result: ProbeResult, authority: str, path: str) -> str | None:
     """Where an answer leads, as far as it is on the same host: path and query.
 
@@ -163,8 +168,7 @@ def _place(result: ProbeResult, authority: str, path: str) -> str | None:
     try:
         found = urlsplit(urljoin(f"https://{authority}{path}", location))
         host, _, port = authority.partition(":")
-        public = found.scheme != "https" or found.port in (None, int(port))
-        if found.hostname != host or not public:
+        if found.hostname != host or not _is_public(found.scheme, found.port, int(port)):
             return None
     except ValueError:
         return None
