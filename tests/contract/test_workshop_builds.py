@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.builders.next_address import UNKNOWN
 from gantry.engines.builders.protocol import BuildOutcome, BuildRequest
+from gantry.engines.builders.visitors_address import UNKNOWN
 from gantry.engines.builders.watching import descendants
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.runtime.protocol import Limits

@@ -11,10 +11,14 @@ from pathlib import Path
 from gantry.engines.builders import nextjs
 from gantry.engines.builders.confine import owner
 from gantry.engines.builders.failures import BuildFailed
-from gantry.engines.builders.next_address import UNKNOWN, show_visitors_address
 from gantry.engines.builders.next_cache import NOT_SHARED, share_cache
 from gantry.engines.builders.plan import BuildPlan
 from gantry.engines.builders.publish import publish
+from gantry.engines.builders.visitors_address import (
+    UNKNOWN,
+    believe_the_edge,
+    show_visitors_address,
+)
 from gantry.engines.builders.workspace import inside
 from gantry.kernel.commands import argv_of
 from gantry.kernel.trees import copy_tree, entries, give, link_tree, remove_tree
@@ -42,6 +46,7 @@ def collect(plan: BuildPlan, work: Path, root: str, target: Path, largest_bytes:
             collect_tree(work, target, largest_bytes)
             if plan.framework == nextjs.FRAMEWORK:
                 return _whole_next(plan, target)
+            believe_the_edge(target / plan.folder)
             return _find_start(plan, target / plan.folder)
 
 

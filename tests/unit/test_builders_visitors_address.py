@@ -1,10 +1,10 @@
-"""What is written into a copy of Next.js, so that it knows the address of its visitors."""
+"""What is written into copies of Next.js and Astro, so that they know the address of their visitors."""
 
 from pathlib import Path
 
 import pytest
 
-from gantry.engines.builders.next_address import show_visitors_address
+from gantry.engines.builders.visitors_address import believe_the_edge, show_visitors_address
 from tests.support.builders import write_tree
 
 _SERVER = "node_modules/next/dist/server/next-server.js"
@@ -80,3 +80,29 @@ def test_the_package_store_keeps_its_own_next(tmp_path: Path) -> None:
     assert {path: (store / path).read_text() for path in files} == files
     assert all("x-forwarded-host" in (tmp_path / "app" / path).read_text() for path in files)
     assert not list(tmp_path.rglob("*.new"))
+
+
+# As it stands in what Astro 5.18 builds.
+_ASTRO = '],"assets":[],"buildFormat":"directory","checkOrigin":true,"allowedDomains":%s,"actionBodySizeLimit":1048576'
+
+
+@pytest.mark.parametrize(("own", "after"), [("[]", "[{}]"), ('[{"hostname":"a.example"}]', None)])
+def test_an_astro_server_believes_the_edge_unless_it_names_domains(
+    tmp_path: Path, own: str, after: str | None
+) -> None:
+    manifest, entry = "dist/server/manifest_a-1.mjs", "dist/server/entry.mjs"
+    text = _ASTRO % own
+    other = 'const other = {"allowedDomains":[]}'
+    write_tree(tmp_path, {manifest: text, entry: "serve()", "dist/server/other.mjs": other})
+    believe_the_edge(tmp_path)
+    assert (tmp_path / manifest).read_text() == (_ASTRO % after if after else text)
+    assert (tmp_path / "dist/server/other.mjs").read_text() == other
+
+
+def test_a_server_behind_a_link_is_left_alone(tmp_path: Path) -> None:
+    text = _ASTRO % "[]"
+    files = {"server/entry.mjs": "", "server/manifest_a.mjs": text, "app/dist/x": ""}
+    write_tree(tmp_path, files)
+    (tmp_path / "app/dist/server").symlink_to(tmp_path / "server")
+    believe_the_edge(tmp_path / "app")
+    assert (tmp_path / "server/manifest_a.mjs").read_text() == text

@@ -1,4 +1,4 @@
-"""Lets a Next.js server see the address that its visitors use.
+"""Lets servers see the address that their visitors use, where the framework does not take it from a proxy by itself.
 
 Next.js makes `request.url` of the host and port that its own server listens on. A redirect to `new URL("/", request.url)`
 therefore leads to `https://localhost:PORT`, and so does every callback, link or rewrite that is made of it. Its
@@ -8,6 +8,10 @@ that vouches for the Host header, `trustHostHeader`, has no effect on the server
 So the artifact's copy of Next.js, in a standalone output or beside a server of the product's own, takes the edge's word: `x-forwarded-host`, which the edge always sets and never lets
 through from a visitor. It is the visitor's own host, so a release's own address stays that release. The three places
 read the same in Next.js 13.5 to 16.4.
+
+Astro believes no `Host` and no `X-Forwarded-Host` whose name is not among the `security.allowedDomains` of its configuration
+(since 5.14.2), where there is none by default: `Astro.url` is `https://localhost/`, and a form is refused as one of another
+site. Adapters of hosted platforms answer for it; here the edge does, which serves known names only.
 """
 
 import re
@@ -77,6 +81,30 @@ def show_visitors_address(root: Path) -> bool:
     for path, text in texts.items():
         _replace(root / path, text)
     return True
+
+
+_ASTRO_SERVER = "dist/server"
+_NO_DOMAINS = re.compile(r'(?<="checkOrigin":)(true|false),"allowedDomains":\[\]')
+
+
+def believe_the_edge(product: Path) -> None:
+    """Let an Astro server believe the names that it is asked for, unless its own configuration names some.
+
+    Parameters:
+        product: the product's folder in a copy that no product can write to any more. Links in it are not followed.
+    """
+    server = product / _ASTRO_SERVER
+    if server.resolve() != server.absolute() or not (server / "entry.mjs").is_file():
+        return
+    for entry in entries(server):
+        if entry.kind == "l" or not entry.path.endswith(".mjs"):
+            continue
+        path = server / entry.path
+        text = path.read_text(encoding="utf-8")
+        # One pattern without conditions: any name, any port, either protocol.
+        changed = _NO_DOMAINS.sub(r'\1,"allowedDomains":[{}]', text)
+        if changed != text:
+            _replace(path, changed)
 
 
 def _replace(path: Path, text: str) -> None:
