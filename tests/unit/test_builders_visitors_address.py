@@ -82,27 +82,54 @@ def test_the_package_store_keeps_its_own_next(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.new"))
 
 
-# As it stands in what Astro 5.18 builds.
-_ASTRO = '],"assets":[],"buildFormat":"directory","checkOrigin":true,"allowedDomains":%s,"actionBodySizeLimit":1048576'
+# As it stands in what Astro 5.18 and 7.3 build.
+_ASTRO_5 = '],"assets":[],"checkOrigin":true,"allowedDomains":%s,"actionBodySizeLimit":1048576'
+_ASTRO_7 = '"checkOrigin":true,"actionBodySizeLimit":1048576,"allowedDomains":%s,"key":"xlEW"'
 
 
+@pytest.mark.parametrize("manifest", [_ASTRO_5, _ASTRO_7], ids=["5.18", "7.3"])
 @pytest.mark.parametrize(("own", "after"), [("[]", "[{}]"), ('[{"hostname":"a.example"}]', None)])
 def test_an_astro_server_believes_the_edge_unless_it_names_domains(
-    tmp_path: Path, own: str, after: str | None
+    tmp_path: Path, manifest: str, own: str, after: str | None
 ) -> None:
-    manifest, entry = "dist/server/manifest_a-1.mjs", "dist/server/entry.mjs"
-    text = _ASTRO % own
+    server = "apps/web/dist/server"
     other = 'const other = {"allowedDomains":[]}'
-    write_tree(tmp_path, {manifest: text, entry: "serve()", "dist/server/other.mjs": other})
-    believe_the_edge(tmp_path)
-    assert (tmp_path / manifest).read_text() == (_ASTRO % after if after else text)
-    assert (tmp_path / "dist/server/other.mjs").read_text() == other
+    files = {
+        f"{server}/chunks/manifest_a-1.mjs": manifest % own,
+        f"{server}/entry.mjs": "serve()",
+        f"{server}/other.mjs": other,
+    }
+    (tmp_path / server).mkdir(parents=True)
+    (tmp_path / server / "odd.mjs").write_bytes(b"\xff\xfe")
+    believe_the_edge(write_tree(tmp_path, files), "apps/web")
+    found = (tmp_path / server / "chunks/manifest_a-1.mjs").read_text()
+    assert found == manifest % (after or own)
+    assert (tmp_path / server / "other.mjs").read_text() == other
 
 
 def test_a_server_behind_a_link_is_left_alone(tmp_path: Path) -> None:
-    text = _ASTRO % "[]"
+    text = _ASTRO_5 % "[]"
     files = {"server/entry.mjs": "", "server/manifest_a.mjs": text, "app/dist/x": ""}
     write_tree(tmp_path, files)
     (tmp_path / "app/dist/server").symlink_to(tmp_path / "server")
-    believe_the_edge(tmp_path / "app")
+    believe_the_edge(tmp_path / "app", "")
     assert (tmp_path / "server/manifest_a.mjs").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["@react-router/serve", "@remix-run/serve"])
+@pytest.mark.parametrize(
+    "below",
+    ["node_modules/", "node_modules/.pnpm/{}@8.4.0_x/node_modules/", "apps/web/node_modules/"],
+)
+def test_servers_on_express_believe_the_edge_and_their_package_store_keeps_them(
+    tmp_path: Path, name: str, below: str
+) -> None:
+    path = f"{below.format(name.replace('/', '+'))}{name}/dist/cli.js"
+    text = 'let app = express();\n  app.disable("x-powered-by");\n  app.use(compression());\n'
+    write_tree(tmp_path, {"store.js": text})
+    (tmp_path / "tree" / path).parent.mkdir(parents=True)
+    (tmp_path / "tree" / path).hardlink_to(tmp_path / "store.js")
+    for _ in range(2):
+        believe_the_edge(tmp_path / "tree", "apps/web")
+        assert (tmp_path / "tree" / path).read_text().count('app.set("trust proxy", true);') == 1
+    assert (tmp_path / "store.js").read_text() == text

@@ -134,6 +134,7 @@ Where package.json depends on the framework, such variables reach the build, and
 | `DATABASE_URL`, `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE` | where its Postgres is; and the names in `as` |
 | `REDIS_URL` | where its Redis is; and the names in `as` |
 | `AUTH_TRUST_HOST` | `true` unless you set it: Auth.js may take its address from the request |
+| `NG_ALLOWED_HOSTS`, `NG_TRUST_PROXY_HEADERS` | likewise, for Angular's server |
 
 A variable that you set yourself wins over one of a service; with `PGHOST`, `PGHOSTADDR` or `PGSERVICE` of your own, Gantry sets
 none of the `PG…` names. In `[variables.plain]`, `${NAME}` stands for a variable of a service, or for `GANTRY_URL`, `GANTRY_PROJECT`,

@@ -46,7 +46,7 @@ def collect(plan: BuildPlan, work: Path, root: str, target: Path, largest_bytes:
             collect_tree(work, target, largest_bytes)
             if plan.framework == nextjs.FRAMEWORK:
                 return _whole_next(plan, target)
-            believe_the_edge(target / plan.folder)
+            believe_the_edge(target, plan.folder)
             return _find_start(plan, target / plan.folder)
 
 

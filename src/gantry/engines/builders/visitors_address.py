@@ -12,9 +12,13 @@ read the same in Next.js 13.5 to 16.4.
 Astro believes no `Host` and no `X-Forwarded-Host` whose name is not among the `security.allowedDomains` of its configuration
 (since 5.14.2), where there is none by default: `Astro.url` is `https://localhost/`, and a form is refused as one of another
 site. Adapters of hosted platforms answer for it; here the edge does, which serves known names only.
+
+The servers of React Router and Remix run on Express, which takes `http` for the protocol unless it is told that a proxy is
+to be believed, and neither has a setting for it.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,28 +87,49 @@ def show_visitors_address(root: Path) -> bool:
     return True
 
 
+_MAX_BYTES = 32_000_000
 _ASTRO_SERVER = "dist/server"
-_NO_DOMAINS = re.compile(r'(?<="checkOrigin":)(true|false),"allowedDomains":\[\]')
+_NO_DOMAINS = '"allowedDomains":[]'
+# One pattern without conditions: any name, any port, either protocol.
+_ANY_DOMAIN = '"allowedDomains":[{}]'
+_EXPRESS_SERVERS = ("@react-router/serve", "@remix-run/serve")
+_EXPRESS = re.compile(r'\bapp\.disable\("x-powered-by"\);(?! app\.set)')
+_BELIEVING = r'\g<0> app.set("trust proxy", true);'
 
 
-def believe_the_edge(product: Path) -> None:
-    """Let an Astro server believe the names that it is asked for, unless its own configuration names some.
+def believe_the_edge(tree: Path, folder: str) -> None:
+    """Let servers of Astro, React Router and Remix believe what the edge says of a request.
 
     Parameters:
-        product: the product's folder in a copy that no product can write to any more. Links in it are not followed.
+        tree: a copy that no product can write to any more. Links in it are not followed.
+        folder: the product's, relative to it.
     """
-    server = product / _ASTRO_SERVER
-    if server.resolve() != server.absolute() or not (server / "entry.mjs").is_file():
-        return
-    for entry in entries(server):
-        if entry.kind == "l" or not entry.path.endswith(".mjs"):
-            continue
-        path = server / entry.path
+    root = tree.resolve()
+    if (root / folder / _ASTRO_SERVER / "entry.mjs").is_file():
+        for path in sorted((root / folder / _ASTRO_SERVER).rglob("*.mjs")):
+            _change(path, _with_domains)
+    for place in {root, root / folder}:
+        for package in _EXPRESS_SERVERS:
+            kept = f".pnpm/{package.replace('/', '+')}@*/node_modules/"
+            for above in ("", kept):
+                for path in (place / "node_modules").glob(f"{above}{package}/dist/cli.js"):
+                    _change(path, lambda text: _EXPRESS.sub(_BELIEVING, text))
+
+
+def _with_domains(text: str) -> str:
+    """The manifest of an Astro server; a product that names domains there keeps what it says."""
+    return text.replace(_NO_DOMAINS, _ANY_DOMAIN) if '"checkOrigin":' in text else text
+
+
+def _change(path: Path, change: Callable[[str], str]) -> None:
+    if path.resolve() != path or not path.is_file() or path.stat().st_size > _MAX_BYTES:
+        return  # a link, or behind one
+    try:
         text = path.read_text(encoding="utf-8")
-        # One pattern without conditions: any name, any port, either protocol.
-        changed = _NO_DOMAINS.sub(r'\1,"allowedDomains":[{}]', text)
-        if changed != text:
-            _replace(path, changed)
+    except UnicodeDecodeError:
+        return  # no program of a framework's
+    if (changed := change(text)) != text:
+        _replace(path, changed)
 
 
 def _replace(path: Path, text: str) -> None:
