@@ -102,6 +102,26 @@ def test_a_start_command_makes_any_tree_a_product(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"package.json": NEXT_PACKAGE, "next.config.ts": "env: { API: process.env.API_URL, B: process.env['TOKEN'] }"},
+         'next.config.ts reads what the build does not get: [build] env = ["API_URL", "TOKEN"] in gantry.toml'),
+        ({"package.json": _VITE, "vite.config.ts": "define: { api: process.env.API_URL, n: process.env.NODE_ENV }"},
+         'vite.config.ts reads what the build does not get: [build] env = ["API_URL"] in gantry.toml'),
+        ({"package.json": NEXT_PACKAGE, "next.config.ts": "env: { API: process.env.API_URL_2, B: API_URL }"}, ""),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_reads_what_the_build_does_not_get_is_named(
+    tmp_path: Path, files: dict[str, str], said: str
+) -> None:
+    root = write_tree(tmp_path, files)
+    plan = make_plan(a_context(a_request(root, withheld=("API_URL", "OTHER", "TOKEN"))))
+    assert [reason for reason in plan.reasons if "does not get" in reason] == (
+        [said] if said else []
+    )
+
+
+@pytest.mark.parametrize(
     ("files", "install", "build"),
     [
         ({"package.json": '{"scripts": {"build": "make"}, "dependencies": {"x": "1"}}', "package-lock.json": "{}"}, "npm ci", "make"),

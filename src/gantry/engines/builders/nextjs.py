@@ -13,7 +13,7 @@ from gantry.engines.builders.tree import Package, Tree, read_package
 from gantry.kernel.commands import argv_of
 
 FRAMEWORK = "nextjs"
-_CONFIGS = ("next.config.ts", "next.config.mjs", "next.config.js", "next.config.mts")
+CONFIGS = ("next.config.ts", "next.config.mjs", "next.config.js", "next.config.mts")
 _ROUTES = ("app", "src/app", "pages", "src/pages")
 _NO_LOCK = "there is no lock file: two builds may get different packages"
 _RUNS_SOURCE = ("node", "tsx", "ts-node", "bun")
@@ -23,7 +23,7 @@ _HEALTH = ("api/health", "api/healthz", "healthz", "health")
 def detect(tree: Tree) -> Detection | None:
     """Next.js, when package.json depends on it or a next.config says so."""
     package = read_package(tree)
-    config = tree.first(*_CONFIGS)
+    config = tree.first(*CONFIGS)
     if "next" not in package.dependencies and not config:
         return None
     if not package.found:
@@ -41,7 +41,7 @@ def detect(tree: Tree) -> Detection | None:
 def plan(context: Context, detection: Detection) -> BuildPlan:
     """Install, `next build`, collect: its standalone output, or everything where the product starts itself."""
     request, product = context.request, context.product
-    config = product.text(product.first(*_CONFIGS) or "-") or ""
+    config = product.text(product.first(*CONFIGS) or "-") or ""
     exported = _setting(config, "output") == "export"
     start = request.start or own_server(read_package(product), product)
     whole = not exported and _starts_itself(start, product)
