@@ -110,7 +110,7 @@ Where a rule and one of `[routes]` have the same source, the manifest's counts. 
 other key, are listed as not honoured.
 
 **.env.example**, beside the product: a variable is required when it has no value or only a placeholder (`<key>`,
-`changeme`, `your-…`), unless the comment on its line or directly above it says `optional`. A variable with a value is
+`changeme`, `your-…`, `sk_test_***`, `https://<project>.example`), unless the comment on its line or directly above it says `optional`. A variable with a value is
 not required, unless its comment says `required`. `[variables] optional` wins over the file.
 
 **.env**, **.env.production** and their like stay on the machine that they are on, but for the public variables of those
