@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.builders.next_address import UNKNOWN
 from gantry.engines.builders.protocol import BuildOutcome, BuildRequest
+from gantry.engines.builders.visitors_address import UNKNOWN
 from gantry.engines.builders.watching import descendants
 from gantry.engines.builders.workshop import LocalWorkshop
 from gantry.engines.runtime.protocol import Limits
@@ -32,6 +32,7 @@ from tests.support.builders import (
     stream,
     write_tree,
 )
+from tests.support.next_cache import PAGES as CACHE_PAGES, next_product
 from tests.support.next_pages import PAGES, check_addresses
 from tests.support.platform import copy_of_smart_sign
 
@@ -314,3 +315,38 @@ async def test_the_example_is_built_served_and_rebuilt_from_caches(
     assert outcome.artifact is not None, log
     assert "install" not in outcome.phases, "packages came from the store"
     assert "No build cache found" not in log
+
+
+_OWN_SERVER = """
+import { createServer } from "node:http";
+import next from "next";
+const app = next({ dev: false, hostname: process.env.HOST, port: Number(process.env.PORT) });
+await app.prepare();
+createServer((request, answer) => {
+  if (request.url === "/socket") return answer.end("of the product's own server");
+  app.getRequestHandler()(request, answer);
+}).listen(process.env.PORT, process.env.HOST);
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_next_that_a_product_starts_by_itself_is_at_its_visitors_address(
+    workshop: LocalWorkshop, tmp_path: Path
+) -> None:
+    """By a server of its own, then by `next start` with the packages that the first build kept."""
+    product = next_product(
+        tmp_path / "product", {**PAGES, "app/layout.tsx": CACHE_PAGES["app/layout.tsx"]}
+    )
+    package = json.loads((product / "package.json").read_text())
+    package["scripts"]["start"] = "node server.js"
+    write_tree(product, {"package.json": json.dumps(package), "server.js": _OWN_SERVER})
+    for start, own in (("", b"of the product's own server"), ("next start", b"404")):
+        request = a_request(product, id=f"b-{len(start)}", start=start)
+        outcome, log = await _build(workshop, request)
+        assert outcome.artifact is not None, log
+        assert UNKNOWN not in outcome.artifact.reasons
+        with running(outcome.artifact, tmp_path) as port:
+            check_addresses(lambda path: fetch(port, path, _VISITOR), "https://shop.example:8443")
+            assert own in fetch(port, "/socket")[2]
+        assert ("install" in outcome.phases) == (not start)

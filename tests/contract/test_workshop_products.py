@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gantry.engines.builders.protocol import BuildOutcome, BuildRequest
@@ -278,6 +279,44 @@ async def test_a_server_is_found_where_the_build_leaves_it(
     assert outcome.artifact.web == ("node", ".output/server/index.mjs")
     with running(outcome.artifact, tmp_path) as port:
         assert fetch(port)[2] == b"nitro"
+
+
+_ASTRO_CONFIG = """
+import { defineConfig } from "astro/config";
+import node from "@astrojs/node";
+export default defineConfig({ output: "server", adapter: node({ mode: "standalone" }) });
+"""
+_OF_VISITORS = {"Host": "shop.example:8443", "X-Forwarded-Host": "shop.example:8443", "X-Forwarded-Proto": "https"}  # fmt: skip
+
+
+@pytest.mark.slow
+async def test_an_astro_server_is_at_its_visitors_address(
+    workshop: LocalWorkshop, tmp_path: Path
+) -> None:
+    files = {
+        "package.json": _package(
+            type="module",
+            scripts={"build": "astro build"},
+            dependencies={"astro": "5.18.2", "@astrojs/node": "9.5.5"},
+        ),
+        "astro.config.mjs": _ASTRO_CONFIG,
+        "src/pages/index.astro": "<p>{Astro.request.method} {Astro.url.href}</p>",
+        "src/pages/go.js": "export const GET = ({ url }) => Response.redirect(new URL('/', url));",
+    }
+    outcome, log = await _build(workshop, a_request(write_tree(tmp_path / "tree", files)))
+    assert outcome.artifact is not None, log
+    with running(outcome.artifact, tmp_path) as port:
+        assert b"GET https://shop.example:8443/<" in fetch(port, "/", _OF_VISITORS)[2]
+        assert fetch(port, "/go", _OF_VISITORS)[1]["location"] == "https://shop.example:8443/"
+        statuses = [
+            httpx.post(
+                f"http://127.0.0.1:{port}/",
+                data={"a": "1"},
+                headers={**_OF_VISITORS, "Origin": origin},
+            ).status_code
+            for origin in ("https://shop.example:8443", "https://elsewhere.example")
+        ]
+    assert statuses == [200, 403], "forms of its own pages pass, those of others do not"
 
 
 async def test_a_build_that_leaves_nothing_to_start_says_so(

@@ -91,6 +91,20 @@ async def test_more_memory_than_there_is_and_none_at_all_are_warned_of(
     assert body.warnings == ("no instance of web runs: visitors get an error page",)
 
 
+@pytest.mark.parametrize("framework", ["nextjs", "node"])
+async def test_instances_of_next_that_share_no_cache_are_warned_of(
+    live: Platform, service: ScaleService, framework: str
+) -> None:
+    async with live.database.transaction() as session:
+        await session.execute("UPDATE builds SET framework = %(name)s", {"name": framework})
+    (several, alone) = [
+        (await service.set(*SHOP, ScaleRequest(counts={"web": count}), by="ada")).warnings
+        for count in (3, 1)
+    ]
+    said = [text for text in several if text.startswith("each instance of Next.js keeps a cache")]
+    assert (bool(said), alone) == (framework == "nextjs", ())
+
+
 @pytest.mark.parametrize(
     ("counts", "code"),
     [

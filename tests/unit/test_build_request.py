@@ -67,10 +67,11 @@ def test_another_public_value_is_another_build_and_another_secret_is_not(
             "apps/web",
             ("PUBLIC_", "VITE_"),
         ),
+        ({"package.json": '{"devDependencies": {"vite": "7"}}', "vite.config.ts": "envPrefix: 'APP_'"}, "", ("APP_", "VITE_")),
         ({"main.py": ""}, "", ()),
         ({"package.json": "not json"}, "", ()),
     ],
-    ids=["product", "folder", "a folder of its own", "workspace", "python", "broken"],
+    ids=["product", "folder", "a folder of its own", "workspace", "prefix", "python", "broken"],
 )  # fmt: skip
 def test_the_packages_of_the_product_say_what_is_public(
     workshop: LocalWorkshop,

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.builders.detect import choose, detect
+from gantry.engines.builders.detect import choose, detect, make_plan
 from gantry.engines.builders.tree import Tree
 from gantry.kernel.errors import UserError
-from tests.support.builders import ASGI_APP, NEXT_PACKAGE, NODE_PACKAGE, a_request, write_tree
+from tests.support.builders import (
+    ASGI_APP,
+    NEXT_PACKAGE,
+    NODE_PACKAGE,
+    a_context,
+    a_request,
+    write_tree,
+)
 
 _VITE = '{"scripts": {"build": "vite build"}, "devDependencies": {"vite": "^7.1.0"}}'
 _VITE_AND_START = '{"scripts": {"build": "vite build", "start": "node s.js"}, "dependencies": {"vite": "7", "express": "5"}}'
@@ -53,11 +60,25 @@ def test_an_unknown_tree_is_refused_with_what_was_looked_for(
     assert "gantry.toml" in refusal.value.hint
 
 
+def test_an_unknown_tree_is_refused_by_what_people_see(tmp_path: Path) -> None:
+    files = {".github/ci.yml": "", ".eslintrc.js": "", "Dockerfile": "FROM x", "main.go": ""}
+    with pytest.raises(UserError) as refusal:
+        detect(Tree(write_tree(tmp_path, files)))
+    assert (
+        "the folder has Dockerfile, main.go; a Dockerfile is not built yet" in refusal.value.message
+    )
+
+
 def test_next_says_what_it_will_set_and_where_the_health_path_is(tmp_path: Path) -> None:
     files = {"package.json": NEXT_PACKAGE, "src/app/api/health/route.ts": "", "next.config.ts": ""}
     detection = detect(Tree(write_tree(tmp_path, files)))
     assert any('next.config.ts does not set output: "standalone"' in n for n in detection.notes)
     assert detection.suggested == {"processes.web.health.path": "/api/health"}
+
+
+def test_next_without_a_configuration_names_none(tmp_path: Path) -> None:
+    (note, _) = detect(Tree(write_tree(tmp_path, {"package.json": NEXT_PACKAGE}))).notes
+    assert note.startswith("there is no next.config that sets output")
 
 
 def test_standalone_output_and_a_lock_leave_nothing_to_note(tmp_path: Path) -> None:
@@ -78,6 +99,46 @@ def test_a_start_command_makes_any_tree_a_product(tmp_path: Path) -> None:
     detection = choose(a_request(root, start="./shop"), Tree(root))
     assert detection.framework == "command"
     assert "./shop" in detection.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"package.json": NEXT_PACKAGE, "next.config.ts": "env: { API: process.env.API_URL, B: process.env['TOKEN'] }"},
+         'next.config.ts reads what the build does not get: [build] env = ["API_URL", "TOKEN"] in gantry.toml'),
+        ({"package.json": _VITE, "vite.config.ts": "define: { api: process.env.API_URL, n: process.env.NODE_ENV }"},
+         'vite.config.ts reads what the build does not get: [build] env = ["API_URL"] in gantry.toml'),
+        ({"package.json": NEXT_PACKAGE, "next.config.ts": "env: { API: process.env.API_URL_2, B: API_URL }"}, ""),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_reads_what_the_build_does_not_get_is_named(
+    tmp_path: Path, files: dict[str, str], said: str
+) -> None:
+    root = write_tree(tmp_path, files)
+    plan = make_plan(a_context(a_request(root, withheld=("API_URL", "OTHER", "TOKEN"))))
+    assert [reason for reason in plan.reasons if "does not get" in reason] == (
+        [said] if said else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "install", "build"),
+    [
+        ({"package.json": '{"scripts": {"build": "make"}, "dependencies": {"x": "1"}}', "package-lock.json": "{}"}, "npm ci", "make"),
+        ({"package.json": '{"devDependencies": {"x": "1"}}', "pnpm-lock.yaml": ""}, "pnpm install", ""),
+        ({"Pipfile": "[packages]\nx = '*'"}, "add x", ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("framework", ["", "command"])
+def test_a_start_command_leaves_installation_and_build_as_they_are(
+    tmp_path: Path, files: dict[str, str], install: str, build: str, framework: str
+) -> None:
+    root = write_tree(tmp_path, files)
+    plan = make_plan(a_context(a_request(root, start="./shop", framework=framework)))
+    assert plan.web == ("./shop",)
+    first, *others = plan.phases
+    assert (first.name, install in first.command.replace("'", "")) == ("install", True)
+    assert [phase.command for phase in others] == ([build] if build else [])
 
 
 def test_a_framework_that_does_not_exist_is_refused(tmp_path: Path) -> None:

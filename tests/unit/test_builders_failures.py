@@ -16,12 +16,22 @@ _TYPES = "\x1b[31mFailed to compile.\x1b[0m\n\n./app/page.tsx:3:7\nType error: T
 _NONE = Unseen()
 
 
-def _explain(phase: str, output: str, ended: Ended, unseen: Unseen = _NONE) -> tuple[str, str, str]:
+def _tail(output: str) -> Tail:
     tail = Tail()
     for line in output.splitlines():
         tail.add(line)
+    return tail
+
+
+def _explain(phase: str, output: str, ended: Ended, unseen: Unseen = _NONE) -> tuple[str, str, str]:
     failure = explain(
-        phase, "next build", ended, tail, memory_bytes=512_000_000, timeout_s=90, unseen=unseen
+        phase,
+        "next build",
+        ended,
+        _tail(output),
+        memory_bytes=512_000_000,
+        timeout_s=90,
+        unseen=unseen,
     )
     return failure.code, failure.message, failure.hint
 
@@ -68,6 +78,39 @@ def test_only_the_last_lines_are_told() -> None:
     _, message, _ = _explain("build", output, _ended())
     assert message.splitlines()[0] == "next build exited with 1: Error: it broke"
     assert len(message.splitlines()) == 21
+
+
+_PIP = """ERROR: Ignored the following versions that require a different python version: 6.0 Requires-Python >=3.12; 6.0.1 Requires-Python >=3.12
+ERROR: Could not find a version that satisfies the requirement django>=6.0 (from versions: 1.1.3, 1.1.4, 5.2.9)
+ERROR: No matching distribution found for django>=6.0"""
+_PIP_SOURCE = "ERROR: Package 'shop' requires a different Python: 3.11.9 not in '>=3.13'"
+_UV = """  × No solution found when resolving dependencies:
+  ╰─▶ Because the current Python version (3.11.9) does not satisfy Python>=3.12 and django>=6.0,<6.0.1 depends on Python>=3.12, we can
+      conclude that django>=6.0,<6.0.1 cannot be used."""
+_PIP_PRIVATE = """ERROR: Could not find a version that satisfies the requirement our-own==1.0 (from versions: none)
+ERROR: No matching distribution found for our-own==1.0"""
+
+
+@pytest.mark.parametrize(
+    ("output", "says", "hint"),
+    [
+        (_PIP, "No matching distribution found for django>=6.0", "for Python >=3.12 only"),
+        (_UV, "No solution found", "for Python >=3.12 only"),
+        (_PIP_SOURCE, "requires a different Python", "for Python >=3.13 only"),
+        (_PIP_PRIVATE, "No matching distribution found for our-own==1.0", '[build] env = ["INDEX_TOKEN"]'),
+    ],
+    ids=["pip", "uv", "source", "private"],
+)  # fmt: skip
+def test_packages_of_python_that_cannot_be_installed_say_what_would_help(
+    output: str, says: str, hint: str
+) -> None:
+    failure = explain(
+        "install", "python packages", _ended(), _tail(output), memory_bytes=None, timeout_s=9, unseen=_NONE
+    )  # fmt: skip
+    assert failure.code == "build.install-failed"
+    assert says in failure.message.splitlines()[0]
+    assert hint in failure.hint
+    assert "NPM" not in failure.hint
 
 
 _LAST = "[build] env in gantry.toml names what it needs"

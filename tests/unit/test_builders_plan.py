@@ -84,6 +84,20 @@ def test_what_starts_listens_where_it_is_told(tmp_path: Path, case: str) -> None
     assert plan.engine in ("gantry", "node") or "$PORT" in " ".join(plan.web)
 
 
+@pytest.mark.parametrize(
+    "case",
+    ["next", "next-export", "next-in-workspace", "vite", "html", "pnpm", "python", "command"],
+)
+def test_commands_of_the_manifest_run_in_all_that_was_built(tmp_path: Path, case: str) -> None:
+    files, changes = CASES[case]
+    request = a_request(
+        write_tree(tmp_path, files), **changes, commands=("npx drizzle-kit migrate",)
+    )
+    plan = make_plan(a_context(request))
+    serves_everything = plan.collect.method == "tree" and plan.collect.prune is None
+    assert plan.collect.workspace or serves_everything
+
+
 def _key(folder: Path, files: dict[str, str], node: str = "24.0.0") -> str:
     tree = Tree(write_tree(folder, files))
     return packages_of(tree, install_phase(tree, ""), Versions(node=node)).key

@@ -53,7 +53,7 @@ def test_a_command_is_the_program_itself_where_no_shell_is_needed(
         ("next start", False), ("next dev", True), ("astro dev", True), ("vite", True), ("vite preview", True),
         ("nuxt start", False), ("react-scripts start", True), ("tsx src/index.ts", False), ("tsx watch src/index.ts", True),
         ("NODE_ENV=production node a.js", False), ("cross-env A=1 nodemon a.js", True), ("npm run dev", True),
-        ("react-router-serve ./build/server/index.js", False), ("serve -s build", True), ("fastify start app.js", False),
+        ("gatsby serve", True), ("docusaurus serve", True), ("react-router-serve ./build/server/index.js", False), ("serve -s build", True), ("fastify start app.js", False),
     ],
 )  # fmt: skip
 def test_a_command_for_development_is_known(
@@ -84,6 +84,8 @@ STARTED = [
     ({"package.json": _package({"build": "nest build", "start": "nest start"}, "@nestjs/core")}, "dist/main.js"),
     ({"package.json": _package({"build": "tsc", "start": "nodemon src/server.js"}, "express"), "src/server.js": ""}, "src/server.js"),
     ({"package.json": _package({"build": "tsc"}, "fastify", main="dist/app.js")}, "dist/app.js"),
+    ({"package.json": _package({"build": "true", "dev": "tsx watch src/index.ts"}, "hono", "tsx")}, "src/index.ts"),
+    ({"package.json": _package({"build": "true", "dev": "bun run --hot src/index.ts"}, "hono")}, "src/index.ts"),
 ]  # fmt: skip
 
 
@@ -96,6 +98,51 @@ def test_a_server_is_started_from_what_its_build_makes(
     assert file in [start.file for start in plan.starts]
     before = plan.starts[: [start.file for start in plan.starts].index(file)]
     assert all(start.file for start in before), "nothing that is always possible comes first"
+
+
+@pytest.mark.parametrize(
+    ("scripts", "file", "web"),
+    [
+        ({"start": "node server.js"}, "server.js", ("node", "server.js")),
+        ({"start": "NODE_ENV=production node ./server.mjs"}, "server.mjs", ("/bin/sh", "-c", "NODE_ENV=production node ./server.mjs")),
+        ({"start": "tsx src/server.ts"}, "src/server.ts", ("tsx", "src/server.ts")),
+        ({"start": "node dist/server.js"}, "", ("node", "dist/server.js")),
+        ({"start": "node server.js", "prestart": "node check.js"}, "server.js", ("npm", "run", "start")),
+        ({"start": "nodemon server.js", "start:prod": "node server.js"}, "server.js", ("node", "server.js")),
+    ],
+)  # fmt: skip
+def test_a_next_product_with_a_server_of_its_own_is_started_with_it(
+    tmp_path: Path, scripts: dict[str, str], file: str, web: tuple[str, ...]
+) -> None:
+    package = _package({"build": "next build", **scripts}, "next")
+    root = write_tree(tmp_path, {"package.json": package, **({file: ""} if file else {})})
+    plan = make_plan(a_context(a_request(root)))
+    assert (plan.framework, plan.web, plan.collect.method) == ("nextjs", web, "tree")
+    assert any("starts a server of its own" in reason for reason in plan.reasons)
+    assert "NEXT_PRIVATE_STANDALONE" not in plan.phases[-1].env
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["next start", "next start -p $PORT", "node .next/standalone/server.js", "node server.js", "nodemon server.js",
+     "node node_modules/next/dist/bin/next start", "node scripts/migrate.js && next start", ""],
+)  # fmt: skip
+def test_a_start_script_that_only_starts_next_is_not_needed(tmp_path: Path, start: str) -> None:
+    package = _package({"build": "next build", "start": start}, "next")
+    plan = make_plan(a_context(a_request(write_tree(tmp_path, {"package.json": package}))))
+    assert (plan.web, plan.collect.method) == (("node", "server.js"), "next")
+    said = [note for note in plan.notes if "only Next.js is started" in note]
+    assert bool(said) == ("&&" in start)
+
+
+def test_what_bun_watches_is_started_by_bun(tmp_path: Path) -> None:
+    files = {
+        "package.json": _package({"dev": "bun run --hot src/index.ts"}, "hono"),
+        "bun.lock": "{}",
+        "src/index.ts": "",
+    }
+    plan = make_plan(a_context(a_request(write_tree(tmp_path, files))))
+    assert [start.command for start in plan.starts][:1] == ["bun {}"]
 
 
 def test_a_production_script_goes_before_one_for_development(tmp_path: Path) -> None:
@@ -114,6 +161,8 @@ def test_a_production_script_goes_before_one_for_development(tmp_path: Path) -> 
         (_package({"build": "vite build", "start": "vite preview"}, "vite"), "dist"),
         (_package({"build": "react-scripts build", "start": "react-scripts start"}, "react-scripts"), "build"),
         (_package({"build": "ng build", "start": "ng serve"}, "@angular/core"), "dist/*/browser"),
+        (_package({"build": "gatsby build", "start": "gatsby develop", "serve": "gatsby serve"}, "gatsby"), "public"),
+        (_package({"build": "docusaurus build", "start": "docusaurus start", "serve": "docusaurus serve"}, "@docusaurus/core"), "build"),
     ],
 )  # fmt: skip
 def test_a_build_that_writes_files_only_is_a_site(
@@ -170,6 +219,7 @@ def test_nothing_to_start_is_refused_before_the_build(
         ({"manage.py": "", "shop/asgi.py": "application = get_asgi_application()", "requirements.txt": "uvicorn",
           "shop/wsgi.py": "application = get_wsgi_application()"}, "uvicorn shop.asgi:application"),
         ({"wsgi.py": "from shop import create_app\napp = create_app()", "requirements.txt": "flask"}, "gunicorn wsgi:app"),
+        ({"app.py": "app = dash.Dash(__name__)\nserver = app.server", "requirements.txt": "dash"}, "gunicorn app:server"),
         ({"pyproject.toml": '[tool.fastapi]\nentrypoint = "shop.web:site"'}, "uvicorn shop.web:site"),
     ],
 )  # fmt: skip
@@ -236,6 +286,11 @@ def test_a_python_that_there_is_not_is_refused(text: str) -> None:
         ({"package.json": '{"engines": {"node": "22.x"}}'}, "22.x", None),
         ({"package.json": '{"volta": {"node": "20.1.0"}}', ".node-version": "22"}, "20.1.0", None),
         ({".tool-versions": "nodejs 22.1.0\npython 3.12.1\n"}, "22.1.0", "3.12.1"),
+        ({"mise.toml": "[tools]\nnode = '22'\npython = ['3.12', '3.11']"}, "22", "3.12"),
+        ({".mise.toml": "[tools]\nnode = { version = '20' }\npnpm = 'latest'"}, "20", None),
+        ({"mise.toml": "[tools"}, None, None),
+        ({"package.json": '{"devEngines": {"runtime": {"name": "node", "version": ">=22"}}, "engines": {"node": "20"}}'}, ">=22", None),
+        ({"package.json": '{"devEngines": {"runtime": [{"name": "bun", "version": "1"}]}}'}, None, None),
         ({"runtime.txt": "python-3.12.1\n"}, None, "3.12.1"),
         ({".python-version": "3.13\n", "pyproject.toml": "[project]\nrequires-python = '>=3.9'"}, None, "3.13"),
         ({"pyproject.toml": "[project]\nrequires-python = '>=3.9'"}, None, ">=3.9"),
@@ -311,7 +366,9 @@ def test_only_what_is_for_visitors_is_published(tmp_path: Path) -> None:
     source = write_tree(
         tmp_path / "site",
         {"index.html": "app.config.js", "gantry.toml": "", ".env": "", "app.config.js": "", "vite.config.ts": "",
-         "yarn.lock": "", "docs/.htaccess": "", "docs/a.html": "", ".well-known/a": "", "README.md": ""},
+         "yarn.lock": "", "docs/.htaccess": "", "docs/a.html": "", ".well-known/a": "", "README.md": "",
+         "infra/docker-compose.yml": "", "api/package.json": "", "api/tsconfig.build.json": "", "docs/Makefile": "",
+         "demo/play.html": "<script src=play.config.js>", "demo/play.config.js": "", "demo/other.config.js": ""},
     )  # fmt: skip
     (source / "out").symlink_to("/etc")
     (source / "hidden").symlink_to(".env")
@@ -329,4 +386,6 @@ def test_only_what_is_for_visitors_is_published(tmp_path: Path) -> None:
         ".well-known/a",
         "README.md",
         "inside",
+        "demo/play.html",
+        "demo/play.config.js",
     }

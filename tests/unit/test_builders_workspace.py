@@ -116,6 +116,21 @@ def test_a_cache_is_taken_by_one_build_and_given_back(tmp_path: Path) -> None:
     assert [place.name for place in keep.iterdir()] == ["next"]
 
 
+def test_what_a_build_has_fetched_is_not_given_to_the_next_one(tmp_path: Path) -> None:
+    cache = Cache("next", ".next/cache", without=("fetch-cache",))
+    made = {
+        ".next/cache/webpack/pack": "compiled",
+        ".next/cache/fetch-cache/1": "an answer of last month",
+    }
+    first = write_tree(tmp_path / "first", made)
+    Caches(tmp_path / "caches", first, None).give_back(cache)
+    second = tmp_path / "second"
+    second.mkdir()
+    Caches(tmp_path / "caches", second, None).take(cache)
+    found = [str(path.relative_to(second)) for path in second.rglob("*") if path.is_file()]
+    assert found == [".next/cache/webpack/pack"]
+
+
 def test_a_cache_behind_a_link_is_left_alone(tmp_path: Path) -> None:
     cache = Cache("next", ".next/cache")
     outside = write_tree(tmp_path / "outside", {"cache/precious": "data"})

@@ -122,6 +122,33 @@ PORT=3000
     ]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "***", "postgresql://***", "sk_test_***", "whsec_***", "sk-...", "pk_live_xxxxxxxx", "G-XXXXXXXXXX",
+        "https://<project>.supabase.co", "https://your-project.supabase.co", "{{token}}", "changethis", "change-me",
+        "postgresql://postgres:[YOUR-PASSWORD]@db.example/postgres", "<key>", "[api key]", "your secret key", "xxx",
+        "enter your key", "insert_here", "TODO", "…",
+    ],
+)  # fmt: skip
+def test_a_placeholder_is_no_value(value: str) -> None:
+    (found,), faults = read_env_example(f'KEY="{value}"\n'.encode(), ".env.example")
+    assert (faults, found.required, found.reason) == ((), True, "its value is a placeholder")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "info", "3000", "http://localhost:3000", "*/5 * * * *", "0 3 * * *", "src/**/*.ts", "[]", '["a", "b"]', "a,b,c",
+        "Loading more ...", "Acme <hello@acme.example>", "Find your way", "maxxxing", "postgresql://shop:shop@localhost/shop",
+        "../files", "{}", "true", "smtp.example.com",
+    ],
+)  # fmt: skip
+def test_a_default_of_the_product_s_own_is_not_asked_for(value: str) -> None:
+    (found,), faults = read_env_example(f"KEY='{value}'\n".encode(), ".env.example")
+    assert (faults, found.required) == ((), False)
+
+
 def test_requirements_are_added_behind_the_manifests_own() -> None:
     manifest = load_manifest(
         '[project]\nname = "a"\n[variables]\nrequired = ["B"]\noptional = ["C"]\n',

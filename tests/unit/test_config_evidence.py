@@ -196,6 +196,30 @@ def test_what_the_manifest_says_is_not_said_again(tmp_path: Path) -> None:
     assert not_honoured(tmp_path, tmp_path, load_manifest(manifest)) == ()
 
 
+@pytest.mark.parametrize(
+    ("package", "manifest", "said"),
+    [
+        (_package("next"), "[processes.web]\ninstances = 3\n", ["production has 3 instances"]),
+        (_package("next"), "[processes.web]\ninstances = 3\n[services]\nredis = true\n", []),
+        (_package("next"), "[environments.staging]\nprocesses.web.instances = 2\n", ["staging has 2 instances"]),
+        (_package("next"), "[processes.web]\ninstances = 2\n[environments.production]\nservices.redis = true\n", []),
+        (_package("next"), "", []),
+        (_package("next"), "[processes]\nweb = false\n", []),
+        (_package("express"), "[processes.web]\ninstances = 3\n", []),
+    ],
+)  # fmt: skip
+def test_several_instances_of_next_without_redis_are_told_that_they_share_no_cache(
+    tmp_path: Path, package: str, manifest: str, said: list[str]
+) -> None:
+    text = f'[project]\nname = "a"\n{manifest}'
+    write_tree(tmp_path, {"gantry.toml": text, "package.json": package, "package-lock.json": "{}"})
+    notes = examine(tmp_path).notes
+    assert [note.partition(",")[0] for note in notes] == said
+    assert all("[services] redis = true" in note for note in notes)
+    write_tree(tmp_path, {"next.config.ts": "export default { cacheHandler: './own.js' };"})
+    assert examine(tmp_path).notes == (), "the product brings one of its own"
+
+
 WORKSPACE = {
     ".git/HEAD": "",
     "pnpm-workspace.yaml": "# which\npackages:\n  - 'apps/*'\n  - packages/**\n  - \"!apps/old\"\ncatalog:\n  - x/*\n",

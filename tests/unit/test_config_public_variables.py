@@ -29,6 +29,23 @@ def test_the_framework_says_what_is_public(
     assert [name for name in (*public, *private) if is_public(name, prefixes)] == list(public)
 
 
+@pytest.mark.parametrize(
+    ("configuration", "prefixes"),
+    [
+        ("export default defineConfig({ envPrefix: 'APP_' })", ("APP_", "VITE_")),
+        ('envPrefix: ["APP_", "SHOP_"],\n', ("APP_", "SHOP_", "VITE_")),
+        ("kit: { env: { publicPrefix: `OPEN_` } }", ("OPEN_", "VITE_")),
+        ("envPrefix: prefixes,", ("VITE_",)),
+        ("envPrefix: ''", ("VITE_",)),
+        ("", ("VITE_",)),
+    ],
+)
+def test_another_prefix_that_the_product_chose_counts(
+    configuration: str, prefixes: tuple[str, ...]
+) -> None:
+    assert prefixes_of(("vite",), configuration) == prefixes
+
+
 FILE = """\
 # what everybody may see
 VITE_API="https://api.example" # theirs

@@ -35,6 +35,8 @@ def test_a_web_process_is_told_where_to_listen_and_how_it_is_called() -> None:
         "PORT": "4000",
         "KEEP_ALIVE_TIMEOUT": "75000",
         "AUTH_TRUST_HOST": "true",
+        "NG_ALLOWED_HOSTS": "*",
+        "NG_TRUST_PROXY_HEADERS": "x-forwarded-host,x-forwarded-port,x-forwarded-proto",
         "PATH": "/app/node_modules/.bin:/bin",
         "GANTRY_PROJECT": "shop",
         "GANTRY_ENVIRONMENT": "staging",

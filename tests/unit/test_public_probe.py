@@ -53,6 +53,35 @@ async def test_a_smoke_check_follows_redirects_on_its_own_host(
     assert smoke.failures == ((fails,) if fails else ())
 
 
+@pytest.mark.parametrize(
+    ("location", "fails"),
+    [
+        ("https://localhost:22771/", True),
+        ("http://127.0.0.1:22771/x", True),
+        ("http://0.0.0.0:3000/", True),
+        ("https://[::1]:22771/", True),
+        ("//localhost/a", True),
+        (f"https://{HOST}:22771/new", True),
+        (f"https://{HOST}:8443/new", False),
+        (f"https://{HOST}/new", False),
+        (f"http://{HOST}:8443/new", True),
+        (f"http://{HOST}:8080/new", False),
+        ("https://other.localhost:8443/", False),
+        ("https://10.0.0.1/", False),
+        ("https://[broken", False),
+        ("localhost", False),
+    ],
+)
+async def test_a_redirect_to_where_the_product_listens_is_no_answer_for_visitors(
+    location: str, *, fails: bool
+) -> None:
+    pages = {"/old": (307, location), "/localhost": (200, ""), "/new": (200, "")}
+    probe = PublicProbe(_site(pages), NAMING, "127.0.0.1")
+    (smoke,) = (await probe.smoke("shop", RELEASE)).failures or ("",)
+    assert smoke.startswith(f"/old: leads visitors to {location}" if fails else "")
+    assert bool(smoke) == fails
+
+
 PATIENT = 'processes.web.health = { path = "/health", timeout = "40s", start_deadline = "2m" }'
 
 

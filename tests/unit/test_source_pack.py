@@ -149,6 +149,18 @@ def test_of_a_committed_env_file_only_what_is_public_is_sent(tmp_path: Path) -> 
     assert packed.left_out["bad/.env"] == "cannot be read: .env:2: is not NAME=value"
 
 
+def test_of_a_committed_env_file_a_prefix_that_the_product_chose_is_public(tmp_path: Path) -> None:
+    files = {
+        "package.json": _VITE,
+        "vite.config.ts": "envPrefix: 'APP_'",
+        ".env": "APP_A=1\nDB=2\n",
+    }
+    folder = _committed(write_tree(tmp_path / "tree", files), *files)
+    packed = pack(folder)
+    unpack(BytesIO(b"".join(packed.chunks())), tmp_path / "out", Bounds())
+    assert (tmp_path / "out/.env").read_text() == "APP_A=1\n"
+
+
 def test_without_git_no_env_file_is_sent(tmp_path: Path) -> None:
     packed = pack(write_tree(tmp_path, {"package.json": _VITE, ".env": _ENV}))
     assert packed.files == ("package.json",)

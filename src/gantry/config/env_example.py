@@ -4,7 +4,8 @@ Rules, the first that applies:
 1. "optional" in the comment on the line, or in the comment lines directly above it: optional.
 2. "required" there: required.
 3. an empty value (`NAME=`, `NAME=""`): required.
-4. a placeholder (`<key>`, `changeme`, `your-…`, `xxx`, `...`): required.
+4. a placeholder (`<key>`, `changeme`, `your-…`, `xxx`, `...`, `***`), also as a part of it (`sk_test_***`,
+   `https://<project>.example`): required.
 5. any other value documents a default of the program's own: not required. Gantry never sets it.
 
 A variable in a comment (`# NAME=…`) does not count. `[variables] optional` in gantry.toml wins over all of this.
@@ -26,7 +27,14 @@ _OPTIONAL = re.compile(r"\boptional(?:ly)?\b", re.IGNORECASE)
 _REQUIRED = re.compile(r"\b(?<!not )required\b", re.IGNORECASE)
 _NOT_REQUIRED = re.compile(r"\bnot required\b", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
-    r"<[^>]*>|\.{3,}|…|x{3,}|change[-_ ]?me|replace[-_ ]?me|todo|your[-_ ].*", re.IGNORECASE
+    r"<[^>]*>|\[[a-z][a-z _-]*\]|\.{3,}|…|x{3,}|change[-_ ]?(me|this)|replace[-_ ]?me|todo|tbd|"
+    r"(your|replace|insert|enter)[-_ ].*",
+    re.IGNORECASE,
+)
+# In a value without spaces, which is no sentence for people: what stands for the rest of a key, or for a part of an address.
+_PARTIAL = re.compile(
+    r"\*{3,}|\.{3,}$|…|<[^<>@]+>|\{\{[^{}]+\}\}|\[your\b[^\]]*\]|(?<![a-z])(x{3,}(?![a-z])|your[-_][a-z])",
+    re.IGNORECASE,
 )
 
 
@@ -82,6 +90,6 @@ def _verdict(value: str, comment: str) -> tuple[bool, str]:
         return True, "its comment says required"
     if not value:
         return True, "it has no value"
-    if _PLACEHOLDER.fullmatch(value):
+    if _PLACEHOLDER.fullmatch(value) or (" " not in value and _PARTIAL.search(value)):
         return True, "its value is a placeholder"
     return False, "its value documents a default"

@@ -7,7 +7,7 @@ from pathlib import Path
 from gantry.config.check import canonical_path, canonical_table, check
 from gantry.config.documents import MAX_BYTES, read_toml
 from gantry.config.env_example import add_requirements, read_env_example
-from gantry.config.evidence.look import not_honoured
+from gantry.config.evidence.look import not_honoured, not_shared
 from gantry.config.faults import Fault, ManifestError, Source
 from gantry.config.manifest import Build, Manifest
 from gantry.config.references import OWN, bare_names, names_in
@@ -117,8 +117,10 @@ def examine(folder: Path) -> Reading:
     reading = read_manifest(
         text, MANIFEST, _content(product / VERCEL), _content(product / ENV_EXAMPLE)
     )
-    notes = not_honoured(product, source_top(folder, root), reading.manifest)
-    return replace(reading, notes=(*reading.notes, *notes))
+    top = source_top(folder, root)
+    notes = not_honoured(product, top, reading.manifest)
+    alone = not_shared(product, top, reading.manifest)
+    return replace(reading, notes=(*reading.notes, *notes, *alone))
 
 
 def _settled(build: Build) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ class LongRunning(Section):
     smoke: Annotated[tuple[UrlPath, ...], Field(max_length=MAX_SMOKE_PATHS)] = Field(
         (),
         description="Paths that a new release must answer below status 400 before any visitor sees it; "
-        "redirects are followed. Only for the web process.",
+        "redirects are followed, and none may lead to localhost or to a port that is not public. Only for the web process.",
         examples=[["/", "/login"]],
     )
     drain: Drain = Field(

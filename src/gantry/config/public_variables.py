@@ -4,6 +4,7 @@ A name's prefix says so, and which prefix counts is the framework's own rule. Su
 pages are built: one that is set only for the running product is `undefined` in them.
 """
 
+import re
 from collections.abc import Collection, Mapping
 
 from gantry.config.dotenv import parse_dotenv
@@ -27,11 +28,26 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
     "vite": ("VITE_",),
     "vitepress": ("VITE_",),
 }
+# Files in which Vite and its kin are told another prefix.
+CONFIGURATIONS = (
+    *(f"vite.config.{ending}" for ending in ("ts", "js", "mjs", "mts", "cjs", "cts")),
+    *(f"astro.config.{ending}" for ending in ("mjs", "ts", "js", "mts")),
+    "svelte.config.js",
+    "svelte.config.ts",
+    "electron.vite.config.ts",
+)
+_TOLD = re.compile(r"\b(?:envPrefix|publicPrefix)\s*:\s*(\[[^\]]*\]|[\"'`][^\"'`\n]+[\"'`])")
+_QUOTED = re.compile(r"[\"'`]([A-Za-z_]\w*)[\"'`]")
 
 
-def prefixes_of(packages: Collection[str]) -> tuple[str, ...]:
-    """Prefixes of public variables in a product that depends on `packages`, sorted."""
-    return tuple(sorted({prefix for name in packages for prefix in PREFIXES.get(name, ())}))
+def prefixes_of(packages: Collection[str], configuration: str = "") -> tuple[str, ...]:
+    """Prefixes of public variables in a product that depends on `packages`, sorted.
+
+    Parameters:
+        configuration: the text of its `CONFIGURATIONS`; what is computed there is not understood.
+    """
+    told = {name for value in _TOLD.findall(configuration) for name in _QUOTED.findall(value)}
+    return tuple(sorted({prefix for name in packages for prefix in PREFIXES.get(name, ())} | told))
 
 
 def is_public(name: str, prefixes: tuple[str, ...]) -> bool:

@@ -110,7 +110,7 @@ Where a rule and one of `[routes]` have the same source, the manifest's counts. 
 other key, are listed as not honoured.
 
 **.env.example**, beside the product: a variable is required when it has no value or only a placeholder (`<key>`,
-`changeme`, `your-…`), unless the comment on its line or directly above it says `optional`. A variable with a value is
+`changeme`, `your-…`, `sk_test_***`, `https://<project>.example`), unless the comment on its line or directly above it says `optional`. A variable with a value is
 not required, unless its comment says `required`. `[variables] optional` wins over the file.
 
 **.env**, **.env.production** and their like stay on the machine that they are on, but for the public variables of those
@@ -134,6 +134,7 @@ Where package.json depends on the framework, such variables reach the build, and
 | `DATABASE_URL`, `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE` | where its Postgres is; and the names in `as` |
 | `REDIS_URL` | where its Redis is; and the names in `as` |
 | `AUTH_TRUST_HOST` | `true` unless you set it: Auth.js may take its address from the request |
+| `NG_ALLOWED_HOSTS`, `NG_TRUST_PROXY_HEADERS` | likewise, for Angular's server |
 
 A variable that you set yourself wins over one of a service; with `PGHOST`, `PGHOSTADDR` or `PGSERVICE` of your own, Gantry sets
 none of the `PG…` names. In `[variables.plain]`, `${NAME}` stands for a variable of a service, or for `GANTRY_URL`, `GANTRY_PROJECT`,

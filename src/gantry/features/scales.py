@@ -196,13 +196,19 @@ class ScaleService:
             environment=target.name,
             release_number=release.number,
             processes=processes,
-            warnings=await self._warnings(session, processes),
+            warnings=await self._warnings(session, release, processes),
         )
 
     async def _warnings(
-        self, session: Session, processes: tuple[ScaledProcess, ...]
+        self, session: Session, release: Release, processes: tuple[ScaledProcess, ...]
     ) -> tuple[str, ...]:
         warnings = []
+        several = any(item.process == "web" and item.count > 1 for item in processes)
+        if several and not manifest_of(release).services.redis and await _is_next(session, release):
+            warnings.append(
+                "each instance of Next.js keeps a cache of its own: what is made anew (revalidatePath, revalidate) is "
+                "seen at one of them; [services] redis = true in gantry.toml gives them one"
+            )
         if any(item.process == "web" and item.count == 0 for item in processes):
             warnings.append("no instance of web runs: visitors get an error page")
         asked, present = await _asked_bytes(session), self.machine_bytes()
@@ -212,6 +218,13 @@ class ScaleService:
                 f"{format_size(present)}"
             )
         return tuple(warnings)
+
+
+async def _is_next(session: Session, release: Release) -> bool:
+    row = await session.one(
+        "SELECT framework FROM builds WHERE id = %(build)s", {"build": release.build}
+    )
+    return row is not None and row["framework"] == "nextjs"
 
 
 async def _live(session: Session, target: Environment) -> Release:

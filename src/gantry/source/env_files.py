@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantry.config.public_variables import prefixes_of, public_lines
+from gantry.config.public_variables import CONFIGURATIONS, prefixes_of, public_lines
 from gantry.kernel.errors import UserError
 
 _GROUPS = ("dependencies", "devDependencies", "optionalDependencies")
@@ -66,7 +66,16 @@ class EnvFiles:
 
     def _prefixes(self, directory: Path) -> tuple[str, ...]:
         """A workspace may declare its frameworks at the top."""
-        return prefixes_of(_packages(directory) | _packages(self._root))
+        packages = _packages(directory) | _packages(self._root)
+        return prefixes_of(packages, "\n".join(_text(directory / name) for name in CONFIGURATIONS))
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""  # not there; one that cannot be read is an error where it is packed
 
 
 def _packages(directory: Path) -> set[str]:

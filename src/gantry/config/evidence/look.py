@@ -13,6 +13,8 @@ from gantry.config.evidence.proposal import Findings, Proposal, joined
 from gantry.config.evidence.services import find_services
 from gantry.config.manifest import Manifest
 
+_NEXT_CONFIGS = ("next.config.ts", "next.config.mjs", "next.config.js", "next.config.mts")
+
 
 def look(folder: Path, top: Path) -> Findings:
     """What the product in `folder` says of itself.
@@ -41,6 +43,24 @@ def not_honoured(folder: Path, top: Path, manifest: Manifest) -> tuple[str, ...]
         if not item.reason.startswith("vercel.json:") and not _has(manifest, item)
     ]
     return (*declared.notes, *missing)
+
+
+def not_shared(folder: Path, top: Path, manifest: Manifest) -> tuple[str, ...]:
+    """A sentence where instances of Next.js would show different pages, because each has a cache of its own."""
+    files = Files(folder, top)
+    if not read_packages(files).first("next"):
+        return ()
+    if any("cacheHandler" in files.text(name) for name in _NEXT_CONFIGS):
+        return ()  # the product brings one of its own
+    notes = []
+    for name in sorted({"production", *manifest.environments}):
+        found = manifest.for_environment(name)
+        if found.web is not None and found.web.instances > 1 and not found.services.redis:
+            notes.append(
+                f"{name} has {found.web.instances} instances, and without Redis each keeps a cache of its own: what "
+                "Next.js makes anew (revalidatePath, revalidate) is seen at one of them; set [services] redis = true"
+            )
+    return tuple(notes)
 
 
 def _possible(findings: Findings) -> Findings:

@@ -8,12 +8,17 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from gantry.engines.builders import nextjs
 from gantry.engines.builders.confine import owner
 from gantry.engines.builders.failures import BuildFailed
-from gantry.engines.builders.next_address import UNKNOWN, show_visitors_address
 from gantry.engines.builders.next_cache import NOT_SHARED, share_cache
 from gantry.engines.builders.plan import BuildPlan
 from gantry.engines.builders.publish import publish
+from gantry.engines.builders.visitors_address import (
+    UNKNOWN,
+    believe_the_edge,
+    show_visitors_address,
+)
 from gantry.engines.builders.workspace import inside
 from gantry.kernel.commands import argv_of
 from gantry.kernel.trees import copy_tree, entries, give, link_tree, remove_tree
@@ -39,6 +44,9 @@ def collect(plan: BuildPlan, work: Path, root: str, target: Path, largest_bytes:
             return _find_start(plan, target)
         case "tree":
             collect_tree(work, target, largest_bytes)
+            if plan.framework == nextjs.FRAMEWORK:
+                return _whole_next(plan, target)
+            believe_the_edge(target, plan.folder)
             return _find_start(plan, target / plan.folder)
 
 
@@ -124,6 +132,12 @@ def _collect_next(
     assets = {prefix: (server.parent / name).as_posix() for prefix, name in plan.assets.items()}
     home_folder = "" if server.parent == Path() else server.parent.as_posix()
     return replace(plan, web=("node", server.name), folder=home_folder, assets=assets, notes=notes)
+
+
+def _whole_next(plan: BuildPlan, target: Path) -> BuildPlan:
+    """A product that starts Next.js by itself. Its cache is not shared: there is no place of ours in how it starts."""
+    address = () if show_visitors_address(target) else (UNKNOWN,)
+    return replace(plan, notes=(*plan.notes, *address, NOT_SHARED))
 
 
 def _find_server(standalone: Path, root: str) -> Path | None:

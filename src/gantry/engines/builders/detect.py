@@ -1,10 +1,11 @@
 """Which builder a tree needs. The first one that recognises it wins; the order goes from special to general."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from gantry.config.public_variables import prefixes_of
+from gantry.config.public_variables import CONFIGURATIONS, prefixes_of
 from gantry.engines.builders import command, nextjs, node, python, static, versions as versions_
 from gantry.engines.builders.context import Context, scope
 from gantry.engines.builders.plan import BuildPlan
@@ -15,6 +16,8 @@ from gantry.kernel.errors import UserError
 
 _MAX_NAMED = 8
 _MAX_FOLDERS = 200
+_NUXT = ("nuxt.config.ts", "nuxt.config.js")
+_READ = re.compile(r"\b(?:process|import\.meta)\.env(?:\.|\[[\"'])([A-Za-z_]\w*)")
 _DETECT: tuple[Callable[[Tree], Detection | None], ...] = (
     nextjs.detect,
     python.detect,
@@ -118,7 +121,9 @@ def public_prefixes(request: BuildRequest) -> tuple[str, ...]:
     seen, root = scope(request)
     top = Tree(request.source_root / seen)
     trees = (top, top.inside(root))
-    return prefixes_of({name for tree in trees for name in read_package(tree).dependencies})
+    packages = {name for tree in trees for name in read_package(tree).dependencies}
+    configuration = (trees[1].text(name) or "" for name in CONFIGURATIONS)
+    return prefixes_of(packages, "\n".join(configuration))
 
 
 def make_plan(context: Context) -> BuildPlan:
@@ -129,7 +134,20 @@ def make_plan(context: Context) -> BuildPlan:
     """
     detection = choose(context.request, context.product)
     plan = _PLAN[detection.framework](context, detection)
-    return replace(plan, reasons=(*plan.reasons, *_versions(context, plan)))
+    reasons = (*plan.reasons, *_versions(context, plan), *_unseen(context))
+    return replace(plan, reasons=reasons)
+
+
+def _unseen(context: Context) -> Iterator[str]:
+    """Variables that a configuration reads and that the build does not get: what is made of them is `undefined`, and the
+    build may be well for all that.
+    """
+    withheld = set(context.request.withheld)
+    for name in (*nextjs.CONFIGS, *CONFIGURATIONS, *_NUXT) if withheld else ():
+        read = set(_READ.findall(context.product.text(name) or "")) & withheld
+        if read:
+            names = ", ".join(f'"{variable}"' for variable in sorted(read)[:_MAX_NAMED])
+            yield f"{name} reads what the build does not get: [build] env = [{names}] in gantry.toml"
 
 
 def _versions(context: Context, plan: BuildPlan) -> Iterator[str]:

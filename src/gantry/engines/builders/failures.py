@@ -24,6 +24,14 @@ _LOCK_MISMATCH = (
     "The lockfile would have been modified by this install",
     "The lockfile at `uv.lock` needs to be updated",
 )
+# What pip and uv say of a package that there is for other Pythons only.
+_OTHER_PYTHON = re.compile(
+    r"Requires-Python\s*:?\s*([<>=!~][^\s;]*)|\bPython\s?([<>=!~]=?\s?\d[\d.<>=!*]*)|different Python: \S+ not in '([^']+)'"
+)
+# Among many lines of an installation that failed, the one that says why.
+_DECISIVE = re.compile(
+    r"No matching distribution found|No solution found|conflicting dependencies|\bE?404\b|\bE?40[13]\b"
+)
 # npm, pnpm and Yarn say which packages differ, among much else.
 _MISMATCHED = re.compile(r"(Missing|Invalid): |specifiers|lock ?file")
 
@@ -146,8 +154,8 @@ def _hint(label: str, tail: Tail, unseen: Unseen) -> str:
 
 
 def _explain_install(label: str, ended: Ended, tail: Tail, lines: list[str]) -> BuildFailed:
+    manager = label.split(maxsplit=1)[0]
     if tail.contains(_LOCK_MISMATCH):
-        manager = label.split(maxsplit=1)[0]
         command = {"pnpm": "pnpm install", "yarn": "yarn install", "python": "uv lock"}
         return BuildFailed(
             "build.lock-mismatch",
@@ -156,15 +164,36 @@ def _explain_install(label: str, ended: Ended, tail: Tail, lines: list[str]) -> 
             ),
             hint=f"{command.get(manager, 'npm install')}, then commit the lock file",
         )
+    decisive = "".join(tail.matching(_DECISIVE)[-1:])
     return BuildFailed(
         "build.install-failed",
-        _message(f"{label} exited with {ended.exit_code}", lines),
-        hint="run it on your machine; for private packages set the token: gantry env set NPM_TOKEN",
+        _message(f"{label} exited with {ended.exit_code}", lines, decisive),
+        hint=_install_hint(manager, tail),
     )
 
 
-def _message(what: str, lines: list[str]) -> str:
-    telling = next((line for line in lines if _TELLING.search(line)), lines[-1] if lines else "")
+def _install_hint(manager: str, tail: Tail) -> str:
+    if manager != "python":
+        return (
+            "run it on your machine; private packages need their token: gantry env set NPM_TOKEN, and "
+            '[build] env = ["NPM_TOKEN"] in gantry.toml'
+        )
+    for line in tail.matching(_OTHER_PYTHON):
+        if found := _OTHER_PYTHON.search(line):
+            wanted = next(filter(None, found.groups()))
+            return (
+                f"a package is for Python {wanted} only: write the version that the product needs into "
+                ".python-version, or [build] python in gantry.toml"
+            )
+    return (
+        "run it on your machine; what an index of your own asks for is a variable: gantry env set INDEX_TOKEN, and "
+        '[build] env = ["INDEX_TOKEN"] in gantry.toml'
+    )
+
+
+def _message(what: str, lines: list[str], decisive: str = "") -> str:
+    last = lines[-1] if lines else ""
+    telling = decisive or next((line for line in lines if _TELLING.search(line)), last)
     first = f"{what}: {telling.strip()[:200]}" if telling else f"{what}, without a word"
     return "\n".join([first, *lines]) if len(lines) > 1 else first
 

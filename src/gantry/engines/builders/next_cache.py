@@ -11,7 +11,9 @@ import shutil
 from pathlib import Path
 
 FOLDER = ".gantry-next-cache"
-NOT_SHARED = "this version of Next.js starts otherwise than known ones: each instance keeps a cache of its own"
+NOT_SHARED = (
+    "Next.js is not started in a way that is known here: each instance keeps a cache of its own"
+)
 
 _FILES = Path(__file__).parent / "next_cache_files"
 _CONFIGURED = re.compile(

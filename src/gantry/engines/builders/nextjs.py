@@ -8,20 +8,22 @@ from gantry.engines.builders.node_steps import node_steps
 from gantry.engines.builders.packages import find_manager
 from gantry.engines.builders.plan import BuildPlan, Cache, Collect
 from gantry.engines.builders.protocol import Detection
-from gantry.engines.builders.tree import Tree, read_package
+from gantry.engines.builders.starting import SOURCE, commands_of, script_for_production
+from gantry.engines.builders.tree import Package, Tree, read_package
 from gantry.kernel.commands import argv_of
 
 FRAMEWORK = "nextjs"
-_CONFIGS = ("next.config.ts", "next.config.mjs", "next.config.js", "next.config.mts")
+CONFIGS = ("next.config.ts", "next.config.mjs", "next.config.js", "next.config.mts")
 _ROUTES = ("app", "src/app", "pages", "src/pages")
 _NO_LOCK = "there is no lock file: two builds may get different packages"
+_RUNS_SOURCE = ("node", "tsx", "ts-node", "bun")
 _HEALTH = ("api/health", "api/healthz", "healthz", "health")
 
 
 def detect(tree: Tree) -> Detection | None:
     """Next.js, when package.json depends on it or a next.config says so."""
     package = read_package(tree)
-    config = tree.first(*_CONFIGS)
+    config = tree.first(*CONFIGS)
     if "next" not in package.dependencies and not config:
         return None
     if not package.found:
@@ -31,15 +33,18 @@ def detect(tree: Tree) -> Detection | None:
         reasons.append(f"package.json depends on next {version.lstrip('^~>=')}")
     if config:
         reasons.append(f"{config} is there")
+    if own := own_server(package, tree):
+        reasons.append(f"package.json starts a server of its own: {own}")
     return Detection(FRAMEWORK, tuple(reasons), _notes(tree, config), _suggested(tree))
 
 
 def plan(context: Context, detection: Detection) -> BuildPlan:
     """Install, `next build`, collect: its standalone output, or everything where the product starts itself."""
     request, product = context.request, context.product
-    config = product.text(product.first(*_CONFIGS) or "-") or ""
+    config = product.text(product.first(*CONFIGS) or "-") or ""
     exported = _setting(config, "output") == "export"
-    whole = not exported and _starts_itself(request.start, product)
+    start = request.start or own_server(read_package(product), product)
+    whole = not exported and _starts_itself(start, product)
     steps = node_steps(context, default="next build", env=_build_env(context, config, whole=whole))
     base, folder = _setting(config, "basePath"), _setting(config, "distDir") or ".next"
     common = {"NEXT_DEPLOYMENT_ID": context.build_id, "GANTRY_BUILD": context.build_id}
@@ -53,13 +58,37 @@ def plan(context: Context, detection: Detection) -> BuildPlan:
         caches=(*steps.caches, *_caches(folder)),
         collect=_collect(context, folder, exported=exported, whole=whole),
         build_env=steps.env,
-        web=() if exported else argv_of(request.start) if whole else ("node", "server.js"),
+        web=() if exported else argv_of(start) if whole else ("node", "server.js"),
         folder=context.root if whole else "",
         versions=context.versions,
         env=common if exported else common | {"NODE_ENV": "production"},
         assets={f"{base}/_next/static": _assets(context, folder, exported=exported, whole=whole)},
         engine="gantry" if exported else "node",
     )
+
+
+def own_server(package: Package, product: Tree) -> str:
+    """The start script of a product that wraps Next.js in a server of its own, and not what `next build` wrote.
+
+    As a command: through the package manager where a script comes before it.
+    """
+    name = script_for_production(package)
+    script = package.scripts.get(name, "")
+    commands = [command.split() for command in commands_of(script, package)]
+    if any(words[0] == "next" for words in commands):
+        return ""
+    for program, *arguments in commands:
+        path = next(filter(SOURCE.fullmatch, arguments), "").removeprefix("./")
+        # `server.js` alone, where there is none, is that of a standalone output, which a Dockerfile has copied.
+        if (
+            program in _RUNS_SOURCE
+            and path
+            and not path.startswith(".")
+            and (product.has(path) or "/" in path)
+        ):
+            prepared = f"pre{name}" in package.scripts
+            return f"{find_manager(product).name} run {name}" if prepared else script
+    return ""
 
 
 def _starts_itself(start: str, product: Tree) -> bool:
@@ -111,10 +140,17 @@ def _notes(tree: Tree, config: str) -> tuple[str, ...]:
     text = tree.text(config) or "" if config else ""
     notes = []
     if not _setting(text, "output"):
-        name = config or "next.config.ts"
-        notes.append(f'{name} does not set output: "standalone"; the build sets it for you')
+        name = f"{config} does not set" if config else "there is no next.config that sets"
+        notes.append(f'{name} output: "standalone"; the build sets it for you')
     if not find_manager(tree).lock:
         notes.append(_NO_LOCK)
+    package = read_package(tree)
+    commands = list(commands_of(package.scripts.get("start", ""), package))
+    if len(commands) > 1 and any(command.split()[0] == "next" for command in commands):
+        notes.append(
+            f"of the start script only Next.js is started: {package.scripts['start']}; what has to run before it "
+            "is for [release] command, or set [processes.web] command"
+        )
     return tuple(notes)
 
 

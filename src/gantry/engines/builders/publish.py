@@ -1,7 +1,8 @@
 """What of a folder is shown to everybody: pages and what they need, not what a repository keeps for its tools.
 
 As hosted platforms do: names that begin with a dot stay out, but for `.well-known`, and no link that leads out of the folder
-is followed. A site whose folder is the repository itself also keeps the files of tools to itself, unless its page names them.
+is followed. A site whose folder is the repository itself also keeps the files of tools to itself, in all its folders, unless
+its page or one beside them names them.
 """
 
 import os
@@ -25,6 +26,7 @@ _OF_TOOLS_TOO = re.compile(
     r".+\.(config|conf)\.[cm]?[jt]s|(docker-)?compose(\..+)?\.ya?ml|dockerfile\..+|tsconfig\..+\.json|gulpfile\..+|gruntfile\..+"
 )
 _MAX_PAGE_BYTES = 2_000_000
+_MAX_PAGES = 20
 
 
 def publish(source: Path, target: Path, *, whole: bool) -> None:
@@ -34,14 +36,21 @@ def publish(source: Path, target: Path, *, whole: bool) -> None:
         whole: the folder is the product's own, not what its build wrote.
     """
     copy_tree(source, target)
-    page = _text(target / "index.html") if whole else ""
+    home = _text(target / "index.html") if whole else ""
     for path, folders, files in os.walk(target):
         place = Path(path)
+        pages = home + _pages(place, files) if whole and any(map(_is_of_tools, files)) else home
         for name in (*folders, *files):
-            of_tools = whole and place == target and _is_of_tools(name) and name not in page
+            of_tools = whole and _is_of_tools(name) and name not in pages
             if _is_hidden(name) or name in _NEVER or of_tools or _leads_out(place / name, target):
                 remove_tree(place / name)
         folders[:] = [name for name in folders if (place / name).is_dir()]
+
+
+def _pages(folder: Path, files: list[str]) -> str:
+    """The pages of one folder, as text."""
+    pages = sorted(name for name in files if name.endswith((".html", ".htm")))
+    return "".join(_text(folder / name) for name in pages[:_MAX_PAGES])
 
 
 def _text(path: Path) -> str:

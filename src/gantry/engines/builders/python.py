@@ -22,6 +22,7 @@ _FIRST_FOLDERS = ("", "app", "src")
 _MAX_FOLDERS = 40
 _ASGI = ("FastAPI", "Starlette", "Litestar", "Quart", "Sanic", "Robyn", "BlackSheep")
 _WSGI = ("Flask", "Bottle", "Falcon", "APIFlask")
+_HOLDERS = ("Dash",)  # what serves is their attribute `server`
 _FACTORIES = ("create_app", "make_app", "get_app", "app_factory", "create_application", "build_app")
 _ASGI_SERVERS = ("uvicorn", "granian", "hypercorn", "daphne")
 _START = {
@@ -199,12 +200,17 @@ def _applications(text: str) -> Iterator[tuple[str, str]]:
         RecursionError,
     ):  # of another Python; its own interpreter says what is wrong
         return
+    holders: set[str] = set()
     for statement in module.body:
         if isinstance(statement, ast.Assign | ast.AnnAssign):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             interface = _interface(statement.value)
             if isinstance(targets[0], ast.Name) and (interface or _calls_factory(statement.value)):
                 yield interface, targets[0].id
+            elif isinstance(targets[0], ast.Name) and _called(statement.value) in _HOLDERS:
+                holders.add(targets[0].id)
+            elif isinstance(targets[0], ast.Name) and _is_server_of(statement.value, holders):
+                yield "wsgi", targets[0].id
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _function(statement)
 
@@ -230,21 +236,29 @@ def _calls_factory(value: ast.expr | None) -> bool:
     )
 
 
+def _is_server_of(value: ast.expr | None, holders: set[str]) -> bool:
+    return (
+        isinstance(value, ast.Attribute)
+        and value.attr == "server"
+        and isinstance(value.value, ast.Name)
+        and value.value.id in holders
+    )
+
+
 def _interface(value: ast.expr | None) -> str:
     """What a call makes: `asgi`, `wsgi` or nothing that is known."""
-    if not isinstance(value, ast.Call):
-        return ""
-    called = value.func
-    name = (
-        called.attr
-        if isinstance(called, ast.Attribute)
-        else called.id
-        if isinstance(called, ast.Name)
-        else ""
-    )
+    name = _called(value)
     if name in _ASGI or name == "get_asgi_application":
         return "asgi"
     return "wsgi" if name in _WSGI or name == "get_wsgi_application" else ""
+
+
+def _called(value: ast.expr | None) -> str:
+    """The name of what a call calls; empty when it is none."""
+    called = value.func if isinstance(value, ast.Call) else None
+    if isinstance(called, ast.Attribute):
+        return called.attr
+    return called.id if isinstance(called, ast.Name) else ""
 
 
 def _environment(context: Context) -> dict[str, str]:

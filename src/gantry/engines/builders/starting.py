@@ -12,7 +12,7 @@ from gantry.kernel.errors import UserError
 
 _JOINED = re.compile(r"\s*(?:&&|\|\||;|\||\n|&)\s*")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_SOURCE = re.compile(r"[\w./@-]+\.(?:js|mjs|cjs|ts|mts|cts)")
+SOURCE = re.compile(r"[\w./@-]+\.(?:js|mjs|cjs|ts|mts|cts)")
 _RUNNERS = ("npm", "pnpm", "yarn", "bun")
 _WRAPPERS = ("npx", "bunx", "pnpx", "cross-env", "dotenv", "env-cmd", "exec", "time", "env", "tini")
 # Flags of runners and wrappers that are followed by a value of their own.
@@ -34,8 +34,9 @@ _WITH_WORD: Mapping[str, frozenset[str]] = {
     "ng": frozenset(("serve",)),
     "react-scripts": frozenset(("start",)),
     "webpack": frozenset(("serve",)),
-    "docusaurus": frozenset(("start",)),
-    "gatsby": frozenset(("develop",)),
+    "docusaurus": frozenset(("start", "serve")),
+    "gatsby": frozenset(("develop", "serve")),
+    "vitepress": frozenset(("dev", "preview", "serve")),
     "expo": frozenset(("start",)),
     "vue-cli-service": frozenset(("serve",)),
     "tsx": frozenset(("watch",)),
@@ -188,7 +189,7 @@ def ways_to_start(package: Package, tree: Tree) -> tuple[Start, ...]:
         found += _built(package)
         if script:
             found.append(Start("", package.scripts[script]))
-        found += _of_development(written, package)
+        found += _of_development(written or package.scripts.get("dev", ""), package)
     if not script:
         found += [Start(name, "node {}") for name in _mains(package, tree)]
         found += [Start(f"{folder}/{stem}.{suffix}", "node {}") for folder in _FOLDERS for stem in _STEMS
@@ -209,9 +210,11 @@ def _of_development(script: str, package: Package) -> Iterator[Start]:
     """What a watching start script starts: `nodemon server.js`, `tsx watch src/index.ts`."""
     for part in commands_of(script, package):
         words = part.split()
-        for name in filter(_SOURCE.fullmatch, words[1:]):
+        for name in filter(SOURCE.fullmatch, words[1:]):
             if not name.endswith(("ts", "mts", "cts")):
                 yield Start(name, "node {}")
+            elif words[0] == "bun":
+                yield Start(name, "bun {}")
             elif words[0] in ("tsx", "ts-node-dev", "tsnd", "nodemon"):
                 yield Start(name, "tsx {}" if package.depends_on("tsx") else "node {}")
 

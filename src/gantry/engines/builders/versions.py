@@ -53,6 +53,7 @@ _FIRST = re.compile(r"\d+")
 _CARET = re.compile(r"([\^~])\s*(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 _SPACED = re.compile(r"([<>=^~])\s+")
 _TOOL_VERSIONS = ".tool-versions"
+_MISE = ("mise.toml", ".mise.toml", "mise/config.toml", ".config/mise.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ def _node_wishes(tree: Tree) -> Iterator[Wish]:
         (".nvmrc", _first_line(tree, ".nvmrc")),
         (".node-version", _first_line(tree, ".node-version")),
         (_TOOL_VERSIONS, _of_tools(tree, "nodejs", "node")),
+        *_of_mise(tree, "node", "nodejs"),
+        ("package.json: devEngines.runtime", _runtime(package.raw)),
         ("package.json: engines.node", _inside(package.raw, "engines", "node")),
     ):
         if text:
@@ -110,6 +113,7 @@ def _python_wishes(tree: Tree) -> Iterator[Wish]:
         (".python-version", _first_line(tree, ".python-version")),
         ("runtime.txt", _first_line(tree, "runtime.txt").removeprefix("python-")),
         (_TOOL_VERSIONS, _of_tools(tree, "python")),
+        *_of_mise(tree, "python"),
         ("Pipfile", _inside(read_toml(tree, "Pipfile"), "requires", "python_version")),
         ("pyproject.toml: requires-python", _inside(project, "project", "requires-python")),
         ("pyproject.toml", _inside(project, "tool", "poetry", "dependencies", "python")),
@@ -235,4 +239,27 @@ def _of_tools(tree: Tree, *names: str) -> str:
         words = line.partition("#")[0].split()
         if len(words) > 1 and words[0] in names:
             return words[1]
+    return ""
+
+
+def _of_mise(tree: Tree, *names: str) -> Iterator[tuple[str, str]]:
+    """What mise's files say of a tool: a version, a table with one, or a list whose first is the one that is used."""
+    for path in _MISE:
+        tools = read_toml(tree, path).get("tools")
+        for name in names:
+            value = tools.get(name) if isinstance(tools, dict) else None
+            if isinstance(value, list):
+                value = value[0] if value else None
+            text = _inside(value, "version") if isinstance(value, dict) else value
+            if isinstance(text, str):
+                yield path, text.strip()
+
+
+def _runtime(package: Mapping[str, object]) -> str:
+    """npm's `devEngines.runtime`, of which there may be several."""
+    found = package.get("devEngines")
+    runtimes = found.get("runtime") if isinstance(found, dict) else None
+    for runtime in runtimes if isinstance(runtimes, list) else [runtimes]:
+        if _inside(runtime, "name") == "node":
+            return _inside(runtime, "version")
     return ""

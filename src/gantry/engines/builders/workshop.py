@@ -37,7 +37,7 @@ from gantry.kernel.errors import IntegrityError, TransientError
 from gantry.kernel.trees import remove_tree, tree_digest
 
 # Raised when a builder makes something else of the same request.
-BUILDERS_VERSION = 3
+BUILDERS_VERSION = 4
 # The runner itself, beside what it runs; and how long it may take to say that time is up.
 _RUNNER_MEMORY_BYTES = 128_000_000
 _RUNNER_GRACE_S = 30.0

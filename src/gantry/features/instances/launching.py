@@ -31,7 +31,12 @@ from gantry.kernel.commands import argv_of
 APP_FOLDER = "/app"
 # Libraries that believe a proxy only when they are told to. The edge sets Host and X-Forwarded-* itself and passes none of
 # a visitor's on, so a product learns from them which of its addresses was asked: a domain, an environment's, a release's.
-_BEHIND_THE_EDGE = {"AUTH_TRUST_HOST": "true"}  # Auth.js and NextAuth
+_BEHIND_THE_EDGE = {
+    "AUTH_TRUST_HOST": "true",  # Auth.js and NextAuth
+    # Angular's server, which renders nothing for a name that it was not told of.
+    "NG_ALLOWED_HOSTS": "*",
+    "NG_TRUST_PROXY_HEADERS": "x-forwarded-host,x-forwarded-port,x-forwarded-proto",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The platform's own public port, asked as a visitor would: addresses of environments and of releases."""
 
 import asyncio
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
@@ -17,6 +18,7 @@ _SMOKE_TIMEOUT_S = 15.0
 _SERVED_BY_TIMEOUT_S = 5.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
+_MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,32 @@ class PublicProbe:
         if result.status >= 400:
             return f"{path}: status {result.status}"
         served_by = result.headers.get(RELEASE_HEADER, "")
-        return "" if served_by == release.id else f"{path}: answered by {served_by or 'no release'}"
+        if served_by != release.id:
+            return f"{path}: answered by {served_by or 'no release'}"
+        location = result.headers.get("location", "")
+        if result.status in _REDIRECTS and self._is_lost(location, project, release):
+            return (
+                f"{path}: leads visitors to {location[:_MAX_SHOWN]}, where nobody answers them; "
+                "$GANTRY_URL is the address that they know"
+            )
+        return ""
+
+    def _is_lost(self, location: str, project: str, release: Release) -> bool:
+        """Whether a redirect leads to where the product listens, instead of where it is found: to the visitor's own
+        machine, or to a port of this one that is not public.
+        """
+        try:
+            url = urlsplit(location)
+            host, port = url.hostname or "", url.port
+        except ValueError:
+            return False
+        if host == self.host_names.release_host(project, release.id):
+            return not _is_public(url.scheme, port, self.host_names.https_port)
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return host == "localhost"
+        return address.is_loopback or address.is_unspecified
 
     async def _followed(self, project: str, release: Release, path: str) -> ProbeResult:
         """As a browser does: what the edge redirects by itself says nothing of the product.
@@ -117,21 +144,31 @@ class PublicProbe:
         asked = {path}
         while True:
             result = await self.ask(project, release.id, path)
-            leads_to = _place(result, host, path)
+            leads_to = _place(result, f"{host}:{self.host_names.https_port}", path)
             if leads_to is None or leads_to in asked or len(asked) > _MAX_REDIRECTS:
                 return result
             path = leads_to
             asked.add(path)
 
 
-def _place(result: ProbeResult, host: str, path: str) -> str | None:
-    """Where an answer leads, as far as it is on the same host: path and query."""
+def _is_public(scheme: str, port: int | None, https_port: int) -> bool:
+    """Whether an address of the platform's own host may be answered; its plain port is not known here."""
+    return port in (None, https_port) if scheme == "https" else port != https_port
+
+
+def _place(result: ProbeResult, authority: str, path: str) -> str | None:
+    """Where an answer leads, as far as it is on the same host: path and query.
+
+    Parameters:
+        authority: host and public port. A product may leave the port out, because it is not in what it is asked for.
+    """
     location = result.headers.get("location", "")
     if result.status not in _REDIRECTS or not location:
         return None
     try:
-        found = urlsplit(urljoin(f"https://{host}{path}", location))
-        if found.hostname != host:
+        found = urlsplit(urljoin(f"https://{authority}{path}", location))
+        host, _, port = authority.partition(":")
+        if found.hostname != host or not _is_public(found.scheme, found.port, int(port)):
             return None
     except ValueError:
         return None
