@@ -13,7 +13,7 @@ from gantry.engines.dns.protocol import Records
 from gantry.engines.edge.protocol import LoggedRequest
 from gantry.features.accounts.model import Caller, Role
 from gantry.features.certificates import store as certificates
-from gantry.features.certificates.model import ACME, StoredCertificate
+from gantry.features.certificates.model import ACME, LOCAL, StoredCertificate
 from gantry.features.crons import store as crons
 from gantry.features.crons.model import Run as CronRun, RunState as CronState, run_at
 from gantry.features.deploys.model import DeployKind, Step
@@ -115,7 +115,7 @@ async def furnish(house: House, now: datetime) -> World:
     candidate = await seeder.canary(
         production,
         CHANGES[1],
-        Stage(StageKind.MIRROR, 100, 120.0),
+        Stage(StageKind.MIRROR, 0, 120.0),
         Stage(StageKind.CANARY, 25, 300.0),
     )
     await _instances(seeder, production, live, candidate)
@@ -280,6 +280,13 @@ async def _names(seeder: Seeder) -> None:
                 seeder.now - timedelta(days=20), seeder.now + timedelta(days=70),
             ),
         )  # fmt: skip
+        await certificates.put(
+            session,
+            StoredCertificate(
+                LOCAL, ("*.localhost",), LOCAL, _signed(seeder.now, "Gantry on this machine"), house.box.seal("key"),
+                seeder.now - timedelta(days=2), seeder.now + timedelta(days=28),
+            ),
+        )  # fmt: skip
         await certificates.put_failure(
             session, _DOMAINS[1], code="certificate.refused", at=seeder.now - timedelta(hours=1),
             message=f"the authority asked {_ELSEWHERE}, which answered 404 to its challenge",
@@ -287,9 +294,9 @@ async def _names(seeder: Seeder) -> None:
     await domains.once()
 
 
-def _signed(now: datetime) -> str:
+def _signed(now: datetime, by: str = "An Authority") -> str:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "An Authority")])
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, by)])
     made = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
         .serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=90))

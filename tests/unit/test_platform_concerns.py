@@ -49,7 +49,7 @@ def test_what_is_well_is_no_concern() -> None:
     [
         (
             {"instances": (instance(state="unhealthy", message="exited with 1"),)},
-            Weight.BAD, "no instance of release 3 is healthy: exited with 1", "#instances",
+            Weight.BAD, "No instance of release 3 is healthy: exited with 1", "#instances",
         ),
         (
             {"instances": (instance(), instance(state="backing-off"), instance(state="unhealthy", message="no answer"))},
@@ -59,15 +59,15 @@ def test_what_is_well_is_no_concern() -> None:
             {"instances": (instance(restarts=1, restart_reason="memory 512 MB", restarted_at=NOW - timedelta(minutes=3)),)},
             Weight.WARN, "web.0 was restarted 1 time (memory 512 MB)", "#instances",
         ),
-        ({"deploy": failed()}, Weight.BAD, "the last deploy failed: npm run build ended with exit code 1", "dep-7kq2m9xw4t"),
-        ({"deploy": failed(), "name": "staging"}, Weight.WARN, "the last deploy failed: npm run build ended with exit code 1", "dep-7kq2m9xw4t"),
+        ({"deploy": failed()}, Weight.BAD, "The last deploy failed: npm run build ended with exit code 1", "dep-7kq2m9xw4t"),
+        ({"deploy": failed(), "name": "staging"}, Weight.WARN, "The last deploy failed: npm run build ended with exit code 1", "dep-7kq2m9xw4t"),
         (
             {"candidate": CandidateBody(release="rel-04", release_number=4, percent=25, sentence="", state="waiting")},
-            Weight.WARN, "the rollout of release 4 waits for approval", "#rollout",
+            Weight.WARN, "The rollout of release 4 waits for approval", "#rollout",
         ),
-        ({"closed": ClosedBody(title="Closed", message="Back soon.", allowed=())}, Weight.NOTE, "closed to visitors: nobody is let through", ""),
-        ({"scaled": ("web 3 (gantry.toml: 2)",)}, Weight.NOTE, "scaled by hand: web 3 (gantry.toml: 2)", "#instances"),
-        ({"removing": True, "deploy": failed()}, Weight.NOTE, "is being destroyed", ""),
+        ({"closed": ClosedBody(title="Closed", message="Back soon.", allowed=())}, Weight.NOTE, "Closed to visitors: nobody is let through", ""),
+        ({"scaled": ("web 3 (gantry.toml: 2)",)}, Weight.NOTE, "Scaled by hand: web 3 (gantry.toml: 2)", "#instances"),
+        ({"removing": True, "deploy": failed()}, Weight.NOTE, "Is being destroyed", ""),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(
@@ -131,10 +131,10 @@ def test_names_and_crons_are_among_them_and_what_visitors_notice_comes_first() -
     assert [(item.weight, item.environment, item.subject, item.sentence) for item in found] == [
         ("bad", "production", "shop.example.org", "make a record"),
         ("warn", "production", "", refused.sentence),
-        ("warn", "production", "shop.example.org", "is not ready yet"),
-        ("warn", "production", "cron tidy", "the last run failed: exited with 1"),
-        ("warn", "staging", "", "the last deploy failed: npm run build ended with exit code 1"),
-        ("warn", "staging", "shop.example.org", "is not ready yet"),
-        ("note", "production", "", "scaled by hand: web 3 (gantry.toml: 2)"),
+        ("warn", "production", "shop.example.org", "shop.example.org is not ready yet"),
+        ("warn", "production", "cron tidy", "The last run failed: exited with 1"),
+        ("warn", "staging", "", "The last deploy failed: npm run build ended with exit code 1"),
+        ("warn", "staging", "shop.example.org", "shop.example.org is not ready yet"),
+        ("note", "production", "", "Scaled by hand: web 3 (gantry.toml: 2)"),
     ]
     assert found[3].part == "/crons/tidy"

@@ -330,11 +330,10 @@ async def test_the_first_page_says_what_needs_attention(
     for said in (
         "The last deploy failed: next build ended with 1",
         "1 of 2 instances is not healthy",
-        "Worker.mail.0 was restarted 2 times (memory 512 MB)",
+        "worker.mail.0 was restarted 2 times (memory 512 MB)",
         "Scaled by hand: web 3 (gantry.toml: 2)",
         "Closed to visitors",
-        "80 requests",
-        "2 failed in the last hour",
+        "80 requests in the last hour · 2 failed",
     ):
         assert said in page.text, said
     assert f"/deploys/{world.deploys['failed']}" in page.links

@@ -96,7 +96,7 @@ def _of_environment(body: EnvironmentBody, now: datetime) -> Iterator[Concern]:
         )
 
     if body.removing:
-        yield concern(Weight.NOTE, "is being destroyed")
+        yield concern(Weight.NOTE, "Is being destroyed")
         return
     yield from (
         concern(weight, sentence, part="#instances", at=at)
@@ -107,22 +107,22 @@ def _of_environment(body: EnvironmentBody, now: datetime) -> Iterator[Concern]:
         weight = Weight.BAD if body.name == PRODUCTION else Weight.WARN
         why = deploy.error.message if deploy.error else f"at {deploy.step}"
         yield concern(
-            weight, f"the last {deploy.kind} failed: {why}", deploy=deploy.id, at=deploy.finished_at
+            weight, f"The last {deploy.kind} failed: {why}", deploy=deploy.id, at=deploy.finished_at
         )
     candidate = body.candidate
     if candidate is not None and candidate.state in ("paused", "waiting"):
         waits = "is paused" if candidate.state == "paused" else "waits for approval"
         yield concern(
             Weight.WARN,
-            f"the rollout of release {candidate.release_number} {waits}",
+            f"The rollout of release {candidate.release_number} {waits}",
             part="#rollout",
         )
     for refused in body.refused_domains:
         yield concern(Weight.WARN, refused.sentence)
     if body.closed is not None:
-        yield concern(Weight.NOTE, f"closed to visitors: {body.closed.sentence}")
+        yield concern(Weight.NOTE, f"Closed to visitors: {body.closed.sentence}")
     if body.scaled:
-        yield concern(Weight.NOTE, f"scaled by hand: {', '.join(body.scaled)}", part="#instances")
+        yield concern(Weight.NOTE, f"Scaled by hand: {', '.join(body.scaled)}", part="#instances")
 
 
 def _of_instances(
@@ -137,7 +137,7 @@ def _of_instances(
     ill = [item for item in serving if item.state not in ("healthy", "starting")]
     why = next((f": {item.message}" for item in ill if item.message), "")
     if live.framework != "static" and not any(item.state == "healthy" for item in serving):
-        yield Weight.BAD, f"no instance of release {live.number} is healthy{why}", None
+        yield Weight.BAD, f"No instance of release {live.number} is healthy{why}", None
     elif ill:
         some = f"{len(ill)} of {plural(len(serving), 'instance')}"
         yield Weight.WARN, f"{some} {'is' if len(ill) == 1 else 'are'} not healthy{why}", None
@@ -156,7 +156,7 @@ def _of_domain(domain: DomainBody) -> Iterator[Concern]:
     broken = domain.certificate in _BROKEN or domain.dns in (DnsState.ELSEWHERE, DnsState.MISSING)
     yield Concern(
         weight=Weight.BAD if broken and domain.environment == PRODUCTION else Weight.WARN,
-        sentence=domain.advice[0] if domain.advice else "is not ready yet",
+        sentence=domain.advice[0] if domain.advice else f"{domain.host} is not ready yet",
         project=domain.project,
         environment=domain.environment,
         subject=domain.host,
@@ -167,7 +167,7 @@ def _of_cron(cron: FailedCron) -> Concern:
     run = cron.run
     return Concern(
         weight=Weight.WARN,
-        sentence=f"the last run failed: {run.detail or 'no reason is known'}",
+        sentence=f"The last run failed: {run.detail or 'no reason is known'}",
         project=cron.project,
         environment=cron.environment,
         subject=f"cron {run.cron}",
