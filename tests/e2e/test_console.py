@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pytest
 from fastapi.routing import APIRoute
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from gantry.app.engines import npm_argv, npm_environment
 from gantry.features.accounts.model import Role
@@ -236,3 +236,48 @@ def test_every_page_is_fit_for_everybody_everywhere(
 ) -> None:
     looks = looks_at(full, all_of_them=True)
     assert _faults(browser, {False: full, True: bare}, looks, axe) == []
+
+
+def test_a_deploy_that_printed_nothing_has_no_empty_box(
+    browser: Browser, full: ConsoleServer
+) -> None:
+    assert full.world is not None
+    visitor = Visitor(browser, full, Look("", width=1280))
+    page = visitor.page
+    page.goto(f"{full.url}/deploys/{full.world.deploys['restarted']}")
+    expect(page.locator("#log-status")).to_have_text(
+        "nothing was printed, or the log is no longer kept"
+    )
+    expect(page.locator(".log")).to_be_hidden()
+    page.goto(f"{full.url}/deploys/{full.world.deploys['running']}")
+    expect(page.locator(".log")).to_contain_text("Compiled successfully")
+    visitor.context.close()
+
+
+def test_a_field_says_in_words_what_it_takes(browser: Browser, full: ConsoleServer) -> None:
+    visitor = Visitor(browser, full, Look("", width=1280))
+    page = visitor.page
+    page.goto(f"{full.url}/projects/smart-sign/production")
+    name = page.get_by_label("Variable", exact=True)
+    name.fill("1 bad name")
+    page.get_by_role("button", name="Set variable").click()
+    message = name.evaluate("field => field.validationMessage")
+    assert message == "Letters, digits and _, and not a digit first: SESSION_SECRET"
+    name.fill("GOOD_NAME")
+    assert name.evaluate("field => field.validationMessage") == ""
+    visitor.context.close()
+
+
+def test_what_needs_attention_leads_to_where_it_is_said(
+    browser: Browser, full: ConsoleServer
+) -> None:
+    visitor = Visitor(browser, full, Look("", width=1280))
+    page = visitor.page
+    for text, place in (
+        ("cron tidy", "/crons/tidy"),
+        ("soon.example.net", "/domains#domain-soon.example.net"),
+    ):
+        page.goto(full.url)
+        page.locator(".concerns").get_by_role("link", name=text).first.click()
+        expect(page).to_have_url(re.compile(re.escape(place) + "$"))
+    visitor.context.close()

@@ -16,7 +16,7 @@ from gantry.features.certificates import store as certificates
 from gantry.features.certificates.model import ACME, LOCAL, StoredCertificate
 from gantry.features.crons import store as crons
 from gantry.features.crons.model import Run as CronRun, RunState as CronState, run_at
-from gantry.features.deploys.model import DeployKind, Step
+from gantry.features.deploys.model import Deploy, DeployKind, Step
 from gantry.features.domains.rules import Machine
 from gantry.features.maintenance import MaintenanceRequest, MaintenanceService
 from gantry.features.projects.model import Environment
@@ -181,7 +181,7 @@ async def _rolled_out(seeder: Seeder, production: Environment) -> str:
 async def _deploys(
     seeder: Seeder, production: Environment, preview: Environment, live: Release
 ) -> dict[str, str]:
-    made = {}
+    made: dict[str, Deploy] = {}
     async with seeder.house.database.transaction() as session:
         for name, kind in (
             ("redeployed", DeployKind.REDEPLOY),

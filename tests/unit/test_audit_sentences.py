@@ -42,11 +42,11 @@ def _recorded() -> set[str]:
 
 def _values(action: ast.expr) -> set[str]:
     if isinstance(action, ast.Constant):
-        return {action.value}
+        return {str(action.value)}
     if isinstance(action, ast.JoinedStr):
         start, part = action.values
         assert isinstance(start, ast.Constant) and isinstance(part, ast.FormattedValue)
-        return {f"{start.value}{value}" for value in _MEANT[ast.unparse(part.value)]}
+        return {f"{start.value!s}{value}" for value in _MEANT[ast.unparse(part.value)]}
     return set(_MEANT[ast.unparse(action)])
 
 

@@ -331,6 +331,8 @@ async def test_the_first_page_says_what_needs_attention(
         "The last deploy failed: next build ended with 1",
         "1 of 2 instances is not healthy",
         "worker.mail.0 was restarted 2 times (memory 512 MB)",
+        "cron tidy",
+        "The last run failed: exited with 1",
         "Scaled by hand: web 3 (gantry.toml: 2)",
         "Closed to visitors",
         "80 requests in the last hour · 2 failed",
