@@ -132,14 +132,7 @@ class OverviewPage(Page):
 async def overview(request: Request, services: Has, caller: Viewer) -> HTMLResponse:
     """What needs attention, and every project and environment."""
     projects, parts = await _read(services)
-    async with services.database.transaction() as session:
-        failed = await crons.list_failed(session)
-    found = concerns(
-        projects,
-        await services.domains.list_all(),
-        (FailedCron(*of_cron) for of_cron in failed),
-        services.clock.now(),
-    )
+    found = await _concerns(services, projects) if projects else ()
     cards = [(project, in_order(project.environments)) for project in projects]
     bars = await _bars(services, [card.body for _, shown in cards for card in shown])
     page = OverviewPage(
@@ -152,6 +145,17 @@ async def overview(request: Request, services: Has, caller: Viewer) -> HTMLRespo
         concerns=tuple((concern, _place_of(concern)) for concern in found),
     )
     return render(request, page, frame_of(services, caller, here="overview"))
+
+
+async def _concerns(services: Services, projects: tuple[ProjectBody, ...]) -> tuple[Concern, ...]:
+    async with services.database.transaction() as session:
+        failed = await crons.list_failed(session)
+    return concerns(
+        projects,
+        await services.domains.list_all(),
+        (FailedCron(*of_cron) for of_cron in failed),
+        services.clock.now(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
