@@ -2,8 +2,10 @@
 
 import hashlib
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from gantry.cache.policy import Lifetime
 from gantry.cache.store import Key, StoredAnswer
@@ -77,9 +79,9 @@ CHANGES = (
 class Seeder:
     """Writes the past, one transaction at a time."""
 
-    def __init__(self, house: House, now: datetime) -> None:
+    def __init__(self, house: House, now: datetime, number: int = 7) -> None:
         self.house, self.now = house, now
-        self.random = random.Random(7)
+        self.random = random.Random(number)
 
     async def environment(self, project: str, name: str, *, age: timedelta) -> Environment:
         """An environment that has been there for `age`."""
@@ -129,6 +131,7 @@ class Seeder:
         ago: timedelta,
         kind: DeployKind = DeployKind.DEPLOY,
         cached: tuple[str, ...] = (),
+        manifest: Mapping[str, Any] | None = None,
     ) -> Release:
         """A release that went live `ago`, with the deploy that made it."""
         at = self.now - ago
@@ -140,7 +143,8 @@ class Seeder:
                 environment=environment.id,
                 number=await projects.next_release_number(session, environment.id),
                 build=build,
-                manifest={**_MANIFEST, "domains": [], "routes": {"cache": list(cached)}},
+                manifest=manifest
+                or {**_MANIFEST, "domains": [], "routes": {"cache": list(cached)}},
                 commit=self.commit(change),
                 state=ReleaseState.RUNNING,
                 created_at=at,
@@ -264,12 +268,13 @@ class Seeder:
         age: timedelta,
         restarts: int = 0,
         state: str = "healthy",
+        process: str = "web",
     ) -> str:
         """An instance with a process, in one of the states that the console tells apart."""
         instance_id, at = self.house.ids.new("ins"), self.now - age
         async with self.house.database.transaction() as session:
             await instances.insert(
-                session, instance_id=instance_id, release=release.id, process="web", slot=slot,
+                session, instance_id=instance_id, release=release.id, process=process, slot=slot,
                 port=self.random.randrange(20_000, 60_000), at=at,
             )  # fmt: skip
             for failures in range(restarts):

@@ -1,25 +1,56 @@
 """The console's pages: they render, can be used without a mouse, and offer each role what it may do."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from gantry.engines.database.protocol import Database
+from gantry.engines.edge.protocol import AccessLog
 from gantry.features.accounts.model import Role
+from gantry.features.audit import store as audit
+from gantry.features.crons.model import RunState as CronState
+from gantry.features.deploys.model import DeployKind, DeployState, StepState
+from gantry.features.domains.model import CertificateState, DnsState
+from gantry.features.instances.bodies import InstanceStateName
+from gantry.features.platform.capabilities import Maturity
+from gantry.features.platform.concerns import Weight
+from gantry.features.releases.model import ReleaseState
 from gantry.features.rollouts import store as rollouts
-from gantry.features.rollouts.model import Stage, StageKind
+from gantry.features.rollouts.model import RolloutState, Stage, StageKind
+from gantry.features.rollouts.verdict.model import Outcome
+from gantry.features.runs.model import RunState
 from gantry.kernel.clock import ManualClock
-from gantry.web import assets, render
+from gantry.kernel.errors import TransientError
+from gantry.web import (
+    assets,
+    crons,
+    deploys,
+    domains,
+    environments,
+    platform,
+    releases,
+    render,
+    rollouts as web_rollouts,
+    runs,
+)
 from gantry.web.access import COOKIE
 from gantry.web.app import create_app
+from gantry.web.noun import Noun
+from tests.fakes.edge import FakeEdge
 from tests.support.console_seed import CHANGES, Seeder, seed
+from tests.support.console_world import PROJECT, furnish
 from tests.support.web import CONSOLE, MANIFEST, START, House, client
 
+# Pages that do not refresh themselves.
+_STILL = ("/login", "/capabilities", "/settings", "/audit", "/access", "/projects/smart-sign/production/logs",
+          "/projects/smart-sign/staging/destroy")  # fmt: skip
 _SAME = {"Origin": CONSOLE, "Sec-Fetch-Site": "same-origin"}
 _VOID = {
     "meta",
@@ -128,7 +159,9 @@ def _pages(ids: dict[str, str]) -> dict[str, str]:
         "/projects/smart-sign/staging": "smart-sign",
         "/projects/smart-sign/development": "smart-sign",
         "/projects/smart-sign/production/logs": "Logs",
+        "/projects/smart-sign/staging/destroy": "Destroy staging of smart-sign",
         "/audit": "Audit log",
+        "/access": "Access",
         "/settings": "Settings",
         "/domains": "Domains",
         "/capabilities": "What Gantry",
@@ -209,9 +242,7 @@ async def test_a_rollout_is_shown_and_can_be_stopped(house: House, http: httpx.A
 
 async def test_a_refresh_brings_the_live_part_alone(house: House, http: httpx.AsyncClient) -> None:
     for path in _pages(await seed(house, START)):
-        if path.startswith(
-            ("/login", "/capabilities", "/settings", "/projects/smart-sign/production/logs")
-        ):
+        if path.startswith(_STILL):
             continue
         # htmx 4 says "partial" when it asks for one element of a page.
         headers = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -249,11 +280,200 @@ async def test_pages_say_what_matters(house: House, http: httpx.AsyncClient) -> 
     assert "entries are unchanged" in (await http.get("/audit")).text
 
 
+async def test_each_kind_of_deploy_is_shown(house: House, http: httpx.AsyncClient) -> None:
+    seeder = Seeder(house, START)
+    environment = await seeder.environment("shop", "production", age=timedelta(days=2))
+    release = await seeder.release(environment, CHANGES[0], ago=timedelta(days=1))
+    for number, kind in enumerate(DeployKind):
+        async with house.database.transaction() as session:
+            made = await seeder.deploy(
+                session, environment, CHANGES[0], at=START - timedelta(hours=9 - number), kind=kind,
+                release=release, build=release.build,
+            )  # fmt: skip
+        word = deploys.noun.marks[kind].word
+        for path in ("/", "/projects/shop/production", f"/deploys/{made.id}"):
+            answer = await http.get(path)
+            assert (answer.status_code, word in answer.text) == (200, True), (kind, path)
+
+
+@pytest.mark.parametrize(
+    ("noun", "states"),
+    [
+        (deploys.noun, (*DeployState, *StepState, *DeployKind)),
+        (web_rollouts.noun, (*(state for state in RolloutState if state != "passed"), *Outcome)),
+        (environments.noun, (*get_args(InstanceStateName), "empty", "degraded", "down", "closed", "warm")),
+        (releases.noun, (*ReleaseState, "live", "warm", "withdrawn")),
+        (runs.noun, tuple(RunState)),
+        (crons.noun, (*CronState, "never")),
+        (domains.noun, (*(f"dns-{state}" for state in DnsState), *CertificateState)),
+        (platform.noun, (*Maturity, *Weight)),
+    ],
+    ids=lambda given: given.name if isinstance(given, Noun) else "",
+)  # fmt: skip
+def test_every_state_has_a_mark_whose_icon_is_fetched(noun: Noun, states: tuple[str, ...]) -> None:
+    assert set(states) - noun.marks.keys() == set()
+    assert {mark.icon for mark in noun.marks.values()} <= set(assets.ICONS)
+
+
+class DeafEdge(FakeEdge):
+    """Its access log cannot be read."""
+
+    async def requests(self, cursor: str = "") -> AccessLog:
+        raise TransientError("edge.unreachable", "the access log cannot be read")
+
+
+async def test_the_first_page_says_what_needs_attention(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    world = await furnish(house, START)
+    page = Page((await http.get("/")).text)
+    assert page.faults == []
+    for said in (
+        "The last deploy failed: next build ended with 1",
+        "1 of 2 instances is not healthy",
+        "worker.mail.0 was restarted 2 times (memory 512 MB)",
+        "cron tidy",
+        "The last run failed: exited with 1",
+        "Scaled by hand: web 3 (gantry.toml: 2)",
+        "Closed to visitors",
+        "80 requests in the last hour · 2 failed",
+    ):
+        assert said in page.text, said
+    assert f"/deploys/{world.deploys['failed']}" in page.links
+    assert f"/projects/{PROJECT}/production#instances" in page.links
+    assert any(link.startswith("/domains#domain-") for link in page.links)
+    house.platform.traffic.edge = DeafEdge(house.machine)
+    unknown = await http.get("/")
+    assert (unknown.status_code, "in the last hour" in unknown.text) == (200, False)
+
+
+async def test_nothing_to_attend_to_is_said(house: House, http: httpx.AsyncClient) -> None:
+    seeder = Seeder(house, START)
+    environment = await seeder.environment("shop", "production", age=timedelta(days=2))
+    release = await seeder.release(environment, CHANGES[0], ago=timedelta(days=1))
+    await seeder.instance(release, 0, age=timedelta(hours=2))
+    page = Page((await http.get("/")).text)
+    assert "Nothing needs attention." in page.text
+
+
+async def test_instances_that_only_wait_stand_below_those_that_serve(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await furnish(house, START)
+    page = (await http.get(f"/projects/{PROJECT}/production")).text
+    table = page[page.index('id="instances"') : page.index('id="releases"')]
+    tags = re.findall(r'class="tag">#(\d+)<', table)
+    assert tags == ["13", "13", "13", "14", "12", "12"]
+    assert (table.count("Warm"), table.count("Healthy")) == (2, 4)
+
+
+async def test_the_audit_log_is_read_in_words_and_searched(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await furnish(house, START)
+    page = Page((await http.get("/audit")).text)
+    assert page.faults == []
+    said = f"Set FEATURE_PINS and removed SESSION_SECRET in production of {PROJECT}"
+    assert said in page.text
+    assert "Logged in to the console" not in page.text
+    assert "Logged in to the console" in (await http.get("/audit?what=access")).text
+    assert said not in (await http.get("/audit?what=access")).text
+    of_mira = Page((await http.get("/audit?actor=mira&what=variables&target=NOTICEBOARD")).text)
+    assert said in of_mira.text
+    assert "Nothing that was searched for" in (await http.get("/audit?target=nowhere")).text
+    # What nobody can have meant changes nothing.
+    assert (await http.get("/audit?what=moon&actor=%00")).status_code == 200
+    assert (await http.get("/audit?before=0")).status_code == 400
+
+
+async def test_the_audit_log_has_pages(house: House, http: httpx.AsyncClient) -> None:
+    async with house.database.transaction() as session:
+        for number in range(250):
+            await audit.record(
+                session, at=START, actor="ada", action="destroy", target=f"shop/{number}"
+            )
+    seen: list[str] = []
+    path = "/audit?what=platform"
+    for _ in range(3):
+        text = (await http.get(path)).text
+        seen += re.findall(r"Destroyed (\d+) of shop", text)
+        older = [link for link in Page(text).links if "before=" in link]
+        path = older[0] if older else ""
+    assert seen == [str(number) for number in reversed(range(250))]
+    assert path == "", "the last page leads nowhere"
+
+
+async def test_a_token_is_made_shown_once_and_revoked(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    assert "There are no tokens" in (await http.get("/access")).text
+    form = {"label": " ci ", "role": "developer", "days": "30"}
+    made = await http.post("/access", data=form, headers=_SAME)
+    assert (made.status_code, made.headers["cache-control"]) == (200, "no-store")
+    page = Page(made.text)
+    assert page.faults == []
+    secret = re.findall(r'data-copy="([^"]{20,})" aria-label="Copy the token"', made.text)[0]
+    async with client(create_app(house.services), token=secret) as machine:
+        assert (await machine.get("/api/v1/me")).json() == {"account": "ci", "role": "developer"}
+        listed = (await http.get("/access")).text
+        assert ("ci" in listed, secret in listed) == (True, False)
+        (revoke,) = [form for form in Page(listed).forms if form.endswith("/revoke")]
+        assert (await http.post(revoke, headers=_SAME)).headers["location"] == "/access"
+        assert (await machine.get("/api/v1/me")).status_code == 401
+    for bad in ({"label": " "}, {"label": "operator"}, {"role": "king"}, {"days": "0"}):
+        assert (await http.post("/access", data=form | bad, headers=_SAME)).status_code == 400, bad
+    assert "There are no tokens" in (await http.get("/access")).text
+
+
+async def test_an_environment_is_destroyed_by_who_types_its_name(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await seed(house, START)
+    page = "/projects/smart-sign/production/destroy"
+    asked = Page((await http.get(page)).text)
+    assert "its Postgres database, with everything in it" in asked.text
+    wrong = await http.post(page, data={"name": "smart-sign/staging"}, headers=_SAME)
+    assert (wrong.status_code, "Nothing was destroyed" in wrong.text) == (400, True)
+    assert (await http.get("/projects/smart-sign/production")).status_code == 200
+    gone = await http.post(page, data={"name": "smart-sign/production"}, headers=_SAME)
+    assert gone.headers["location"] == "/"
+    assert "Is being destroyed" in (await http.get("/")).text
+    assert (await http.get("/projects/smart-sign/nowhere/destroy")).status_code == 404
+    assert (await http.get("/projects/nobody/production/destroy")).status_code == 404
+
+
+async def test_the_owners_pages_are_theirs(house: House) -> None:
+    await seed(house, START)
+    async with client(create_app(house.services)) as http:
+        http.cookies.set(COOKIE, await house.session(Role.DEVELOPER))
+        for path in ("/access", "/audit", "/settings", "/projects/smart-sign/production/destroy"):
+            refused = await http.get(path)
+            assert refused.status_code == 403, path
+            assert "Back to the overview" in refused.text
+        shown = Page((await http.get("/projects/smart-sign/production")).text)
+        assert not {"/access", "/projects/smart-sign/production/destroy"} & set(shown.links)
+
+
+async def test_a_page_that_refuses_keeps_the_navigation(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    for path in ("/nothing/here", "/projects/nobody/production", "/deploys/dep-none"):
+        answer = await http.get(path)
+        page = Page(answer.text)
+        assert answer.status_code == 404
+        assert page.faults == []
+        assert {"/audit", "/domains", "/access"} <= set(page.links), path
+        assert "ada" in page.text
+    async with client(create_app(house.services)) as stranger:
+        page = Page((await stranger.get("/nothing/here")).text)
+        assert not {"/audit", "/domains"} & set(page.links)
+
+
 async def test_an_altered_audit_log_is_shown(house: House, http: httpx.AsyncClient) -> None:
     await seed(house, START)
     async with house.database.transaction() as session:
         await session.execute("UPDATE audit SET actor = 'somebody else' WHERE seq = 2")
-    assert "audit entry 2 is not what was written" in (await http.get("/audit")).text
+    assert "Audit entry 2 is not what was written" in (await http.get("/audit")).text
 
 
 async def test_an_empty_platform_says_what_to_type(http: httpx.AsyncClient) -> None:
@@ -346,8 +566,15 @@ async def test_refusals_are_pages_with_a_way_on(house: House, http: httpx.AsyncC
 async def test_whoever_is_not_logged_in_is_told_how(house: House) -> None:
     async with client(create_app(house.services)) as http:
         answer = await http.get("/")
-    assert answer.status_code == 401
-    assert "gantry open --console" in answer.text
+        login, used = (
+            await http.get("/login"),
+            await http.post("/login", data={"token": "x"}, headers=_SAME),
+        )
+    assert (answer.status_code, used.status_code) == (401, 403)
+    # On a laptop, and over ssh where there is no browser.
+    for page in (answer, login, used):
+        for command in ("gantry open --console", "gantry open --console --print", "gantry login"):
+            assert command in page.text
 
 
 async def test_a_failed_deploy_shows_what_its_instances_printed_last(

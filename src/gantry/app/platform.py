@@ -62,6 +62,7 @@ from gantry.features.runs.act import INTERVAL_S as RUNS_INTERVAL_S, RunKeeper
 from gantry.features.runs.launching import RunLauncher
 from gantry.features.runs.service import RunService
 from gantry.features.services.provide import ServiceProvider
+from gantry.features.traffic import TrafficCounter
 from gantry.features.variables.service import VariableService
 from gantry.kernel.backoff import Backoff
 from gantry.kernel.clock import Clock, SystemClock
@@ -212,6 +213,10 @@ class Platform:
         )
 
     @cached_property
+    def traffic(self) -> TrafficCounter:
+        return TrafficCounter(self.engines.edge, self.clock)
+
+    @cached_property
     def runs(self) -> RunService:
         engines = self.engines
         return RunService(
@@ -252,6 +257,7 @@ class Platform:
             variables=self.variables,
             accounts=self.accounts,
             domains=self.domains,
+            traffic=self.traffic,
             sources=engines.sources,
             runtime=engines.runtime,
             edge=engines.edge,

@@ -102,6 +102,12 @@ class Needs:
         return _with_role(caller, self.role)
 
 
+async def visitor_of(request: Request, services: Services) -> Caller | None:
+    """Who looks at a page, also at one that no endpoint made; `None` where nobody is logged in."""
+    cookie = request.cookies.get(COOKIE)
+    return await services.accounts.caller(cookie, TokenKind.SESSION) if cookie else None
+
+
 def _with_role(caller: Caller | None, role: Role) -> Caller:
     if caller is None:
         raise UnknownCallerError(

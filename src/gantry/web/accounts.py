@@ -15,8 +15,8 @@ from gantry.features.accounts.bodies import (
     TokenBody,
     TokenRequest,
 )
-from gantry.features.accounts.model import Role
-from gantry.kernel.errors import AccessError
+from gantry.features.accounts.model import Caller, Role
+from gantry.kernel.errors import AccessError, UserError
 from gantry.web.access import (
     PUBLIC,
     Cookie,
@@ -28,10 +28,10 @@ from gantry.web.access import (
     require_same_origin,
     set_session,
 )
-from gantry.web.frame import Page, frame_of
+from gantry.web.frame import Page, frame_of, see
 from gantry.web.noun import Noun
 from gantry.web.render import render
-from gantry.web.services import Has
+from gantry.web.services import Has, Services
 
 noun = Noun("accounts", "Login links and API tokens.")
 
@@ -93,6 +93,86 @@ async def revoke_token(
 ) -> None:
     """Ends a token at once."""
     await services.accounts.revoke(token, by=caller)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPage(Page):
+    """The API tokens.
+
+    Attributes:
+        tokens: newest first; that of whoever runs commands on this machine among them.
+        made: the one that was made just now, whose secret is shown this once; else `None`.
+        roles: that a new one may have, with what they may do.
+    """
+
+    template: ClassVar[str] = "accounts/access"
+    refreshes: ClassVar[bool] = False
+
+    tokens: tuple[TokenBody, ...]
+    made: TokenBody | None
+    roles: tuple[tuple[Role, str], ...]
+    console: str
+
+
+_ROLES = (
+    (Role.DEVELOPER, "deploys, rolls back, sets variables"),
+    (Role.VIEWER, "looks at everything but secrets"),
+    (Role.OWNER, "also makes tokens and destroys"),
+)
+
+
+async def _access_page(
+    request: Request, services: Services, caller: Caller, made: TokenBody | None = None
+) -> HTMLResponse:
+    page = AccessPage(
+        tokens=await list_tokens(services, caller),
+        made=made,
+        roles=_ROLES,
+        console=services.settings.url(services.settings.console_host),
+    )
+    return render(request, page, frame_of(services, caller, here="access"))
+
+
+@noun.console.get("/access")
+async def access_page(request: Request, services: Has, caller: Owner) -> HTMLResponse:
+    """The API tokens, and a form that makes one."""
+    return await _access_page(request, services, caller)
+
+
+@noun.console.post("/access")
+async def create_button(
+    request: Request,
+    services: Has,
+    caller: Owner,
+    label: Annotated[str, Form(max_length=100)],
+    role: Annotated[Role, Form()],
+    days: Annotated[int, Form(ge=1, le=365)],
+) -> HTMLResponse:
+    """Make a token, and show it once: it is in the answer to this request and nowhere else."""
+    wanted = TokenRequest(label=_label(label), role=role.value, days=days)
+    return await _access_page(
+        request, services, caller, await create_token(services, caller, wanted)
+    )
+
+
+def _label(given: str) -> str:
+    label = given.replace("\0", "").strip()
+    if not label:
+        raise UserError(
+            "token.no-label",
+            "a token needs a name: what it does is recorded under it",
+            hint="name it after the machine or the program that will have it",
+        )
+    return label
+
+
+@noun.console.post("/access/{token}/revoke")
+async def revoke_button(
+    services: Has, caller: Owner, token: Annotated[str, Path(max_length=64)]
+) -> RedirectResponse:
+    """End a token at once."""
+    await services.accounts.revoke(token, by=caller)
+    return see("/access")
 
 
 @dataclass(frozen=True, slots=True)

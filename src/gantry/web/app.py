@@ -30,7 +30,7 @@ from gantry.web import (
     sources,
     variables,
 )
-from gantry.web.access import PUBLIC, Attempts
+from gantry.web.access import PUBLIC, Attempts, visitor_of
 from gantry.web.assets import STATIC, KeptFiles
 from gantry.web.errors import Guard, RenderError, answer, body_of, handlers, is_api
 from gantry.web.frame import Page, frame_of
@@ -123,11 +123,14 @@ class ErrorPage(Page):
 
 
 def _refusal(services: Services) -> RenderError:
-    def rendered(request: Request, error: GantryError) -> Response:
+    async def rendered(request: Request, error: GantryError) -> Response:
         if is_api(request.url.path):
             return answer(error)
         page = ErrorPage(error.http_status, body_of(error))
-        return render(request, page, frame_of(services), status=page.status)
+        # Of a failure of our own nothing is asked that may fail as well.
+        known = not page.login and page.status < 500
+        caller = await visitor_of(request, services) if known else None
+        return render(request, page, frame_of(services, caller), status=page.status)
 
     return rendered
 

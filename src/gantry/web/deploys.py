@@ -18,7 +18,7 @@ from gantry.features.deploys.bodies import (
     RollbackRequest,
     StepBody,
 )
-from gantry.features.deploys.model import DeployRecord, Step
+from gantry.features.deploys.model import DeployKind, DeployRecord, Step
 from gantry.features.deploys.pipeline import ROWS, may_cancel
 from gantry.features.projects import store as projects
 from gantry.features.projects.model import Environment
@@ -53,6 +53,12 @@ noun = Noun(
         "running": Mark("Running", "busy", "loader-circle"),
         "done": Mark("Done", "good", "circle-check"),
         "skipped": Mark("Skipped", "quiet", "skip-forward"),
+        # of kinds
+        DeployKind.DEPLOY: Mark("Deploy", "quiet", "rocket"),
+        DeployKind.PROMOTE: Mark("Promotion", "quiet", "rocket"),
+        DeployKind.ROLLBACK: Mark("Rollback", "quiet", "undo-2"),
+        DeployKind.REDEPLOY: Mark("Redeploy", "quiet", "rocket"),
+        DeployKind.RESTART: Mark("Restart", "quiet", "loader-circle"),
     },
 )
 

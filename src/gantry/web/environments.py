@@ -46,6 +46,7 @@ noun = Noun(
         "starting": Mark("Starting", "busy", "loader-circle"),
         "backing-off": Mark("Backing off", "warn", "circle-pause"),
         "stopping": Mark("Stopping", "quiet", "circle-dot"),
+        "warm": Mark("Warm", "quiet", "circle-dot"),
     },
 )
 
@@ -55,12 +56,14 @@ class InstancesPanel(Panel):
     """The instances of an environment.
 
     Attributes:
+        instances: those that visitors are answered by first, each with its state: `warm` of one that only waits for a
+            rollback.
         static: its live release needs none.
     """
 
     template: ClassVar[str] = "environments/instances.html"
 
-    instances: tuple[InstanceBody, ...]
+    instances: tuple[tuple[InstanceBody, str], ...]
     memory_bytes: int
     static: bool
 
@@ -68,7 +71,28 @@ class InstancesPanel(Panel):
 async def _instances(shown: ShownEnvironment) -> InstancesPanel:
     body = shown.card.body
     static = body.live is not None and body.live.framework == "static"
-    return InstancesPanel(body.instances, shown.card.memory_bytes, static)
+    return InstancesPanel(_by_visitors(body), shown.card.memory_bytes, static)
+
+
+def _by_visitors(body: EnvironmentBody) -> tuple[tuple[InstanceBody, str], ...]:
+    """The live release's, then the candidate's, then those that are kept warm."""
+    serving = [item.id for item in (body.live,) if item is not None]
+    serving += [item.release for item in (body.candidate,) if item is not None]
+    # Without either, what runs is on its way to be live.
+    places = {release: place for place, release in enumerate(serving)}
+    ordered = sorted(
+        body.instances,
+        key=lambda item: (places.get(item.release, len(places)), -item.release_number),
+    )
+    newest = max(
+        (item.release_number for item in body.instances if item.release in places), default=0
+    )
+    return tuple(
+        (item, "warm")
+        if item.release not in places and item.state == "healthy" and item.release_number < newest
+        else (item, item.state)
+        for item in ordered
+    )
 
 
 # In the order in which they stand on the page.

@@ -1,7 +1,7 @@
 """How refusals are worded: every error leaves as `{"error": ErrorBody}`, or as a page of the console."""
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -24,7 +24,7 @@ from gantry.kernel.ids import IdSource
 
 _log = logging.getLogger(__name__)
 
-RenderError = Callable[[Request, GantryError], Response]
+RenderError = Callable[[Request, GantryError], Awaitable[Response]]
 
 
 class UnknownCallerError(AccessError):
@@ -105,7 +105,7 @@ def from_http(error: HTTPException, request: Request) -> GantryError:
         case HTTPStatus.NOT_FOUND:
             return NotFoundError(
                 "path.unknown",
-                f"there is nothing at {path}",
+                f"there is nothing at {path}" if is_api(path) else "there is no such page",
                 hint="GET /api/openapi.json lists every path" if is_api(path) else "",
                 where=path,
             )
@@ -169,7 +169,7 @@ class Guard:
                 started, replaced = True, _is_plain_413(message)
                 if replaced:
                     request = Request(scope)
-                    ours = self._render(request, too_large(request.url.path))
+                    ours = await self._render(request, too_large(request.url.path))
                     await ours(scope, receive, send)
             if not replaced:
                 await send(message)
@@ -179,7 +179,7 @@ class Guard:
         except Exception as error:
             if started:
                 raise  # half an answer is out: the server closes the connection
-            response = self._render(Request(scope), unexpected(error, self._ids))
+            response = await self._render(Request(scope), unexpected(error, self._ids))
             await response(scope, receive, send)
 
 
@@ -198,14 +198,14 @@ def handlers(render: RenderError) -> dict[int | type[Exception], Handler]:
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, GantryError)
-        return render(request, error)
+        return await render(request, error)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return render(request, from_validation(error))
+        return await render(request, from_validation(error))
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return render(request, from_http(error, request))
+        return await render(request, from_http(error, request))
 
     return {GantryError: refused, RequestValidationError: invalid, HTTPException: http}

@@ -1,11 +1,15 @@
 """The platform itself: its health, everything at a glance, and its end."""
 
 import asyncio
+import logging
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from math import ceil
 from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
 
 from fastapi import Query, Request
 from fastapi.responses import HTMLResponse
@@ -14,6 +18,7 @@ from gantry import __version__
 from gantry.config.fields import project_name_fault
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.features.audit import store as audit
+from gantry.features.crons import store as crons
 from gantry.features.platform import store
 from gantry.features.platform.bodies import (
     CapabilityBody,
@@ -25,16 +30,23 @@ from gantry.features.platform.bodies import (
     StatusBody,
 )
 from gantry.features.platform.capabilities import CAPABILITIES, Capability, Maturity, by_maturity
+from gantry.features.platform.concerns import Concern, FailedCron, Weight, concerns
 from gantry.features.projects import store as project_store
 from gantry.features.projects.model import Environment
 from gantry.features.releases import store as releases
 from gantry.features.releases.model import Release
+from gantry.features.traffic import Traffic, joined
+from gantry.kernel.errors import TransientError
 from gantry.kernel.names import RELEASE_HEADER
 from gantry.web.access import PUBLIC, Owner, Viewer
-from gantry.web.frame import EnvironmentCard, Page, frame_of, in_order
+from gantry.web.frame import EnvironmentCard, Page, frame_of, in_order, path_of
 from gantry.web.noun import Mark, Noun
 from gantry.web.render import render
 from gantry.web.services import Has, Services
+
+_log = logging.getLogger(__name__)
+_MINUTES_OF_BAR = 2
+BAR_HEIGHT = 24
 
 noun = Noun(
     "platform",
@@ -44,6 +56,10 @@ noun = Noun(
         Maturity.BETA: Mark("Beta", "busy", "circle-dot"),
         Maturity.EXPERIMENTAL: Mark("Experimental", "warn", "triangle-alert"),
         Maturity.PLANNED: Mark("Planned", "quiet", "clock"),
+        # of what needs attention
+        Weight.BAD: Mark("Broken", "bad", "circle-alert"),
+        Weight.WARN: Mark("Look at this", "warn", "triangle-alert"),
+        Weight.NOTE: Mark("On purpose", "quiet", "circle-pause"),
     },
 )
 
@@ -94,25 +110,113 @@ async def shutdown(services: Has, caller: Owner) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OverviewPage(Page):
-    """Everything at a glance."""
+    """Everything at a glance.
+
+    Attributes:
+        projects: each environment with the last hour of its visitors; `None` where that is not known now.
+        warnings: of the platform itself.
+        concerns: of projects, each with where it is said in full.
+    """
 
     template: ClassVar[str] = "platform"
 
-    projects: tuple[tuple[ProjectBody, tuple[EnvironmentCard, ...]], ...]
+    projects: tuple[
+        tuple[ProjectBody, tuple[tuple[EnvironmentCard, "TrafficBars | None"], ...]], ...
+    ]
     parts: tuple[PartBody, ...]
     warnings: tuple[str, ...]
+    concerns: tuple[tuple[Concern, str], ...]
 
 
 @noun.console.get("/")
 async def overview(request: Request, services: Has, caller: Viewer) -> HTMLResponse:
-    """Every project and environment."""
-    status = await read_status(services, probe=False)
+    """What needs attention, and every project and environment."""
+    projects, parts = await _read(services)
+    found = await _concerns(services, projects) if projects else ()
+    cards = [(project, in_order(project.environments)) for project in projects]
+    bars = await _bars(services, [card.body for _, shown in cards for card in shown])
     page = OverviewPage(
-        projects=tuple((project, in_order(project.environments)) for project in status.projects),
-        parts=status.parts,
-        warnings=status.warnings,
+        projects=tuple(
+            (project, tuple((card, bars.get(card.path)) for card in shown))
+            for project, shown in cards
+        ),
+        parts=parts,
+        warnings=await _warnings(services, parts, projects),
+        concerns=tuple((concern, _place_of(concern)) for concern in found),
     )
     return render(request, page, frame_of(services, caller, here="overview"))
+
+
+async def _concerns(services: Services, projects: tuple[ProjectBody, ...]) -> tuple[Concern, ...]:
+    async with services.database.transaction() as session:
+        failed = await crons.list_failed(session)
+    return concerns(
+        projects,
+        await services.domains.list_all(),
+        (FailedCron(*of_cron) for of_cron in failed),
+        services.clock.now(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficBars:
+    """The last hour of an environment's visitors, as bars of some minutes each.
+
+    Attributes:
+        bars: where each begins, its height, and the height of what failed of it; all in the picture's units.
+    """
+
+    total: int
+    failed: int
+    bars: tuple[tuple[int, int, int], ...]
+
+    @classmethod
+    def of(cls, traffic: Traffic) -> "TrafficBars":
+        """The bars of an hour."""
+        steps = range(0, len(traffic.requests), _MINUTES_OF_BAR)
+        sums = [
+            (
+                sum(traffic.requests[begin : begin + _MINUTES_OF_BAR]),
+                sum(traffic.failed[begin : begin + _MINUTES_OF_BAR]),
+            )
+            for begin in steps
+        ]
+        most = max((requests for requests, _ in sums), default=0) or 1
+        bars = (
+            (place, ceil(BAR_HEIGHT * requests / most), ceil(BAR_HEIGHT * failed / most))
+            for place, (requests, failed) in enumerate(sums)
+        )
+        return cls(traffic.total, traffic.total_failed, tuple(bars))
+
+
+async def _bars(
+    services: Services, bodies: Sequence[EnvironmentBody]
+) -> Mapping[str, TrafficBars | None]:
+    """Path of an environment's page -> its last hour, for those that have something live."""
+    hosts = {
+        path_of(body.project, body.name): (urlsplit(body.url).hostname or "", *body.domains)
+        for body in bodies
+        if body.live is not None
+    }
+    try:
+        traffic = await services.traffic.look({host for names in hosts.values() for host in names})
+    except TransientError as error:
+        # The edge is gone, which is said above; everything else can be shown.
+        _log.info("the traffic of the last hour is not known: %s", error.message)
+        return {}
+    return {
+        place: TrafficBars.of(joined([traffic[host] for host in names]))
+        for place, names in hosts.items()
+    }
+
+
+def _place_of(concern: Concern) -> str:
+    """Where a concern is said in full."""
+    if concern.deploy:
+        return f"/deploys/{concern.deploy}"
+    if concern.subject and not concern.part:
+        return f"/domains#domain-{concern.subject}"
+    return path_of(concern.project, concern.environment, concern.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,21 +238,27 @@ async def capabilities_page(request: Request, services: Has, caller: Viewer) -> 
 
 async def read_status(services: Services, *, probe: bool) -> StatusBody:
     """The whole platform; with `probe` every environment's public address is asked as well."""
-    context = await services.context()
-    async with services.database.transaction() as session:
-        found = await store.list_projects(session, closed_by=services.closed_by)
-    projects = tuple(ProjectBody.of(record, context) for record in found)
+    projects, parts = await _read(services)
     if probe:
         projects = await _probe_all(services, projects)
-    parts = await services.parts()
+    warnings = await _warnings(services, parts, projects)
+    of_projects = (_environment_warnings(body) for item in projects for body in item.environments)
     return StatusBody(
         version=__version__,
         home=str(services.settings.home),
         console_url=services.settings.url(services.settings.console_host),
         parts=parts,
         projects=projects,
-        warnings=await _warnings(services, parts, projects),
+        warnings=(*warnings, *chain.from_iterable(of_projects)),
     )
+
+
+async def _read(services: Services) -> tuple[tuple[ProjectBody, ...], tuple[PartBody, ...]]:
+    context = await services.context()
+    async with services.database.transaction() as session:
+        found = await store.list_projects(session, closed_by=services.closed_by)
+    projects = tuple(ProjectBody.of(record, context) for record in found)
+    return projects, await services.parts()
 
 
 async def _probe_all(
@@ -229,6 +339,7 @@ async def _numbers(
 async def _warnings(
     services: Services, parts: tuple[PartBody, ...], projects: tuple[ProjectBody, ...]
 ) -> tuple[str, ...]:
+    """Of the platform itself, and of names that it cannot serve."""
     warnings = [f"{part.name} does not run: {part.detail}" for part in parts if not part.running]
     edge = await services.edge.status()
     if edge.rejected:
@@ -240,8 +351,6 @@ async def _warnings(
                 f"{project.name}: the name of this project {fault}. It gets no address that is another's, and no deploy: "
                 f"deploy it under another name, then gantry destroy --project {shlex.quote(project.name)}"
             )
-        for environment in project.environments:
-            warnings.extend(_environment_warnings(environment))
     return tuple(warnings)
 
 

@@ -10,7 +10,14 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gantry.kernel.units import first_line, format_ago, format_elapsed, format_size, format_until
+from gantry.kernel.units import (
+    first_line,
+    format_ago,
+    format_elapsed,
+    format_size,
+    format_until,
+    plural,
+)
 from gantry.web.assets import STATIC, VENDOR
 from gantry.web.frame import Frame, Page
 from gantry.web.noun import Noun
@@ -47,6 +54,7 @@ def templates(nouns: Iterable[Noun]) -> Environment:
         "ago": format_ago,
         "until": format_until,
         "icon": icon,
+        "plural": plural,
         "static": static,
         "has_static": has_static,
         "marks": {noun.name: noun.marks for noun in nouns},

@@ -30,6 +30,7 @@ from gantry.features.removals.service import RemovalService
 from gantry.features.rollouts.service import RolloutService
 from gantry.features.routes.purging import PurgeService
 from gantry.features.runs.service import RunService
+from gantry.features.traffic import TrafficCounter
 from gantry.features.variables.service import VariableService
 from gantry.kernel.clock import Clock
 from gantry.kernel.ids import IdSource, SystemIds
@@ -85,6 +86,7 @@ class Services:
     variables: VariableService
     accounts: AccountService
     domains: DomainService
+    traffic: TrafficCounter
     sources: SourceStore
     runtime: Runtime
     edge: Edge

@@ -3,6 +3,9 @@
 from datetime import datetime
 from typing import Any, Self
 
+from pydantic import Field
+
+from gantry.features.audit.sentences import sentence_of
 from gantry.features.audit.store import Entry
 from gantry.kernel.bodies import Answer
 
@@ -17,6 +20,7 @@ class AuditBody(Answer):
     target: str
     details: dict[str, Any]
     hash: str
+    sentence: str = Field("", description="What was done, in words; who did it goes before.")
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -29,4 +33,5 @@ class AuditBody(Answer):
             target=entry.target,
             details=dict(entry.details),
             hash=entry.hash,
+            sentence=sentence_of(entry),
         )

@@ -73,13 +73,56 @@ async def record(
     )
 
 
-async def latest(session: Session, *, limit: int = 100) -> tuple[Entry, ...]:
-    """The newest entries, newest first."""
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Which entries are wanted; what is empty does not matter.
+
+    Attributes:
+        actor: who did it.
+        subjects: what the action begins with, before its dot.
+        without: actions that are left out.
+        target: a part of what was changed.
+        before: only those older than the entry of this number.
+    """
+
+    actor: str = ""
+    subjects: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    target: str = ""
+    before: int | None = None
+
+
+async def latest(
+    session: Session, wanted: EntryFilter | None = None, *, limit: int = 100
+) -> tuple[Entry, ...]:
+    """The newest entries of those that are wanted, newest first."""
+    wanted = wanted or EntryFilter()
     rows = await session.rows(
-        "SELECT seq, at, actor, action, target, details, hash FROM audit ORDER BY seq DESC LIMIT %(limit)s",
-        {"limit": limit},
+        """SELECT seq, at, actor, action, target, details, hash FROM audit
+           WHERE (%(actor)s = '' OR actor = %(actor)s)
+             AND (%(subjects)s::text[] = '{}' OR split_part(action, '.', 1) = ANY(%(subjects)s))
+             AND NOT action = ANY(%(without)s)
+             AND strpos(lower(target), lower(%(target)s)) > 0
+             AND (%(before)s::bigint IS NULL OR seq < %(before)s)
+           ORDER BY seq DESC LIMIT %(limit)s""",
+        {
+            "actor": wanted.actor,
+            "subjects": list(wanted.subjects),
+            "without": list(wanted.without),
+            "target": wanted.target,
+            "before": wanted.before,
+            "limit": limit,
+        },
     )
     return tuple(Entry(**row) for row in rows)
+
+
+async def list_actors(session: Session, *, limit: int = 200) -> tuple[str, ...]:
+    """Everybody who has changed something, by name."""
+    rows = await session.rows(
+        "SELECT DISTINCT actor FROM audit ORDER BY actor LIMIT %(limit)s", {"limit": limit}
+    )
+    return tuple(row["actor"] for row in rows)
 
 
 async def verify(session: Session) -> int:

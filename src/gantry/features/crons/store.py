@@ -34,6 +34,25 @@ async def list_latest(session: Session, environment: str) -> tuple[Run, ...]:
     )
 
 
+async def list_failed(session: Session) -> tuple[tuple[str, str, Run], ...]:
+    """Commands of live releases whose newest run that ended has failed: project, name of the environment, and the run."""
+    rows = await session.rows(
+        f"""SELECT environments.project, environments.name, newest.*
+            FROM environments
+            JOIN releases ON releases.id = environments.live_release
+            CROSS JOIN LATERAL jsonb_object_keys(
+                CASE jsonb_typeof(releases.manifest->'processes'->'cron')
+                    WHEN 'object' THEN releases.manifest->'processes'->'cron' ELSE '{{}}' END) AS command
+            CROSS JOIN LATERAL (
+                SELECT {_COLUMNS} FROM cron_runs
+                WHERE environment = environments.id AND cron = command AND state IN ('succeeded', 'failed')
+                ORDER BY scheduled_for DESC LIMIT 1) AS newest
+            WHERE newest.state = 'failed' AND environments.removal_requested_at IS NULL
+            ORDER BY environments.project, environments.name, command"""
+    )
+    return tuple((row.pop("project"), row.pop("name"), _run(row)) for row in map(dict, rows))
+
+
 async def list_runs(
     session: Session, environment: str, cron: str, *, limit: int
 ) -> tuple[Run, ...]:

@@ -115,6 +115,7 @@ class EnvironmentBody(Answer):
             domains=live.release.domains if live else (),
             live=ReleaseBody.of(live, environment, context.host_names) if live else None,
             candidate=CandidateBody.of(moving) if moving else None,
+            removing=environment.removing,
             instances=tuple(
                 InstanceBody.of(
                     instance,

@@ -245,6 +245,7 @@ class CandidateBody(Answer):
     release_number: int
     percent: int = Field(description="Of the visitors; 0 while it gets copies of requests only.")
     sentence: str
+    state: Open[RolloutStateName] = "running"
 
     @classmethod
     def of(cls, record: RolloutRecord) -> Self:
@@ -257,4 +258,5 @@ class CandidateBody(Answer):
             release_number=number,
             percent=stage.percent,
             sentence=f"release {number} gets {gets}",
+            state=record.rollout.state.value,
         )

@@ -87,6 +87,14 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => button.classList.remove("copied"), 1500);
 });
 
+// ---- fields ---------------------------------------------------------------------------------------------------
+// The browser's own words for a pattern that does not match say nothing of the pattern.
+document.addEventListener("invalid", (event) => {
+  const field = event.target;
+  if (field.dataset.invalid && field.validity.patternMismatch) field.setCustomValidity(field.dataset.invalid);
+}, true);
+document.addEventListener("input", (event) => event.target.setCustomValidity?.(""));
+
 // ---- logs -----------------------------------------------------------------------------------------------------
 // Colours and cursor movements of terminals: taken out.
 const ANSI = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007]*\u0007|\r/g;
@@ -178,7 +186,10 @@ const follow = (panel) => {
     refresh();
     status.textContent = "ended";
     delete status.dataset.live;
-    if (!panel.childElementCount) panel.textContent = "Nothing was printed, or the log is no longer kept.";
+    // Without a line there is nothing to frame.
+    const isEmpty = !panel.childElementCount;
+    panel.closest(".log-panel").classList.toggle("is-empty", isEmpty);
+    if (isEmpty) status.textContent = "nothing was printed, or the log is no longer kept";
   });
 };
 for (const panel of document.querySelectorAll("[data-stream]")) follow(panel);
