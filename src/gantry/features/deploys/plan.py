@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gantry.config.manifest import Manifest
+from gantry.config.manifest import OF_THE_TREE, Manifest
 from gantry.engines.builders.protocol import Workshop
 from gantry.engines.database.protocol import Database
 from gantry.features import scales
@@ -34,12 +34,19 @@ class Planner:
     clock: Clock
 
     async def plan(
-        self, project: str, environment: str, source_digest: str, *, branch: str = ""
+        self,
+        project: str,
+        environment: str,
+        source_digest: str,
+        *,
+        branch: str = "",
+        use_cache: bool = True,
     ) -> PlanBody:
         """What a deploy of `source_digest` to `environment` would do.
 
         Parameters:
             branch: of its commit; empty where it is not known.
+            use_cache: whether a build of before may be taken.
 
         Raises:
             UserError: the manifest cannot be read, or the snapshot is not kept; `project.bad-name`,
@@ -54,9 +61,18 @@ class Planner:
         manifest = await self.source_reader.checks.manifest(source_digest, target)
         changes: list[PlanChange] = []
         changes += [] if known else [_change("host", "create", self._host(target))]
-        changes += await self._build(source_digest, target, manifest)
+        changes += (
+            await self._build(source_digest, target, manifest)
+            if use_cache
+            else [_change("build", "create", "anew, without the build cache")]
+        )
         changes += await self._configuration(target, manifest)
         changes += await self._services(target, manifest)
+        changes += [
+            _change("extension", "keep", name, after=f"created by {place}")
+            for name, place in manifest.extensions.items()
+            if manifest.services.postgres is not None
+        ]
         return PlanBody(
             project=project,
             environment=environment,
@@ -158,7 +174,7 @@ def _settings(manifest: Manifest) -> dict[str, str]:
         else:
             flat[prefix] = str(value)
 
-    walk("", manifest.model_dump(mode="json"))
+    walk("", manifest.model_dump(mode="json", exclude=set(OF_THE_TREE)))
     return flat
 
 
