@@ -17,6 +17,7 @@ StepStateName = Literal["waiting", "running", "done", "skipped", "failed"]
 
 DeployStateName = Literal["queued", "active", "succeeded", "failed", "cancelled"]
 
+_LANGUAGES = {"node": "Node", "python": "Python"}
 _ENDED = frozenset(state.value for state in DeployState if state.ended)
 
 
@@ -158,14 +159,13 @@ class DeployBody(Answer):
             error=ErrorBody.model_validate(dict(deploy.error)) if deploy.error else None,
             process=deploy.process,
             use_cache=deploy.use_cache,
-            tools=tuple(ToolBody(name=name, version=record.tools[name]) for name in record.tools),
+            tools=_tools(record.tools),
         )
 
     @property
     def built_with(self) -> str:
         """For people: `Node 22.20.0, pnpm 9.15.9`; empty where it is not known."""
-        names = {"node": "Node", "python": "Python"}
-        said = (f"{names.get(tool.name, tool.name)} {tool.version}" for tool in self.tools)
+        said = (f"{_LANGUAGES.get(tool.name, tool.name)} {tool.version}" for tool in self.tools)
         return ", ".join(text.strip() for text in said)
 
     @property
@@ -230,6 +230,12 @@ def _steps(
         known[name] if name in known else StepBody(name=name.value, state="waiting")
         for name in steps
     )
+
+
+def _tools(versions: Mapping[str, str]) -> tuple[ToolBody, ...]:
+    """What a product runs on first: the database keeps no order."""
+    names = sorted(versions, key=lambda name: (name not in _LANGUAGES, name))
+    return tuple(ToolBody(name=name, version=versions[name]) for name in names)
 
 
 def _elapsed_s(start: datetime | None, end: datetime | None, now: datetime) -> float | None:
