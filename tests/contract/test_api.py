@@ -17,6 +17,7 @@ COMMANDS = (
     "rollout status", "rollout pause", "rollout resume", "rollout promote", "rollout abort",
     "env list", "env set A=1", "env unset SESSION_SECRET", "token list", "token create ci", "token revoke 0123",
     "run -- ls", "run --detach -- ls", "runs", "runs stop run-1", "runs logs run-1", "psql --yes -c 1", "redis --yes -- PING",
+    "psql --yes --url", "build-cache show", "build-cache clear", "deploy --no-cache",
     "scale", "scale web=3", "scale --reset", "ps",
     "destroy --yes", "destroy --yes -e staging",
 )  # fmt: skip

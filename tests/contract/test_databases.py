@@ -10,6 +10,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -19,7 +20,7 @@ from psycopg import sql
 from gantry.config.paths import Paths
 from gantry.engines.postgres import wheel
 from gantry.engines.postgres.external import ExternalServer
-from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, Loan
 from gantry.engines.postgres.server import DATA, SYSTEM, PostgresServer
 from gantry.engines.runtime import procfs, sandbox
 from gantry.engines.runtime.folder import ProcessFolder
@@ -123,6 +124,107 @@ async def test_it_is_revived_only_when_it_was_started_and_has_ended(server: Data
     status = await server.status()
     assert status.running
     assert SHOP.database in status.databases
+
+
+async def test_a_loan_ends(server: DatabaseServer) -> None:
+    await server.start()
+    url = await server.ensure(SHOP)
+    now = datetime.now(UTC)
+    if isinstance(server, FakeDatabaseServer):
+        now = server.machine.clock.now()
+    over, open_ = now - timedelta(seconds=5), now + timedelta(hours=1)
+    lent = await server.lend(Loan("a", "pw-a", SHOP.database, SHOP.role, over))
+    assert lent.rpartition("@")[2] == url.rpartition("@")[2], "the same place"
+    assert "gantry_loan_a:pw-a@" in lent
+    await server.lend(Loan("b", "pw-b", SHOP.database, SHOP.role, open_))
+    await server.lend(Loan("c", "pw-c", SHOP.database, SHOP.role, over, read_only=True))
+    assert await server.end_loans() == 2
+    assert await server.end_loans() == 0
+    await server.drop(SHOP.database, SHOP.role)
+    with pytest.raises(UserError, match="cannot be the name"):
+        await server.lend(Loan('a"b', "pw", SHOP.database, SHOP.role, open_))
+
+
+async def test_the_extensions_that_a_product_may_create_are_known(server: DatabaseServer) -> None:
+    found = await server.extensions()
+    assert [name for name in ("plpgsql", "pg_trgm", "vector") if found.get(name)] == [
+        "plpgsql",
+        "pg_trgm",
+        "vector",
+    ]
+    assert found["dblink"] is False
+    assert "postgis" not in found
+
+
+@real
+async def test_what_is_told_of_extensions_is_so(postgres: PostgresServer) -> None:
+    await postgres.start()
+    url = await postgres.ensure(SHOP)
+    told = await postgres.extensions()
+    assert {"uuid-ossp", "citext", "hstore", "moddatetime"} <= {n for n, may in told.items() if may}
+    assert told.get("pgcrypto") is None, "nothing is fetched here"
+    with psycopg.connect(url, autocommit=True) as session:
+        for name, may in told.items():
+            create = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE").format(
+                sql.Identifier(name)
+            )
+            if may:
+                session.execute(create)
+            else:
+                with pytest.raises(psycopg.Error):
+                    session.execute(create)
+
+
+@real
+async def test_a_borrower_acts_as_the_owner_and_has_nothing_of_their_own(
+    postgres: PostgresServer,
+) -> None:
+    await postgres.start()
+    url = await postgres.ensure(SHOP)
+    await postgres.ensure(BLOG)
+    until = datetime.now(UTC) + timedelta(hours=1)
+    lent = await postgres.lend(Loan("w", "pw", SHOP.database, SHOP.role, until))
+    reads = await postgres.lend(Loan("r", "pw", SHOP.database, SHOP.role, until, read_only=True))
+    with psycopg.connect(lent, autocommit=True) as session:
+        session.execute("CREATE TABLE goods AS SELECT 1 AS id")
+        assert session.execute("SELECT current_user, session_user").fetchone() == (
+            SHOP.role,
+            "gantry_loan_w",
+        )
+        session.execute("SET ROLE NONE")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("SELECT * FROM goods")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("CREATE TABLE mine (id int)")
+    with psycopg.connect(url) as session:
+        owner = session.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'goods'")
+        assert owner.fetchone() == (SHOP.role,)
+        session.execute("GRANT SELECT ON goods TO gantry_loan_w")
+    with psycopg.connect(reads, autocommit=True) as session:
+        assert session.execute("SELECT id FROM goods").fetchone() == (1,)
+        session.execute("SET default_transaction_read_only = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("INSERT INTO goods VALUES (2)")
+    for other in ("blog_production", "postgres", "template1"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(lent.removesuffix(SHOP.database) + other)
+
+
+@real
+async def test_sessions_of_a_loan_that_is_over_are_ended(postgres: PostgresServer) -> None:
+    await postgres.start()
+    await postgres.ensure(SHOP)
+    until = datetime.now(UTC) + timedelta(hours=1)
+    lent = await postgres.lend(Loan("w", "pw", SHOP.database, SHOP.role, until))
+    session = psycopg.connect(lent, autocommit=True)
+    with psycopg.connect(postgres.admin_address().url(), autocommit=True) as admin:
+        admin.execute("ALTER ROLE gantry_loan_w VALID UNTIL '2020-01-01'")
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(lent)
+    assert await postgres.end_loans() == 1
+    with pytest.raises(psycopg.OperationalError):
+        session.execute("SELECT 1")
+    session.close()
 
 
 async def test_names_are_checked(server: DatabaseServer) -> None:

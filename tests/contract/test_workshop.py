@@ -95,6 +95,37 @@ def test_what_a_build_does_not_get_is_no_part_of_its_identity(case: Case, tmp_pa
     assert case.workshop.key(replace(withheld, env={"SECRET": "s"})) != case.workshop.key(withheld)
 
 
+def test_a_fresh_build_is_another_one_and_its_cache_is_no_part_of_it(case: Case) -> None:
+    key, fresh = case.workshop.key(case.request), replace(case.request, fresh="dep-1")
+    assert case.workshop.key(fresh) != key
+    assert case.workshop.key(replace(fresh, cached=False)) == case.workshop.key(fresh)
+
+
+async def test_what_a_build_leaves_is_cleared_at_once(case: Case, tmp_path: Path) -> None:
+    workshop = case.workshop
+    assert await workshop.cache_bytes("shop") == 0
+    assert await workshop.clear_cache("shop") == 0
+    digest = await _build(case, case.request)
+    if isinstance(workshop, LocalWorkshop):  # a product without packages leaves nothing
+        write_tree(tmp_path / "home/cache/builds/shop/packages/k", {"a.js": "a", "b/c.js": "bc"})
+        write_tree(tmp_path / "home/cache/builds/shopping/packages/k", {"a.js": "a"})
+    kept = await workshop.cache_bytes("shop")
+    assert kept > 0
+    assert await workshop.clear_cache("shop") == kept
+    assert await workshop.cache_bytes("shop") == 0
+    assert await workshop.clear_cache("shop") == 0
+    if isinstance(workshop, LocalWorkshop):
+        assert await workshop.cache_bytes("shopping") == 1
+    assert (await workshop.artifact(digest)).digest == digest
+
+
+async def test_an_artifact_says_what_it_was_built_with(case: Case, tmp_path: Path) -> None:
+    digest = await _build(case, case.request)
+    tools = (await _fresh(case, tmp_path).artifact(digest)).tools
+    assert list(tools) == ["node", "npm"]
+    assert all(version[0].isdigit() for version in tools.values())
+
+
 def test_the_product_s_framework_says_which_variables_everybody_may_see(
     case: Case, tmp_path: Path
 ) -> None:

@@ -283,6 +283,47 @@ async def test_a_full_machine_refuses_before_it_begins(
 _VISITOR = {"Host": "shop.example:8443", "X-Forwarded-Host": "shop.example:8443", "X-Forwarded-Proto": "https"}  # fmt: skip
 
 
+_COUNTS = """
+import fs from "node:fs";
+const kept = "node_modules/.astro/n";
+const n = fs.existsSync(kept) ? Number(fs.readFileSync(kept, "utf8")) + 1 : 1;
+fs.mkdirSync("node_modules/.astro", { recursive: true });
+fs.writeFileSync(kept, String(n));
+fs.mkdirSync("dist");
+fs.writeFileSync("dist/index.html", `build ${n}`);
+"""
+
+
+async def test_a_build_without_the_cache_begins_with_nothing_and_leaves_its_own(
+    workshop: LocalWorkshop, tmp_path: Path
+) -> None:
+    package = {
+        "name": "site",
+        "scripts": {"build": "node build.mjs"},
+        "dependencies": {"astro": "file:./astro"},
+    }
+    files = {
+        "package.json": json.dumps(package),
+        "build.mjs": _COUNTS,
+        "astro/package.json": '{"name": "astro", "version": "5.0.0"}',
+    }
+    request = a_request(write_tree(tmp_path / "tree", files))
+
+    async def built(number: int, *, cached: bool = True) -> tuple[str, bool]:
+        wanted = replace(request, id=f"b-{number}", fresh=str(number), cached=cached)
+        outcome, log = await _build(workshop, wanted)
+        assert outcome.artifact is not None, log
+        return (outcome.artifact.root / "index.html").read_text(), "install" in outcome.phases
+
+    assert await built(1) == ("build 1", True)
+    assert await built(2) == ("build 2", False)
+    assert await built(3, cached=False) == ("build 1", True)
+    assert await built(4) == ("build 2", False)
+    kept = await workshop.cache_bytes("shop")
+    assert await workshop.clear_cache("shop") == kept > 0
+    assert await built(5) == ("build 1", True)
+
+
 # By default the example is built once, on the whole platform: tests/e2e/test_smart_sign.py.
 @pytest.mark.exhaustive
 @pytest.mark.slow

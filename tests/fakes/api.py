@@ -24,7 +24,7 @@ from gantry.cli.transport import Api
 from gantry.config.paths import Paths
 from gantry.features.accounts.bodies import CallerBody, LoginLinkBody, TokenBody
 from gantry.features.audit.bodies import AuditBody
-from gantry.features.builds.bodies import SourceBody
+from gantry.features.builds.bodies import BuildCacheBody, SourceBody
 from gantry.features.deploys.bodies import DeployBody, DeployEvent, PlanBody, PlanChange
 from gantry.features.domains.bodies import DomainBody
 from gantry.features.instances.bodies import LogBody, line_times
@@ -33,6 +33,7 @@ from gantry.features.rollouts.bodies import RolloutBody
 from gantry.features.routes.bodies import PurgeBody
 from gantry.features.runs.bodies import RunBody, RunEvent, RunRequest, ToHolder
 from gantry.features.scales import ScaleBody, ScaledProcess
+from gantry.features.services.loans import LoanBody
 from gantry.features.variables.bodies import ProvidedBody, VariableBody, VariablesRequest
 from gantry.kernel.bodies import Answer
 from gantry.kernel.errors import GantryError, NotFoundError
@@ -169,7 +170,23 @@ class FakeApi:
                     _sse("end", RunEvent(run=run_of(exit_code=4, detail="exited with 4"))),
                 ],
             ),
+            r"POST .+/loans": lambda _: _one(
+                LoanBody(
+                    url="postgresql://gantry_loan_l_1:pw@127.0.0.1:15432/shop",
+                    host="127.0.0.1",
+                    port=15432,
+                    user="gantry_loan_l_1",
+                    password="pw",
+                    database="shop",
+                    read_only=bool(json.loads(body)["read_only"]),
+                    until=NOW + timedelta(hours=8),
+                ),
+                201,
+            ),
             r"(GET|POST) .+/scale(/reset)?": lambda _: _one(self.scale),
+            r"(GET|POST) /projects/smart-sign/build-cache(/clear)?": lambda _: _one(
+                BuildCacheBody(project="smart-sign", size_bytes=512_000_000)
+            ),
             r"GET .+/releases": lambda _: _many(
                 (release(), release(2, live=False, can_roll_back_to=True, left_at=minutes_ago(5)))
             ),

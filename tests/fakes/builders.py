@@ -47,7 +47,8 @@ class FakeWorkshop:
 
     def key(self, request: BuildRequest) -> str:
         """See `Workshop.key`."""
-        facts = asdict(replace(request, id="", source_root=Path(), withheld=(), of_services=()))
+        same = replace(request, id="", source_root=Path(), withheld=(), of_services=(), cached=True)
+        facts = asdict(same)
         return hashlib.sha256(
             json.dumps(facts, sort_keys=True, default=_plain).encode()
         ).hexdigest()
@@ -114,6 +115,16 @@ class FakeWorkshop:
         self.machine.artifacts.pop(digest, None)
         self.machine.altered.discard(digest)
 
+    async def cache_bytes(self, project: str) -> int:
+        """See `Workshop.cache_bytes`."""
+        self._collect()
+        return self.machine.build_caches.get(project, 0)
+
+    async def clear_cache(self, project: str) -> int:
+        """See `Workshop.clear_cache`."""
+        self._collect()
+        return self.machine.build_caches.pop(project, 0)
+
     def _task(self, name: str, request: BuildRequest, timeout_s: float) -> ProcessSpec:
         task_id = f"{name}-{request.id}"
         self.machine.tasks.setdefault(task_id, Task(request))
@@ -156,10 +167,14 @@ class FakeWorkshop:
             env={"NODE_ENV": "production", "GANTRY_BUILD": key[:12]},
             assets={"/_next/static": "static"},
             reasons=("built by the fake",),
+            tools={"node": _VERSIONS.node, "npm": "11.0.0"},
             size_bytes=1_000_000,
             files=10,
         )
         self.machine.artifacts[digest] = artifact
+        self.machine.build_caches[request.project] = 5_000_000
+        if not request.cached:
+            self.machine.built_without_cache.append(request.id)
         self.machine.built_from[digest] = request.source_digest
         return artifact
 

@@ -20,7 +20,7 @@ from gantry.engines.edge.protocol import (
     FailedRequest,
     LoggedRequest,
 )
-from gantry.engines.postgres.protocol import DatabaseGrant
+from gantry.engines.postgres.protocol import DatabaseGrant, Loan
 from gantry.engines.probes.protocol import ProbeResult
 from gantry.engines.redis.protocol import CacheGrant
 from gantry.engines.runtime.protocol import Listener, ProcessSpec, ProcessState, ProcessStatus
@@ -48,6 +48,7 @@ class Faults:
         unreached: the host at which the public port answers visitors, but not Gantry.
         assets_full: there is no room for another build in the asset store.
         no_redis: the machine has no program for caches.
+        no_vector: its Postgres does not let a product create the extension `vector`.
     """
 
     lose_reply: float = 0.0
@@ -56,6 +57,7 @@ class Faults:
     unreached: str = ""
     assets_full: bool = False
     no_redis: bool = False
+    no_vector: bool = False
 
 
 @dataclass(slots=True)
@@ -153,6 +155,8 @@ class Machine:
         free_share: the free part of the disk, 0 to 1.
         programs: source digest -> how it behaves.
         built_from: artifact digest -> source digest, also of artifacts that were deleted.
+        build_caches: project -> bytes that are kept for its next builds.
+        built_without_cache: builds that began without them.
         tested: keys of build requests whose tests have passed.
         altered: digests of artifacts that are not what was built; whoever reads one next finds out.
         spawned: ids of processes, in the order of their starts.
@@ -173,6 +177,8 @@ class Machine:
     tasks: dict[str, Task] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     built_from: dict[str, str] = field(default_factory=dict)
+    build_caches: dict[str, int] = field(default_factory=dict)
+    built_without_cache: list[str] = field(default_factory=list)
     tested: set[str] = field(default_factory=set)
     altered: set[str] = field(default_factory=set)
     processes: dict[str, Process] = field(default_factory=dict)
@@ -189,6 +195,7 @@ class Machine:
     published: set[str] = field(default_factory=set)
     scopes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     databases: dict[str, DatabaseGrant] = field(default_factory=dict)
+    loans: dict[str, Loan] = field(default_factory=dict)
     caches: dict[str, CacheGrant] = field(default_factory=dict)
     redis_ports: dict[str, int] = field(default_factory=dict)
     issued: list[Issued] = field(default_factory=list)

@@ -1,8 +1,9 @@
 """A database server without databases: it remembers what was granted."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus, Loan
 from gantry.engines.runtime.protocol import Client
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError, UserError
@@ -39,6 +40,33 @@ class FakeDatabaseServer:
         self._check(database)
         self.machine.databases.pop(database, None)
         self.machine.may_lose_reply(_UNREACHABLE, "drop")
+
+    async def lend(self, loan: Loan) -> str:
+        """See `DatabaseServer.lend`."""
+        self._check(loan.name)
+        self._check(loan.database)
+        self.machine.loans[loan.name] = loan
+        self.machine.may_lose_reply(_UNREACHABLE, "lend")
+        role = f"gantry_loan_{loan.name}"
+        return f"postgresql://{role}:{loan.password}@127.0.0.1:15432/{loan.database}"
+
+    async def end_loans(self) -> int:
+        """See `DatabaseServer.end_loans`."""
+        now, loans = self.machine.clock.now(), self.machine.loans
+        over = [name for name, loan in loans.items() if loan.until < now]
+        for name in over:
+            del loans[name]
+        return len(over)
+
+    async def extensions(self) -> Mapping[str, bool]:
+        """See `DatabaseServer.extensions`."""
+        return {
+            "dblink": False,
+            "pg_trgm": True,
+            "plpgsql": True,
+            "uuid-ossp": True,
+            "vector": not self.machine.faults.no_vector,
+        }
 
     def client(self, url: str, *, read_only: bool, interactive: bool) -> Client:
         """See `DatabaseServer.client`."""

@@ -65,7 +65,9 @@ class FakeSources:
     def rewrite(self, path: str, text: str) -> None:
         """Put a file into every snapshot that is kept, as if they had been sent with it."""
         for snapshot in self.machine.snapshots.values():
-            (snapshot.root / path).write_text(text)
+            file = snapshot.root / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
 
     async def receive(self, archive: AsyncIterator[bytes], *, digest: str) -> Snapshot:
         """See `SourceStore.receive`."""

@@ -1,10 +1,12 @@
 """Releases on a real database: what is live runs."""
 
 import asyncio
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from gantry.engines.builders.protocol import BuildRequest
 from gantry.engines.database.postgres import PostgresDatabase
 from gantry.features.builds import store as builds
 from gantry.features.deploys import store as deploys
@@ -41,9 +43,7 @@ async def _make(database: PostgresDatabase, release_id: str, number: int) -> Rel
             await projects.insert_environment(
                 session, environment_id=ENVIRONMENT, project="shop", name="production", at=T0
             )
-            await builds.claim(
-                session, build_id="b-1", project="shop", key="k", source_digest="0" * 64, at=T0
-            )
+            await builds.claim(session, BuildRequest("b-1", "shop", "0" * 64, Path()), "k", at=T0)
         await releases.insert(session, made, variables_sealed=b"")
     return made
 

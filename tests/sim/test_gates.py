@@ -213,6 +213,15 @@ async def _no_redis(shop: Shop) -> None:
     shop.platform.machine.faults.no_redis = True
 
 
+async def _no_extension(shop: Shop) -> None:
+    shop.platform.machine.faults.no_vector = True
+    shop.platform.sources.rewrite("migrations/1.sql", "CREATE EXTENSION vector;")
+    await shop.sql(
+        "UPDATE releases SET manifest = jsonb_set(manifest, '{extensions}', %(created)s)",
+        created=json.dumps({"vector": "migrations/1.sql:1"}),
+    )
+
+
 CLOSED: dict[Gate, tuple[Callable[[Shop], Awaitable[None]], str]] = {
     Gate.ENVIRONMENT: (_removing, "environment.removing"),
     Gate.BRANCH: (_other_branch, "deploy.other-branch"),
@@ -221,11 +230,18 @@ CLOSED: dict[Gate, tuple[Callable[[Shop], Awaitable[None]], str]] = {
     Gate.VARIABLES: (_no_variable, "variable.missing"),
     Gate.DOMAINS: (_domain_taken, "domain.taken"),
     Gate.SERVICES: (_no_redis, "cache.no-program"),
+    Gate.EXTENSIONS: (_no_extension, "database.no-extension"),
 }
 """Gate -> what closes it, and what is said then."""
 
-# What is deployed from source is built and tested on its way.
-_OPEN = {("deploy", Gate.ARTIFACT), ("deploy", Gate.TESTS)}
+# What is deployed from source is built and tested on its way, and a release that is made has been through its migrations.
+_OPEN = {
+    ("deploy", Gate.ARTIFACT),
+    ("deploy", Gate.TESTS),
+    ("rollback", Gate.EXTENSIONS),
+    ("restart", Gate.EXTENSIONS),
+}
+_WAYS = {"deploys": "deploy", "roll_back": "rollback"}
 
 
 def _ways(names: dict[str, Any]) -> list[tuple[str, Gate]]:
@@ -233,8 +249,7 @@ def _ways(names: dict[str, Any]) -> list[tuple[str, Gate]]:
         (name, gate)
         for name in names
         for gate in Gate
-        if not (name.endswith(("deploy", "deploys")) and "redeploy" not in name)
-        or ("deploy", gate) not in _OPEN
+        if (_WAYS.get(way := name.rpartition("/")[2], way), gate) not in _OPEN
     ]
 
 
@@ -358,3 +373,92 @@ async def test_the_build_of_a_rollback_that_waits_is_not_deleted(shop: Shop) -> 
     async with shop.platform.database.transaction() as session:
         assert not await builds.forget(session, asked.build or "")
     assert (await shop.platform.finish(asked.id)).state is DeployState.SUCCEEDED
+
+
+# -- what the tree says itself
+
+_PAGES = GATED.replace('required = ["SECRET"]', 'required = ["NX_PUBLIC_API"]')
+
+
+async def _with_files(shop: Shop, manifest: str, files: dict[str, str]) -> str:
+    digest = shop.platform.sources.put(Program(manifest=manifest))
+    for path, text in files.items():
+        shop.platform.sources.rewrite(path, text)
+    return digest
+
+
+async def test_a_committed_public_variable_is_there_on_every_way(shop: Shop) -> None:
+    """The pages are built with it, so that nothing is missing; also where the release is made already."""
+    files = {".env": "NX_PUBLIC_API=https://api.example\n"}
+    first = await _with_files(shop, f"{_PAGES}# a", files)
+    shop.tree = await _with_files(shop, f"{_PAGES}# b", files)
+    for environment in ("staging", "production"):
+        assert (
+            await shop.platform.finish((await shop.deploy(first, environment)).id)
+        ).state is DeployState.SUCCEEDED
+    for way in ("deploy", "promote", "redeploy", "restart"):
+        ended = await shop.platform.finish((await ASKED[way](shop)).id)
+        assert (ended.state, ended.error) == (DeployState.SUCCEEDED, None), way
+    live = (await shop.environment()).releases_made
+    back = await _service(shop).roll_back("shop", "production", to_release=live - 1, by="ada")
+    assert (await shop.platform.finish(back.id)).state is DeployState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("required", "files"),
+    [
+        ("NX_PUBLIC_API", {}),
+        ("NX_PUBLIC_API", {".env": "NX_PUBLIC_API=\n"}),
+        ("SESSION_KEY", {".env": "SESSION_KEY=committed\n"}),  # the program never gets it
+    ],
+)
+async def test_what_the_program_will_not_see_is_missing(
+    shop: Shop, required: str, files: dict[str, str]
+) -> None:
+    manifest = GATED.replace('required = ["SECRET"]', f'required = ["{required}"]')
+    tree = await _with_files(shop, manifest, files)
+    with pytest.raises(GantryError, match=f"lacks required variables: {required}") as refusal:
+        await shop.deploy(tree, "production")
+    assert refusal.value.code == "variable.missing"
+
+
+async def test_an_address_that_no_service_has_under_that_name_is_named(shop: Shop) -> None:
+    manifest = GATED.replace('required = ["SECRET"]', 'required = ["POSTGRES_URL"]')
+    with pytest.raises(GantryError) as refusal:
+        await shop.deploy(await _with_files(shop, manifest, {}), "production")
+    assert refusal.value.hint == (
+        'write postgres = { as = ["POSTGRES_URL"] } below [services] in gantry.toml, or gantry env set POSTGRES_URL '
+        "-e production"
+    )
+
+
+async def test_a_missing_extension_is_refused_before_the_build_with_its_place(shop: Shop) -> None:
+    built = shop.platform.machine.builds_run
+    files = {"db/migrations/1.sql": "\nCREATE EXTENSION IF NOT EXISTS postgis;"}
+    tree = await _with_files(shop, GATED, files)
+    with pytest.raises(GantryError) as refusal:
+        await shop.deploy(tree, "production")
+    error = refusal.value
+    assert (error.code, error.where) == ("database.no-extension", "db/migrations/1.sql:2")
+    assert "creates the extension postgis: Postgres here has no extension postgis" in error.message
+    assert error.hint.endswith("gantry env set DATABASE_URL -e production")
+    assert shop.platform.machine.builds_run == built
+    plan = await shop.platform.plane.planner.plan("shop", "production", tree)
+    assert [blocker.code for blocker in plan.blockers] == ["database.no-extension"]
+
+
+async def test_a_database_elsewhere_has_extensions_of_its_own(shop: Shop) -> None:
+    tree = await _with_files(shop, GATED, {"migrations/1.sql": "CREATE EXTENSION postgis;"})
+    await shop.platform.plane.variables.change(
+        "shop", "production", put={"DATABASE_URL": "postgres://db.example/x"}, remove=(), by="ada"
+    )
+    assert (await shop.deploy(tree, "production")).state is DeployState.QUEUED
+
+
+async def test_a_plan_shows_the_extensions_that_migrations_create(shop: Shop) -> None:
+    tree = await _with_files(shop, GATED, {"migrations/1.sql": "CREATE EXTENSION vector;"})
+    plan = await shop.platform.plane.planner.plan("shop", "production", tree)
+    assert plan.blockers == ()
+    shown = [(change.name, change.after) for change in plan.changes if change.what == "extension"]
+    assert shown == [("vector", "created by migrations/1.sql:1")]
+    assert not [change for change in plan.changes if change.name.startswith("extensions")]

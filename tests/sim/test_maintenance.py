@@ -22,12 +22,11 @@ from gantry.features.maintenance import (
 )
 from gantry.features.platform.bodies import ProjectBody
 from gantry.kernel.errors import GantryError, NotFoundError
-from gantry.web.access import COOKIE
 from gantry.web.app import create_app
 from tests.fakes.api import FakeApi, Reply
 from tests.sim.platform import HOST, Platform, program
 from tests.support.cli import Bench, Outcome
-from tests.support.web import CONSOLE, client
+from tests.support.web import client, console_of
 
 _API = "/api/v1/projects/{project}/environments/{environment}/maintenance"
 ROLES = {
@@ -47,11 +46,7 @@ def service(live: Platform) -> MaintenanceService:
 
 @pytest.fixture
 async def owner(live: Platform) -> AsyncIterator[httpx.AsyncClient]:
-    link, _ = await live.plane.accounts.login_link(by=Caller("ada", Role.OWNER))
-    secret, _ = await live.plane.accounts.redeem(link)
-    async with client(create_app(live.plane.services)) as http:
-        http.cookies.set(COOKIE, secret)
-        http.headers.update({"origin": CONSOLE, "sec-fetch-site": "same-origin"})
+    async with console_of(live.plane) as http:
         yield http
 
 

@@ -9,7 +9,7 @@ import pytest
 from gantry.engines.database.postgres import PostgresDatabase
 from gantry.engines.database.protocol import Row
 from gantry.engines.probes.protocol import ProbeResult
-from gantry.features.accounts.model import Caller, Role
+from gantry.features.accounts.model import Role
 from gantry.features.audit import store as audit
 from gantry.features.crons import store
 from gantry.features.crons.act import CronScheduler
@@ -21,14 +21,12 @@ from gantry.features.probes.public import PublicProbe
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
-from gantry.web.access import COOKIE
-from gantry.web.app import create_app
 from tests.fakes.machine import Machine
 from tests.fakes.probes import FakeProber
 from tests.fakes.programs import Program
 from tests.sim.platform import HOST, Platform
 from tests.support.stories import at
-from tests.support.web import CONSOLE, client
+from tests.support.web import console_of
 
 _API = "/api/v1/projects/{project}/environments/{environment}/crons"
 ROLES = {
@@ -119,12 +117,7 @@ async def test_a_run_that_lasts_keeps_the_next_one_away(
 
 @pytest.fixture
 async def owner(scheduled: tuple[Platform, CronScheduler]) -> AsyncIterator[httpx.AsyncClient]:
-    plane = scheduled[0].plane
-    link, _ = await plane.accounts.login_link(by=Caller("ada", Role.OWNER))
-    secret, _ = await plane.accounts.redeem(link)
-    async with client(create_app(plane.services)) as http:
-        http.cookies.set(COOKIE, secret)
-        http.headers.update({"origin": CONSOLE, "sec-fetch-site": "same-origin"})
+    async with console_of(scheduled[0].plane) as http:
         yield http
 
 

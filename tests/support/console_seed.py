@@ -5,11 +5,13 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from gantry.cache.policy import Lifetime
 from gantry.cache.store import Key, StoredAnswer
 from gantry.cache.tally import Event
+from gantry.engines.builders.protocol import Artifact, BuildRequest, Place
 from gantry.engines.database.protocol import Session
 from gantry.features.audit import store as audit
 from gantry.features.builds import store as builds
@@ -104,19 +106,21 @@ class Seeder:
         """A finished build of a change, made once for the whole project."""
         manifest = f'[project]\nname = "{environment.project}"\n'
         key = self.house.sources.add({"gantry.toml": manifest, "message": change.message}).digest
-        build = await builds.claim(
-            session,
-            build_id=self.house.ids.new("bld"),
-            project=environment.project,
-            key=key,
-            source_digest=key,
-            at=at,
+        request = BuildRequest(self.house.ids.new("bld"), environment.project, key, Path())
+        build = await builds.claim(session, request, key, at=at)
+        artifact = Artifact(
+            digest=key,
+            served=Place(Path()),
+            framework="nextjs",
+            web=(),
+            reasons=("package.json depends on next 16.4.0",),
+            tools={"node": "24.11.1", "pnpm": "10.22.0"},
+            size_bytes=self.random.randrange(38_000_000, 43_000_000),
         )
         await builds.set_built(
             session,
             build.id,
-            artifact=(key, "nextjs", self.random.randrange(38_000_000, 43_000_000)),
-            reasons=("package.json depends on next 16.4.0",),
+            artifact,
             phases={"install": 9.1, "build": 21.4, "collect": 0.6},
             ready=True,
             at=at,
@@ -375,10 +379,8 @@ async def _under_way(
         "where": "app/composer/page.tsx:4",
     }
     async with database.transaction() as session:
-        build = await builds.claim(
-            session, build_id=seeder.house.ids.new("bld"), project="smart-sign", key="e" * 64,
-            source_digest="e" * 64, at=now,
-        )  # fmt: skip
+        request = BuildRequest(seeder.house.ids.new("bld"), "smart-sign", "e" * 64, Path())
+        build = await builds.claim(session, request, "e" * 64, at=now)
         failed = await seeder.deploy(
             session, production, CHANGES[4], at=now - timedelta(hours=7), until=Step.BUILD, error=error,
             running_s=18, build=build.id,

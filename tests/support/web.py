@@ -1,6 +1,7 @@
 """What tests of the web room stand on: a platform on a machine of glass, and a client of its application."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from gantry.kernel.ids import SeededIds
 from gantry.kernel.tasks import TaskSet
 from gantry.reactor.waker import Waker
 from gantry.source.pack import pack
+from gantry.web.access import COOKIE
+from gantry.web.app import create_app
 from tests.fakes.edge import FakeEdge
 from tests.fakes.edge_cache import FakeEdgeCache
 from tests.fakes.engines import fake_engines
@@ -120,3 +123,14 @@ def client(app: object, *, token: str = "") -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return httpx.AsyncClient(transport=transport, base_url=CONSOLE, headers=headers)
+
+
+@asynccontextmanager
+async def console_of(plane: Platform) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser in which an owner has logged in to the console."""
+    link, _ = await plane.accounts.login_link(by=Caller("ada", Role.OWNER))
+    secret, _ = await plane.accounts.redeem(link)
+    async with client(create_app(plane.services)) as http:
+        http.cookies.set(COOKIE, secret)
+        http.headers.update({"origin": CONSOLE, "sec-fetch-site": "same-origin"})
+        yield http

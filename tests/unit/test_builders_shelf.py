@@ -4,8 +4,12 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
 from gantry.engines.builders.shelf import Shelf
+from gantry.engines.builders.tool_store import installer_of
 from gantry.kernel.trees import tree_digest
+from tests.support.builders import write_tree
 
 
 def test_an_artifact_of_an_earlier_version_is_known_to_be_whole(tmp_path: Path) -> None:
@@ -28,3 +32,22 @@ def test_an_artifact_of_an_earlier_version_is_known_to_be_whole(tmp_path: Path) 
     assert shelf.is_whole(digest)
     (shelf.root(digest) / "server.js").write_text("2")
     assert not shelf.is_whole(digest)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"flask-3.0.dist-info/INSTALLER": "pip\n", "pip-26.1.dist-info/METADATA": ""}, {"pip": "26.1"}),
+        ({"flask-3.0.dist-info/INSTALLER": "uv"}, {"uv": ""}),
+        ({"flask-3.0.dist-info/INSTALLER": ""}, {}),
+        ({"flask-3.0.dist-info/INSTALLER": "../../*"}, {}),
+        ({"pip-26.1.dist-info/INSTALLER": "pip\n"}, {}),
+        ({}, {}),
+    ],
+)  # fmt: skip
+def test_who_has_installed_python_packages(
+    tmp_path: Path, files: dict[str, str], expected: dict[str, str]
+) -> None:
+    packages = "lib/python3.12/site-packages"
+    write_tree(tmp_path, {f"{packages}/{name}": text for name, text in files.items()})
+    assert installer_of(tmp_path) == expected

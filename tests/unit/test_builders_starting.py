@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.engines.builders.detect import detect, find_products, make_plan
+from gantry.engines.builders.detect import detect, make_plan
 from gantry.engines.builders.packages import find_manager, manager_env
 from gantry.engines.builders.publish import publish
 from gantry.engines.builders.starting import is_development, programs_of
@@ -343,10 +343,10 @@ _MONOREPO = {
 
 def test_the_top_of_a_workspace_names_its_products(tmp_path: Path) -> None:
     tree = Tree(write_tree(tmp_path, _MONOREPO))
-    found = {folder: item.framework for folder, item in find_products(tree).items()}
-    assert found == {"backend": "python", "apps/api": "node", "apps/web": "nextjs"}
-    with pytest.raises(UserError, match=r"apps/web \(nextjs\)"):
+    named = r"apps/api \(node\), apps/web \(nextjs\), backend \(python\)$"
+    with pytest.raises(UserError, match=named) as refusal:
         detect(tree)
+    assert 'root = "apps/api"' in refusal.value.hint
 
 
 @pytest.mark.parametrize("kind", ["npm", "pnpm"])

@@ -16,7 +16,7 @@ import pytest
 from gantry.cli.platform import Finding
 from gantry.config.load import load_manifest
 from gantry.engines.builders.protocol import Detection, Product
-from gantry.features.deploys.bodies import DeployBody, DeployEvent
+from gantry.features.deploys.bodies import DeployBody, DeployEvent, ToolBody
 from gantry.features.domains.bodies import DomainBody
 from gantry.features.platform.capabilities import CAPABILITIES
 from gantry.kernel.bodies import ErrorBody
@@ -36,6 +36,8 @@ from tests.support.bodies import (
     broken_status,
     deploy,
     failed,
+    rollout,
+    steps,
     story_of_failure,
     story_of_success,
 )
@@ -163,6 +165,75 @@ def test_a_failed_deploy_shows_the_last_lines_and_the_error(bench: Bench) -> Non
     assert "line 10\n" not in done.err
     assert "error[build.command-failed]: npm run build ended with exit code 1" in done.err
     assert "Nothing has changed for visitors." in done.err
+
+
+def _taken_back(api: FakeApi, *numbers: tuple[int, int], of: str = "") -> None:
+    """A deploy whose canary had stages with so many requests, and so many that failed."""
+    lost = failed(
+        steps=steps({"healthy": "done", "rollout": "failed"}, {"rollout": 61.0}), step="rollout"
+    )
+    api.story = [DeployEvent(event="end", deploy=lost)]
+    stage, verdict = rollout().stages[1], rollout().verdict
+    assert verdict is not None
+    (reason, *_) = verdict.reasons
+    stages = [
+        stage.model_copy(
+            update={
+                "kind": "canary",
+                "verdict": verdict.model_copy(
+                    update={
+                        "reasons": (
+                            reason.model_copy(
+                                update={"numbers": {"candidate_of": seen, "candidate": bad}}
+                            ),
+                        )
+                    }
+                ),
+            }
+        )
+        for seen, bad in numbers
+    ]
+    api.rollout = rollout(deploy=of or lost.id, stages=tuple(stages))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [
+        ([(0, 0)], "No visitor got the new release."),
+        ([(250, 6)], "Of 250 requests of visitors that the new release answered, 6 requests failed."),
+        ([(250, 1)], "Of 250 requests of visitors that the new release answered, 1 request failed."),
+        ([(250, 0)], "Of 250 requests of visitors that the new release answered, no request failed."),
+        ([(1_000, 0), (2_500, 1_200)],
+         "Of 3,500 requests of visitors that the new release answered, 1,200 requests failed."),
+    ],
+)  # fmt: skip
+def test_after_a_canary_that_was_taken_back_it_is_said_who_noticed(
+    bench: Bench, numbers: list[tuple[int, int]], sentence: str
+) -> None:
+    _taken_back(bench.api, *numbers)
+    said = bench.run("deploy").err
+    assert sentence in said
+    assert "Nothing has changed for visitors" not in said
+
+
+def test_what_a_canary_was_for_visitors_is_not_guessed(bench: Bench) -> None:
+    """Of another deploy's rollout, or of one that cannot be asked for, nothing is said."""
+    _taken_back(bench.api, (250, 6), of="dep-other")
+    assert "visitor" not in bench.run("deploy").err
+    _taken_back(bench.api, (250, 6))
+    bench.api.refusals["GET /projects/smart-sign/environments/production/rollout"] = TransientError(
+        "control.down", "the control plane ended"
+    )
+    assert "visitor" not in bench.run("deploy").err
+
+
+def test_a_deploy_says_what_it_was_built_with(bench: Bench) -> None:
+    tools = (ToolBody(name="node", version="22.20.0"), ToolBody(name="pnpm", version="9.15.9"))
+    bench.api.first = deploy("succeeded", tools=tools, use_cache=False)
+    shown = bench.run("deploys", "show").out
+    assert "built with Node 22.20.0, pnpm 9.15.9, without the build cache" in shown
+    bench.api.first = deploy("succeeded")
+    assert "built" not in bench.run("deploys", "show").out
 
 
 def test_a_failed_deploy_as_json(bench: Bench) -> None:

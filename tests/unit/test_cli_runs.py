@@ -203,3 +203,25 @@ def test_known_names_are_not_commands_and_speak_of_commands_only() -> None:
         words = line.replace("(", " ").split()
         named = [after for word, after in pairwise(words) if word == "gantry"]
         assert all(name.rstrip(",;:)") in {*commands, "--help", "COMMAND"} for name in named), line
+
+
+def test_an_address_for_another_client(bench: Bench) -> None:
+    done = bench.run("psql", "--url", "--read-only", "--for", "30m")
+    assert (done.code, done.out) == (0, "postgresql://gantry_loan_l_1:pw@127.0.0.1:15432/shop\n")
+    assert "reads until 2026-" in done.err
+    assert "ssh" not in done.err
+    (asked,) = [body for _, path, body in bench.api.asked if path.endswith("/loans")]
+    assert asked == {"read_only": True, "duration_s": 1800.0}
+    assert json.loads(bench.run("psql", "--url", "-y", "--json").out)["database"] == "shop"
+
+
+def test_an_address_on_another_machine_comes_with_the_tunnel_to_it(bench: Bench) -> None:
+    done = bench.run("--url", "https://gantry.example.org", "psql", "--url", "-e", "staging")
+    assert done.out.startswith("postgresql://")
+    assert "ssh -N -L 15432:127.0.0.1:15432 gantry.example.org" in done.err
+
+
+def test_an_address_that_can_change_production_asks_first(bench: Bench) -> None:
+    done = bench.run("psql", "--url")
+    assert "error[run.not-confirmed]" in done.err
+    assert not [path for _, path, _ in bench.api.asked if path.endswith("/loans")]

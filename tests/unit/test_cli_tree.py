@@ -67,7 +67,7 @@ def test_examples_are_commands_that_exist() -> None:
     paths = {path for path, _ in every()}
     for _, command in every():
         for _, line in command.examples if isinstance(command, Command) else ():
-            for words in re.findall(r"\bgantry ([a-z]+(?: [a-z]+)?)", line.split(" | jq")[0]):
+            for words in re.findall(r"\bgantry ([a-z][a-z-]*(?: [a-z]+)?)", line.split(" | jq")[0]):
                 first, _, _ = words.partition(" ")
                 assert f"gantry {first}" in paths, line
 

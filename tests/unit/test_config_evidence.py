@@ -7,8 +7,11 @@ import pytest
 
 from gantry.config.evidence.look import look, not_honoured
 from gantry.config.evidence.proposal import Findings
+from gantry.config.evidence.service_names import service_of
 from gantry.config.evidence.workspace import workspace_top
+from gantry.config.init import render_manifest
 from gantry.config.load import examine, load_manifest
+from gantry.engines.builders.protocol import Detection
 from tests.support.builders import write_tree
 
 FILES = dict[str, str]
@@ -263,3 +266,110 @@ def test_packages_of_the_workspace_speak_for_the_products_that_need_them(tmp_pat
         "packages/db/package.json depends on pg",
         "packages/data/cache/package.json depends on ioredis",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "service"),
+    [
+        # Vercel, Neon, Supabase, Railway, Heroku, Render, Aiven, SQLAlchemy, Prisma
+        *((name, "", "postgres") for name in (
+            "POSTGRES_URL", "POSTGRES_PRISMA_URL", "POSTGRES_URL_NON_POOLING", "POSTGRES_URL_NO_SSL", "POSTGRESQL_URL",
+            "DATABASE_URL_UNPOOLED", "DATABASE_PRIVATE_URL", "NEON_DATABASE_URL", "SUPABASE_DB_URL", "INTERNAL_DATABASE_URL",
+            "HEROKU_POSTGRESQL_COBALT_URL", "PG_URI", "POSTGRES_DSN", "PG_CONNECTION_STRING", "DATABASE_CONNECTION_STRING",
+            "SQLALCHEMY_DATABASE_URI", "DIRECT_URL", "DIRECT_DATABASE_URL", "DB_URL", "STORAGE_POSTGRES_URL",
+        )),
+        *((name, "", "redis") for name in (
+            "KV_URL", "REDIS_TLS_URL", "REDIS_URI", "REDISCLOUD_URL", "REDISTOGO_URL", "OPENREDIS_URL", "VALKEY_URL",
+            "UPSTASH_REDIS_URL", "STACKHERO_REDIS_URL_TLS", "BULL_REDIS_URL", "REDIS_CONNECTION_STRING", "CELERY_BROKER_URL",
+        )),
+        ("MAIN_STORE", "postgres://user@localhost/shop", "postgres"),
+        ("MAIN_STORE", "postgresql://user@localhost/shop", "postgres"),
+        ("SESSIONS", "rediss://localhost:6379", "redis"),
+        # another protocol, another database, one that must be empty, what everybody may read
+        *((name, "", None) for name in (
+            "UPSTASH_REDIS_REST_URL", "KV_REST_API_URL", "KV_REST_API_TOKEN", "SHADOW_DATABASE_URL", "TEST_DATABASE_URL",
+            "MONGO_URL", "MYSQL_DATABASE_URL", "FIREBASE_DATABASE_URL", "NOTION_DATABASE_URL", "SUPABASE_URL",
+            "NEXT_PUBLIC_DATABASE_URL", "VITE_POSTGRES_URL", "JDBC_DATABASE_URL", "TURSO_DATABASE_URL", "API_URL",
+            "POSTGRES_USER", "DATABASE_NAME", "REDIS_HOST",
+        )),
+        ("TEST_STORE", "postgres://localhost/test", None),
+        ("DATABASE_URI", "mysql://localhost/x", None),
+        ("DATABASE_URI", "postgresql+asyncpg://localhost/x", None),
+        ("CELERY_BROKER_URL", "amqp://localhost", None),
+    ],
+)  # fmt: skip
+def test_which_service_a_variable_names(name: str, value: str, service: str | None) -> None:
+    assert service_of(name, value) == service
+
+
+@pytest.mark.parametrize(
+    ("files", "taken"),
+    [
+        ({".env.example": "POSTGRES_URL=\nPOSTGRES_PRISMA_URL=\n"},
+         {"services.postgres": {"as": ["POSTGRES_URL", "POSTGRES_PRISMA_URL"]}}),
+        ({".env.example": "DATABASE_URL=\n"}, {"services.postgres": True}),
+        ({"package.json": _package("pg"), "src/db.ts": "new Pool({ connectionString: process.env.POSTGRES_URL })"},
+         {"services.postgres": {"as": ["POSTGRES_URL"]}}),
+        ({"src/db.ts": "export const url = process.env['POSTGRES_URL']!"},
+         {"services.postgres": {"as": ["POSTGRES_URL"]}}),
+        ({"src/env.ts": "const { KV_URL, PORT } = process.env;"}, {"services.redis": {"as": ["KV_URL"]}}),
+        ({"src/env.ts": "  REDIS_TLS_URL: z.string().url(),"}, {"services.redis": {"as": ["REDIS_TLS_URL"]}}),
+        ({"package.json": _package("@vercel/postgres")}, {"services.postgres": {"as": ["POSTGRES_URL"]}}),
+        ({"package.json": _package("@prisma/client"),
+          "prisma/schema.prisma": 'datasource db {\n  provider = "postgresql"\n  url = env("POSTGRES_PRISMA_URL")\n'
+                                  '  directUrl = env("POSTGRES_URL_NON_POOLING")\n}'},
+         {"services.postgres": {"as": ["POSTGRES_PRISMA_URL", "POSTGRES_URL_NON_POOLING"]}}),
+        ({"requirements.txt": "psycopg\nredis\n",
+          "app/settings.py": "A = os.environ['PG_URI']\nB = os.getenv('CACHE')\nC = env('REDIS_TLS_URL')\n"},
+         {"services.postgres": {"as": ["PG_URI"]}, "services.redis": {"as": ["REDIS_TLS_URL"]}}),
+        ({"requirements.txt": "psycopg\n", "config.py": "class Settings(BaseSettings):\n    postgres_dsn: PostgresDsn\n"},
+         {"services.postgres": {"as": ["POSTGRES_DSN"]}}),
+        # an add-on of app.json, and the name that the product reads
+        ({"app.json": '{"addons": ["heroku-redis"]}', "server.js": "connect(process.env.REDIS_TLS_URL)"},
+         {"services.redis": {"as": ["REDIS_TLS_URL"]}}),
+        ({"package.json": _package("@upstash/redis"), ".env.example": "UPSTASH_REDIS_REST_URL=\n"}, {}),
+        ({"node_modules/x/index.js": "process.env.POSTGRES_URL", "dist/a.js": "process.env.KV_URL"}, {}),
+        ({"package.json": _package("mysql2"), "db.js": "connect(process.env.DATABASE_URI, process.env.DB_HOST)"}, {}),
+        ({".env.example": "POSTGRES_HOST=localhost\nPOSTGRES_PORT=5432\nPOSTGRES_USER=\nPOSTGRES_PASSWORD=\nPOSTGRES_DB=shop\n"},
+         {"services.postgres": True, "variables.plain.POSTGRES_HOST": "${PGHOST}",
+          "variables.plain.POSTGRES_PORT": "${PGPORT}", "variables.plain.POSTGRES_USER": "${PGUSER}",
+          "variables.plain.POSTGRES_PASSWORD": "${PGPASSWORD}", "variables.plain.POSTGRES_DB": "${PGDATABASE}"}),
+        ({"requirements.txt": "sqlalchemy\nasyncpg\n", ".env.example": "DB_URI=postgresql+asyncpg://u:p@localhost/shop\n"},
+         {"services.postgres": True,
+          "variables.plain.DB_URI": "postgresql+asyncpg://${PGUSER}:${PGPASSWORD}@${PGHOST}:${PGPORT}/${PGDATABASE}"}),
+    ],
+)  # fmt: skip
+def test_services_get_the_names_under_which_they_are_looked_for(
+    tmp_path: Path, files: FILES, taken: dict[str, object]
+) -> None:
+    found = _look(tmp_path, files)
+    assert {key: value for key, value in found.taken.items() if key != "release.command"} == taken
+
+
+def test_what_speaks_http_is_no_redis(tmp_path: Path) -> None:
+    found = _look(tmp_path, {"package.json": _package("@vercel/kv")})
+    assert found.taken == {}
+    assert "use ioredis with services.redis" in found.notes[0]
+
+
+def test_the_reason_names_each_place(tmp_path: Path) -> None:
+    files = {
+        "package.json": _package("pg"),
+        ".env.example": "POSTGRES_URL=\n",
+        "db.js": "process.env.PG_URI",
+    }
+    (item,) = _look(tmp_path, files).proposals
+    assert (
+        item.reason
+        == "package.json depends on pg, .env.example asks for POSTGRES_URL, db.js reads PG_URI"
+    )
+
+
+def test_init_writes_names_that_a_deploy_accepts(tmp_path: Path) -> None:
+    found = _look(tmp_path, {".env.example": "POSTGRES_URL=\nSESSION_SECRET=\nDB_HOST=\nKV_URL=\n"})
+    text = render_manifest("shop", Detection("node", ()), (), found)
+    assert 'postgres = {as = ["POSTGRES_URL"]}' in text
+    manifest = load_manifest(text, env_example=(tmp_path / ".env.example").read_bytes())
+    assert set(manifest.variables.required) - set(manifest.services.variables) - set(
+        manifest.variables.plain
+    ) == {"SESSION_SECRET"}

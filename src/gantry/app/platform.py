@@ -61,6 +61,7 @@ from gantry.features.routes.purging import PurgeService
 from gantry.features.runs.act import INTERVAL_S as RUNS_INTERVAL_S, RunKeeper
 from gantry.features.runs.launching import RunLauncher
 from gantry.features.runs.service import RunService
+from gantry.features.services.loans import INTERVAL_S as LOANS_INTERVAL_S, LoanService
 from gantry.features.services.provide import ServiceProvider
 from gantry.features.traffic import TrafficCounter
 from gantry.features.variables.service import VariableService
@@ -259,6 +260,8 @@ class Platform:
             domains=self.domains,
             traffic=self.traffic,
             sources=engines.sources,
+            workshop=engines.workshop,
+            databases=engines.databases,
             runtime=engines.runtime,
             edge=engines.edge,
             edge_cache=engines.edge_cache,
@@ -421,7 +424,9 @@ class Platform:
                 edge=self.edge_executor,
                 assets=self.asset_publisher,
                 deploys=self.deploy_executor,
-                removals=RemovalExecutor(self.database, engines.runtime, self.provider, self.clock),
+                removals=RemovalExecutor(
+                    self.database, engines.runtime, engines.workshop, self.provider, self.clock
+                ),
             ),
             self.edge_progress,
             self.clock,
@@ -482,6 +487,10 @@ class Platform:
         )
 
     @cached_property
+    def loans(self) -> LoanService:
+        return LoanService(self.database, self.engines.databases, self.clock, self.ids)
+
+    @cached_property
     def run_keeper(self) -> RunKeeper:
         return RunKeeper(
             self.database, self.engines.runtime, self.run_launcher, self.runs, self.clock
@@ -519,6 +528,7 @@ class Platform:
             Periodic("runs", RUNS_INTERVAL_S, self.run_keeper.once, self.runs_due, on_exits=True),
             Periodic("log times", _LOG_TIMES_INTERVAL_S, self.engines.runtime.mark_logs),
             Periodic("assets", ASSETS_INTERVAL_S, self.asset_publisher.once, self.assets_due),
+            Periodic("loans", LOANS_INTERVAL_S, self.loans.once),
             Periodic("rollouts", ROLLOUTS_INTERVAL_S, self.rollout_loop.once),
             Periodic("clock", _CLOCK_INTERVAL_S, self._keep_clock, everywhere=True),
             Periodic(

@@ -161,7 +161,15 @@ def _headline(session: Session, deploy: DeployBody) -> Text:
         (deploy.state, _STYLES.get(deploy.state, "")),
         (f" · {deploy.requested_by}, {ago}", "dim"),
         f"\n{commit(deploy.commit)}" if commit(deploy.commit) else "",
+        f"\n{_built_with(deploy)}" if _built_with(deploy) else "",
     )
+
+
+def _built_with(deploy: DeployBody) -> str:
+    """`built with Node 22.20.0, pnpm 9.15.9, without the build cache`."""
+    said = [f"with {deploy.built_with}"] if deploy.built_with else []
+    said += [] if deploy.use_cache else ["without the build cache"]
+    return f"built {', '.join(said)}" if said else ""
 
 
 def _table(session: Session, found: Iterable[DeployBody]) -> Listing:

@@ -60,16 +60,28 @@ _detach_option = click.option(
     ("another folder, without waiting", "gantry deploy ~/src/shop --detach"),
     ("cancel the deploy that is running", "gantry deploy --cancel --to staging"),
     ("from CI, where nobody can be asked", "gantry deploy --yes"),
+    ("when a build goes wrong that used to work", "gantry deploy --no-cache"),
 )
 @directory_argument
 @environment_option("--to")
 @_detach_option
 @_yes_option
 @click.option("--cancel", is_flag=True, help="Cancel the environment's running deploy instead.")
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Build anew, without what builds before have left; its own cache is kept for the next.",
+)
 @json_option
 @pass_session
 def deploy(
-    session: Session, path: Path | None, environment: str, detach: bool, yes: bool, cancel: bool
+    session: Session,
+    path: Path | None,
+    environment: str,
+    detach: bool,
+    yes: bool,
+    cancel: bool,
+    no_cache: bool,
 ) -> None:
     """Deploy the project in PATH (default: here) to an environment.
 
@@ -89,6 +101,8 @@ def deploy(
     commit = _commit(source_top(directory, root))
     _ask_first(session, directory, manifest, commit, environment, yes=yes)
     request = _upload(session, directory, root, commit)
+    if no_cache:
+        request = request.model_copy(update={"use_cache": False})
     _request(session, environment_path(name, environment, "deploys"), request, detach=detach)
 
 

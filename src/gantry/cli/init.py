@@ -17,16 +17,17 @@ from gantry.config.evidence.look import look
 from gantry.config.evidence.proposal import Findings, Proposal
 from gantry.config.evidence.workspace import workspace_top
 from gantry.config.fields import MAX_NAME_LENGTH, project_name_fault
-from gantry.config.init import render_manifest
-from gantry.config.load import ENV_EXAMPLE, examine
-from gantry.config.manifest import Manifest
+from gantry.config.init import render_manifest, toml_value
+from gantry.config.load import ENV_EXAMPLE, examine, source_top
+from gantry.config.manifest import Manifest, Services
+from gantry.config.references import names_in
 from gantry.engines.builders.protocol import Detection, Product
 from gantry.kernel.errors import ConflictError, UserError
+from gantry.source.env_files import EnvFiles
 
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb", "uv.lock")  # fmt: skip
 _NO_LOCK = "there is no lock file"
 _QUESTIONS = {"services.postgres": "A Postgres database", "services.redis": "A Redis cache"}
-_VARIABLES = {"services.postgres": "DATABASE_URL", "services.redis": "REDIS_URL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +166,17 @@ def _confirmed(session: Session, draft: _Draft) -> _Draft:
         wanted = item.key not in _QUESTIONS or not item.sure or _wants(session, item)
         refused = refused or (not wanted and item.key == "services.postgres")
         proposals.append(item if wanted else replace(item, sure=False))
-    if refused:  # what migrates a database is an example without one
+    if refused:  # without a database, what needs one is an example
         proposals = [
-            replace(item, sure=item.sure and (item.declared or item.key != "release.command"))
-            for item in proposals
+            replace(item, sure=item.sure and not _needs_a_database(item)) for item in proposals
         ]
     return replace(draft, findings=replace(draft.findings, proposals=tuple(proposals)))
+
+
+def _needs_a_database(item: Proposal) -> bool:
+    if item.key == "release.command":
+        return not item.declared
+    return item.key.startswith("variables.plain.") and bool(names_in(str(item.value)))
 
 
 def _wants(session: Session, item: Proposal) -> bool:
@@ -192,13 +198,20 @@ def _required(directory: Path, findings: Findings) -> tuple[str, ...]:
     if not file.is_file():
         return ()
     found, _ = read_env_example(file.read_bytes(), ENV_EXAMPLE)
-    brought = {_VARIABLES.get(key) for key in findings.taken}
+    services = {
+        key.removeprefix("services."): value
+        for key, value in findings.taken.items()
+        if key.startswith("services.")
+    }
+    plain = {key.removeprefix("variables.plain.") for key in findings.taken}
+    brought = {*Services.model_validate(services).variables, *plain}
     return tuple(item.name for item in found if item.required and item.name not in brought)
 
 
-def _to_set(manifest: Manifest) -> tuple[str, ...]:
-    """Required variables that no service brings."""
-    brought = manifest.services.variables
+def _to_set(draft: _Draft, manifest: Manifest) -> tuple[str, ...]:
+    """Required variables that neither a service nor a committed file brings."""
+    committed = EnvFiles(source_top(draft.folder, draft.root)).sent_names(draft.root)
+    brought = {*manifest.services.variables, *manifest.variables.plain, *committed}
     return tuple(name for name in manifest.variables.required if name not in brought)
 
 
@@ -218,7 +231,7 @@ def _read_again(draft: _Draft) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What is not honoured, and the variables to set, as a deploy will see them."""
     reading = examine(draft.folder)
     ignored = (note for note in reading.notes if "not honoured" in note or "not in gantry" in note)
-    return tuple(ignored), _to_set(reading.manifest)
+    return tuple(ignored), _to_set(draft, reading.manifest)
 
 
 def _body(draft: _Draft, ignored: tuple[str, ...], required: tuple[str, ...]) -> dict[str, object]:
@@ -261,5 +274,4 @@ def _say(
 
 
 def _line(item: Proposal) -> str:
-    value = "true" if item.value is True else f'"{item.value}"'
-    return f"{item.key} = {value}"
+    return f"{item.key} = {toml_value(item.value)}"

@@ -31,6 +31,7 @@ KNOWN_NAMES = {
     "publish": "gantry deploy deploys the project in this folder",
     "launch": "gantry init writes a gantry.toml, gantry deploy deploys it",
     "build": "gantry deploy builds, tests and deploys; gantry plan says what it would do",
+    "cache": "gantry build-cache clear empties a project's build cache, gantry purge the edge's cache of answers",
     "undo": "gantry rollback returns to the release before",
     "revert": "gantry rollback returns to the release before",
     "list": "gantry status shows every project, gantry ps what runs of this one",

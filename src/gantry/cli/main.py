@@ -60,6 +60,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "deploy_history",
             "List past deploys, read what their steps printed, and watch one that runs.",
         ),
+        "build-cache": ("builds", "Show how large a project's build cache is, and clear it."),
         "releases": ("releases", "List an environment's releases, newest first."),
     },
     "Rehearse": {

@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 import rich_click as click
 from rich.text import Text
@@ -31,6 +32,7 @@ from gantry.features.runs.bodies import (
     RunEvent,
     RunRequest,
 )
+from gantry.features.services.loans import USUAL_LOAN_S, LoanBody, LoanRequest
 from gantry.kernel.errors import Cancelled, PermanentError, UserError
 from gantry.kernel.units import format_ago, format_elapsed, parse_duration
 
@@ -130,6 +132,7 @@ def run(
     ("one statement, for a script", "gantry psql -e staging -c 'select count(*) from users'"),
     ("a script from a file", "gantry psql -e staging < fix.sql"),
     ("arguments of psql itself", "gantry psql -- --csv -c 'table users'"),
+    ("an address for a client of your own, for 8 hours", "gantry psql --url --read-only"),
 )
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENT...]")
 @click.option(
@@ -141,17 +144,32 @@ def run(
     help="Run this and end; may be repeated.",
 )
 @click.option("--read-only", is_flag=True, help="Transactions change nothing unless told to.")
+@click.option(
+    "--url", "only_url", is_flag=True, help="Print an address for another client instead."
+)
+@click.option(
+    "--for",
+    "lent_for_s",
+    type=DurationType(),
+    default=USUAL_LOAN_S,
+    show_default="8h",
+    metavar="DURATION",
+    help="How long the address of --url is good for, at most 1d.",
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before production is changed.")
 @timeout_option
 @plain_option
 @environment_option()
 @project_option
+@json_option
 @pass_session
 def psql(
     session: Session,
     argv: tuple[str, ...],
     statements: tuple[str, ...],
     read_only: bool,
+    only_url: bool,
+    lent_for_s: float,
     yes: bool,
     timeout_s: float,
     no_terminal: bool,
@@ -162,9 +180,15 @@ def psql(
 
     The database is the one that the live release finds in DATABASE_URL. psql runs beside it, in a sandbox that has its
     address and nothing else; it needs nothing on this machine. Production asks first, unless nothing can change.
+
+    --url prints an address for a client of your own, such as a graphical one: with a user and a password that end with the
+    time of --for. It leads to the machine that Gantry runs on, and to nowhere else.
     """
     target = Target(session, project_name(session, project), environment)
     target.confirm(_DATABASE, yes=yes or read_only)
+    if only_url:
+        _lend(target, LoanRequest(read_only=read_only, duration_s=lent_for_s))
+        return
     given = tuple(part for statement in statements for part in ("-c", statement))
     target.run(
         RunRequest(
@@ -359,6 +383,22 @@ class Target:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             session.exit(_BROKEN_PIPE)
         _leave(session, ended)
+
+
+def _lend(target: Target, request: LoanRequest) -> None:
+    session = target.session
+    at = environment_path(target.project, target.environment, "loans")
+    body = session.api.post(LoanBody, at, request)
+    if session.as_json:
+        session.json(body.model_dump_json())
+        return
+    click.echo(body.url)
+    may = "reads" if body.read_only else "reads and writes"
+    session.say(f"{may} until {body.until:%Y-%m-%d %H:%M} UTC; keep it to yourself", style="dim")
+    if session.remote is not None:
+        host = urlsplit(session.remote.url).hostname
+        session.say("it leads to the machine of the platform; from here, open a tunnel first:")
+        session.say(f"  ssh -N -L {body.port}:{body.host}:{body.port} {host}")
 
 
 def _leave(session: Session, body: RunBody) -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from gantry.config.faults import MISSING_KEY, UNKNOWN_KEY, Problem
 from gantry.config.fields import TOML
-from gantry.config.manifest import ENVIRONMENTS, RESOLVED_ONLY, Manifest, merge
+from gantry.config.manifest import ENVIRONMENTS, OF_THE_TREE, RESOLVED_ONLY, Manifest, merge
 from gantry.config.rules import impossible, impossible_between
 from gantry.config.sections import Environment
 from gantry.config.toml_lines import KeyPath
@@ -103,7 +103,7 @@ def _misplaced(table: Table) -> Iterator[Problem]:
             yield Problem(
                 (key,),
                 "unknown key"
-                if key == "environment"
+                if key == "environment" or key in OF_THE_TREE
                 else f"belongs to one environment, such as [environments.production] {key} = ...",
                 "environments" if key == "environment" else "",
                 UNKNOWN_KEY,

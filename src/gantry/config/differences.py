@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gantry.config.fields import Section, duration_text, size_text
-from gantry.config.manifest import Manifest
+from gantry.config.manifest import OF_THE_TREE, Manifest
 
-# Which environment it is resolved for, and the tables it was resolved from.
-_NO_SETTING = frozenset({"environment", "environments"})
+# Which environment it is resolved for, the tables it was resolved from, and what its tree brings.
+_NO_SETTING = frozenset({"environment", "environments", *OF_THE_TREE})
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 

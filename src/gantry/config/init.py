@@ -191,10 +191,10 @@ class _Draft:
             full = f"{name}.{key.name}"
             is_real = full in self._values
             example = self._examples.pop(full, key.example)
-            line = f"{key.name} = {_toml(self._values.pop(full, example))}"
+            line = f"{key.name} = {toml_value(self._values.pop(full, example))}"
             yield self._with_why(line if is_real else f"# {line}", full, key.why)
         for full in [full for full in self._values if full.rpartition(".")[0] == name]:
-            line = f"{full.rpartition('.')[2]} = {_toml(self._values.pop(full))}"
+            line = f"{full.rpartition('.')[2]} = {toml_value(self._values.pop(full))}"
             yield self._with_why(line, full, "")
 
     def example(self, shown: _Table) -> Iterator[str]:
@@ -210,11 +210,11 @@ class _Draft:
             keys = [full for full in self._examples if full.rpartition(".")[0] == name]
             yield from ("", f"# [{name}]")
             for full in keys:
-                line = f"# {full.rpartition('.')[2]} = {_toml(self._examples.pop(full))}"
+                line = f"# {full.rpartition('.')[2]} = {toml_value(self._examples.pop(full))}"
                 yield self._with_why(line, full, "")
         if not real and not possible:
             yield f"# [{shown.name}]"
-            yield from (f"# {key.name} = {_toml(key.example)}" for key in shown.keys)
+            yield from (f"# {key.name} = {toml_value(key.example)}" for key in shown.keys)
 
     def rest(self) -> Iterator[str]:
         """Suggestions for tables that are not shown otherwise."""
@@ -253,6 +253,11 @@ def _comment(text: str, indent: str = "") -> list[str]:
     return [f"# {indent}{line}" for line in textwrap.wrap(plain, _WIDTH - 2 - len(indent))]
 
 
-def _toml(value: object) -> str:
+def toml_value(value: object) -> str:
+    """A value as it stands behind `=` in a TOML file."""
+    if isinstance(value, Mapping):
+        table = tomlkit.inline_table()
+        table.update(value)
+        return str(table.as_string())
     plain: Any = list(value) if isinstance(value, tuple) else value
     return str(tomlkit.item(plain).as_string())

@@ -54,7 +54,8 @@ __all__ = [
     "merge",
 ]
 
-RESOLVED_ONLY = ("environment", "domains", "branch")
+OF_THE_TREE = ("committed", "extensions")
+RESOLVED_ONLY = ("environment", "domains", "branch", *OF_THE_TREE)
 """Keys that a manifest has only once it is resolved; in a file they belong below `[environments.NAME]`."""
 
 
@@ -64,6 +65,7 @@ class Manifest(Section):
     Attributes:
         environment: the environment that this manifest is resolved for; empty as the file says it.
         domains, branch: of that environment.
+        committed, extensions: what the tree says besides its gantry.toml, see `gantry.config.evidence.tree`.
     """
 
     project: Project = Field(description="What the project is called and where its product lies.")
@@ -87,6 +89,8 @@ class Manifest(Section):
     environment: Annotated[str, SkipJsonSchema()] = ""
     domains: Annotated[tuple[str, ...], SkipJsonSchema()] = ()
     branch: Annotated[str | None, SkipJsonSchema()] = None
+    committed: Annotated[tuple[str, ...], SkipJsonSchema()] = ()
+    extensions: Annotated[Mapping[str, str], SkipJsonSchema()] = Field(default_factory=dict)
 
     @property
     def web(self) -> LongRunning | None:

@@ -115,7 +115,7 @@ not required, unless its comment says `required`. `[variables] optional` wins ov
 
 **.env**, **.env.production** and their like stay on the machine that they are on, but for the public variables of those
 that git keeps: Vite, Next.js and others read defaults from them when they build. A variable that is set with
-`gantry env set` wins. Never sent: anything of a file that git does not keep or that ends in `.local`.
+`gantry env set` wins. A required variable that one of the two sets that way is not missing. Never sent: anything of a file that git does not keep or that ends in `.local`.
 
 ## Variables that everybody may see
 

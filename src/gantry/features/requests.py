@@ -14,6 +14,7 @@ from gantry.features.projects import store as projects
 from gantry.features.projects.host_names import HostNames
 from gantry.features.releases import store as releases
 from gantry.kernel.bodies import Answer
+from gantry.kernel.clock import range_fault
 from gantry.kernel.errors import UserError
 
 # Envoy's flag -> what happened. https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage
@@ -129,12 +130,8 @@ class RequestFilter:
                     f"{status[:20]!r} is no status",
                     hint="write one (404), a class of them (5xx), or 0 for requests without an answer",
                 )
-        if self.since is not None and self.until is not None and self.since >= self.until:
-            raise UserError(
-                "requests.bad-range",
-                f"nothing lies between {self.since:%Y-%m-%d %H:%M:%S} and {self.until:%Y-%m-%d %H:%M:%S}",
-                hint="since is the earlier one of the two",
-            )
+        if (fault := range_fault(self.since, self.until)) is not None:
+            raise UserError("requests.bad-range", fault, hint="since is the earlier one of the two")
 
     def takes(self, request: RequestBody) -> bool:
         """Whether a request is one of those that are wanted."""

@@ -136,3 +136,10 @@ async def wait_for(event: asyncio.Event, timeout_s: float, clock: Clock) -> bool
         for wait in waits:
             wait.cancel()
     return event.is_set()
+
+
+def range_fault(since: datetime | None, until: datetime | None) -> str | None:
+    """What is wrong with the time between two moments, in words; `None` when there is some, or it has no bound."""
+    if since is None or until is None or since < until:
+        return None
+    return f"nothing lies between {since:%Y-%m-%d %H:%M:%S} and {until:%Y-%m-%d %H:%M:%S}"

@@ -28,14 +28,10 @@ from gantry.reactor.world import World
 STEADY_AFTER = timedelta(seconds=2)
 
 
-def instance_wants(world: World, *, edge_current: bool) -> tuple[Want, ...]:
-    """The instances that should run now.
-
-    Parameters:
-        edge_current: the edge does what the database says.
-    """
+def instance_wants(world: World) -> tuple[Want, ...]:
+    """The instances that should run now."""
     return tuple(
-        _rolling(want, release, world, edge_current=edge_current)
+        _rolling(want, release, world)
         for release in world.releases.values()
         for want in wants_of(
             release,
@@ -48,7 +44,7 @@ def instance_wants(world: World, *, edge_current: bool) -> tuple[Want, ...]:
     )
 
 
-def _rolling(want: Want, release: Release, world: World, *, edge_current: bool) -> Want:
+def _rolling(want: Want, release: Release, world: World) -> Want:
     backend = world.edge.backends.get(release.id)
     before = [
         deploy.step_started_at
@@ -58,7 +54,6 @@ def _rolling(want: Want, release: Release, world: World, *, edge_current: bool) 
     ]
     rolling = Rolling(
         before=before[0] if before else None,
-        edge_current=edge_current,
         busy=backend is not None and backend.active_requests > 0,
         requests_s=manifest_of(release).drain.requests_s,
     )

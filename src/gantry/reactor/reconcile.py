@@ -97,7 +97,7 @@ class Reconciler:
         self._began_at = self._began_at or world.now
         wanted = self._wanted_edge(world)
         steps = instance_rules.decide(
-            instance_wants(world, edge_current=wanted.current),
+            instance_wants(world),
             world.instances,
             world.processes,
             self._executors.instances.health,

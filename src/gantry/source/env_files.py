@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from gantry.config.dotenv import scan_dotenv
+from gantry.config.evidence.tree import ENV_FILES
 from gantry.config.public_variables import CONFIGURATIONS, prefixes_of, public_lines
 from gantry.kernel.errors import UserError
 
@@ -56,6 +58,20 @@ class EnvFiles:
             return EnvFile(b"", "holds variables: set them with gantry env set")
         reason = "only its public variables are sent: set the others with gantry env set"
         return EnvFile(public.encode(), reason if rest else "")
+
+    def sent_names(self, folder: str) -> frozenset[str]:
+        """Names of the variables that are sent of a product's own files.
+
+        Parameters:
+            folder: of the product, below the directory; empty for the directory itself.
+        """
+        names: set[str] = set()
+        for file in ENV_FILES:
+            path = f"{folder}/{file}" if folder else file
+            if (self._root / path).is_file():
+                entries, _ = scan_dotenv(self.read(path).content.decode())
+                names |= {entry.name for entry in entries if entry.value}
+        return frozenset(names)
 
     @functools.cached_property
     def _committed(self) -> frozenset[str]:

@@ -93,6 +93,7 @@ async def create_deploy(
         environment,
         source_digest=request.source_digest,
         commit=Commit(**request.commit.model_dump()),
+        use_cache=request.use_cache,
         by=caller.account,
     )
     return await _body(services, deploy.id)
@@ -178,7 +179,11 @@ async def plan(
 ) -> PlanBody:
     """Compares a snapshot with what is live. Changes nothing."""
     return await services.plan(
-        project, environment, request.source_digest, branch=request.commit.branch
+        project,
+        environment,
+        request.source_digest,
+        branch=request.commit.branch,
+        use_cache=request.use_cache,
     )
 
 

@@ -17,6 +17,7 @@ from gantry.features.instances.model import Instance
 from gantry.features.platform.bodies import EnvironmentBody
 from gantry.features.projects import store as projects
 from gantry.features.releases import store as releases
+from gantry.kernel.clock import range_fault
 from gantry.kernel.errors import NotFoundError, UserError
 from gantry.kernel.names import API_PREFIX
 from gantry.kernel.redact import Redactor
@@ -112,12 +113,8 @@ async def _filter(
         str, Query(max_length=200, description="Only lines with this text, in capitals or not.")
     ] = "",
 ) -> LogFilter:
-    if since is not None and until is not None and since >= until:
-        raise UserError(
-            "logs.bad-range",
-            f"nothing lies between {since:%Y-%m-%d %H:%M:%S} and {until:%Y-%m-%d %H:%M:%S}",
-            hint="since is the earlier one of the two",
-        )
+    if (fault := range_fault(since, until)) is not None:
+        raise UserError("logs.bad-range", fault, hint="since is the earlier one of the two")
     return LogFilter(instance, process, release, since, until, grep)
 
 

@@ -10,9 +10,11 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from gantry.config.settings import Settings
+from gantry.engines.builders.protocol import Workshop
 from gantry.engines.database.protocol import Database
 from gantry.engines.edge.protocol import Edge
 from gantry.engines.edge_cache.protocol import EdgeCache
+from gantry.engines.postgres.protocol import DatabaseServer
 from gantry.engines.runtime.protocol import Runtime
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.accounts.service import AccountService
@@ -40,7 +42,13 @@ class Plan(Protocol):
     """What a deploy of a snapshot would do."""
 
     async def __call__(
-        self, project: str, environment: str, source_digest: str, *, branch: str = ""
+        self,
+        project: str,
+        environment: str,
+        source_digest: str,
+        *,
+        branch: str = "",
+        use_cache: bool = True,
     ) -> PlanBody:
         """See `Planner.plan`."""
         ...
@@ -88,6 +96,8 @@ class Services:
     domains: DomainService
     traffic: TrafficCounter
     sources: SourceStore
+    workshop: Workshop
+    databases: DatabaseServer
     runtime: Runtime
     edge: Edge
     edge_cache: EdgeCache

@@ -1,6 +1,7 @@
 """A product's files as evidence: small, read once, and never a reason to fail."""
 
 import json
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 _MAX_BYTES = 1_000_000
 _MAX_FILES = 200
+_MAX_SOURCES = 2_000
 # Made by tools; what lies there says nothing of the product.
 _MADE = frozenset({"node_modules", "dist", "build", "out", "venv", "__pycache__", "site-packages", "coverage"})  # fmt: skip
 
@@ -66,6 +68,20 @@ class Files:
             if len(found) == _MAX_FILES:
                 break
         return sorted(found)
+
+    def sources(self, suffixes: tuple[str, ...]) -> Iterator[str]:
+        """Paths of files that end like that, in folders that people write; a bounded number of them."""
+        seen = 0
+        for place, folders, names in os.walk(self.folder):
+            folders[:] = sorted(
+                name for name in folders if name not in _MADE and not name.startswith(".")
+            )
+            for name in sorted(names):
+                if name.endswith(suffixes):
+                    yield (Path(place) / name).relative_to(self.folder).as_posix()
+                    seen += 1
+            if seen >= _MAX_SOURCES:
+                return
 
     def at(self, folder: Path) -> "Files":
         """Another folder of the same workspace."""

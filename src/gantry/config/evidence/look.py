@@ -10,7 +10,8 @@ from gantry.config.evidence.migrations import find_migrations
 from gantry.config.evidence.packages import read_packages
 from gantry.config.evidence.platforms import find_declared
 from gantry.config.evidence.proposal import Findings, Proposal, joined
-from gantry.config.evidence.services import find_services
+from gantry.config.evidence.service_names import wanted_by
+from gantry.config.evidence.services import find_services, with_names
 from gantry.config.manifest import Manifest
 
 _NEXT_CONFIGS = ("next.config.ts", "next.config.mjs", "next.config.js", "next.config.mts")
@@ -25,7 +26,9 @@ def look(folder: Path, top: Path) -> Findings:
     files = Files(folder, top)
     packages = read_packages(files)
     declared = find_declared(files, packages)
-    services = joined((declared, find_services(files, packages)))
+    wanted = wanted_by(files, packages)
+    found = joined((declared, find_services(files, packages, wanted)))
+    services = with_names(found, packages, wanted)
     migrations = find_migrations(
         files, packages, has_database="services.postgres" in services.taken
     )
@@ -67,7 +70,8 @@ def _possible(findings: Findings) -> Findings:
     """Without what gantry.toml would refuse: other platforms take other values."""
     kept, notes = [], list(findings.notes)
     for item in findings.proposals:
-        data: dict[str, Any] = {"project": {"name": "a"}}
+        # A plain value may refer to what a service sets.
+        data: dict[str, Any] = {"project": {"name": "a"}, "services": {"postgres": True}}
         table = data
         *tables, key = item.key.split(".")
         for name in tables:

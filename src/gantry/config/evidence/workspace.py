@@ -1,31 +1,40 @@
 """Workspaces: several packages in one repository, installed together from its top."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pathspec import GitIgnoreSpec
 
 from gantry.config.evidence.files import Files, table
 
-_ITEM = re.compile(r"\s*-\s*[\"']?([^\"'#]+)")
+_ITEM = re.compile(r"^\s*-\s*[\"']?([^\"'#\n]+?)[\"']?\s*(?:#.*)?$")
 _MAX_DEPTH = 6
 
 
 def member_patterns(top: Path) -> tuple[str, ...]:
     """How the workspace at `top` names its members; empty when there is none."""
     files = Files(top, top)
-    listed = files.json("package.json").get("workspaces")
-    listed = table(listed).get("packages", listed)
     uv = table(table(files.toml("pyproject.toml").get("tool")).get("uv")).get("workspace")
     members = table(uv).get("members")
-    found = [
-        item
-        for group in (listed, members)
-        for item in (group if isinstance(group, list) else ())
-        if isinstance(item, str)
-    ]
-    return (*found, *_of_pnpm(files.text("pnpm-workspace.yaml")))
+    of_node = patterns_of_node(files.json("package.json"), files.text("pnpm-workspace.yaml"))
+    return (*of_node, *_texts(members))
+
+
+def patterns_of_node(package: Mapping[str, Any], pnpm: str) -> tuple[str, ...]:
+    """How npm, Yarn, Bun and pnpm are told which folders are members.
+
+    Parameters:
+        package: the package.json at the workspace's top.
+        pnpm: the text of pnpm-workspace.yaml; empty when there is none.
+    """
+    listed = package.get("workspaces")
+    return (*_texts(table(listed).get("packages", listed)), *_of_pnpm(pnpm))
+
+
+def _texts(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def workspace_top(folder: Path) -> Path:

@@ -7,6 +7,7 @@ from itertools import islice
 
 from gantry.config.public_variables import CONFIGURATIONS, prefixes_of
 from gantry.engines.builders import command, nextjs, node, python, static, versions as versions_
+from gantry.engines.builders.candidates import find_products
 from gantry.engines.builders.context import Context, scope
 from gantry.engines.builders.plan import BuildPlan
 from gantry.engines.builders.protocol import BuildRequest, Detection
@@ -46,12 +47,12 @@ def detect(tree: Tree) -> Detection:
     """
     if (detection := recognise(tree)) is not None:
         return detection
-    if products := find_products(tree):
-        named = ", ".join(f"{folder} ({found.framework})" for folder, found in products.items())
+    if products := find_products(tree, _source_files(tree), recognise)[:_MAX_NAMED]:
+        named = ", ".join(f"{found.folder} ({found.detection.framework})" for found in products)
         raise UserError(
             "build.unknown-framework",
             f"there is no product in this folder itself, but in folders below: {named}",
-            hint=f'set [project] root = "{next(iter(products))}" in gantry.toml, a project for each product',
+            hint=f'set [project] root = "{products[0].folder}" in gantry.toml, a project for each product',
         )
     names = [name for name in tree.names() if not name.startswith(".")]
     found = ", ".join(names[:_MAX_NAMED]) or "nothing at all"
@@ -64,29 +65,10 @@ def detect(tree: Tree) -> Detection:
     )
 
 
-def find_products(tree: Tree) -> dict[str, Detection]:
-    """Products in folders below, which a repository of several has: folder -> what it is. Libraries are none."""
-    products: dict[str, Detection] = {}
+def _source_files(tree: Tree) -> Iterator[str]:
+    """Files in folders that a product may begin in."""
     for folder in islice(folders(tree), _MAX_FOLDERS):
-        if any(folder.startswith(f"{known}/") for known in products):
-            continue
-        product = tree.inside(folder)
-        found = recognise(product)
-        if found is not None and _answers(found, product):
-            products[folder] = found
-            if len(products) == _MAX_NAMED:
-                break
-    return products
-
-
-def _answers(found: Detection, product: Tree) -> bool:
-    """Whether it is a product, not a library that has a main file or declares packages."""
-    if found.framework == python.FRAMEWORK:
-        return python.find_app(product) is not None
-    if found.framework == node.FRAMEWORK:
-        package = read_package(product)
-        return bool(package.depends_on(*node.SERVERS)) or "start" in package.scripts
-    return True
+        yield from (f"{folder}/{name}" for name in tree.names(folder))
 
 
 def choose(request: BuildRequest, product: Tree) -> Detection:

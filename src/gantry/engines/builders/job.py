@@ -29,7 +29,7 @@ class Job:
         folders: further folders of packages on this machine, for the install phase.
         artifact_bytes: the largest artifact that is kept.
         reserve_bytes: of disk that are left free.
-        withheld, of_services: see `BuildRequest`.
+        withheld, of_services, cached: see `BuildRequest`.
     """
 
     task: Task
@@ -56,6 +56,7 @@ class Job:
     test: str = ""
     withheld: tuple[str, ...] = ()
     of_services: tuple[str, ...] = ()
+    cached: bool = True
 
     @property
     def work(self) -> Path:

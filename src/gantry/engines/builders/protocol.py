@@ -58,6 +58,9 @@ class BuildRequest:
         env: variables for the build, secrets included; `secret_names` are masked in the log and not in the artifact.
         withheld: names of variables that are set and that the build does not get, for the message when it fails.
         of_services: names of variables that only releases have, because their services are theirs; likewise.
+        fresh: sets a build apart from earlier ones of the same tree; empty for the first ones.
+        cached: it begins with what builds before it have left: packages, downloads, the framework's cache. What it
+            leaves is kept either way. Not part of `key`.
         action_key: base64 key for Next.js server actions, one per project, so that actions survive deploys.
     """
 
@@ -85,6 +88,8 @@ class BuildRequest:
     action_key: str = ""
     withheld: tuple[str, ...] = ()
     of_services: tuple[str, ...] = ()
+    fresh: str = ""
+    cached: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,7 @@ class Artifact:
         env: variables that instances need (`NODE_ENV`), without secrets.
         assets: URL prefix -> folder of files whose names change with their content (`/_next/static`).
         reasons: why it was built so.
+        tools: what it was built with, name -> version: `node`, `python`, and the package manager.
         tested: the project's tests ran and passed on it.
     """
 
@@ -129,6 +135,7 @@ class Artifact:
     env: Mapping[str, str] = field(default_factory=dict)
     assets: Mapping[str, str] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
     size_bytes: int = 0
     files: int = 0
     tested: bool = False
@@ -233,4 +240,12 @@ class Workshop(Protocol):
 
     async def remove(self, digest: str) -> None:
         """Delete one artifact; unknown ones are ignored."""
+        ...
+
+    async def cache_bytes(self, project: str) -> int:
+        """Size of what is kept from a project's builds for its next ones; 0 when nothing is."""
+        ...
+
+    async def clear_cache(self, project: str) -> int:
+        """Delete what is kept from a project's builds; how many bytes that were. No build of it may run meanwhile."""
         ...

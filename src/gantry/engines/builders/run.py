@@ -21,7 +21,7 @@ from gantry.engines.builders.plan import APP, BuildPlan, Phase, own_programs
 from gantry.engines.builders.registry import Registry
 from gantry.engines.builders.shelf import Shelf
 from gantry.engines.builders.starting import programs_of
-from gantry.engines.builders.tool_store import ToolStore
+from gantry.engines.builders.tool_store import ToolStore, installer_of
 from gantry.engines.builders.tree import Tree, read_package
 from gantry.engines.builders.workspace import Caches, PackageStore, prepare
 from gantry.engines.runtime import sandbox
@@ -75,12 +75,14 @@ class Runner:
         job = self._job
         for reason in job.plan.reasons:
             self._write(f"    {reason}")
+        if not job.cached:
+            self._write("    it begins without the project's build cache")
         with self._timed("prepare", "copy of the source"):
             prepare(job.source, job.work, self._owner)
         self._fetch_tools()
         self._install()
         taken = [cache for cache in job.plan.caches if not cache.shared]
-        for cache in taken:
+        for cache in taken if job.cached else ():
             self._caches.take(cache)
         for phase in job.plan.phases:
             if phase.name != "install":
@@ -116,7 +118,7 @@ class Runner:
             self._phase(install)
             return
         with self._timed("packages", "packages that are kept"):
-            restored = self._store.restore(packages.key, self._job.work)
+            restored = self._job.cached and self._store.restore(packages.key, self._job.work)
         if not restored:
             self._phase(install)
             with self._timed("keep", "packages for the next build"):
@@ -138,9 +140,20 @@ class Runner:
                 whole = staging / "workspace"
                 collect_workspace(plan, job.work, job.root, whole, job.artifact_bytes)
                 set_modes(whole, self._owner)
-            return dict(self._shelf.keep(staging, plan, job.key, job.root))
+            return dict(
+                self._shelf.keep(staging, plan, job.key, job.root, tools=self._tools(target))
+            )
         finally:
             remove_tree(staging)
+
+    def _tools(self, target: Path) -> dict[str, str]:
+        """What the product was built with, name -> version."""
+        plan, job = self._job.plan, self._job
+        if plan.engine == "python":
+            return {"python": plan.versions.python, **installer_of(target / ".venv")}
+        if plan.engine != "node" and not plan.phases:
+            return {}  # files that nobody has built
+        return ToolStore(job.tools, job.own_node).used(plan.versions, job.own_node_version)
 
     def _prune(self, plan: BuildPlan, target: Path) -> BuildPlan:
         """Remove packages of development, unless the product's start needs one of them or it cannot be done offline."""
@@ -234,8 +247,10 @@ class Runner:
 
     def _shared_caches(self) -> tuple[Mount, ...]:
         if self._shared is None:
+            folder = self._job.caches if self._job.cached else self._job.folder / "cache"
+            caches = Caches(folder, self._job.work / self._job.root, self._owner)
             self._shared = tuple(
-                Mount(self._caches.shared(cache), cache.target, MountMode.READ_WRITE)
+                Mount(caches.shared(cache), cache.target, MountMode.READ_WRITE)
                 for cache in self._job.plan.caches
                 if cache.shared
             )

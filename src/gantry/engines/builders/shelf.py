@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 from gantry.engines.builders.plan import BuildPlan
 from gantry.kernel.trees import TreeDigest, remove_tree, tree_digest
@@ -42,14 +43,21 @@ class Shelf:
         remove_tree(self._folder / f".new-{build_id}")
 
     def keep(
-        self, staging: Path, plan: BuildPlan, key: str, root: str = ""
+        self,
+        staging: Path,
+        plan: BuildPlan,
+        key: str,
+        root: str = "",
+        *,
+        tools: Mapping[str, str] = MappingProxyType({}),
     ) -> Mapping[str, object]:
         """Make a collected folder an artifact; returns its record.
 
         Parameters:
             root: the product's folder in the workspace.
+            tools: what it was built with, name -> version.
         """
-        record = _record(plan, _trees(staging), root)
+        record = _record(plan, _trees(staging), root, tools)
         (staging / "artifact.json").write_text(json.dumps(record, indent=1))
         _flush(staging)
         place = self._folder / str(record["digest"])
@@ -153,7 +161,9 @@ def _trees(place: Path) -> tuple[TreeDigest, ...]:
     )
 
 
-def _record(plan: BuildPlan, found: tuple[TreeDigest, ...], root: str) -> dict[str, object]:
+def _record(
+    plan: BuildPlan, found: tuple[TreeDigest, ...], root: str, tools: Mapping[str, str]
+) -> dict[str, object]:
     record: dict[str, object] = {
         "framework": plan.framework,
         "web": list(plan.web),
@@ -167,6 +177,7 @@ def _record(plan: BuildPlan, found: tuple[TreeDigest, ...], root: str) -> dict[s
     return {
         "digest": _digest(found, record),
         **record,
+        "tools": dict(tools),
         "reasons": [*plan.reasons, *plan.notes],
         "size_bytes": found[0].size_bytes,
         "files": found[0].files,

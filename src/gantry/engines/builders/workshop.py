@@ -32,6 +32,7 @@ from gantry.engines.builders.room import (
 from gantry.engines.builders.shelf import Shelf
 from gantry.engines.builders.toolchain import SANDBOX_PATH, Toolchain
 from gantry.engines.builders.tree import Tree
+from gantry.engines.builders.workspace import clear, size_bytes
 from gantry.engines.runtime.protocol import Limits, ProcessSpec
 from gantry.kernel.errors import IntegrityError, TransientError
 from gantry.kernel.trees import remove_tree, tree_digest
@@ -101,6 +102,7 @@ class LocalWorkshop:
             "keeps": [request.serves, bool(request.commands), request.prune],
             "env": {name: _sha256(value) for name, value in request.env.items()},
             "action_key": _sha256(request.action_key),
+            **({"fresh": request.fresh} if request.fresh else {}),
         }  # fmt: skip
         return _sha256(json.dumps(facts, sort_keys=True))
 
@@ -150,6 +152,17 @@ class LocalWorkshop:
         await asyncio.to_thread(self._shelf.remove, digest)
         self._verified.discard(digest)
 
+    async def cache_bytes(self, project: str) -> int:
+        """See `Workshop.cache_bytes`."""
+        return await asyncio.to_thread(size_bytes, self._caches(project))
+
+    async def clear_cache(self, project: str) -> int:
+        """See `Workshop.clear_cache`."""
+        return await asyncio.to_thread(clear, self._caches(project))
+
+    def _caches(self, project: str) -> Path:
+        return self._paths.cache / "builds" / project
+
     def _source_digest(self, request: BuildRequest) -> str:
         """Of what the build can see: a change elsewhere in the repository makes no new build."""
         seen, _ = scope(request)
@@ -192,7 +205,7 @@ class LocalWorkshop:
             source=source,
             root=root,
             artifacts=self._paths.artifacts,
-            caches=self._paths.cache / "builds" / request.project,
+            caches=self._caches(request.project),
             plan=plan,
             path=self._tools.build_path(),
             python=str(self._tools.python(plan.versions)),
@@ -209,6 +222,7 @@ class LocalWorkshop:
             test=request.test,
             withheld=request.withheld,
             of_services=request.of_services,
+            cached=request.cached,
         )
         path = job.write()
         masked = [request.env[name] for name in request.secret_names if name in request.env]
@@ -287,6 +301,8 @@ class LocalWorkshop:
         assert isinstance(assets, dict), "written by the shelf"
         reasons = record["reasons"]
         assert isinstance(reasons, list), "written by the shelf"
+        tools = record.get("tools", {})  # builds of older versions do not say
+        assert isinstance(tools, dict), "written by the shelf"
         digest = str(record["digest"])
         engine = _engine(str(record["engine"]))
         versions = _versions(record.get("versions", {}))
@@ -306,6 +322,7 @@ class LocalWorkshop:
             env=env,
             assets=assets,
             reasons=tuple(reasons),
+            tools=tools,
             size_bytes=int(str(record["size_bytes"])),
             files=int(str(record["files"])),
             tested=tested,

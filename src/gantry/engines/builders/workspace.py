@@ -118,7 +118,7 @@ class Caches:
     def shared(self, cache: Cache) -> Path:
         """The folder of a cache that several builds use at once; emptied when it has grown too large."""
         place = self._folder / cache.name
-        if place.is_dir() and _size_bytes(place) > _MAX_DOWNLOADS_BYTES:
+        if place.is_dir() and size_bytes(place) > _MAX_DOWNLOADS_BYTES:
             remove_tree(place)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._owner is not None:
@@ -157,10 +157,28 @@ class Caches:
                 os.chown(place, self._owner, self._owner)
 
 
-def _size_bytes(folder: Path) -> int:
-    total = 0
+def clear(folder: Path) -> int:
+    """Delete the caches of a project with one rename, so that no build finds half of them; their size in bytes."""
+    gone = folder.with_name(f".cleared-{folder.name}")
+    remove_tree(gone)  # of a clearing that was interrupted
+    try:
+        folder.rename(gone)
+    except FileNotFoundError:
+        return 0
+    cleared_bytes = size_bytes(gone)
+    remove_tree(gone)
+    return cleared_bytes
+
+
+def size_bytes(folder: Path) -> int:
+    """Of everything below `folder`; 0 when it is not there. Files of several names count once."""
+    total, seen = 0, set()
     for path, _, files in os.walk(folder):
         for name in files:
             with contextlib.suppress(FileNotFoundError):
-                total += Path(path, name).lstat().st_size
+                status = Path(path, name).lstat()
+                if status.st_nlink > 1 and status.st_ino in seen:
+                    continue
+                seen.add(status.st_ino)
+                total += status.st_size
     return total

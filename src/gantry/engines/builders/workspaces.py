@@ -4,31 +4,17 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
+from gantry.config.evidence.workspace import patterns_of_node
 from gantry.engines.builders.tree import Tree, read_package
 
 _MAX_MEMBERS = 500
 _MAX_DEPTH = 4
 _NEVER = ("node_modules", ".git", ".next", ".turbo", "dist", "build", "vendor")
-_ITEM = re.compile(r"^\s*-\s*[\"']?([^\"'#\n]+?)[\"']?\s*(?:#.*)?$")
 
 
 def patterns(tree: Tree) -> tuple[str, ...]:
     """How the members of the workspace at the top of `tree` are named; empty when it is none."""
-    listed = read_package(tree).raw.get("workspaces")
-    if isinstance(listed, dict):
-        listed = listed.get("packages")
-    found = [text for text in listed if isinstance(text, str)] if isinstance(listed, list) else []
-    found += _of_pnpm(tree.text("pnpm-workspace.yaml") or "")
-    return tuple(found)
-
-
-def _of_pnpm(text: str) -> Iterator[str]:
-    inside = False
-    for line in text.splitlines():
-        if inside and (item := _ITEM.match(line)):
-            yield item[1].strip()
-        elif line.strip() and not line.lstrip().startswith("#"):
-            inside = line.startswith("packages:")
+    return patterns_of_node(read_package(tree).raw, tree.text("pnpm-workspace.yaml") or "")
 
 
 def members(tree: Tree) -> Mapping[str, str]:

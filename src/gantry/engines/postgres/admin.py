@@ -19,7 +19,7 @@ _CONNECT_TIMEOUT_S = 5
 _CONFIGURE_TIMEOUT_S = 10.0
 _INTERVAL_CONFIGURE_S = 0.02
 # One grant at a time on a server, also from several control planes: two that create the same role would collide.
-_LOCK = 0x6761_6E74_7279
+LOCK = 0x6761_6E74_7279
 
 Connection = psycopg.AsyncConnection[tuple[object, ...]]
 
@@ -38,6 +38,10 @@ class Address:
     password: str = field(repr=False)
     database: str = "postgres"
     options: str = ""
+
+    def at(self, database: str) -> "Address":
+        """Another database of the same server."""
+        return replace(self, database=database)
 
     def url(self) -> str:
         """A `postgresql://` URL that every driver understands."""
@@ -81,12 +85,12 @@ async def ensure(admin: Address, grant: DatabaseGrant) -> None:
         UserError: `database.bad-name`.
         TransientError: `database.unreachable`.
     """
-    _check(grant.database, grant.role)
+    check_names(grant.database, grant.role)
     async with connected(admin) as connection:
-        await connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        await connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         await _ensure_role(connection, grant)
         await _ensure_database(connection, grant)
-    async with connected(replace(admin, database=grant.database)) as connection:
+    async with connected(admin.at(grant.database)) as connection:
         await connection.execute(
             sql.SQL("ALTER SCHEMA public OWNER TO {}").format(sql.Identifier(grant.role))
         )
@@ -131,10 +135,6 @@ async def _ensure_role(connection: Connection, grant: DatabaseGrant) -> None:
         await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (grant.role,))
     ).fetchone()
     verb = sql.SQL("CREATE" if row is None else "ALTER")
-    # Hashed here: neither the server's log nor its list of running statements ever sees the password.
-    hashed = connection.pgconn.encrypt_password(
-        grant.password.encode(), grant.role.encode(), b"scram-sha-256"
-    )
     await connection.execute(
         sql.SQL(
             "{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE CONNECTION LIMIT {} PASSWORD {}"
@@ -142,9 +142,16 @@ async def _ensure_role(connection: Connection, grant: DatabaseGrant) -> None:
             verb,
             sql.Identifier(grant.role),
             sql.Literal(grant.connection_limit),
-            sql.Literal(hashed.decode()),
+            sql.Literal(hashed(connection, grant.role, grant.password)),
         )
     )
+
+
+def hashed(connection: Connection, role: str, password: str) -> str:
+    """A password as the server keeps it: neither its log nor its list of running statements ever sees the password."""
+    return connection.pgconn.encrypt_password(
+        password.encode(), role.encode(), b"scram-sha-256"
+    ).decode()
 
 
 async def _ensure_database(connection: Connection, grant: DatabaseGrant) -> None:
@@ -175,13 +182,26 @@ async def drop(admin: Address, database: str, role: str) -> None:
         UserError: `database.bad-name`.
         TransientError: `database.unreachable`.
     """
-    _check(database, role)
+    check_names(database, role)
     async with connected(admin) as connection:
-        await connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        await connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         await connection.execute(
             sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
         )
         await connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+
+
+async def extensions(administrator: Address) -> dict[str, bool]:
+    """See `DatabaseServer.extensions`.
+
+    Raises:
+        TransientError: `database.unreachable`.
+    """
+    async with connected(administrator) as connection:
+        cursor = await connection.execute(
+            "SELECT name, bool_or(trusted) FROM pg_available_extension_versions GROUP BY name"
+        )
+        return {str(name): bool(trusted) for name, trusted in await cursor.fetchall()}
 
 
 async def status(admin: Address) -> DatabaseStatus:
@@ -199,7 +219,12 @@ async def status(admin: Address) -> DatabaseStatus:
     return DatabaseStatus(running=True, version=str(version[0]), databases=names)
 
 
-def _check(*names: str) -> None:
+def check_names(*names: str) -> None:
+    """Refuse names that no database or role of a product has.
+
+    Raises:
+        UserError: `database.bad-name`.
+    """
     for name in names:
         if not _NAME.fullmatch(name) or name in _NOT_OURS or name.startswith("pg_"):
             raise UserError(

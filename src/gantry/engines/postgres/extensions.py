@@ -7,6 +7,7 @@ uuid-ossp is written in SQL here, and pgcrypto's library is taken from another b
 
 import asyncio
 import platform
+import re
 import shutil
 import sys
 import tarfile
@@ -34,6 +35,7 @@ TRUSTED = (
     "pg_stat_statements",
     "vector",
 )
+_TRUSTED = re.compile(r"^\s*trusted\s*=\s*true", re.MULTILINE)
 FETCH_PROCESS = "postgres-extensions"
 _OWN = Path(__file__).parent / "uuid_ossp"
 
@@ -98,6 +100,24 @@ class Extensions:
         # OpenSSL comes with psycopg, so that the machine's own need not be there, or be that new.
         if (library := _libcrypto()) is not None:
             _write(self.libraries / "libcrypto.so.3", library.read_bytes())
+
+    def creatable(self) -> dict[str, bool]:
+        """The extensions that there are, name -> whether the owner of a database may create it.
+
+        pgcrypto counts where it can be had: it is fetched when a database is granted.
+        """
+        shared = wheel.programs() / "share" / "extension"
+        found = {
+            path.stem: _TRUSTED.search(path.read_text()) is not None
+            for path in shared.glob("*.control")
+        }
+        found |= dict.fromkeys((*TRUSTED, *(path.stem for path in _OWN.glob("*.control"))), True)
+        if self._has_crypto() or self._may_fetch():
+            found["pgcrypto"] = True
+        return found
+
+    def _may_fetch(self) -> bool:
+        return self.environ is not None and platform.machine() in _CRYPTO_HASHES
 
     async def fetch(self) -> bool:
         """Get pgcrypto when it is missing; whether it is there.

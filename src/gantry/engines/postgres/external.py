@@ -1,14 +1,16 @@
 """A Postgres server that somebody else runs, found in the configuration by its URL."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from gantry.engines.postgres import admin
+from gantry.engines.postgres import admin, loans
 from gantry.engines.postgres.admin import Address
 from gantry.engines.postgres.client import client
-from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus, Loan
 from gantry.engines.runtime.protocol import Client
 from gantry.kernel.errors import TransientError, UserError
 
@@ -50,6 +52,19 @@ class ExternalServer:
     async def drop(self, database: str, role: str) -> None:
         """See `DatabaseServer.drop`; also `database.bad-name` and `database.unreachable`."""
         await admin.drop(self._admin, database, role)
+
+    async def lend(self, loan: Loan) -> str:
+        """See `DatabaseServer.lend`."""
+        role = await loans.lend(self._admin, loan)
+        return replace(self._admin, user=role, password=loan.password, database=loan.database).url()
+
+    async def end_loans(self) -> int:
+        """See `DatabaseServer.end_loans`."""
+        return await loans.end(self._admin)
+
+    async def extensions(self) -> Mapping[str, bool]:
+        """See `DatabaseServer.extensions`."""
+        return await admin.extensions(self._admin)
 
     def client(self, url: str, *, read_only: bool, interactive: bool) -> Client:
         """See `DatabaseServer.client`."""

@@ -1,6 +1,8 @@
 """Postgres for projects: one database and one least-privilege role per environment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from gantry.engines.runtime.protocol import Client
@@ -14,6 +16,25 @@ class DatabaseGrant:
     role: str
     password: str = field(repr=False)
     connection_limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A role of somebody who may use a database for a while.
+
+    Attributes:
+        name: of the role, `[a-z0-9_]`; it gets a prefix.
+        owner: the role whose database it is. What the borrower makes is the owner's.
+        until: no new session begins after it.
+        read_only: it may read every table, and change nothing.
+    """
+
+    name: str
+    password: str = field(repr=False)
+    database: str
+    owner: str
+    until: datetime
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +75,31 @@ class DatabaseServer(Protocol):
 
     async def drop(self, database: str, role: str) -> None:
         """Delete a database with its sessions and its role. Missing ones are ignored."""
+        ...
+
+    async def lend(self, loan: Loan) -> str:
+        """Make the role of a loan; the URL for it, on this machine.
+
+        Raises:
+            UserError: `database.bad-name`.
+            TransientError: `database.unreachable`.
+        """
+        ...
+
+    async def end_loans(self) -> int:
+        """End the sessions of loans that are over by the server's clock, and delete their roles; how many there were.
+
+        Raises:
+            TransientError: `database.unreachable`.
+        """
+        ...
+
+    async def extensions(self) -> Mapping[str, bool]:
+        """The extensions that it has, name -> whether the owner of a database may create it. The server need not run.
+
+        Raises:
+            TransientError: `database.unreachable`, of a server elsewhere.
+        """
         ...
 
     def client(self, url: str, *, read_only: bool, interactive: bool) -> Client:

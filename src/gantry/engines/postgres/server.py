@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.config.paths import Paths
-from gantry.engines.postgres import admin, wheel
+from gantry.engines.postgres import admin, loans, wheel
 from gantry.engines.postgres.admin import Address
 from gantry.engines.postgres.client import client
 from gantry.engines.postgres.extensions import Extensions
-from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus
+from gantry.engines.postgres.protocol import DatabaseGrant, DatabaseServer, DatabaseStatus, Loan
 from gantry.engines.postgres.tls import TlsFront
 from gantry.engines.postgres.wheel import DATA, SYSTEM, Cluster
 from gantry.engines.runtime.protocol import (
@@ -113,15 +113,33 @@ class PostgresServer:
         if self._cluster.loopback:
             await self._extensions.fetch()
         await admin.ensure(self.admin_address(), grant)
-        here = self.admin_address()
-        if self._cluster.loopback:
-            here = replace(here, host="127.0.0.1", port=self._read_port(_TLS_PORT))
-        granted = replace(here, user=grant.role, password=grant.password, database=grant.database)
-        return granted.url()
+        return self._for_products(grant.role, grant.password, grant.database)
 
     async def drop(self, database: str, role: str) -> None:
         """See `DatabaseServer.drop`; also `database.bad-name` and `database.unreachable`."""
         await admin.drop(self.admin_address(), database, role)
+
+    async def lend(self, loan: Loan) -> str:
+        """See `DatabaseServer.lend`."""
+        role = await loans.lend(self.admin_address(), loan)
+        return self._for_products(role, loan.password, loan.database)
+
+    async def end_loans(self) -> int:
+        """See `DatabaseServer.end_loans`; nothing where it does not run."""
+        found = await self._seen()
+        if found is None or found.state is not ProcessState.RUNNING:
+            return 0
+        return await loans.end(self.admin_address())
+
+    def _for_products(self, user: str, password: str, database: str) -> str:
+        here = self.admin_address()
+        if self._cluster.loopback:
+            here = replace(here, host="127.0.0.1", port=self._read_port(_TLS_PORT))
+        return replace(here, user=user, password=password, database=database).url()
+
+    async def extensions(self) -> Mapping[str, bool]:
+        """See `DatabaseServer.extensions`."""
+        return await asyncio.to_thread(self._extensions.creatable)
 
     def client(self, url: str, *, read_only: bool, interactive: bool) -> Client:
         """See `DatabaseServer.client`."""

@@ -1,6 +1,8 @@
-"""What the API says of sources and builds."""
+"""What the API says of sources, and of what builds leave behind."""
 
 from typing import Self
+
+from pydantic import Field
 
 from gantry.engines.sources.protocol import Snapshot
 from gantry.kernel.bodies import Answer
@@ -17,3 +19,10 @@ class SourceBody(Answer):
     def of(cls, snapshot: Snapshot) -> Self:
         """A snapshot as the source store has it."""
         return cls(digest=snapshot.digest, files=snapshot.files, size_bytes=snapshot.size_bytes)
+
+
+class BuildCacheBody(Answer):
+    """What builds of a project have left for its next ones."""
+
+    project: str
+    size_bytes: int = Field(description="Of the cache; in the answer to its clearing, what went.")

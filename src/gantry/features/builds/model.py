@@ -1,7 +1,7 @@
 """A build: an immutable artifact made from one tree, once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -27,6 +27,8 @@ class Build:
         key: identity of everything that the result depends on; the same key is not built twice.
         reasons: why it is built the way it is.
         phases: name -> seconds.
+        fresh, cached: see `BuildRequest`; what it was asked for with.
+        tools: what it was built with, name -> version; empty before it is, and where an older Gantry has built it.
         error: wire form of the error, when it failed.
     """
 
@@ -43,6 +45,9 @@ class Build:
     error: Mapping[str, str] | None
     created_at: datetime
     finished_at: datetime | None
+    fresh: str = ""
+    cached: bool = True
+    tools: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def deployment(self) -> str:

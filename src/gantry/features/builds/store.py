@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
+from gantry.engines.builders.protocol import Artifact, BuildRequest
 from gantry.engines.database.protocol import Row, Session
 from gantry.features.builds.model import Build, BuildState
 from gantry.kernel.errors import NotFoundError
 
 _COLUMNS = """id, project, key, source_digest, state, framework, reasons, artifact_digest, size_bytes,
-              phases, error, created_at, finished_at"""
+              phases, error, created_at, finished_at, fresh, cached, tools"""
 
 
 def _build(row: Row) -> Build:
@@ -67,50 +68,67 @@ async def list_for_project(session: Session, project: str, *, limit: int = 50) -
     return tuple(_build(row) for row in rows)
 
 
-async def claim(
-    session: Session, *, build_id: str, project: str, key: str, source_digest: str, at: datetime
-) -> Build:
-    """The open or finished build of that key, or a new one with `build_id`; locked until the transaction ends."""
+async def claim(session: Session, request: BuildRequest, key: str, *, at: datetime) -> Build:
+    """The open or finished build of that key, or a new one; locked until the transaction ends."""
     await session.execute(
-        """INSERT INTO builds (id, project, key, source_digest, state, created_at)
-           VALUES (%(id)s, %(project)s, %(key)s, %(source)s, 'building', %(at)s)
+        """INSERT INTO builds (id, project, key, source_digest, state, created_at, fresh, cached)
+           VALUES (%(id)s, %(project)s, %(key)s, %(source)s, 'building', %(at)s, %(fresh)s, %(cached)s)
            ON CONFLICT (project, key) WHERE state IN ('building', 'built', 'ready') DO NOTHING""",
-        {"id": build_id, "project": project, "key": key, "source": source_digest, "at": at},
+        {
+            "id": request.id,
+            "project": request.project,
+            "key": key,
+            "source": request.source_digest,
+            "at": at,
+            "fresh": request.fresh,
+            "cached": request.cached,
+        },
     )
     row = await session.one(
         f"""SELECT {_COLUMNS} FROM builds WHERE project = %(project)s AND key = %(key)s
             AND state IN ('building', 'built', 'ready') FOR UPDATE""",
-        {"project": project, "key": key},
+        {"project": request.project, "key": key},
     )
     assert row is not None, "the statement before made sure of it"
     return _build(row)
 
 
+async def is_building(session: Session, project: str) -> bool:
+    """Whether a deploy of the project builds or tests, or is about to."""
+    row = await session.one(
+        """SELECT EXISTS (
+               SELECT 1 FROM deploys JOIN environments ON environments.id = deploys.environment
+               WHERE environments.project = %(project)s AND deploys.state = 'active'
+                   AND deploys.step IN ('source', 'build', 'test')) AS found""",
+        {"project": project},
+    )
+    return bool(row and row["found"])
+
+
 async def set_built(
     session: Session,
     build_id: str,
+    artifact: Artifact,
     *,
-    artifact: tuple[str, str, int],
-    reasons: tuple[str, ...],
     phases: Mapping[str, float],
     ready: bool,
     at: datetime,
 ) -> None:
-    """Record the artifact: its digest, framework and size in bytes."""
-    digest, framework, size_bytes = artifact
+    """Record what it made."""
     await session.execute(
         """UPDATE builds SET state = %(state)s, artifact_digest = %(digest)s,
                framework = %(framework)s, size_bytes = %(size)s, reasons = %(reasons)s,
-               phases = %(phases)s, finished_at = %(at)s
+               phases = %(phases)s, tools = %(tools)s, finished_at = %(at)s
            WHERE id = %(id)s AND state = 'building'""",
         {
             "id": build_id,
             "state": BuildState.READY if ready else BuildState.BUILT,
-            "digest": digest,
-            "framework": framework,
-            "size": size_bytes,
-            "reasons": json.dumps(reasons),
+            "digest": artifact.digest,
+            "framework": artifact.framework,
+            "size": artifact.size_bytes,
+            "reasons": json.dumps(artifact.reasons),
             "phases": json.dumps(dict(phases)),
+            "tools": json.dumps(dict(artifact.tools)),
             "at": at,
         },
     )

@@ -10,6 +10,7 @@ from gantry.engines.runtime.protocol import ProcessState, ProcessStatus, Runtime
 from gantry.features.crons import store
 from gantry.features.crons.model import Run, RunState, run_at
 from gantry.features.crons.rules import Due, Start, Wanted, decide, last_due
+from gantry.features.instances.exits import exit_of
 from gantry.features.instances.launching import Launcher
 from gantry.features.probes.public import PublicProbe
 from gantry.features.projects import store as projects
@@ -195,6 +196,4 @@ def _how_ended(status: ProcessStatus | None, timeout_s: float | None) -> str:
         return "was lost when the control plane ended"
     if status.timed_out:
         return "timed out" + (f" after {format_duration(timeout_s)}" if timeout_s else "")
-    if status.out_of_memory:
-        return "ran out of memory"
-    return f"exited with {status.exit_code}"
+    return exit_of(status, killed_for="", settled=True).sentence

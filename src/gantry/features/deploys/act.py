@@ -142,8 +142,7 @@ async def take_build(context: Context, work: Work) -> None:
         await builds.set_built(
             session,
             build.id,
-            artifact=(artifact.digest, artifact.framework, artifact.size_bytes),
-            reasons=artifact.reasons,
+            artifact,
             phases=outcome.phases,
             ready=not manifest.test.command,
             at=context.clock.now(),
@@ -336,6 +335,7 @@ async def _start_task(context: Context, work: Work, task: Literal["build", "test
     request = await context.source_reader.request(
         deploy.source_digest, deploy.environment, parse_manifest(deploy.manifest or {}), build.id
     )
+    request = replace(request, fresh=build.fresh, cached=build.cached)
     make = context.workshop.build_task if task == "build" else context.workshop.test_task
     await context.runtime.start(replace(await make(request), id=f"{task}-{build.id}"))
 

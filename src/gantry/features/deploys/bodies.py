@@ -17,6 +17,7 @@ StepStateName = Literal["waiting", "running", "done", "skipped", "failed"]
 
 DeployStateName = Literal["queued", "active", "succeeded", "failed", "cancelled"]
 
+_LANGUAGES = {"node": "Node", "python": "Python"}
 _ENDED = frozenset(state.value for state in DeployState if state.ended)
 
 
@@ -25,6 +26,10 @@ class DeployRequest(Request):
 
     source_digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     commit: CommitRequest = CommitRequest()
+    use_cache: bool = Field(
+        default=True,
+        description="Whether a build of before may be taken, and what builds have left. If not, everything is made anew.",
+    )
 
 
 class PromoteRequest(Request):
@@ -72,6 +77,13 @@ class StepBody(Answer):
         )
 
 
+class ToolBody(Answer):
+    """A program that a product was built with."""
+
+    name: str = Field(description="`node`, `python`, or the package manager, such as `pnpm`.")
+    version: str = Field(description="Empty where the program does not leave it behind.")
+
+
 class DeployBody(Answer):
     """One deploy."""
 
@@ -97,6 +109,10 @@ class DeployBody(Answer):
     cancel_requested: bool
     error: ErrorBody | None
     process: str = Field("", description="Which kind of process a restart is of; empty for all.")
+    use_cache: bool = Field(
+        default=True, description="False: built anew, without what builds before it have left."
+    )
+    tools: tuple[ToolBody, ...] = Field((), description="What it was built with.")
 
     @classmethod
     def of(
@@ -142,7 +158,15 @@ class DeployBody(Answer):
             cancel_requested=deploy.cancel_requested,
             error=ErrorBody.model_validate(dict(deploy.error)) if deploy.error else None,
             process=deploy.process,
+            use_cache=deploy.use_cache,
+            tools=_tools(record.tools),
         )
+
+    @property
+    def built_with(self) -> str:
+        """For people: `Node 22.20.0, pnpm 9.15.9`; empty where it is not known."""
+        said = (f"{_LANGUAGES.get(tool.name, tool.name)} {tool.version}" for tool in self.tools)
+        return ", ".join(text.strip() for text in said)
 
     @property
     def ended(self) -> bool:
@@ -167,7 +191,17 @@ class PlanChange(Answer):
     """One thing that a deploy would change."""
 
     what: Open[
-        Literal["build", "release", "variable", "instances", "service", "route", "setting", "host"]
+        Literal[
+            "build",
+            "release",
+            "variable",
+            "instances",
+            "service",
+            "extension",
+            "route",
+            "setting",
+            "host",
+        ]
     ]
     action: Open[Literal["create", "change", "remove", "keep"]]
     name: str
@@ -201,6 +235,12 @@ def _steps(
         known[name] if name in known else StepBody(name=name.value, state="waiting")
         for name in steps
     )
+
+
+def _tools(versions: Mapping[str, str]) -> tuple[ToolBody, ...]:
+    """What a product runs on first: the database keeps no order."""
+    names = sorted(versions, key=lambda name: (name not in _LANGUAGES, name))
+    return tuple(ToolBody(name=name, version=versions[name]) for name in names)
 
 
 def _elapsed_s(start: datetime | None, end: datetime | None, now: datetime) -> float | None:

@@ -1,13 +1,15 @@
 """What the gates ask of the database and the snapshots: read here, for every way to production."""
 
+import asyncio
 from dataclasses import dataclass
 
+from gantry.config.evidence.tree import TreeFacts, read_tree
 from gantry.config.load import load_manifest
 from gantry.config.manifest import Manifest
 from gantry.engines.database.protocol import Database, Session
 from gantry.engines.sources.protocol import SourceStore
 from gantry.features.builds import store as builds
-from gantry.features.deploys.gates import MANIFEST, Entry, Holder, closed
+from gantry.features.deploys.gates import MANIFEST, Entry, Holder, asks_for_extensions, closed
 from gantry.features.instances.launching import wanted_services
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
@@ -61,7 +63,17 @@ class DeployChecks:
                 hint="check [project] name in gantry.toml",
                 where=MANIFEST,
             )
-        return manifest.for_environment(environment.name)
+        facts = await self._facts(digest, manifest)
+        told = {"committed": facts.committed, "extensions": facts.extensions}
+        return manifest.for_environment(environment.name).model_copy(update=told)
+
+    async def _facts(self, digest: str, manifest: Manifest) -> TreeFacts:
+        snapshot = await self.sources.get(digest)
+        if snapshot is None:
+            return (
+                TreeFacts()
+            )  # it was read a moment ago: whoever needs its files says that they are gone
+        return await asyncio.to_thread(read_tree, snapshot.root, manifest.project.root.strip("/"))
 
     async def snapshot_may_go_live(
         self, digest: str, environment: Environment, *, branch: str, build: str | None = None
@@ -147,6 +159,7 @@ class DeployChecks:
         release: int | None = None,
     ) -> Entry:
         wanted = wanted_services(manifest)
+        asks = release is None and asks_for_extensions(manifest, variables)
         found = await releases.domain_holder(
             session,
             tuple(manifest.domains),
@@ -164,6 +177,7 @@ class DeployChecks:
             variables=variables,
             services=wanted,
             unavailable=self.services.unavailable(wanted),
+            creatable=await self.services.extensions() if asks else {},
             holder=Holder(*found) if found is not None else None,
         )
 

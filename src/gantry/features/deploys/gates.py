@@ -4,14 +4,16 @@ Each way of making a release live (deploy, promotion, rollback, redeploy, restar
 and again when a step acts. A new gate is one function and one line of `_GATES`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gantry.config.evidence.service_names import service_of
 from gantry.config.manifest import Manifest
 from gantry.features.builds.model import Build, BuildState
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
+from gantry.features.services.extensions import refused_beforehand
 from gantry.features.services.model import ServiceKind
 from gantry.features.variables.model import RESERVED
 from gantry.kernel.errors import ConflictError, GantryError, UserError
@@ -29,6 +31,7 @@ class Gate(StrEnum):
     VARIABLES = "variables"
     DOMAINS = "domains"
     SERVICES = "services"
+    EXTENSIONS = "extensions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Entry:
         variables: names that it runs with, apart from the manifest's own.
         services: that it asks for.
         unavailable: service -> why this machine cannot provide it.
+        creatable: extensions that a database here may have, name -> whether a product may create it.
         holder: another environment that has one of its domains.
     """
 
@@ -64,6 +68,7 @@ class Entry:
     variables: frozenset[str] = frozenset()
     services: tuple[ServiceKind, ...] = ()
     unavailable: Mapping[ServiceKind, GantryError] | None = None
+    creatable: Mapping[str, bool] = field(default_factory=dict)
     holder: Holder | None = None
 
     @property
@@ -79,8 +84,8 @@ def closed(entry: Entry) -> Mapping[Gate, GantryError]:
 
 
 def missing_variables(entry: Entry) -> tuple[str, ...]:
-    """Required variables that nobody has set and no service provides."""
-    have = entry.variables | set(entry.manifest.services.variables)
+    """Required variables that nobody has set, that no service provides and that no committed file has."""
+    have = entry.variables | set(entry.manifest.services.variables) | set(entry.manifest.committed)
     have |= set(entry.manifest.variables.plain) | RESERVED
     return tuple(
         name
@@ -145,11 +150,12 @@ def _variables(entry: Entry) -> GantryError | None:
         return None
     names, environment = ", ".join(missing), entry.environment.name
     set_them = f"gantry env set {' '.join(missing)} -e {environment}"
+    provided = _by_a_service(missing, entry.manifest)
     if entry.release is None:
         return UserError(
             "variable.missing",
             f"{entry.named} lacks required variables: {names}",
-            hint=set_them,
+            hint=f"{provided}, or {set_them}" if provided else set_them,
             where=".env.example",
         )
     return UserError(
@@ -158,6 +164,19 @@ def _variables(entry: Entry) -> GantryError | None:
         hint=f"{set_them}, then gantry deploy --to {environment}: a release keeps the variables that it was made with",
         where=".env.example",
     )
+
+
+def _by_a_service(missing: tuple[str, ...], manifest: Manifest) -> str:
+    """What gantry.toml would say so that a service sets all that is missing; empty where none would."""
+    services = {service_of(name) for name in missing}
+    if len(services) != 1 or (service := services.pop()) is None:
+        return ""
+    section = manifest.services.postgres if service == "postgres" else manifest.services.redis
+    own = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}[service]
+    names = [*(section.aliases if section is not None else ()), *missing]
+    named = ", ".join(f'"{name}"' for name in names if name != own)
+    value = f"{{ as = [{named}] }}" if named else "true"
+    return f"write {service} = {value} below [services] in {MANIFEST}"
 
 
 def _domains(entry: Entry) -> GantryError | None:
@@ -186,6 +205,34 @@ def _services(entry: Entry) -> GantryError | None:
     return next((unavailable[kind] for kind in entry.services if kind in unavailable), None)
 
 
+def _extensions(entry: Entry) -> GantryError | None:
+    """A release that is made has been through its migrations."""
+    if entry.release is not None or not asks_for_extensions(entry.manifest, entry.variables):
+        return None
+    for name, place in entry.manifest.extensions.items():
+        refused = refused_beforehand(name, entry.creatable)
+        if refused is not None:
+            return UserError(
+                "database.no-extension",
+                f"a migration of {entry.named} creates the extension {name}: {refused.reason}",
+                hint=f"{refused.hint} -e {entry.environment.name}"
+                if refused.hint.endswith("DATABASE_URL")
+                else refused.hint,
+                where=place,
+            )
+    return None
+
+
+def asks_for_extensions(manifest: Manifest, variables: Collection[str]) -> bool:
+    """Whether migrations will create extensions in a database that Gantry provides.
+
+    Parameters:
+        variables: names that the team has set: an address of its own leads to another server.
+    """
+    provided = manifest.services.postgres is not None and "DATABASE_URL" not in variables
+    return provided and bool(manifest.extensions)
+
+
 def _release(entry: Entry) -> str:
     return f"release {entry.release}" if entry.release is not None else f"{entry.named}"
 
@@ -199,4 +246,5 @@ _GATES: Mapping[Gate, Callable[[Entry], GantryError | None]] = {
     Gate.DOMAINS: _domains,
     Gate.VARIABLES: _variables,
     Gate.SERVICES: _services,
+    Gate.EXTENSIONS: _extensions,
 }

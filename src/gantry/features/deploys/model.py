@@ -85,6 +85,7 @@ class Deploy:
         previous_release: what was live when this deploy began to switch.
         error: wire form of the error that ended it.
         process: which kind of process a restart is of; empty for all of them.
+        use_cache: its build may be one of before, and begins with what builds before it have left.
     """
 
     id: str
@@ -106,6 +107,7 @@ class Deploy:
     cancel_requested: bool = False
     error: Mapping[str, str] | None = None
     process: str = ""
+    use_cache: bool = True
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -130,9 +132,11 @@ class DeployRecord:
         steps: those that have begun, in no order: that is the pipeline's.
         release_number: of the release that it made or returns to.
         queue_position: how many deploys of its environment are queued before it; `None` when it is not queued.
+        tools: what its build was made with, name -> version.
     """
 
     deploy: Deploy
     steps: tuple[StepRecord, ...]
     release_number: int | None
     queue_position: int | None
+    tools: Mapping[str, str] = field(default_factory=dict)

@@ -37,12 +37,19 @@ class Planner:
     clock: Clock
 
     async def plan(
-        self, project: str, environment: str, source_digest: str, *, branch: str = ""
+        self,
+        project: str,
+        environment: str,
+        source_digest: str,
+        *,
+        branch: str = "",
+        use_cache: bool = True,
     ) -> PlanBody:
         """What a deploy of `source_digest` to `environment` would do.
 
         Parameters:
             branch: of its commit; empty where it is not known.
+            use_cache: whether a build of before may be taken.
 
         Raises:
             UserError: the manifest cannot be read, or the snapshot is not kept; `project.bad-name`,
@@ -55,11 +62,20 @@ class Planner:
         target = known or Environment("", project, environment, None, 0, self.clock.now())
         await self.source_reader.snapshot(source_digest)
         manifest = await self.source_reader.checks.manifest(source_digest, target)
-        kept, build = await self._build(source_digest, target, manifest)
+        kept, build = (
+            await self._build(source_digest, target, manifest)
+            if use_cache
+            else (None, _change("build", "create", "anew, without the build cache"))
+        )
         changes = [] if known else [_change("host", "create", self._host(target))]
         changes.append(build)
         changes += await self._configuration(target, manifest)
         changes += await self._services(target, manifest)
+        changes += [
+            _change("extension", "keep", name, after=f"created by {place}")
+            for name, place in manifest.extensions.items()
+            if manifest.services.postgres is not None
+        ]
         # The number of the release is another in any case.
         news = [item for item in changes if item.action != "keep" and item.what != "release"]
         return PlanBody(

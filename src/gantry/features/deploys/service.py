@@ -47,9 +47,19 @@ class DeployService:
     wake: Callable[[], None]
 
     async def deploy(
-        self, project: str, environment: str, *, source_digest: str, commit: Commit, by: str
+        self,
+        project: str,
+        environment: str,
+        *,
+        source_digest: str,
+        commit: Commit,
+        use_cache: bool = True,
+        by: str,
     ) -> Deploy:
         """Queue a deploy of an uploaded snapshot that may go live; project and environment are made when new.
+
+        Parameters:
+            use_cache: a build of before is taken where there is one of this tree, and what builds have left.
 
         Raises:
             UserError: `source.unknown` it was not uploaded; `project.bad-name`, `environment.bad-name`;
@@ -70,7 +80,7 @@ class DeployService:
             deploy = self._new(
                 target, DeployKind.DEPLOY, by=by, commit=commit, source_digest=source_digest
             )
-            await self._queue(session, deploy, target)
+            await self._queue(session, replace(deploy, use_cache=use_cache), target)
         self.wake()
         return deploy
 
@@ -310,7 +320,8 @@ class DeployService:
             action=f"deploy.{deploy.kind}",
             target=f"{target.project}/{target.name}",
             details={"deploy": deploy.id, "commit": deploy.commit.sha, "release": deploy.release}
-            | ({"process": deploy.process} if deploy.process else {}),
+            | ({"process": deploy.process} if deploy.process else {})
+            | ({} if deploy.use_cache else {"use_cache": False}),
         )
 
 

@@ -1,6 +1,6 @@
 """The source step: from a snapshot to a checked manifest and a claimed build."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gantry.config.manifest import Manifest
 from gantry.engines.builders.protocol import BuildRequest, Workshop
@@ -60,7 +60,9 @@ class SourceReader:
         async with self.database.transaction() as session:
             values = await self.variables.reveal(session, environment_id)
             key = await projects.action_key_sealed(session, manifest.project.name)
+            fresh = await projects.fresh(session, manifest.project.name)
         request = build_request(build_id, manifest, snapshot, action_key=self.box.open(key))
+        request = replace(request, fresh=fresh)
         return self._with_variables(request, manifest, {**manifest.variables.plain, **values})
 
     def _with_variables(
@@ -99,6 +101,10 @@ class SourceReader:
                     await self._record(session, deploy, manifest, deploy.build)
                 return detail
             detail += f", built anew: {reason}"
+        if not deploy.use_cache:
+            # The deploy's own name, so that this may be repeated.
+            request = replace(request, fresh=deploy.id, cached=False)
+            detail += ", built anew without the build cache"
         await self._claim(request, deploy, manifest)
         return detail
 
@@ -151,6 +157,8 @@ class SourceReader:
         except IntegrityError:
             kept = False  # set aside by the workshop; built anew below
         async with self.database.transaction() as session:
+            if not deploy.use_cache:  # deploys after this one find its build, and none of before
+                await projects.set_fresh(session, request.project, request.fresh)
             build = await self._claim_row(session, request, key)
             if build.state is not BuildState.BUILDING and not kept:
                 await builds.set_gone(session, build.id)
@@ -165,11 +173,4 @@ class SourceReader:
         await store.set_source(session, deploy.id, manifest=dumped, build=build_id)
 
     async def _claim_row(self, session: Session, request: BuildRequest, key: str) -> Build:
-        return await builds.claim(
-            session,
-            build_id=request.id,
-            project=request.project,
-            key=key,
-            source_digest=request.source_digest,
-            at=self.clock.now(),
-        )
+        return await builds.claim(session, request, key, at=self.clock.now())

@@ -21,10 +21,11 @@ from gantry.kernel.errors import ConflictError, NotFoundError
 
 _COLUMNS = """id, environment, kind, state, step, source_digest, commit, manifest, build, release,
               previous_release, requested_by, requested_at, started_at, step_started_at, finished_at,
-              cancel_requested, error, process"""
+              cancel_requested, error, process, use_cache"""
 
 _RECORD = f"""SELECT {_COLUMNS},
     (SELECT number FROM releases WHERE releases.id = deploys.release) AS release_number,
+    (SELECT tools FROM builds WHERE builds.id = deploys.build) AS tools,
     CASE state WHEN 'queued' THEN
         (SELECT count(*) FROM deploys AS earlier
          WHERE earlier.environment = deploys.environment AND earlier.state = 'queued'
@@ -124,6 +125,7 @@ async def _records(session: Session, rows: list[Row]) -> tuple[DeployRecord, ...
         DeployRecord(
             release_number=row.pop("release_number"),
             queue_position=row.pop("queue_position"),
+            tools=row.pop("tools") or {},
             steps=steps.get(row["id"], ()),
             deploy=_deploy(row),
         )
@@ -161,9 +163,9 @@ async def insert(session: Session, deploy: Deploy) -> None:
     """Queue a deploy."""
     await session.execute(
         """INSERT INTO deploys (id, environment, kind, state, step, source_digest, commit, manifest,
-                                build, release, requested_by, requested_at, process)
+                                build, release, requested_by, requested_at, process, use_cache)
            VALUES (%(id)s, %(environment)s, %(kind)s, 'queued', %(step)s, %(source)s, %(commit)s,
-                   %(manifest)s, %(build)s, %(release)s, %(by)s, %(at)s, %(process)s)""",
+                   %(manifest)s, %(build)s, %(release)s, %(by)s, %(at)s, %(process)s, %(use_cache)s)""",
         {
             "id": deploy.id,
             "environment": deploy.environment,
@@ -177,6 +179,7 @@ async def insert(session: Session, deploy: Deploy) -> None:
             "by": deploy.requested_by,
             "at": deploy.requested_at,
             "process": deploy.process,
+            "use_cache": deploy.use_cache,
         },
     )
 

@@ -58,12 +58,14 @@ def is_old(instance: Instance, before: datetime | None) -> bool:
 
 
 def may_end(instance: Instance, want: Want, now: datetime) -> bool:
-    """Whether an instance that leaves may be told to end: nobody comes any more, and nobody is left or their time is over."""
+    """Whether an instance that leaves may be told to end, once the edge sends nobody there: nobody is left on it, or their time
+    is over. That the edge does is asked where it is known: `Reconciler.once`.
+    """
     rolling, since = want.rolling, instance.leaving_since
     if rolling is None or since is None or instance.healthy_at is None or not want.probed:
         return True
     age = now - since
-    if not rolling.edge_current or age < _QUIET_AFTER:
+    if age < _QUIET_AFTER:
         return False
     return not rolling.busy or age >= timedelta(seconds=rolling.requests_s)
 

@@ -51,13 +51,11 @@ class Rolling:
 
     Attributes:
         before: instances that were made before this moment are replaced; `None`: none is.
-        edge_current: the edge does what the database says.
         busy: the edge still has requests or streams on the release.
         requests_s: how long requests may take that an instance still has.
     """
 
     before: datetime | None = None
-    edge_current: bool = True
     busy: bool = False
     requests_s: float = 0.0
 

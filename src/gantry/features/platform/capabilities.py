@@ -59,6 +59,10 @@ CAPABILITIES = (
         "Runs a command, a shell, psql or a Redis prompt where the product runs, from anywhere, and writes down who did.",
     ),
     Capability(
+        "databases for other clients", Maturity.BETA, "0.1",
+        "Lends an environment's Postgres to a client of somebody's own, with a role that ends after hours.",
+    ),
+    Capability(
         "scaling by hand", Maturity.BETA, "0.1",
         "Changes how many instances run without a deploy and without a failed request, until the next deploy.",
     ),

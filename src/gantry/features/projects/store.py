@@ -28,6 +28,18 @@ async def find_project(session: Session, name: str) -> Project | None:
     return Project(**row) if row else None
 
 
+async def get_project(session: Session, name: str) -> Project:
+    """The project of that name.
+
+    Raises:
+        NotFoundError: `project.unknown`.
+    """
+    found = await find_project(session, name)
+    if found is None:
+        raise no_project(name)
+    return found
+
+
 async def insert_project(
     session: Session, name: str, *, action_key_sealed: bytes, at: datetime
 ) -> None:
@@ -47,6 +59,22 @@ async def action_key_sealed(session: Session, project: str) -> bytes:
     if row is None:
         raise no_project(project)
     return bytes(row["action_key_sealed"])
+
+
+async def fresh(session: Session, project: str) -> str:
+    """What sets the project's builds apart from those before somebody wanted all built anew; empty if nobody did."""
+    row = await session.one("SELECT fresh FROM projects WHERE name = %(name)s", {"name": project})
+    if row is None:
+        raise no_project(project)
+    return str(row["fresh"])
+
+
+async def set_fresh(session: Session, project: str, fresh: str) -> None:
+    """From now on no build of before is found again."""
+    await session.execute(
+        "UPDATE projects SET fresh = %(fresh)s WHERE name = %(name)s",
+        {"name": project, "fresh": fresh},
+    )
 
 
 async def delete_project(session: Session, name: str) -> None:

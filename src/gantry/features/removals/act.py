@@ -1,10 +1,11 @@
-"""Carries removals out: processes, services with their data, and records. What is shared is left to retention."""
+"""Carries removals out: processes, services with their data, build caches, and records. What is shared is left to retention."""
 
 import asyncio
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from gantry.engines.builders.protocol import Workshop
 from gantry.engines.database.protocol import Database
 from gantry.engines.runtime.protocol import Runtime
 from gantry.features.instances.ending import end_process
@@ -24,6 +25,7 @@ class RemovalExecutor:
 
     database: Database
     runtime: Runtime
+    workshop: Workshop
     provider: ServiceProvider
     clock: Clock
 
@@ -49,7 +51,12 @@ class RemovalExecutor:
     async def _delete(self, environment: Environment) -> None:
         async with self.database.transaction() as session:
             provided = await services.list_for_environment(session, environment.id)
+            known = await projects.list_environments(session, environment.project)
         await self.provider.drop(provided)
+        if (
+            len(known) == 1
+        ):  # the project goes with it, and nobody would ever clear what its builds have left
+            await self.workshop.clear_cache(environment.project)
         async with self.database.transaction() as session:
             await projects.delete_environment(session, environment.id)
             if not await projects.list_environments(session, environment.project):

@@ -49,6 +49,10 @@ class ServiceProvider:
             return {ServiceKind.REDIS: error}
         return {}
 
+    async def extensions(self) -> Mapping[str, bool]:
+        """The extensions of Postgres that databases here may have, see `DatabaseServer.extensions`."""
+        return await self.databases.extensions()
+
     async def drop(self, services: tuple[Service, ...]) -> None:
         """Delete services with their data."""
         for service in services:
