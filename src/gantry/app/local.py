@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry import __version__
+from gantry.app.errors import MachineError, MachineFault
 from gantry.app.lock import HomeLock
 from gantry.app.token_file import read_token
 from gantry.cli.platform import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 90.0
 _INTERVAL_POLL_S = 0.05
+_MAX_WORDS_BYTES = 4_000
 
 
 class LocalPlatform:
@@ -74,6 +76,7 @@ class LocalPlatform:
         for file in (_start_file(settings), settings.paths.ended):
             file.unlink(missing_ok=True)
         with (settings.home / "control.log").open("ab") as log:
+            begin = log.tell()
             child = subprocess.Popen(
                 [sys.executable, "-m", "gantry.app", "up", "--foreground"],
                 stdin=subprocess.DEVNULL,
@@ -81,7 +84,7 @@ class LocalPlatform:
                 stderr=log,
                 start_new_session=True,
             )
-        self._follow_start(settings, child, progress)
+        self._follow_start(settings, child, begin, progress)
         return warnings
 
     def stop(self, progress: Progress) -> None:
@@ -160,7 +163,7 @@ class LocalPlatform:
         from gantry.app.moving.move import export  # noqa: PLC0415
         from gantry.app.moving.sealed import Lock  # noqa: PLC0415
 
-        with _machine_faults():
+        with _machine_faults("export the platform"):
             export(self.settings(), file, Lock(passphrase, recipients), progress)
 
     def import_(self, file: Path, passphrase: str, identity: str, progress: Progress) -> str:
@@ -170,7 +173,7 @@ class LocalPlatform:
 
         settings = self.settings()
         _refuse_other_user(settings)
-        with _machine_faults():
+        with _machine_faults("import the platform"):
             return bring_in(settings, file, Key(passphrase, identity), progress)
 
     def uninstall_plan(self, *, keep_data: bool) -> tuple[SetupChange, ...]:
@@ -218,8 +221,9 @@ class LocalPlatform:
         return read_token(self.settings().paths)
 
     def _follow_start(
-        self, settings: Settings, child: subprocess.Popen[bytes], progress: Progress
+        self, settings: Settings, child: subprocess.Popen[bytes], begin: int, progress: Progress
     ) -> None:
+        """Return once the control plane answers; `begin` is where its own words begin in its log."""
         deadline = time.monotonic() + _START_TIMEOUT_S
         for note in _notes(settings, deadline, child):
             if "error" in note:
@@ -227,26 +231,28 @@ class LocalPlatform:
             if note["doing"] == "ready":
                 return
             progress(str(note["doing"]))
+        how = "it does not answer" if child.poll() is None else f"it ended with {child.returncode}"
         child.kill()
+        log = settings.home / "control.log"
         raise PermanentError(
             "control.start-failed",
-            "the control plane did not start",
-            hint=f"its log is {settings.home / 'control.log'}",
+            f"the control plane did not start: {how}: {_last_words(log, begin)}",
+            hint=f"its log is {log}",
         )
 
 
 @contextmanager
-def _machine_faults() -> Iterator[None]:
+def _machine_faults(doing: str) -> Iterator[None]:
     """What the machine refuses, as an error for people."""
     try:
         yield
-    except OSError as error:
-        raise PermanentError(
+    except MachineFault as fault:
+        raise MachineError(
             "moving.failed",
-            f"the machine refused: {error.strerror or error}",
+            f"could not {doing}",
+            fault,
             hint="gantry doctor checks disk space and permissions",
-            where=str(error.filename or ""),
-        ) from error
+        ) from fault
 
 
 def _refuse_other_user(settings: Settings) -> None:
@@ -327,6 +333,14 @@ def _engines_run(settings: Settings) -> bool:
         )
 
     return settings.home.exists() and asyncio.run(edge_runs())
+
+
+def _last_words(log: Path, begin: int) -> str:
+    """The last lines that were written from an offset on."""
+    with log.open("rb") as file:
+        file.seek(max(begin, file.seek(0, os.SEEK_END) - _MAX_WORDS_BYTES))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return " / ".join([line.strip() for line in lines if line.strip()][-3:]) or "it wrote nothing"
 
 
 def _start_file(settings: Settings) -> Path:
