@@ -17,7 +17,7 @@ from gantry.cli.platform import SetupChange
 from gantry.config.settings import Settings
 from gantry.kernel.errors import PermanentError
 
-_SERVICE = Service("nobody-like-this", ("/opt/gantry/bin/gantry",), Path("/srv/none"), False)  # noqa: FBT003
+_SERVICE = Service("nobody-like-this", ("/opt/gantry/bin/gantry",), Path("/srv/none"), False)
 
 
 @pytest.mark.parametrize(

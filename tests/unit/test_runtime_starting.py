@@ -34,9 +34,7 @@ async def test_a_program_that_answers_is_not_waited_for() -> None:
 @pytest.mark.parametrize("exits_after_s", [0.0, 0.5, 7.0])
 async def test_a_program_that_ends_is_not_waited_for(exits_after_s: float) -> None:
     clock = ManualClock()
-    script = Script(
-        exits_after_s=exits_after_s, exit_code=3, output="reading\n\nport 1 is taken\n"
-    )
+    script = Script(exits_after_s=exits_after_s, exit_code=3, output="reading\n\nport 1 is taken\n")
     runtime = _runtime(clock, script)
     with pytest.raises(StartError) as caught:
         await start_and_wait(runtime, clock, _SPEC, _never, _TIMEOUT_S)

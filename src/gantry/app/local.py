@@ -24,6 +24,7 @@ from gantry.cli.platform import (
     SetupAnswers,
     SetupChange,
     SetupReport,
+    UpgradeReport,
 )
 from gantry.config.settings import Settings
 from gantry.config.settings_file import load_settings
@@ -190,6 +191,39 @@ class LocalPlatform:
             self.stop(lambda _: None)
         else:
             carry_out(change, self.settings(), Path("/"))
+
+    def look_for_upgrade(self, source: str, cwd: Path) -> UpgradeReport:
+        """See `Platform.look_for_upgrade`."""
+        from gantry.app.upgrading.upgrade import look  # noqa: PLC0415
+
+        return look(self.settings(), source, cwd)
+
+    def install_beside(
+        self, source: str, cwd: Path, progress: Progress, *, again: bool
+    ) -> UpgradeReport:
+        """See `Platform.install_beside`."""
+        from gantry.app.upgrading.upgrade import install_beside  # noqa: PLC0415
+
+        return install_beside(self.settings(), source, cwd, progress, again=again)
+
+    def hand_over(self, progress: Progress) -> None:
+        """See `Platform.hand_over`."""
+        from gantry.app.upgrading.upgrade import hand_over  # noqa: PLC0415
+
+        settings = self.settings()
+
+        def end() -> None:
+            lock = HomeLock(settings.paths.lock)
+            if lock.is_held():
+                _end_control_plane(lock)
+
+        hand_over(settings, progress, end)
+
+    def forget_upgrade(self) -> None:
+        """See `Platform.forget_upgrade`."""
+        from gantry.app.upgrading.upgrade import forget  # noqa: PLC0415
+
+        forget()
 
     def detect(self, directory: Path) -> "Detection":
         """See `Platform.detect`."""

@@ -140,9 +140,7 @@ class CaddyAssets:
         await self._runtime.remove(PROCESS)
         await asyncio.to_thread(self.socket.unlink, missing_ok=True)
         try:
-            await start_and_wait(
-                self._runtime, self._clock, spec, self._answers, _START_TIMEOUT_S
-            )
+            await start_and_wait(self._runtime, self._clock, spec, self._answers, _START_TIMEOUT_S)
         except StartError as error:
             raise TransientError(
                 "assets.start-failed",

@@ -75,9 +75,7 @@ class TlsFront:
         await self.renew()
         spec = self._spec()
         try:
-            await start_and_wait(
-                self._runtime, self._clock, spec, self._answers, _START_TIMEOUT_S
-            )
+            await start_and_wait(self._runtime, self._clock, spec, self._answers, _START_TIMEOUT_S)
         except UserError as error:
             raise wheel.unreachable(error, spec, self._folder) from error
         except StartError as error:
