@@ -72,7 +72,7 @@ def database(postgres_socket: str) -> Iterator[Address]:
     yield address
     with connected(elsewhere) as session:
         for name in ("control", "before_upgrade"):
-            session.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")  # type: ignore[call-overload]
+            session.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import errno
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,7 +64,7 @@ def test_a_program_that_setup_runs_is_named_with_its_words(
 
 def test_uninstall_says_what_stands_in_its_way(tmp_path: Path) -> None:
     (tmp_path / UNIT_FILE).mkdir(parents=True)
-    settings = replace(Settings(), home=tmp_path / "home")
+    settings = Settings(home=tmp_path / "home")
     with pytest.raises(PermanentError) as caught:
         remove.carry_out(SetupChange("unit", "remove the service"), settings, tmp_path)
     assert _told(caught.value) == _refused(

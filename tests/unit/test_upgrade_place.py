@@ -62,7 +62,7 @@ def test_a_version_is_installed_beside_takes_over_and_gives_back(installed: Path
     place = Place(installed)
     check_folder(installed)
     present = program_in(installed)
-    assert (present.version, present.migrations) == ("0.1.0", {"0000.step.sql"})
+    assert (present.version, present.migrations) == ("0.1.0", frozenset({"0000.step.sql"}))
     source = source_of(place, str(wheel(installed.parent, "0.2.0", migrations=2)), Path("/"))
     install(place, source)
     assert answer(installed) == "0.1.0 version"
