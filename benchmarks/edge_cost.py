@@ -43,6 +43,7 @@ from gantry.engines.edge.protocol import Backend, Certificate, EdgeConfig, Endpo
 
 Json = dict[str, Any]
 
+_MANAGER = "envoy.filters.network.http_connection_manager"
 _CONNECTIONS = 4
 _WARM_REQUESTS = 40
 
@@ -63,7 +64,9 @@ class Https:
     def of(cls, listeners: Json, routes: Json) -> Self:
         (https,) = (one for one in listeners["resources"] if one["name"] == "https")
         (table,) = routes["resources"]
-        return cls(https["default_filter_chain"]["filters"][0]["typed_config"], table)
+        filters = https["default_filter_chain"]["filters"]
+        (manager,) = (one for one in filters if one["name"] == _MANAGER)
+        return cls(manager["typed_config"], table)
 
     def without_filter(self, name: str) -> None:
         filters = self.manager["http_filters"]
@@ -202,6 +205,20 @@ def _count_edge(
         http_port=http,
         https_port=https,
     )
+    files = files_without(leave_out, place, product, certificate)
+    read = ConfigDirectory(own)
+    for name, content in files.items():
+        read.write(name, content)
+    return _count(own, envoy_command(own, "bootstrap", render.bootstrap(place)), https, requests)
+
+
+def files_without(
+    leave_out: Callable[[Https], object] | None,
+    place: render.EdgePaths,
+    product: int,
+    certificate: Certificate,
+) -> dict[str, Json]:
+    """What Envoy reads for a site whose product listens on that port, without a part; `None`: with all of them."""
     backends = (Backend("r-1", (Endpoint(port=product),), "/health", HOST),)
     config = EdgeConfig((SITE,), backends, (certificate,))
     files = {
@@ -212,10 +229,7 @@ def _count_edge(
     }
     if leave_out is not None:
         leave_out(Https.of(files[render.LDS], files[render.RDS_HTTPS]))
-    read = ConfigDirectory(own)
-    for name, content in files.items():
-        read.write(name, content)
-    return _count(own, envoy_command(own, "bootstrap", render.bootstrap(place)), https, requests)
+    return files
 
 
 def _count(folder: Path, command: list[str], port: int, requests: int) -> Cost:
