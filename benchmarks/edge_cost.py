@@ -46,6 +46,9 @@ Json = dict[str, Any]
 _MANAGER = "envoy.filters.network.http_connection_manager"
 _CONNECTIONS = 4
 _WARM_REQUESTS = 40
+# The simulated processor is some fifty times slower, on a machine that others use.
+_START_TIMEOUT_S = 900.0
+_ANSWER_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +243,8 @@ def _count(folder: Path, command: list[str], port: int, requests: int) -> Cost:
         f"--callgrind-out-file={found}",
     ]
     url = f"https://127.0.0.1:{port}/"
-    with running([*valgrind, *command], url, folder) as pid, _visitors(port) as ask:
+    started = running([*valgrind, *command], url, folder, patience_s=_START_TIMEOUT_S)
+    with started as pid, _visitors(port) as ask:
         ask(_WARM_REQUESTS)
         _tell(pid, "--instr=on")
         ask(requests)
@@ -262,7 +266,8 @@ def _visitors(port: int) -> Iterator[Callable[[int], None]]:
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     connections = [
-        HTTPSConnection("127.0.0.1", port, context=anybody, timeout=60) for _ in range(_CONNECTIONS)
+        HTTPSConnection("127.0.0.1", port, context=anybody, timeout=_ANSWER_TIMEOUT_S)
+        for _ in range(_CONNECTIONS)
     ]
 
     def ask(requests: int) -> None:
