@@ -331,22 +331,21 @@ class ByHand(OnDebian):
 
     def stop(self) -> None:
         """With KillMode=process."""
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(timeout=90)
+        self._end(signal.SIGTERM)
 
     def is_up(self) -> bool:
-        if self._process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                # Restart=on-failure: one that ended well stays down.
-                return self._process.wait(timeout=60) != 0
-        return self._process is not None
+        return self.answers()
 
     def crash(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(timeout=60)
+        self._end(signal.SIGKILL)
         self.start()
+
+    def _end(self, number: int) -> None:
+        assert self._process is not None
+        end_control_plane(
+            Path(re.findall(r'^home = "(.+)"$', self.conf.read_text(), re.MULTILINE)[0]), number
+        )
+        self._process.wait(timeout=60)
 
     def cut_power(self) -> int:
         return kill_all(self.pids)
@@ -392,17 +391,13 @@ class Folder(Server):
         self.operate("up")
 
     def stop(self) -> None:
-        pid = json.loads((self._home / "control.lock").read_text())["pid"]
-        os.kill(pid, signal.SIGTERM)
-        until("the control plane has ended", lambda: not Path(f"/proc/{pid}").exists())
+        end_control_plane(self._home, signal.SIGTERM)
 
     def is_up(self) -> bool:
         return self.answers()
 
     def crash(self) -> None:
-        pid = json.loads((self._home / "control.lock").read_text())["pid"]
-        os.kill(pid, signal.SIGKILL)
-        until("the control plane has ended", lambda: not Path(f"/proc/{pid}").exists())
+        end_control_plane(self._home, signal.SIGKILL)
         self.start()
 
     def cut_power(self) -> int:
@@ -427,6 +422,13 @@ class Folder(Server):
 
     def end(self) -> None:
         kill_all(self.pids)
+
+
+def end_control_plane(home: Path, number: int) -> None:
+    """Send the control plane of a home a signal, and wait until it has ended."""
+    pid = int(json.loads((home / "control.lock").read_text())["pid"])
+    os.kill(pid, number)
+    until("the control plane has ended", lambda: pid not in {seen.pid for seen in _processes()})
 
 
 def kill_all(pids: Callable[[], list[int]]) -> int:

@@ -74,7 +74,7 @@ class LocalPlatform:
             _end_control_plane(lock)
         warnings = check_before_start(settings, engines_run=_engines_run(settings))
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for file in (_start_file(settings), settings.paths.ended):
+        for file in (settings.paths.starting, settings.paths.ended):
             file.unlink(missing_ok=True)
         with (settings.home / "control.log").open("ab") as log:
             begin = log.tell()
@@ -377,13 +377,9 @@ def _last_words(log: Path, begin: int) -> str:
     return " / ".join([line.strip() for line in lines if line.strip()][-3:]) or "it wrote nothing"
 
 
-def _start_file(settings: Settings) -> Path:
-    return settings.home / "starting.jsonl"
-
-
 def _note(settings: Settings, note: dict[str, object]) -> None:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _start_file(settings).open("a") as file:
+    with settings.paths.starting.open("a") as file:
         file.write(json.dumps(note) + "\n")
 
 
@@ -394,7 +390,7 @@ def _notes(
     read = 0
     while time.monotonic() < deadline:
         ended = child.poll() is not None
-        lines = _lines(_start_file(settings))
+        lines = _lines(settings.paths.starting)
         for line in lines[read:]:
             yield json.loads(line)
         read = len(lines)

@@ -5,6 +5,8 @@ control plane's database is what it was, and the old one starts again.
 """
 
 import json
+import os
+import pwd
 import signal
 import subprocess  # noqa: TID251 -- starts the program of another version, and asks systemd
 import time
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 
@@ -126,9 +128,11 @@ class Unsupervised:
 
     Attributes:
         end: ends the control plane alone.
+        uid: who is to run it; `None`: whoever runs this.
     """
 
     end: Callable[[], None]
+    uid: int | None = None
 
     def stop(self) -> None:
         """See `Service.stop`."""
@@ -139,7 +143,8 @@ class Unsupervised:
         try:
             done = subprocess.run(
                 start_program(program, "up"),
-                env=environment(),
+                **_as_user(self.uid),
+                cwd="/",
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -155,7 +160,7 @@ class Unsupervised:
             raise PermanentError("upgrade.not-started", f"gantry up said: {words}")
 
     def failure(self) -> str:
-        """See `Service.failure`: `gantry up` has told already."""
+        """See `Service.failure`. `gantry up` has told already."""
         return ""
 
 
@@ -267,10 +272,28 @@ def _start_notes(settings: Settings) -> list[dict[str, object]]:
     """What starting control planes have noted."""
     try:
         # The last piece may be half written.
-        lines = (settings.home / "starting.jsonl").read_text().split("\n")[:-1]
+        lines = settings.paths.starting.read_text().split("\n")[:-1]
     except OSError:
         return []
     return [note for line in lines if isinstance(note := json.loads(line), dict)]
+
+
+def _as_user(uid: int | None) -> dict[str, Any]:
+    """How a program becomes that user, for `subprocess.run`."""
+    if uid is None:
+        return {"env": environment()}
+    user = pwd.getpwuid(uid)
+    return {
+        "env": {
+            **environment(),
+            "HOME": user.pw_dir,
+            "USER": user.pw_name,
+            "LOGNAME": user.pw_name,
+        },
+        "user": uid,
+        "group": user.pw_gid,
+        "extra_groups": os.getgrouplist(user.pw_name, user.pw_gid),
+    }
 
 
 @contextmanager

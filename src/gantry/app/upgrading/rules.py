@@ -37,7 +37,7 @@ class Observed:
         writable: whether this user may put it there.
         deploys: those that have not ended, in words; `None`: the control plane runs, and does not say.
         runs: a control plane runs.
-        other_user: who runs the platform, where that is somebody else and systemd does not; else empty.
+        other_user: who runs the platform, where this user can neither end nor start it; else empty.
         own_database: the control plane's records lie in the embedded Postgres.
     """
 
@@ -99,8 +99,8 @@ def _control(observed: Observed) -> Finding:
         return Finding(
             "control plane",
             "bad",
-            f"the user {observed.other_user} runs it, without systemd",
-            f"sudo --user={observed.other_user} gantry upgrade",
+            f"the user {observed.other_user} runs it",
+            "sudo gantry upgrade",
         )
     if not observed.runs:
         return Finding("control plane", "ok", "does not run: only the program is replaced")

@@ -72,7 +72,8 @@ def hand_over(settings: Settings, progress: Progress, end: Callable[[], None]) -
     present, successor = program_in(place.folder), program_in(place.next)
     service: Service | None = None
     if HomeLock(settings.paths.lock).is_held():
-        service = Supervised(settings) if is_supervised(settings) else Unsupervised(end)
+        supervised = is_supervised(settings)
+        service = Supervised(settings) if supervised else Unsupervised(end, _other_user(settings))
     changes = bool(successor.migrations - present.migrations)
     database = _database(settings) if service is not None and changes else None
     with _machine_faults(), place.held():
@@ -100,7 +101,7 @@ def _observe(settings: Settings, place: Place) -> Observed:
         writable=os.access(place.beside, os.W_OK) and os.access(place.folder, os.W_OK),
         deploys=_deploys(settings) if runs else (),
         runs=runs,
-        other_user="" if not runs or is_supervised(settings) else _other_user(settings),
+        other_user=_name(_other_user(settings)) if runs and not _may_start(settings) else "",
         own_database=not settings.database_url,
     )
 
@@ -111,14 +112,22 @@ def _size_of(folder: Path) -> int:
     )
 
 
-def _other_user(settings: Settings) -> str:
+def _may_start(settings: Settings) -> bool:
+    """Whether this user can end the control plane and start another: root, and whoever runs it."""
+    return os.geteuid() == 0 or _other_user(settings) is None
+
+
+def _other_user(settings: Settings) -> int | None:
+    """Who runs the platform, where that is somebody else."""
     owner = settings.home.stat().st_uid
-    if owner == os.geteuid():
-        return ""
+    return None if owner == os.geteuid() else owner
+
+
+def _name(uid: int | None) -> str:
     try:
-        return pwd.getpwuid(owner).pw_name
+        return "" if uid is None else pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(owner)
+        return str(uid)
 
 
 def _deploys(settings: Settings) -> tuple[str, ...] | None:
