@@ -95,9 +95,24 @@ def on_debian() -> int:
     work = Path("/srv/first-week")
     work.mkdir(parents=True)
     install_packages("pebble", "systemd")
-    kind = Booted if Booted.possible() else ByHand
-    server = kind(work, folder, Path("/var/lib/gantry"), Path("/var/lib/gantry2"), *free_ports(2))
-    return week(server)
+    places = (work, folder, Path("/var/lib/gantry"), Path("/var/lib/gantry2"), *free_ports(2))
+    booted = Booted(*places)
+    return week(booted if can_boot(booted) else ByHand(*places))
+
+
+def can_boot(server: Booted) -> bool:
+    """Whether systemd can be a first process here; where it cannot, why is said."""
+    if not server.possible():
+        say("! systemd or control groups of version 2 are missing: nothing can be booted")
+        return False
+    try:
+        server.boot()
+    except (StepError, OSError, RuntimeError) as error:
+        say(f"! systemd cannot be booted here: {error}")
+        return False
+    finally:
+        server.end()
+    return True
 
 
 def here() -> int:
