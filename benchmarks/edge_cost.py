@@ -5,7 +5,8 @@ simulated processor (valgrind's callgrind) counts what Envoy does for a request:
 Plain Envoy and Gantry's edge are counted, and then the edge with one part left out at a time. The estimate is callgrind's
 own, in cycles: instructions + 10 for each miss of the first cache + 100 for each of the last.
 
-Needs valgrind (apt-get install valgrind). Counts vary by less than one in a hundred.
+Needs valgrind (apt-get install valgrind). Counts vary by less than one in a hundred on a machine that nothing else uses, else by
+ten: timers go on while a request waits for the processor.
 """
 
 import argparse
