@@ -74,8 +74,8 @@ asyncio.run(main())
 _NPM = """
 import subprocess, sys
 from gantry.app.engines import npm_argv, npm_environment
-words = [*npm_argv(), "install", "--package-lock-only", "--silent"]
-raise SystemExit(subprocess.call(words, cwd=sys.argv[1], env=npm_environment()))
+command = [*npm_argv(), "install", "--package-lock-only", "--silent"]
+raise SystemExit(subprocess.call(command, cwd=sys.argv[1], env=npm_environment()))
 """
 
 
@@ -152,7 +152,7 @@ def week(server: Booted | ByHand | Folder) -> int:
         except (StepError, OSError, subprocess.SubprocessError, AssertionError, RuntimeError) as error:  # fmt: skip
             say(f"✗ the first week ended early: {type(error).__name__}: {error}")
             with suppress(StepError, OSError, subprocess.SubprocessError):
-                say(server.words())
+                say(server.log_tail())
             return 1
     say(f"✓ the first week went well, in {time.monotonic() - began_s:.0f} s: {server.kind}")
     return 0
@@ -223,11 +223,11 @@ def _root_of(work: Path, port: int) -> str:
 
 def set_up(server: Booted | ByHand | Folder) -> None:
     """`gantry setup` twice: the second time there is nothing to change."""
-    words = ["setup", "--yes", "--domain", DOMAIN, "--email", "ops@rehearsal.test"]
+    arguments = ["setup", "--yes", "--domain", DOMAIN, "--email", "ops@rehearsal.test"]
     if isinstance(server, Folder):
-        words.append("--no-service")
-    say(server.as_root(*words))
-    assert "nothing to change" in server.as_root(*words), "setup is not at its end"
+        arguments.append("--no-service")
+    say(server.as_root(*arguments))
+    assert "nothing to change" in server.as_root(*arguments), "setup is not at its end"
     assert "# Written by hand" in server.conf.read_text(), "the comments of the settings file are gone"  # fmt: skip
     if not isinstance(server, Booted):
         server.start()
@@ -411,7 +411,8 @@ def recorded(server: Server) -> dict[str, Any]:
         "audit": ("audit", "--limit", "20"),
     }
     found = {
-        name: json.loads(server.operate(*words, "--json")) for name, words in questions.items()
+        name: json.loads(server.operate(*arguments, "--json"))
+        for name, arguments in questions.items()
     }
     # The operator's own is made anew with each start.
     found["tokens"] = [token for token in found["tokens"] if token["label"] != _OPERATOR_LABEL]
@@ -476,16 +477,16 @@ def answering(server: Server, path: str) -> Iterator[list[str]]:
     found[:] = answers
 
 
-def laptop(server: Server, *words: str, stdin: str = "") -> str:
+def laptop(server: Server, *arguments: str, stdin: str = "") -> str:
     """A command of somebody elsewhere, who knows only what they logged in to; in a folder there is nobody else."""
     shop = server.work / "shop"
     cwd = shop if shop.exists() else server.work
     if isinstance(server, Folder):
         home = {"home": str(server.work / "user"), "GANTRY_HOME": str(server.conf.parent)}
-        return command(server.program, *words, stdin=stdin, cwd=cwd, **home)
+        return command(server.program, *arguments, stdin=stdin, cwd=cwd, **home)
     home_folder = server.work / "laptop"
     home_folder.mkdir(exist_ok=True)
-    return command(server.program, *words, stdin=stdin, cwd=cwd, home=str(home_folder))
+    return command(server.program, *arguments, stdin=stdin, cwd=cwd, home=str(home_folder))
 
 
 def ask(server: Booted | ByHand | Folder, statement: str) -> str:
@@ -506,8 +507,8 @@ def _edges(server: Server) -> list[int]:
         for pid in server.pids()
         if Path(f"/proc/{pid}").exists()
     )
-    words = running.split()
-    return sorted({int(words[at + 1]) for at, word in enumerate(words) if word == "--restart-epoch"})  # fmt: skip
+    parts = running.split()
+    return sorted({int(parts[at + 1]) for at, part in enumerate(parts) if part == "--restart-epoch"})  # fmt: skip
 
 
 if __name__ == "__main__":

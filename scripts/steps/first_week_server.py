@@ -101,11 +101,11 @@ class Server:
 
     # What differs from machine to machine.
 
-    def as_root(self, *words: str) -> str:
+    def as_root(self, *arguments: str) -> str:
         """Run a command of Gantry's as whoever sets the machine up."""
         raise NotImplementedError
 
-    def operate(self, *words: str) -> str:
+    def operate(self, *arguments: str) -> str:
         """Run a command of Gantry's as the operator of the machine."""
         raise NotImplementedError
 
@@ -194,12 +194,12 @@ class OnDebian(Server):
     def _inside(self) -> tuple[str, ...]:
         return ()
 
-    def as_root(self, *words: str) -> str:
-        return command(*self._inside(), self.program, *words, home="/root")
+    def as_root(self, *arguments: str) -> str:
+        return command(*self._inside(), self.program, *arguments, home="/root")
 
-    def operate(self, *words: str) -> str:
+    def operate(self, *arguments: str) -> str:
         user = ("setpriv", "--reuid", "gantry", "--regid", "gantry", "--init-groups")
-        return command(*self._inside(), *user, self.program, *words, home=str(self.home))
+        return command(*self._inside(), *user, self.program, *arguments, home=str(self.home))
 
     def pids(self) -> list[int]:
         """Every process of the service's user."""
@@ -254,8 +254,8 @@ class Booted(OnDebian):
         spaces = ("--mount", "--pid", "--cgroup", "--uts", "--ipc")
         return ("nsenter", "--target", str(self._init), *spaces, "--")
 
-    def _systemctl(self, *words: str) -> str:
-        return command(*self._inside(), "systemctl", *words)
+    def _systemctl(self, *arguments: str) -> str:
+        return command(*self._inside(), "systemctl", *arguments)
 
     def _show(self, name: str) -> str:
         return self._systemctl("show", "--property", name, "--value", "gantry").strip()
@@ -285,7 +285,7 @@ class Booted(OnDebian):
         until("everything is gone", lambda: not self.pids())
         return killed
 
-    def words(self) -> str:
+    def log_tail(self) -> str:
         """What the service said last."""
         return command(*self._inside(), "journalctl", "--unit=gantry", "--lines=60", "--no-pager", check=False)  # fmt: skip
 
@@ -326,7 +326,7 @@ class ByHand(OnDebian):
     def _starts(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
-            raise RuntimeError(self.words())
+            raise RuntimeError(self.log_tail())
         return self.answers()
 
     def stop(self) -> None:
@@ -350,7 +350,7 @@ class ByHand(OnDebian):
     def cut_power(self) -> int:
         return kill_all(self.pids)
 
-    def words(self) -> str:
+    def log_tail(self) -> str:
         log = self.work / "control.log"
         return log.read_text()[-4000:] if log.exists() else ""
 
@@ -372,12 +372,12 @@ class Folder(Server):
     def conf(self) -> Path:
         return self._home / "gantry.conf"
 
-    def as_root(self, *words: str) -> str:
-        return self.operate(*words)
+    def as_root(self, *arguments: str) -> str:
+        return self.operate(*arguments)
 
-    def operate(self, *words: str) -> str:
+    def operate(self, *arguments: str) -> str:
         return command(
-            self.program, *words, home=str(self.work / "user"), GANTRY_HOME=str(self._home)
+            self.program, *arguments, home=str(self.work / "user"), GANTRY_HOME=str(self._home)
         )
 
     def move_home(self, home: Path) -> None:
@@ -410,13 +410,13 @@ class Folder(Server):
         found = {
             process.pid
             for process in seen
-            if process.pid != os.getpid() and any(mark in process.words for mark in marks)
+            if process.pid != os.getpid() and any(mark in process.text for mark in marks)
         }
         while more := {process.pid for process in seen if process.parent in found} - found:
             found |= more
         return sorted(found)
 
-    def words(self) -> str:
+    def log_tail(self) -> str:
         log = self._home / "control.log"
         return log.read_text()[-4000:] if log.exists() else ""
 
@@ -443,12 +443,12 @@ def kill_all(pids: Callable[[], list[int]]) -> int:
 
 @dataclass(frozen=True)
 class Process:
-    """One that has not ended; `words` are its arguments and its environment."""
+    """One that has not ended; `text` is its arguments and its environment."""
 
     pid: int
     parent: int
     uid: int
-    words: bytes
+    text: bytes
 
 
 def _processes() -> list[Process]:
@@ -459,10 +459,10 @@ def _process(entry: Path) -> Process | None:
     with suppress(OSError, IndexError):
         state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
         if state not in ("Z", "X"):
-            words = (entry / "cmdline").read_bytes() + b"\0"
+            text = (entry / "cmdline").read_bytes() + b"\0"
             with suppress(OSError):
-                words += (entry / "environ").read_bytes()
-            return Process(int(entry.name), int(parent), entry.stat().st_uid, words)
+                text += (entry / "environ").read_bytes()
+            return Process(int(entry.name), int(parent), entry.stat().st_uid, text)
     return None
 
 

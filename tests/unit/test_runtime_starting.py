@@ -62,8 +62,8 @@ async def test_a_program_that_never_answers_has_its_time() -> None:
         await start_and_wait(runtime, clock, _SPEC, _never, _TIMEOUT_S)
     assert not caught.value.ended
     assert str(caught.value).startswith("it does not answer after 1 min")
-    assert caught.value.words.endswith("line 1998 / line 1999")
-    assert len(caught.value.words) < 100
+    assert caught.value.output.endswith("line 1998 / line 1999")
+    assert len(caught.value.output) < 100
     assert _TIMEOUT_S <= clock.monotonic_s() < _TIMEOUT_S + 1
 
 

@@ -7,7 +7,7 @@ from gantry.kernel.errors import PermanentError
 MachineFault = (OSError, subprocess.SubprocessError)
 """What the machine raises: no room, no right, a program that hangs."""
 
-_MAX_WORDS = 500
+_MAX_OUTPUT = 500
 
 
 class MachineError(PermanentError):
@@ -27,8 +27,8 @@ def _said(fault: Exception) -> str:
     if isinstance(fault, subprocess.TimeoutExpired):
         return f"{_program(fault.cmd)} did not end within {fault.timeout:.0f} s"
     if isinstance(fault, subprocess.CalledProcessError):
-        words = str(fault.stderr or fault.stdout or "").strip()[-_MAX_WORDS:]
-        return f"{_program(fault.cmd)} ended with {fault.returncode}: {words or 'it said nothing'}"
+        output = str(fault.stderr or fault.stdout or "").strip()[-_MAX_OUTPUT:]
+        return f"{_program(fault.cmd)} ended with {fault.returncode}: {output or 'it said nothing'}"
     return str(getattr(fault, "strerror", None) or fault)
 
 

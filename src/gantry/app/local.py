@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 90.0
 _INTERVAL_POLL_S = 0.05
-_MAX_WORDS_BYTES = 4_000
+_MAX_TAIL_BYTES = 4_000
 
 
 class LocalPlatform:
@@ -258,7 +258,7 @@ class LocalPlatform:
     def _follow_start(
         self, settings: Settings, child: subprocess.Popen[bytes], begin: int, progress: Progress
     ) -> None:
-        """Return once the control plane answers; `begin` is where its own words begin in its log."""
+        """Return once the control plane answers; `begin` is where its own lines begin in its log."""
         deadline = time.monotonic() + _START_TIMEOUT_S
         for note in _notes(settings, deadline, child):
             if "error" in note:
@@ -271,7 +271,7 @@ class LocalPlatform:
         log = settings.home / "control.log"
         raise PermanentError(
             "control.start-failed",
-            f"the control plane did not start: {how}: {_last_words(log, begin)}",
+            f"the control plane did not start: {how}: {_last_lines(log, begin)}",
             hint=f"its log is {log}",
         )
 
@@ -370,10 +370,10 @@ def _engines_run(settings: Settings) -> bool:
     return settings.home.exists() and asyncio.run(edge_runs())
 
 
-def _last_words(log: Path, begin: int) -> str:
+def _last_lines(log: Path, begin: int) -> str:
     """The last lines that were written from an offset on."""
     with log.open("rb") as file:
-        file.seek(max(begin, file.seek(0, os.SEEK_END) - _MAX_WORDS_BYTES))
+        file.seek(max(begin, file.seek(0, os.SEEK_END) - _MAX_TAIL_BYTES))
         lines = file.read().decode("utf-8", "replace").splitlines()
     return " / ".join([line.strip() for line in lines if line.strip()][-3:]) or "it wrote nothing"
 

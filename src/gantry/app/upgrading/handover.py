@@ -35,7 +35,7 @@ _UP_TIMEOUT_S = 180.0
 _SYSTEMD_TIMEOUT_S = 120.0
 _ASK_TIMEOUT_S = 5.0
 _INTERVAL_S = 0.2
-_MAX_WORDS = 500
+_MAX_OUTPUT = 500
 
 Progress = Callable[[str], None]
 
@@ -156,8 +156,8 @@ class Unsupervised:
                 "upgrade.not-started", "could not start it", fault, hint="gantry doctor"
             ) from None
         if done.returncode != 0:
-            words = " ".join(done.stderr.split())[-_MAX_WORDS:]
-            raise PermanentError("upgrade.not-started", f"gantry up said: {words}")
+            said = " ".join(done.stderr.split())[-_MAX_OUTPUT:]
+            raise PermanentError("upgrade.not-started", f"gantry up said: {said}")
 
     def failure(self) -> str:
         """See `Service.failure`. `gantry up` has told already."""

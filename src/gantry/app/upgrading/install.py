@@ -141,9 +141,9 @@ def _requirements(place: Place, source: Source) -> Path:
     return file
 
 
-def start_program(folder: Path, *words: str) -> tuple[str, ...]:
+def start_program(folder: Path, *arguments: str) -> tuple[str, ...]:
     """The command line of the program in a folder."""
-    return (str(folder / "bin" / NAME), *words)
+    return (str(folder / "bin" / NAME), *arguments)
 
 
 def environment() -> Mapping[str, str]:

@@ -130,13 +130,13 @@ def _deploys(observed: Observed) -> Iterator[Finding]:
 
 
 def _version(present: Program, successor: Program, *, again: bool) -> Finding:
-    words = f"{present.version} → {successor.version}"
+    change = f"{present.version} → {successor.version}"
     before, after = Version(present.version), Version(successor.version)
     if after < before:
         return Finding(
             "version",
             "bad",
-            f"{words} goes back, and data that the newer version wrote does not",
+            f"{change} goes back, and data that the newer version wrote does not",
             "restore an export of before: docs/moving.md",
         )
     if after == before and not again:
@@ -146,7 +146,7 @@ def _version(present: Program, successor: Program, *, again: bool) -> Finding:
             f"{successor.version} is installed already",
             "gantry upgrade --again   (if it differs all the same)",
         )
-    return Finding("version", "ok", words)
+    return Finding("version", "ok", change)
 
 
 def _migrations(present: Program, successor: Program, observed: Observed) -> Iterator[Finding]:

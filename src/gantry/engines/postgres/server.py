@@ -218,7 +218,7 @@ class PostgresServer:
             try:
                 return await self._start_server(spec, left_s)
             except StartError as error:
-                lingers = error.ended and wheel.has_predecessor(error.words)
+                lingers = error.ended and wheel.has_predecessor(error.output)
                 if not lingers or left_s < _INTERVAL_PREDECESSOR_S:
                     raise self._failure(self._process, str(error)) from error
             await self._clock.sleep(_INTERVAL_PREDECESSOR_S)

@@ -117,9 +117,9 @@ def folders() -> tuple[Path, ...]:
     return (programs(), libraries) if libraries.is_dir() else (programs(),)
 
 
-def has_predecessor(words: str) -> bool:
+def has_predecessor(output: str) -> bool:
     """Whether a server ended because another one still holds the folder: its lock file, or its shared memory."""
-    return _PREDECESSOR.search(words) is not None
+    return _PREDECESSOR.search(output) is not None
 
 
 def system_user() -> str | None:

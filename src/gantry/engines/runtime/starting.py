@@ -16,13 +16,13 @@ class StartError(Exception):
     """A program was started and does not answer; its text says why, with the last lines that it wrote since.
 
     Attributes:
-        words: those lines; empty when it wrote nothing.
+        output: those lines; empty when it wrote nothing.
         ended: it has ended; otherwise its time is over, and it still runs.
     """
 
-    def __init__(self, how: str, words: str, *, ended: bool) -> None:
-        super().__init__(f"{how}: {words or 'it wrote nothing'}")
-        self.words = words
+    def __init__(self, how: str, output: str, *, ended: bool) -> None:
+        super().__init__(f"{how}: {output or 'it wrote nothing'}")
+        self.output = output
         self.ended = ended
 
 
@@ -52,16 +52,16 @@ async def start_and_wait(
             return
         if clock.monotonic_s() > deadline_s:
             how = f"it does not answer after {format_duration(timeout_s)}"
-            raise StartError(how, await _words(runtime, spec.id, begin), ended=False)
+            raise StartError(how, await _last_lines(runtime, spec.id, begin), ended=False)
         await clock.sleep(pause_s)
         pause_s = min(pause_s * 1.5, _MAX_PAUSE_S)
         status = (await runtime.statuses()).get(spec.id)
     code = status.exit_code if status is not None else None
     how = "it ended at once" if code is None else f"it ended with exit code {code}"
-    raise StartError(how, await _words(runtime, spec.id, begin), ended=True)
+    raise StartError(how, await _last_lines(runtime, spec.id, begin), ended=True)
 
 
-async def _words(runtime: Runtime, process: str, begin: int) -> str:
+async def _last_lines(runtime: Runtime, process: str, begin: int) -> str:
     """The last lines that a process has written from an offset on."""
     end = (await runtime.read_log(process, offset=-1)).next_offset
     chunk = await runtime.read_log(process, offset=max(begin, end - _MAX_LOG_BYTES))
