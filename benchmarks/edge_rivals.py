@@ -253,7 +253,9 @@ def envoy_command(folder: Path, name: str, config: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def running(argv: list[str], url: str, folder: Path) -> Iterator[int]:
+def running(
+    argv: list[str], url: str, folder: Path, *, patience_s: float = _START_DEADLINE_S
+) -> Iterator[int]:
     env = {"PATH": "/usr/bin:/bin", "HOME": str(folder)}
     with (
         (folder / f"{Path(argv[0]).name}-output").open("ab") as log,
@@ -264,7 +266,7 @@ def running(argv: list[str], url: str, folder: Path) -> Iterator[int]:
         ) as process,
     ):
         try:
-            _until_answers(process, url, log.name)
+            _until_answers(process, url, log.name, patience_s)
             yield process.pid
         finally:
             process.terminate()
@@ -274,8 +276,10 @@ def running(argv: list[str], url: str, folder: Path) -> Iterator[int]:
                 process.kill()
 
 
-def _until_answers(process: "subprocess.Popen[bytes]", url: str, log: str) -> None:
-    deadline_s = time.monotonic() + _START_DEADLINE_S
+def _until_answers(
+    process: "subprocess.Popen[bytes]", url: str, log: str, patience_s: float
+) -> None:
+    deadline_s = time.monotonic() + patience_s
     with httpx.Client(verify=False) as client:
         while process.poll() is None and time.monotonic() < deadline_s:
             with contextlib.suppress(httpx.TransportError):

@@ -8,7 +8,7 @@ scripts/clean-debian --cache DIR ...           where the Debian is kept between 
 
 The Debian has what README asks for and nothing else. It is entered by pivot_root, in mount and process namespaces of its own
 on this machine's network, and is deleted afterwards. How packages are found comes from this machine: the
-configuration of apt, pip and npm, certificates, and the variables that they read.
+configuration of apt, pip and npm, certificates, and the variables that they read. Where none can be had it ends with 77.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from environment import ROOT
@@ -27,6 +28,8 @@ from running import StepError, say, step
 
 INCLUDED = "python3,python3-venv,git,ca-certificates"
 PROGRAMS = ("debootstrap", "git", "unshare", "tar", "chroot")
+# Exit code where no Debian can be had: no command of its own was run.
+NONE_HERE = 77
 USER = "ada"
 # What clients of package indexes read, beside the files below.
 _VARIABLES = re.compile(
@@ -74,18 +77,25 @@ def main() -> int:
     arguments = _arguments()
     if os.geteuid() != 0:
         say("scripts/clean-debian needs root: it mounts, and makes namespaces")
-        return 2
+        return NONE_HERE
+    if shutil.which("debootstrap") is None and shutil.which("apt-get") is not None:
+        with suppress(StepError):  # said below
+            step("apt-get update", ["apt-get", "update", "-q"])
+            step(
+                "install debootstrap",
+                ["apt-get", "install", "-qy", "--no-install-recommends", "debootstrap"],
+            )
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         say(f"missing: {', '.join(missing)} (apt-get install debootstrap git util-linux)")
-        return 2
+        return NONE_HERE
     cache = Path(arguments.cache or Path(tempfile.gettempdir()) / "gantry-clean-debian")
     place = Path(tempfile.mkdtemp(prefix="gantry-debian-"))
     try:
         return _run(place, cache, USER if arguments.user else "root", arguments.command)
     except StepError as error:
         say(f"the clean Debian could not be made: {error}")
-        return 1
+        return NONE_HERE
     finally:
         # Its mounts ended with its namespaces; should one be left, it is not entered.
         subprocess.call(["rm", "-rf", "--one-file-system", str(place)])
@@ -109,6 +119,7 @@ def _run(place: Path, cache: Path, user: str, command: list[str]) -> int:
     place.chmod(0o755)
     root = place / "root"
     root.mkdir()
+    step("make namespaces", ["unshare", "--mount", "--pid", "--fork", "--propagation", "private", "mount", "-t", "tmpfs", "tmpfs", str(root)])  # fmt: skip
     step("unpack Debian", ["tar", "-xf", str(_debian(cache)), "-C", str(root)])
     home = root / "root"
     if user != "root":

@@ -1,254 +1,189 @@
-"""The first week of a server. Run by `scripts/first-week` on a clean Debian, as root, with this repository in the folder.
+"""The first week of a server. Run by `scripts/first-week`; `--debian` on a clean Debian, as root, in a clone of this repository.
 
-1. install into /opt/gantry, as docs/server.md says       5. reboot: everything is ended, the unit's program starts again
-2. gantry setup with a domain whose ACME server is pebble  6. upgrade under load: no request may fail
-3. login from "a laptop"                                   7. move to a second home, by an encrypted file
-4. a product: web, worker, cron, Postgres, Redis           8. uninstall
+1. install, as docs/server.md says                        6. the power is cut: nothing but the unit starts Gantry again
+2. gantry setup, with a domain whose ACME server is pebble 7. gantry upgrade, to a version that does not come up
+3. login from "a laptop"                                   8. gantry upgrade, to the next version, under load
+4. a product: web, worker, cron, Postgres, Redis           9. move to a second home, compared row by row
+5. systemctl stop, and a crash of the control plane       10. uninstall
 
-Nothing here runs systemd: what the unit says is carried out as systemd would (its user, its program, no new privileges).
+Where systemd can be a first process the server is booted, in namespaces of its own; elsewhere what the unit says is
+carried out by hand. With `--here` there is no server: the same in a folder of its own, without the steps 3 and 10.
 The public ports are high ones, because the network is this machine's.
 """
 
 import json
 import os
-import pwd
-import re
 import shutil
-import signal
-import socket
 import ssl
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import first_week_product as product
 from environment import ROOT
+from first_week_server import (
+    CONSOLE,
+    DOMAIN,
+    SITE,
+    Booted,
+    ByHand,
+    Folder,
+    OnDebian,
+    Server,
+    command,
+    copy_of,
+    environment,
+    free_ports,
+    until,
+)
 from running import StepError, say, step
 
-PROGRAM = Path("/opt/gantry/bin/gantry")
-PYTHON = Path("/opt/gantry/bin/python")
-CONF = Path("/etc/gantry/gantry.conf")
-UNIT = Path("/etc/systemd/system/gantry.service")
-HOME, SECOND_HOME = Path("/var/lib/gantry"), Path("/var/lib/gantry2")
-WORK = Path("/srv/first-week")
-DOMAIN = "apps.rehearsal.test"
-CONSOLE, SITE = f"gantry.{DOMAIN}", f"shop.{DOMAIN}"
-PASSPHRASE = WORK / "passphrase"
-_PATIENCE_S = 180.0
 _CRON_PATIENCE_S = 150.0
-
-MANIFEST = """\
-[project]
-name = "shop"
-[build]
-framework = "node"
-[processes.web]
-command = "node server.mjs"
-instances = 2
-health = { path = "/health" }
-[processes.worker.counter]
-command = "node worker.mjs"
-[processes.cron.minute]
-schedule = "* * * * *"
-command = "node cron.mjs"
-[services]
-postgres = true
-redis = true
-[release]
-command = "node migrate.mjs"
-[variables]
-required = ["SESSION_SECRET"]
+_OPERATOR_LABEL = "operator of this machine"
+_MIN_REQUESTS = 200
+_VERSION = "src/gantry/__init__.py", '__version__ = "'
+_MIGRATIONS = "src/gantry/engines/database/migrations"
+_TABLE = "SELECT count(*) FROM pg_tables WHERE tablename = 'first_week'"
+_ASK = """
+import sys, psycopg
+from gantry.app.engines import make_engines
+from gantry.config.settings_file import load_settings
+with psycopg.connect(make_engines(load_settings()).system.admin_address().url()) as session:
+    print(session.execute(sys.argv[1]).fetchone()[0])
 """
-PRODUCT = {
-    "gantry.toml": MANIFEST,
-    "package.json": json.dumps(
-        {
-            "name": "shop",
-            "version": "1.0.0",
-            "type": "module",
-            "dependencies": {"pg": "^8", "redis": "^5"},
-        }
-    ),
-    "database.mjs": """\
-import pg from 'pg';
-import { createClient } from 'redis';
-export const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 4 });
-pool.on('error', () => {});
-export const cache = createClient({ url: process.env.REDIS_URL });
-cache.on('error', () => {});
-export const count = (what) => pool.query(
-  'INSERT INTO counts VALUES ($1, 1) ON CONFLICT (what) DO UPDATE SET times = counts.times + 1', [what]);
-""",
-    "migrate.mjs": """\
-import { pool } from './database.mjs';
-await pool.query('CREATE TABLE IF NOT EXISTS counts (what text PRIMARY KEY, times integer NOT NULL)');
-await pool.end();
-""",
-    "server.mjs": """\
-import http from 'node:http';
-import { cache, count, pool } from './database.mjs';
-await cache.connect();
-const server = http.createServer(async (request, response) => {
-  try {
-    if (request.url === '/health') return response.end('ok');
-    if (request.url === '/plain') return response.end(process.env.GANTRY_RELEASE);
-    await count('web');
-    const { rows } = await pool.query('SELECT what, times FROM counts');
-    const found = Object.fromEntries(rows.map((row) => [row.what, row.times]));
-    found.redis = await cache.incr('visits');
-    found.secret = process.env.SESSION_SECRET.length;
-    response.end(JSON.stringify(found));
-  } catch (error) { response.statusCode = 500; response.end(String(error)); }
-});
-server.listen(process.env.PORT, process.env.HOST);
-process.on('SIGTERM', () => { server.close(() => process.exit(0)); server.closeIdleConnections(); });
-""",
-    "worker.mjs": """\
-import { count } from './database.mjs';
-await count('worker');
-setInterval(() => count('worker'), 2000);
-process.on('SIGTERM', () => process.exit(0));
-""",
-    "cron.mjs": """\
-import { count, pool } from './database.mjs';
-await count('cron');
-await pool.end();
-""",
-}
-
-
-class Server:
-    """The server under rehearsal."""
-
-    def __init__(self, http_port: int, https_port: int) -> None:
-        self.http_port, self.https_port = http_port, https_port
-        self.process: subprocess.Popen[bytes] | None = None
-        self.roots = WORK / "roots.pem"
-
-    @property
-    def url(self) -> str:
-        return f"https://{CONSOLE}:{self.https_port}"
-
-    def start(self) -> None:
-        """As systemd does: the program of the unit, as its user, with no new privileges."""
-        unit = UNIT.read_text()
-        argv = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)[0].split()
-        user = re.findall(r"^User=(.+)$", unit, re.MULTILINE)[0]
-        with (WORK / "control.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--no-new-privs", *argv],
-                cwd="/", env=environment(str(HOME)), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-        until("the control plane answers", self._answers)
-
-    def _answers(self) -> bool:
-        assert self.process is not None
-        if self.process.poll() is not None:
-            raise StepError((WORK / "control.log").read_text()[-3000:])
-        return as_service("status", check=False).returncode == 0
-
-    def stop(self) -> None:
-        """As `systemctl stop`, with KillMode=process."""
-        assert self.process is not None
-        self.process.terminate()
-        self.process.wait(timeout=60)
-
-    def restart(self) -> None:
-        """As `systemctl restart`."""
-        self.stop()
-        self.start()
-
-    def get(self, host: str, path: str = "/") -> str:
-        """What a visitor gets, who trusts pebble's authority alone."""
-        context = ssl.create_default_context(cafile=str(self.roots))
-        with urllib.request.urlopen(
-            f"https://{host}:{self.https_port}{path}", context=context, timeout=20
-        ) as answer:
-            return str(answer.read().decode())
-
-    def counts(self) -> dict[str, int]:
-        """What the product has counted."""
-        return dict(json.loads(self.get(SITE)))
-
-
-def main() -> int:
-    if os.geteuid() != 0 or not Path("/etc/debian_version").exists() or PROGRAM.exists():
-        say(
-            "scripts/first-week --here is for a clean Debian, as root: it makes users and writes to /etc and /opt"
-        )
-        return 2
-    WORK.mkdir(parents=True)
-    pebble: list[subprocess.Popen[bytes]] = []
-    began_s = time.monotonic()
-    try:
-        server = Server(*free_ports(2))
-        install(ROOT)
-        pebble = start_pebble(server)
-        set_up(server)
-        log_in(server)
-        deploy(server)
-        reboot(server)
-        upgrade(server)
-        move(server)
-        uninstall(server)
-    except (StepError, OSError, subprocess.SubprocessError, AssertionError) as error:
-        say(f"the first week ended early: {error}")
-        log = WORK / "control.log"
-        say(log.read_text()[-4000:] if log.exists() else "")
-        return 1
-    finally:
-        for process in pebble:
-            process.kill()
-    say(f"the first week went well, in {time.monotonic() - began_s:.0f} s")
-    return 0
-
-
-def install(source: Path) -> None:
-    """As docs/server.md says."""
-    missing = [name for name in ("pebble", "pebble-challtestsrv") if shutil.which(name) is None]
-    if missing:
-        step("apt-get update", ["apt-get", "update", "-q"])
-        step("install pebble", ["apt-get", "install", "-qy", "--no-install-recommends", "pebble"])
-    step("make /opt/gantry", [sys.executable, "-m", "venv", "/opt/gantry"])
-    pip_install(source)
-    say(f"  {command(PROGRAM, '--version').stdout.strip()}")
-
-
-def pip_install(source: Path) -> None:
-    """The program of a tree; nothing of the tree is needed afterwards."""
-    step(
-        f"pip install {source}",
-        [str(PYTHON), "-m", "pip", "install", "--quiet", "--upgrade", str(source)],
-    )
-
-
-def start_pebble(server: Server) -> list[subprocess.Popen[bytes]]:
-    """An ACME server, and the DNS server that it and Gantry believe: every name is this machine's."""
-    acme, management, dns, records = free_ports(4)
-    key, certificate = WORK / "pebble.key", WORK / "pebble.pem"
-    code = f"""
-import asyncio
+_AUTHORITY = """
+import asyncio, sys
 from pathlib import Path
 from gantry.engines.certificates.local import LocalAuthority
 from gantry.kernel.clock import SystemClock
 async def main():
-    authority = LocalAuthority(Path({str(WORK)!r}) / "ca", "localhost", SystemClock())
+    folder = Path(sys.argv[1])
     async def nobody(_): pass
-    issued = await authority.issue(("localhost",), nobody)
-    Path({str(certificate)!r}).write_text(issued.chain_pem)
-    Path({str(key)!r}).write_text(issued.key_pem)
+    issued = await LocalAuthority(folder / "ca", "localhost", SystemClock()).issue(("localhost",), nobody)
+    (folder / "pebble.pem").write_text(issued.chain_pem)
+    (folder / "pebble.key").write_text(issued.key_pem)
 asyncio.run(main())
 """
-    step("make pebble's certificate", [str(PYTHON), "-c", code])
-    config = WORK / "pebble.json"
+_NPM = """
+import subprocess, sys
+from gantry.app.engines import npm_argv, npm_environment
+command = [*npm_argv(), "install", "--package-lock-only", "--silent"]
+raise SystemExit(subprocess.call(command, cwd=sys.argv[1], env=npm_environment()))
+"""
+
+
+def main() -> int:
+    if sys.argv[1:] == ["--debian"]:
+        return on_debian()
+    if sys.argv[1:] == ["--here"]:
+        return here()
+    say(__doc__ or "")
+    return 2
+
+
+def on_debian() -> int:
+    folder = Path("/opt/gantry")
+    if os.geteuid() != 0 or not Path("/etc/debian_version").exists() or folder.exists():
+        say("--debian is for a clean Debian, as root: it makes users and writes to /etc and /opt")
+        return 1
+    work = Path("/srv/first-week")
+    work.mkdir(parents=True)
+    install_packages("pebble", "systemd")
+    places = (work, folder, Path("/var/lib/gantry"), Path("/var/lib/gantry2"), *free_ports(2))
+    booted = Booted(*places)
+    return week(booted if can_boot(booted) else ByHand(*places))
+
+
+def can_boot(server: Booted) -> bool:
+    """Whether systemd can be a first process here; where it cannot, why is said."""
+    if not server.possible():
+        say("! systemd or control groups of version 2 are missing: nothing can be booted")
+        return False
+    try:
+        server.boot()
+    except (StepError, OSError, RuntimeError) as error:
+        say(f"! systemd cannot be booted here: {error}")
+        return False
+    finally:
+        server.end()
+    return True
+
+
+def here() -> int:
+    if missing := [name for name in ("pebble", "pebble-challtestsrv") if shutil.which(name) is None]:  # fmt: skip
+        say(f"! skipped: {', '.join(missing)} is missing (apt-get install pebble)")
+        return 0
+    work = Path(tempfile.mkdtemp(prefix="gantry-week-"))
+    try:
+        (work / "user").mkdir()
+        server = Folder(work, work / "program", work / "home", work / "home2", *free_ports(2))
+        return week(server)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def week(server: Booted | ByHand | Folder) -> int:
+    """Everything, in its order; 1 when something went wrong."""
+    say(f"the server: {server.kind}")
+    began_s = time.monotonic()
+    with ExitStack() as stack:
+        try:
+            install(server)
+            stack.callback(server.end)
+            stack.enter_context(pebble(server))
+            server.boot()
+            set_up(server)
+            if isinstance(server, OnDebian):
+                log_in(server)
+            deploy(server)
+            stop_and_crash(server)
+            cut_power(server)
+            upgrade_to_a_broken_one(server)
+            upgrade(server)
+            move(server)
+            uninstall(server)
+        except (StepError, OSError, subprocess.SubprocessError, AssertionError, RuntimeError) as error:  # fmt: skip
+            say(f"✗ the first week ended early: {type(error).__name__}: {error}")
+            with suppress(StepError, OSError, subprocess.SubprocessError):
+                say(server.log_tail())
+            return 1
+    say(f"✓ the first week went well, in {time.monotonic() - began_s:.0f} s: {server.kind}")
+    return 0
+
+
+def install_packages(*names: str) -> None:
+    """From Debian; where one cannot be had, what needs it is done otherwise or fails in words."""
+    step("apt-get update", ["apt-get", "update", "-q"])
+    for name in names:
+        with suppress(StepError):
+            step(f"install {name}", ["apt-get", "install", "-qy", "--no-install-recommends", name])
+
+
+def install(server: Server) -> None:
+    """As docs/server.md says."""
+    step(f"make {server.program_folder}", [sys.executable, "-m", "venv", str(server.program_folder)])  # fmt: skip
+    pip = [str(server.python), "-m", "pip", "install", "--quiet"]
+    step("pip install", [*pip, str(ROOT)])
+    say(f"  {command(server.program, '--version').strip()}")
+
+
+@contextmanager
+def pebble(server: Booted | ByHand | Folder) -> Iterator[None]:
+    """An ACME server, and the DNS server that it and Gantry believe: every name is this machine's."""
+    acme, management, dns, records = free_ports(4)
+    work = server.work
+    step("make pebble's certificate", [str(server.python), "-c", _AUTHORITY, str(work)])
+    config = work / "pebble.json"
     config.write_text(json.dumps({"pebble": {
         "listenAddress": f"127.0.0.1:{acme}", "managementListenAddress": f"127.0.0.1:{management}",
-        "certificate": str(certificate), "privateKey": str(key),
+        "certificate": str(work / "pebble.pem"), "privateKey": str(work / "pebble.key"),
         "httpPort": server.http_port, "tlsPort": server.https_port, "ocspResponderURL": "",
     }}))  # fmt: skip
     off = [word for name in ("http01", "https01", "tlsalpn01") for word in (f"-{name}", "")]
@@ -259,238 +194,321 @@ asyncio.run(main())
         subprocess.Popen(["pebble", "-config", str(config), "-dnsserver", f"127.0.0.1:{dns}"],
                          env=environment("/root", PEBBLE_VA_NOSLEEP="1"), **quiet),
     ]  # fmt: skip
-    context = ssl.create_default_context(cafile=str(WORK / "ca" / "root.pem"))
-
-    def root() -> str:
-        with (
-            suppress(OSError),
-            urllib.request.urlopen(
-                f"https://localhost:{management}/roots/0", context=context, timeout=5
-            ) as answer,
-        ):
-            return str(answer.read().decode())
-        return ""
-
-    server.roots.write_text(until("pebble answers", root))
-    CONF.parent.mkdir(parents=True)
-    CONF.write_text(
-        f'# Written by hand before gantry setup, which keeps it.\nacme_directory = "https://localhost:{acme}/dir"\n'
-        f'acme_ca = "{WORK}/ca/root.pem"\ndns_server = "127.0.0.1:{dns}"\npublic_address = "127.0.0.1"\n'
-        f"http_port = {server.http_port}\nhttps_port = {server.https_port}\n"
-    )
-    WORK.chmod(0o755)
-    (WORK / "ca").chmod(0o755)
-    with Path("/etc/hosts").open("a") as hosts:
-        hosts.write(f"\n127.0.0.1 {CONSOLE} {SITE}\n")
-    return started
+    try:
+        server.roots.write_text(until("pebble answers", lambda: _root_of(work, management)))
+        server.conf.parent.mkdir(parents=True, mode=0o755, exist_ok=True)
+        server.conf.write_text(
+            f'# Written by hand before gantry setup, which keeps it.\nacme_directory = "https://localhost:{acme}/dir"\n'
+            f'acme_ca = "{work}/ca/root.pem"\ndns_server = "127.0.0.1:{dns}"\npublic_address = "127.0.0.1"\n'
+            f"http_port = {server.http_port}\nhttps_port = {server.https_port}\n"
+        )
+        for folder in (work, work / "ca"):
+            folder.chmod(0o755)
+        if isinstance(server, OnDebian):
+            with Path("/etc/hosts").open("a") as hosts:
+                hosts.write(f"\n127.0.0.1 {CONSOLE} {SITE}\n")
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
-def set_up(server: Server) -> None:
+def _root_of(work: Path, port: int) -> str:
+    context = ssl.create_default_context(cafile=str(work / "ca" / "root.pem"))
+    address = f"https://localhost:{port}/roots/0"
+    with urllib.request.urlopen(address, context=context, timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def set_up(server: Booted | ByHand | Folder) -> None:
     """`gantry setup` twice: the second time there is nothing to change."""
-    words = ("setup", "--yes", "--domain", DOMAIN, "--email", "ops@rehearsal.test")
-    say(command(PROGRAM, *words).stdout)
-    again = command(PROGRAM, *words)
-    assert "nothing to change" in again.stdout, again.stdout
-    assert "# Written by hand" in CONF.read_text(), "the comments of the settings file are gone"
-    assert pwd.getpwnam("gantry").pw_dir == str(HOME)
-    server.start()
-    say("✓ gantry setup, and its service runs")
+    arguments = ["setup", "--yes", "--domain", DOMAIN, "--email", "ops@rehearsal.test"]
+    if isinstance(server, Folder):
+        arguments.append("--no-service")
+    say(server.as_root(*arguments))
+    assert "nothing to change" in server.as_root(*arguments), "setup is not at its end"
+    assert "# Written by hand" in server.conf.read_text(), "the comments of the settings file are gone"  # fmt: skip
+    if not isinstance(server, Booted):
+        server.start()
+    until("the control plane answers", server.answers)
+    say("✓ gantry setup, and the control plane runs")
 
 
 def log_in(server: Server) -> None:
     """From a laptop: over the network, by a token, with a certificate that the ACME server signed."""
-    until("the console's certificate is signed", lambda: _certificate(CONSOLE) == "valid")
-    token = as_service("token", "create", "laptop", "--role", "owner").stdout
-    laptop("login", server.url, "--token-stdin", "--ca-file", str(server.roots), stdin=token)
+    until("the console's certificate is signed", lambda: _certificate(server, CONSOLE) == "valid")
+    token = server.operate("token", "create", "laptop", "--role", "owner")
+    laptop(server, "login", server.url, "--token-stdin", "--ca-file", str(server.roots), stdin=token)  # fmt: skip
     say(f"✓ logged in at {server.url}")
 
 
 def deploy(server: Server) -> None:
     """A product with everything that a small team's has."""
-    project = WORK / "shop"
-    project.mkdir()
-    for name, text in PRODUCT.items():
-        (project / name).write_text(text)
-    npm = f"import subprocess; from gantry.app.engines import *; raise SystemExit(subprocess.call([*npm_argv(), 'install', '--package-lock-only', '--silent'], cwd={str(project)!r}, env=npm_environment()))"  # fmt: skip
-    step("npm install --package-lock-only", [str(PYTHON), "-c", npm])
-    laptop("env", "set", "SESSION_SECRET", "-", "--project", "shop", stdin="0123456789abcdef")
+    product.write(server.work / "shop")
+    step("npm install --package-lock-only", [str(server.python), "-c", _NPM, str(server.work / "shop")])  # fmt: skip
+    laptop(server, "env", "set", "SESSION_SECRET", "-", "--project", "shop", stdin=product.SECRET)
     began_s = time.monotonic()
-    laptop(
-        "deploy", "--yes" if "--yes" in laptop("deploy", "--help").stdout else "--json", cwd=project
-    )
+    laptop(server, "deploy", "--yes")
     say(f"✓ deployed after {time.monotonic() - began_s:.0f} s")
-    until("the site's certificate is signed", lambda: _certificate(SITE) == "valid")
-    until(
-        "the worker and the cron have run",
-        lambda: {"worker", "cron"} <= server.counts().keys(),
-        _CRON_PATIENCE_S,
-    )
-    say(f"✓ {server.url.replace(CONSOLE, SITE)} answers: {server.counts()}")
+    until("the site's certificate is signed", lambda: _certificate(server, SITE) == "valid")
+    server.count_grows("worker")
+    server.count_grows("cron", _CRON_PATIENCE_S)
+    assert len(server.get("/rows").splitlines()) == product.ROWS, "not every row was written"
+    say(f"✓ {SITE} answers, its worker and its cron run: {server.counts()}")
 
 
-def reboot(server: Server) -> None:
-    """Every process of the platform is killed, as when the power goes; the unit's program is all that starts again."""
-    before = server.counts()
-    everything = _pids_of_platform()
-    for pid in everything:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    until("everything is gone", lambda: not _pids_of_platform())
-    began_s = time.monotonic()
+def stop_and_crash(server: Server) -> None:
+    """The control plane ends, and is killed; visitors notice neither."""
+    with load(server, "/plain") as tally, answering(server, "/slow") as slow:
+        server.stop()
+        assert not server.answers(), "the control plane still answers"
+        assert server.get("/plain"), "the site is down with the control plane"
+    assert slow[0] == "finished", f"what had begun was cut: {slow}"
+    assert tally["failures"] == 0, tally
+    say(f"✓ stopped: a request of {product.SLOW_S} s was finished, 0 of {tally['requests']} failed")
     server.start()
-    until("the site answers", lambda: _answers(server))
+    with load(server, "/") as tally:
+        server.crash()
+    assert tally["failures"] == 0, tally
+    say(f"✓ killed: the control plane is back, 0 of {tally['requests']} requests failed")
+
+
+def cut_power(server: Server) -> None:
+    """Every process ends at once; what starts with the machine is all that starts."""
+    before = server.counts()
+    killed = server.cut_power()
+    assert not server.site_answers(), "something survived"
+    began_s = time.monotonic()
+    server.boot()
+    until("the site answers", server.site_answers)
+    elapsed_s = time.monotonic() - began_s
     after = server.counts()
     assert after["web"] > before["web"], (before, after)
     assert after["worker"] >= before["worker"], (before, after)
-    say(
-        f"✓ {len(everything)} processes killed; the site was back after {time.monotonic() - began_s:.0f} s"
+    server.count_grows("worker")
+    server.count_grows("cron", _CRON_PATIENCE_S)
+    until("the control plane answers", server.answers)
+    say(f"✓ the power was cut ({killed} processes); the site was back after {elapsed_s:.0f} s")
+
+
+def upgrade_to_a_broken_one(server: Server) -> None:
+    """It migrates the database and then fails: the version before runs again, and the database is as it was."""
+    tree = another_version(
+        server,
+        "0.1.998",
+        "src/gantry/app/control_plane.py",
+        "        await migrate(url)\n",
+        '        await migrate(url)\n        raise PermanentError("control.broken", "broken on purpose")\n',
     )
+    before = server.operate("version", "--json")
+    with load(server, "/plain") as tally:
+        try:
+            server.as_root("upgrade", str(tree), "--yes")
+        except StepError as error:
+            said = str(error)
+        else:
+            raise AssertionError("a version that does not come up was taken over")
+    assert "upgrade.went-back" in said, said
+    assert "broken on purpose" in said, said
+    assert server.operate("version", "--json") == before, "another version runs"
+    assert ask(server, _TABLE) == "0", "the broken version's table is there"
+    assert tally["failures"] == 0, tally
+    until("the site answers", server.site_answers)
+    say(f"✓ a version that does not come up gave back; 0 of {tally['requests']} requests failed")
 
 
 def upgrade(server: Server) -> None:
-    """Another version is installed and takes over, under load."""
-    newer = WORK / "newer"
-    shutil.copytree(ROOT, newer, ignore=shutil.ignore_patterns(".git", ".venv", "node_modules"))
-    version = newer / "src/gantry/__init__.py"
-    text = version.read_text()
-    version.write_text(re.sub(r'__version__ = "[^"]+"', '__version__ = "0.1.999"', text))
-    stop = WORK / "stop"
-    load = subprocess.Popen(
-        [str(PYTHON), "-m", "gantry.drill.client", SITE, str(server.https_port), "/plain", str(server.roots),
-         "10", str(stop), "0.01"],
-        env=environment("/root"), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    pip_install(newer)
-    server.restart()
-    until("the new version answers", lambda: "0.1.999" in as_service("version").stdout)
-    before = server.get(SITE, "/plain")
-    laptop("redeploy" if _has("redeploy") else "deploy", "--json", cwd=WORK / "shop")
-    stop.touch()
-    tally = json.loads(load.communicate(timeout=60)[0])
-    assert tally["failures"] == 0, tally
-    assert tally["requests"] > 100, tally
-    say(
-        f"✓ upgraded under load: 0 of {tally['requests']} requests failed; {before} before, {server.get(SITE, '/plain')} now"
+    """The next version: another migration, and another edge, which takes the sockets over."""
+    tree = another_version(
+        server,
+        "0.1.999",
+        "src/gantry/engines/edge/process.py",
+        "    drain_s: int = 10\n",
+        "    drain_s: int = 11\n",
     )
+    wheels = server.work / "wheels"
+    pip = [str(server.python), "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    step("make a wheel of it", [*pip, "--wheel-dir", str(wheels), str(tree)])
+    (wheel,) = wheels.glob("gantry-0.1.999-*.whl")
+    with load(server, "/plain") as plain, load(server, "/") as whole:
+        report = json.loads(server.as_root("upgrade", str(wheel), "--json"))
+        assert (report["next_version"], report["done"]) == ("0.1.999", True), report
+        assert ask(server, _TABLE) == "1", "the next version's table is missing"
+        until("another edge serves", lambda: _edges(server) == [1])
+        released = server.get("/plain")
+        laptop(server, "redeploy", "--project", "shop", "--json")
+        assert server.get("/plain") != released, "the redeploy changed nothing"
+    for tally in (plain, whole):
+        assert tally["failures"] == 0, tally
+        assert tally["requests"] > _MIN_REQUESTS, tally
+        assert len(tally["releases"]) == 2, tally["releases"]
+    server.count_grows("worker")
+    total = plain["requests"] + whole["requests"]
+    say(f"✓ upgraded and redeployed under load: 0 of {total} requests failed")
 
 
-def move(server: Server) -> None:
+def move(server: Booted | ByHand | Folder) -> None:
     """By an encrypted file to a second home, which has the name and the ports of the first from then on."""
-    PASSPHRASE.write_text("correct horse battery staple\n")
-    PASSPHRASE.chmod(0o644)
-    file = HOME / "platform.gantry"
-    before = server.counts()
-    as_service("export", str(file), "--passphrase-file", str(PASSPHRASE))
-    as_service("down")
-    assert server.process is not None
-    assert server.process.wait(timeout=60) == 0, "gantry down ends the service for good"
-    SECOND_HOME.mkdir(mode=0o700)
-    shutil.chown(SECOND_HOME, "gantry")
-    CONF.write_text(CONF.read_text().replace(f'home = "{HOME}"', f'home = "{SECOND_HOME}"'))
-    as_service("import", str(file), "--passphrase-file", str(PASSPHRASE))
+    passphrase = server.work / "passphrase"
+    passphrase.write_text("correct horse battery staple\n")
+    passphrase.chmod(0o644)
+    file = server.home / "platform.gantry"
+    before, rows, records = server.counts(), server.get("/rows"), recorded(server)
+    server.operate("export", str(file), "--passphrase-file", str(passphrase))
+    server.operate("down", "--yes")
+    assert not server.is_up(), "gantry down did not end it for good"
+    assert not server.site_answers(), "the first home still serves"
+    if isinstance(server, Folder):
+        server.second_home.mkdir(mode=0o700)
+        shutil.copy(server.conf, server.second_home)
+        server.move_home(server.second_home)
+    else:
+        server.second_home.mkdir(mode=0o700)
+        shutil.chown(server.second_home, "gantry", "gantry")
+        text = server.conf.read_text()
+        assert f'home = "{server.home}"' in text, text
+        server.conf.write_text(text.replace(f'"{server.home}"', f'"{server.second_home}"'))
+    server.operate("import", str(file), "--passphrase-file", str(passphrase))
     server.start()
-    until("the site answers", lambda: _answers(server))
+    until("the site answers", server.site_answers)
+    found = server.get("/rows")
+    assert found == rows, f"rows differ: {[pair for pair in zip(rows.splitlines(), found.splitlines(), strict=False) if pair[0] != pair[1]][:3]}"  # fmt: skip
+    assert int(server.get("/write")) == product.ROWS + 1, "the sequence has moved"
     after = server.counts()
-    assert after["web"] > before["web"], (before, after)
-    assert after["secret"] == before["secret"] == len("0123456789abcdef")
-    assert laptop("status", "--json").returncode == 0, "tokens moved along"
-    say(f"✓ moved to {SECOND_HOME}: {after}")
+    assert after["secret"] == before["secret"] == len(product.SECRET), "the secret is another"
+    for what in ("web", "worker", "cron"):
+        assert after[what] >= before[what], (before, after)
+    now = recorded(server)
+    different = [name for name in records if now[name] != records[name]]
+    assert not different, (
+        f"these records differ: {[(now[name], records[name]) for name in different]}"
+    )
+    server.count_grows("worker")
+    server.count_grows("cron", _CRON_PATIENCE_S)
+    say(f"✓ moved to {server.second_home}: {product.ROWS} rows and {len(records)} lists of records are the same")  # fmt: skip
 
 
-def uninstall(server: Server) -> None:
+def uninstall(server: Booted | ByHand | Folder) -> None:
     """Nothing of it stays but the first home, which was left behind."""
-    command(PROGRAM, "uninstall", "--yes")
-    assert server.process is not None
-    server.process.wait(timeout=60)
-    assert not SECOND_HOME.exists()
-    assert not UNIT.exists()
-    assert not CONF.exists()
-    assert not _pids_of_platform(), _pids_of_platform()
+    server.as_root("uninstall", "--yes")
+    assert not server.is_up(), "something starts it again"
+    assert not server.second_home.exists(), "the home is still there"
+    if isinstance(server, OnDebian):
+        assert not Path("/etc/systemd/system/gantry.service").exists(), "the unit is still there"
+        assert not server.conf.exists(), "the settings file is still there"
+    assert not server.pids(), f"processes are left: {server.pids()}"
     say("✓ uninstalled")
 
 
-def _has(name: str) -> bool:
-    return command(PROGRAM, name, "--help", check=False).returncode == 0
-
-
-def _answers(server: Server) -> bool:
-    with suppress(OSError):
-        return bool(server.counts())
-    return False
-
-
-def _certificate(host: str) -> str:
-    found = json.loads(as_service("domains", "--json").stdout)
-    return next((str(body["certificate"]) for body in found if body["host"] == host), "")
-
-
-def _pids_of_platform() -> list[int]:
-    """Every process of the service's user."""
-    uid, found = pwd.getpwnam("gantry").pw_uid, []
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError):
-            if entry.name.isdecimal() and entry.stat().st_uid == uid:
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                if state != "Z":
-                    found.append(int(entry.name))
+def recorded(server: Server) -> dict[str, Any]:
+    """What the platform knows of the product, in an order of its own."""
+    questions = {
+        "releases": ("releases", "--project", "shop"),
+        "deploys": ("deploys", "list", "--project", "shop"),
+        "variables": ("env", "list", "--project", "shop"),
+        "tokens": ("token", "list"),
+        "audit": ("audit", "--limit", "20"),
+    }
+    found = {
+        name: json.loads(server.operate(*arguments, "--json"))
+        for name, arguments in questions.items()
+    }
+    # The operator's own is made anew with each start.
+    found["tokens"] = [token for token in found["tokens"] if token["label"] != _OPERATOR_LABEL]
     return found
 
 
-def environment(home: str, **more: str) -> dict[str, str]:
-    """The variables of a login, and how packages are found."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
-    return {**kept, "HOME": home, "NO_COLOR": "1", "COLUMNS": "100", **more}
+def another_version(server: Server, version: str, file: str, before: str, after: str) -> Path:
+    """This tree as a later version: its number, one migration more, and one change."""
+    number = (f'{_VERSION[1]}{_own_version()}"', f'{_VERSION[1]}{version}"')
+    return copy_of(
+        ROOT,
+        server.work / f"gantry-{version}",
+        {_VERSION[0]: number, file: (before, after)},
+        {
+            f"{_MIGRATIONS}/9999.first-week.sql": "CREATE TABLE first_week (id integer PRIMARY KEY);\n"
+        },
+    )
 
 
-def command(
-    *argv: object, check: bool = True, stdin: str = "", cwd: Path = WORK, home: str = "/root"
-) -> subprocess.CompletedProcess[str]:
-    """Run a command; a failure is told with all that it said."""
-    done = subprocess.run(
-        [str(word) for word in argv], input=stdin, capture_output=True, text=True, cwd=cwd, env=environment(home),
-        timeout=900, check=False,
+def _own_version() -> str:
+    return (ROOT / _VERSION[0]).read_text().partition(_VERSION[1])[2].partition('"')[0]
+
+
+@contextmanager
+def load(server: Server, path: str, connections: int = 6) -> Iterator[dict[str, Any]]:
+    """Visitors who forgive nothing; what came of their requests is in the dictionary afterwards."""
+    stop = server.work / f"stop-{time.monotonic_ns()}"
+    process = subprocess.Popen(
+        [str(server.python), "-m", "gantry.drill.client", SITE, str(server.https_port), path, str(server.roots),
+         str(connections), str(stop), "0.02"],
+        env=environment("/root"), stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    if check and done.returncode != 0:
-        raise StepError(
-            f"{' '.join(map(str, argv))} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
-        )
-    return done
-
-
-def laptop(*words: str, stdin: str = "", cwd: Path = WORK) -> subprocess.CompletedProcess[str]:
-    """A command of somebody elsewhere: only what they logged in to is known to them."""
-    home = WORK / "laptop"
-    home.mkdir(exist_ok=True)
-    return command(PROGRAM, *words, stdin=stdin, cwd=cwd, home=str(home))
-
-
-def as_service(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """A command of the operator of the machine: `sudo -u gantry gantry …`."""
-    user = ("setpriv", "--reuid", "gantry", "--regid", "gantry", "--init-groups")
-    return command(*user, PROGRAM, *words, check=check, cwd=Path("/"), home=str(HOME))
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(number)]
+    tally: dict[str, Any] = {}
     try:
-        for bound in sockets:
-            bound.bind(("127.0.0.1", 0))
-        return [int(bound.getsockname()[1]) for bound in sockets]
+        time.sleep(1)  # some visitors are there before anything happens
+        yield tally
+        time.sleep(1)
+        stop.touch()
+        tally.update(json.loads(process.communicate(timeout=60)[0]))
+        assert tally["requests"] > 0, "nobody came"
     finally:
-        for bound in sockets:
-            bound.close()
+        process.kill()
 
 
-def until(what: str, condition: Callable[[], Any], patience_s: float = _PATIENCE_S) -> Any:  # noqa: ANN401 -- whatever the condition answers
-    """The first true answer of `condition()`."""
-    deadline_s = time.monotonic() + patience_s
-    while time.monotonic() < deadline_s:
-        with suppress(StepError, OSError):
-            if answer := condition():
-                return answer
-        time.sleep(0.5)
-    raise StepError(f"{what}: not within {patience_s:.0f} s")
+@contextmanager
+def answering(server: Server, path: str) -> Iterator[list[str]]:
+    """A request that is under way meanwhile; its answer is the list's first element afterwards."""
+    answers: list[str] = []
+    found: list[str] = []
+
+    def ask_it() -> None:
+        try:
+            answers.append(server.get(path))
+        except OSError as error:
+            answers.append(str(error))
+
+    thread = threading.Thread(target=ask_it)
+    thread.start()
+    time.sleep(1)
+    yield found
+    thread.join(timeout=60)
+    found[:] = answers
+
+
+def laptop(server: Server, *arguments: str, stdin: str = "") -> str:
+    """A command of somebody elsewhere, who knows only what they logged in to; in a folder there is nobody else."""
+    shop = server.work / "shop"
+    cwd = shop if shop.exists() else server.work
+    if isinstance(server, Folder):
+        home = {"home": str(server.work / "user"), "GANTRY_HOME": str(server.conf.parent)}
+        return command(server.program, *arguments, stdin=stdin, cwd=cwd, **home)
+    home_folder = server.work / "laptop"
+    home_folder.mkdir(exist_ok=True)
+    return command(server.program, *arguments, stdin=stdin, cwd=cwd, home=str(home_folder))
+
+
+def ask(server: Booted | ByHand | Folder, statement: str) -> str:
+    """One value of the control plane's own database."""
+    more = {"GANTRY_HOME": str(server.conf.parent)} if isinstance(server, Folder) else {}
+    return command(server.python, "-c", _ASK, statement, **more).strip()
+
+
+def _certificate(server: Server, host: str) -> str:
+    found = json.loads(server.operate("domains", "--json"))
+    return next((str(body["certificate"]) for body in found if body["host"] == host), "")
+
+
+def _edges(server: Server) -> list[int]:
+    """Epochs of the edges that run: a successor's is one more than its predecessor's."""
+    running = " ".join(
+        Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").replace("\0", " ")
+        for pid in server.pids()
+        if Path(f"/proc/{pid}").exists()
+    )
+    parts = running.split()
+    return sorted({int(parts[at + 1]) for at, part in enumerate(parts) if part == "--restart-epoch"})  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ from gantry.engines.redis.server import RedisServers, find_program
 from gantry.engines.runtime.process import ProcessRuntime
 from gantry.engines.runtime.protocol import ProcessState
 from gantry.kernel.clock import ManualClock, SystemClock
-from gantry.kernel.errors import UserError
+from gantry.kernel.errors import TransientError, UserError
 from tests.fakes.machine import Machine
 from tests.fakes.redis import FakeRedis
 
 SHOP = CacheGrant("shop-production", "password-1", 8_000_000)
 BLOG = CacheGrant("blog-production", "password-2")
 real = pytest.mark.real
+_EARLY_S = 10.0  # the deadline of a start is 20 s
 
 
 @pytest.fixture
@@ -151,3 +152,30 @@ async def test_a_machine_without_redis_says_what_to_install(
     with pytest.raises(UserError) as caught:
         find_program()
     assert caught.value.code == "cache.no-program"
+
+
+@real
+async def test_a_port_that_is_taken_is_said_at_once(redis: RedisServers, tmp_path: Path) -> None:
+    url = await redis.ensure(SHOP)
+    await redis.stop()
+    with socket.create_server(("127.0.0.1", urlsplit(url).port or 0)):
+        async with asyncio.timeout(_EARLY_S):
+            with pytest.raises(TransientError) as caught:
+                await redis.ensure(SHOP)
+    assert caught.value.code == "cache.start-failed"
+    assert "Address already in use" in str(caught.value)
+    assert await redis.ensure(SHOP) == url, "once the port is free it starts"
+
+
+@real
+async def test_a_program_that_ends_at_once_is_not_started_again(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    clock = ManualClock()
+    servers = RedisServers(
+        paths=Paths(tmp_path), runtime=runtime, clock=clock, program=lambda: Path("/bin/false")
+    )
+    with pytest.raises(TransientError) as caught:
+        await servers.ensure(SHOP)
+    assert "it ended with exit code 1" in str(caught.value)
+    assert clock.monotonic_s() < _EARLY_S

@@ -6,6 +6,7 @@ import hmac
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import uuid
@@ -35,6 +36,7 @@ from tests.support.runtime import gone, until
 SHOP = DatabaseGrant("shop_production", "shop_production", "pass'word \"1%")
 BLOG = DatabaseGrant("blog_production", "blog_production", "another")
 real = pytest.mark.real
+_EARLY_S = 15.0  # the deadline of a start is 60 s
 
 
 @pytest.fixture
@@ -244,6 +246,44 @@ async def test_what_does_not_run_says_so(postgres: PostgresServer) -> None:
     with pytest.raises(TransientError) as caught:
         await postgres.ensure(SHOP)
     assert caught.value.code == "database.unreachable"
+
+
+@real
+async def test_a_configuration_that_it_refuses_is_said_at_once(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    settings = Paths(tmp_path).postgres / "data" / "data" / "postgresql.auto.conf"
+    before = settings.read_text()
+    settings.write_text(f"{before}\nmax_wal_size = 'very much'\n")
+    async with asyncio.timeout(_EARLY_S):
+        with pytest.raises(TransientError) as caught:
+            await postgres.start()
+    assert caught.value.code == "database.start-failed"
+    assert "very much" in str(caught.value) or "max_wal_size" in str(caught.value)
+    settings.write_text(before)
+    await postgres.start()
+    assert (await postgres.status()).running
+
+
+@real
+@pytest.mark.parametrize(
+    ("file", "program"), [("port", "Postgres server"), ("tls-port", "what encrypts connections")]
+)
+async def test_a_port_that_is_taken_is_said_at_once(
+    postgres: PostgresServer, tmp_path: Path, file: str, program: str
+) -> None:
+    await postgres.start()
+    await postgres.stop()
+    port = int((Paths(tmp_path).postgres / "data" / file).read_text())
+    with socket.create_server(("127.0.0.1", port)):
+        async with asyncio.timeout(_EARLY_S):
+            with pytest.raises(TransientError) as caught:
+                await postgres.start()
+    assert caught.value.code == "database.start-failed"
+    assert program in str(caught.value)
+    assert "ddress already in use" in str(caught.value)
+    await postgres.start()
+    assert (await postgres.status()).running
 
 
 @real

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from gantry.engines.edge.protocol import Backend, EdgeConfig, Endpoint, Site
 from tests.support.edge import DEADLINE_S, Lab, anew, lab, served
 from tests.support.edge_visitors import client, url
 
@@ -278,3 +279,53 @@ async def test_early_hints_and_trailers_pass(edge: Lab) -> None:
     assert hinted.header("link") == "</a.css>; rel=preload"
     summed = await said(edge, get(b"/summed"))
     assert summed.raw.endswith("0\r\nx-sum: 42\r\n\r\n")
+
+
+async def _refuses(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A product that refuses an upload before it has read it, and then reads on."""
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            status = b"200 OK" if head.startswith(b"GET ") else b"413 Content Too Large"
+            writer.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 4\r\n\r\nsaid")
+            if b"413" in status:
+                while await reader.read(65_536):
+                    pass
+    except (ConnectionError, asyncio.IncompleteReadError):
+        writer.close()
+
+
+async def _refused(edge: Lab) -> bytes:
+    """What somebody gets who reads while they send."""
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1",
+        edge.settings.https_port,
+        ssl=edge.context(),
+        server_hostname="a.localhost",
+    )
+    writer.write(b"POST /upload HTTP/1.1\r\n" + HOST + b"content-length: 6000000\r\n\r\n")
+    answer = asyncio.ensure_future(reader.readline())
+    try:
+        while not answer.done():
+            writer.write(b"x" * 65_536)
+            await asyncio.wait((answer,), timeout=0)
+            await writer.drain()
+    except ConnectionError:
+        pass  # the answer may be there all the same
+    line = await answer
+    writer.transport.abort()
+    return line
+
+
+async def test_an_early_refusal_reaches_who_reads_while_they_send(edge: Lab) -> None:
+    server = await asyncio.start_server(_refuses, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    release = Backend("r-1", (Endpoint(port=port),), "/health", "a.localhost")
+    site = Site(("a.localhost",), "r-1", release="r-1")
+    certificate = await edge.certificate("a.localhost")
+    await edge.edge.apply(EdgeConfig((site,), (release,), (certificate,)))
+    await edge.until_healthy("r-1")
+    async with asyncio.timeout(DEADLINE_S):
+        lines = await asyncio.gather(*(_refused(edge) for _ in range(8)))
+    server.close()
+    assert lines == [b"HTTP/1.1 413 Payload Too Large\r\n"] * 8

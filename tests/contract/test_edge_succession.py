@@ -144,6 +144,19 @@ async def test_a_successor_that_ends_at_once_is_not_waited_for(edge: Lab) -> Non
     assert (await edge.get()).body == "one"
 
 
+async def test_a_first_one_that_ends_at_once_says_why() -> None:
+    async with lab() as made:
+        ends = made.settings.home / "ends"
+        ends.write_text("#!/bin/sh\necho it wants another processor >&2\nexit 1\n")
+        ends.chmod(0o755)
+        clock = ManualClock()
+        with pytest.raises(TransientError) as caught:
+            await EnvoyEdge(made.settings, made.runtime, clock, ends).start()
+    assert caught.value.code == "edge.start-failed"
+    assert "it wants another processor" in str(caught.value)
+    assert clock.monotonic_s() < 20, "the deadline of a start is 20 s"
+
+
 async def test_a_control_plane_that_died_in_an_upgrade_is_followed_by_one_that_finishes_it(
     edge: Lab,
 ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from gantry.cli.platform import (
     SetupAnswers,
     SetupChange,
     SetupReport,
+    UpgradeReport,
 )
 from gantry.config.settings import Settings
 from gantry.drill.judge import DrillResult
@@ -45,6 +46,7 @@ class FakePlatform:
             suggested={"processes.web.health.path": "/api/health"},
         )
     )
+    upgrade_findings: tuple[Finding, ...] = (Finding("version", "ok", "0.1.0 → 0.2.0"),)
     drills: dict[int, DrillResult] = field(default_factory=dict)
     suggestion: str = "203-0-113-7.sslip.io"
     changes: tuple[SetupChange, ...] = (
@@ -119,6 +121,26 @@ class FakePlatform:
 
     def uninstall(self, change: SetupChange) -> None:
         self._begin(f"uninstall {change.name}")
+
+    def look_for_upgrade(self, source: str, cwd: Path) -> UpgradeReport:
+        self._begin("look_for_upgrade")
+        shown = source or "git+https://git.example.com/gantry"
+        return UpgradeReport(shown, "0.1.0", "", self.running, self.findings)
+
+    def install_beside(
+        self, source: str, cwd: Path, progress: Progress, *, again: bool
+    ) -> UpgradeReport:
+        self._begin("install_beside again" if again else "install_beside")
+        progress("installing it")
+        report = self.look_for_upgrade(source, cwd)
+        return replace(report, next_version="0.2.0", findings=self.upgrade_findings)
+
+    def hand_over(self, progress: Progress) -> None:
+        self._begin("hand_over")
+        progress("starting 0.2.0")
+
+    def forget_upgrade(self) -> None:
+        self._begin("forget_upgrade")
 
     def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[DrillResult]:
         self._begin("drill")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry import __version__
+from gantry.app.errors import MachineError, MachineFault
 from gantry.app.lock import HomeLock
 from gantry.app.token_file import read_token
 from gantry.cli.platform import (
@@ -23,6 +24,7 @@ from gantry.cli.platform import (
     SetupAnswers,
     SetupChange,
     SetupReport,
+    UpgradeReport,
 )
 from gantry.config.settings import Settings
 from gantry.config.settings_file import load_settings
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 90.0
 _INTERVAL_POLL_S = 0.05
+_MAX_TAIL_BYTES = 4_000
 
 
 class LocalPlatform:
@@ -71,9 +74,10 @@ class LocalPlatform:
             _end_control_plane(lock)
         warnings = check_before_start(settings, engines_run=_engines_run(settings))
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for file in (_start_file(settings), settings.paths.ended):
+        for file in (settings.paths.starting, settings.paths.ended):
             file.unlink(missing_ok=True)
         with (settings.home / "control.log").open("ab") as log:
+            begin = log.tell()
             child = subprocess.Popen(
                 [sys.executable, "-m", "gantry.app", "up", "--foreground"],
                 stdin=subprocess.DEVNULL,
@@ -81,7 +85,7 @@ class LocalPlatform:
                 stderr=log,
                 start_new_session=True,
             )
-        self._follow_start(settings, child, progress)
+        self._follow_start(settings, child, begin, progress)
         return warnings
 
     def stop(self, progress: Progress) -> None:
@@ -160,7 +164,7 @@ class LocalPlatform:
         from gantry.app.moving.move import export  # noqa: PLC0415
         from gantry.app.moving.sealed import Lock  # noqa: PLC0415
 
-        with _machine_faults():
+        with _machine_faults("export the platform"):
             export(self.settings(), file, Lock(passphrase, recipients), progress)
 
     def import_(self, file: Path, passphrase: str, identity: str, progress: Progress) -> str:
@@ -170,7 +174,7 @@ class LocalPlatform:
 
         settings = self.settings()
         _refuse_other_user(settings)
-        with _machine_faults():
+        with _machine_faults("import the platform"):
             return bring_in(settings, file, Key(passphrase, identity), progress)
 
     def uninstall_plan(self, *, keep_data: bool) -> tuple[SetupChange, ...]:
@@ -187,6 +191,39 @@ class LocalPlatform:
             self.stop(lambda _: None)
         else:
             carry_out(change, self.settings(), Path("/"))
+
+    def look_for_upgrade(self, source: str, cwd: Path) -> UpgradeReport:
+        """See `Platform.look_for_upgrade`."""
+        from gantry.app.upgrading.upgrade import look  # noqa: PLC0415
+
+        return look(self.settings(), source, cwd)
+
+    def install_beside(
+        self, source: str, cwd: Path, progress: Progress, *, again: bool
+    ) -> UpgradeReport:
+        """See `Platform.install_beside`."""
+        from gantry.app.upgrading.upgrade import install_beside  # noqa: PLC0415
+
+        return install_beside(self.settings(), source, cwd, progress, again=again)
+
+    def hand_over(self, progress: Progress) -> None:
+        """See `Platform.hand_over`."""
+        from gantry.app.upgrading.upgrade import hand_over  # noqa: PLC0415
+
+        settings = self.settings()
+
+        def end() -> None:
+            lock = HomeLock(settings.paths.lock)
+            if lock.is_held():
+                _end_control_plane(lock)
+
+        hand_over(settings, progress, end)
+
+    def forget_upgrade(self) -> None:
+        """See `Platform.forget_upgrade`."""
+        from gantry.app.upgrading.upgrade import forget  # noqa: PLC0415
+
+        forget()
 
     def detect(self, directory: Path) -> "Detection":
         """See `Platform.detect`."""
@@ -219,8 +256,9 @@ class LocalPlatform:
         return read_token(self.settings().paths)
 
     def _follow_start(
-        self, settings: Settings, child: subprocess.Popen[bytes], progress: Progress
+        self, settings: Settings, child: subprocess.Popen[bytes], begin: int, progress: Progress
     ) -> None:
+        """Return once the control plane answers; `begin` is where its own lines begin in its log."""
         deadline = time.monotonic() + _START_TIMEOUT_S
         for note in _notes(settings, deadline, child):
             if "error" in note:
@@ -228,26 +266,28 @@ class LocalPlatform:
             if note["doing"] == "ready":
                 return
             progress(str(note["doing"]))
+        how = "it does not answer" if child.poll() is None else f"it ended with {child.returncode}"
         child.kill()
+        log = settings.home / "control.log"
         raise PermanentError(
             "control.start-failed",
-            "the control plane did not start",
-            hint=f"its log is {settings.home / 'control.log'}",
+            f"the control plane did not start: {how}: {_last_lines(log, begin)}",
+            hint=f"its log is {log}",
         )
 
 
 @contextmanager
-def _machine_faults() -> Iterator[None]:
+def _machine_faults(doing: str) -> Iterator[None]:
     """What the machine refuses, as an error for people."""
     try:
         yield
-    except OSError as error:
-        raise PermanentError(
+    except MachineFault as fault:
+        raise MachineError(
             "moving.failed",
-            f"the machine refused: {error.strerror or error}",
+            f"could not {doing}",
+            fault,
             hint="gantry doctor checks disk space and permissions",
-            where=str(error.filename or ""),
-        ) from error
+        ) from fault
 
 
 def _refuse_other_user(settings: Settings) -> None:
@@ -330,13 +370,17 @@ def _engines_run(settings: Settings) -> bool:
     return settings.home.exists() and asyncio.run(edge_runs())
 
 
-def _start_file(settings: Settings) -> Path:
-    return settings.home / "starting.jsonl"
+def _last_lines(log: Path, begin: int) -> str:
+    """The last lines that were written from an offset on."""
+    with log.open("rb") as file:
+        file.seek(max(begin, file.seek(0, os.SEEK_END) - _MAX_TAIL_BYTES))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return " / ".join([line.strip() for line in lines if line.strip()][-3:]) or "it wrote nothing"
 
 
 def _note(settings: Settings, note: dict[str, object]) -> None:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _start_file(settings).open("a") as file:
+    with settings.paths.starting.open("a") as file:
         file.write(json.dumps(note) + "\n")
 
 
@@ -347,7 +391,7 @@ def _notes(
     read = 0
     while time.monotonic() < deadline:
         ended = child.poll() is not None
-        lines = _lines(_start_file(settings))
+        lines = _lines(settings.paths.starting)
         for line in lines[read:]:
             yield json.loads(line)
         read = len(lines)

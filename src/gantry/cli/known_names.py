@@ -54,5 +54,6 @@ KNOWN_NAMES = {
     "resize": "gantry scale web=3 changes how many run; memory is set in gantry.toml",
     "addons": "services are [services] in gantry.toml: postgres = true, redis = true",
     "help": "gantry --help lists all commands, gantry COMMAND --help explains one",
-    "upgrade": "install the new version, then gantry up: what runs goes on meanwhile",
+    "update": "gantry upgrade replaces Gantry by another version: what runs goes on meanwhile",
+    "self-update": "gantry upgrade replaces Gantry by another version: what runs goes on meanwhile",
 }

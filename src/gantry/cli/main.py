@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Move": {
         "export": ("moving", "Write this machine's platform into one encrypted file."),
         "import": ("moving", "Make the platform of an export on this machine."),
+        "upgrade": ("upgrade", "Replace Gantry by another version; sites go on meanwhile."),
         "uninstall": (
             "moving",
             "Remove Gantry's platform from this machine, with everything it runs.",

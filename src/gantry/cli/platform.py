@@ -71,6 +71,29 @@ class SetupReport:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class UpgradeReport:
+    """What an upgrade was found to be.
+
+    Attributes:
+        source: where the other version comes from, for people.
+        version: of this program.
+        next_version: empty before it is installed beside this one.
+        runs: whether a control plane is to be replaced.
+    """
+
+    source: str
+    version: str
+    next_version: str
+    runs: bool
+    findings: tuple[Finding, ...]
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What has to be corrected first."""
+        return tuple(finding.name for finding in self.findings if finding.state == "bad")
+
+
 class Platform(Protocol):
     """The platform of this machine, as the composition root knows it."""
 
@@ -158,6 +181,44 @@ class Platform(Protocol):
         Raises:
             PermanentError: `uninstall.failed`.
         """
+        ...
+
+    def look_for_upgrade(self, source: str, cwd: Path) -> UpgradeReport:
+        """What is to be known before another version is installed. Changes nothing.
+
+        Parameters:
+            source: a wheel, a folder, an address or a version; empty: where this program came from.
+
+        Raises:
+            UserError: `upgrade.bad-source`, `upgrade.no-environment`, `upgrade.checkout`.
+        """
+        ...
+
+    def install_beside(
+        self, source: str, cwd: Path, progress: Progress, *, again: bool
+    ) -> UpgradeReport:
+        """Install the other version beside this one, which goes on, and look at it.
+
+        Parameters:
+            again: also one of the same version.
+
+        Raises:
+            ConflictError: `upgrade.running`, `upgrade.in-the-way`.
+            PermanentError: `upgrade.not-installed`, `upgrade.failed`.
+        """
+        ...
+
+    def hand_over(self, progress: Progress) -> None:
+        """Let the version that was installed beside this one take over; it goes back where it does not come up.
+
+        Raises:
+            PermanentError: `upgrade.went-back`, `upgrade.failed`.
+            GantryError: the control plane does not end; nothing was changed.
+        """
+        ...
+
+    def forget_upgrade(self) -> None:
+        """Delete the version that lies beside this one; none is no error."""
         ...
 
     def detect(self, directory: Path) -> "Detection":

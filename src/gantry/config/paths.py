@@ -40,6 +40,11 @@ class Paths:
         return self.home / "control.lock"
 
     @property
+    def starting(self) -> Path:
+        """What starting control planes say of their progress and their errors, a line of JSON each."""
+        return self.home / "starting.jsonl"
+
+    @property
     def ended(self) -> Path:
         """When somebody ended the platform on purpose; not there while it runs."""
         return self.home / "ended"

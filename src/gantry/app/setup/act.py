@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gantry.app.engines import npm_argv, npm_environment
+from gantry.app.errors import MachineError, MachineFault
 from gantry.app.setup.files import (
     PORTS_KEY,
     SERVICE,
@@ -21,7 +22,6 @@ from gantry.app.setup.look import systemctl
 from gantry.app.setup.rules import Wanted
 from gantry.cli.platform import SetupChange
 from gantry.config.settings_file import write_settings
-from gantry.kernel.errors import PermanentError
 from gantry.kernel.files import replace_file
 from gantry.web.assets import ensure_assets
 
@@ -36,12 +36,12 @@ def carry_out(change: SetupChange, wanted: Wanted, root: Path) -> None:
     """
     try:
         _carry_out(change, wanted, root)
-    except OSError as error:
-        raise PermanentError(
+    except MachineFault as fault:
+        raise MachineError(
             "setup.failed",
-            f"could not {change.detail}: {error.strerror or error}",
+            f"could not {change.detail}",
+            fault,
             hint="correct that, then run gantry setup again: it goes on where it stopped",
-            where=str(error.filename or ""),
         ) from None
 
 
@@ -96,6 +96,4 @@ def _write(path: Path, text: str) -> None:
 
 
 def _run(*argv: str) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    if done.returncode != 0:
-        raise OSError(f"{argv[0]}: {(done.stderr or done.stdout).strip()[:500]}")
+    subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)

@@ -5,11 +5,11 @@ import subprocess  # noqa: TID251 -- asks systemd
 from collections.abc import Iterator
 from pathlib import Path
 
+from gantry.app.errors import MachineError, MachineFault
 from gantry.app.setup.files import PORTS_KEY, SERVICE, SYSCTL_FILE, UNIT_FILE
 from gantry.app.setup.look import systemctl
 from gantry.cli.platform import SetupChange
 from gantry.config.settings import Settings
-from gantry.kernel.errors import PermanentError
 from gantry.kernel.trees import remove_tree
 
 _TIMEOUT_S = 120
@@ -67,10 +67,10 @@ def carry_out(change: SetupChange, settings: Settings, root: Path) -> None:
                 settings.file.unlink(missing_ok=True)
             case _:
                 raise AssertionError(change.name)
-    except OSError as error:
-        raise PermanentError(
+    except MachineFault as fault:
+        raise MachineError(
             "uninstall.failed",
-            f"could not {change.detail}: {error.strerror or error}",
+            f"could not {change.detail}",
+            fault,
             hint="run it again with sudo: it goes on where it stopped",
-            where=str(error.filename or ""),
         ) from None

@@ -24,12 +24,13 @@ from gantry.engines.runtime.protocol import (
     Runtime,
     Sandbox,
 )
+from gantry.engines.runtime.starting import StartError, start_and_wait
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.files import replace_file
 
 PROCESS = "assets"
-_START_DEADLINE_S = 20.0
+_START_TIMEOUT_S = 20.0
 _STOP_DEADLINE_S = 5.0
 _PACK_TIMEOUT_S = 3600.0
 # Serving takes 30 to 60 MB; the kernel's page cache, not Caddy, holds the files.
@@ -138,13 +139,15 @@ class CaddyAssets:
         spec = self._spec(program)
         await self._runtime.remove(PROCESS)
         await asyncio.to_thread(self.socket.unlink, missing_ok=True)
-        await self._runtime.start(spec)
-        deadline_s = self._clock.monotonic_s() + _START_DEADLINE_S
-        while not await self._answers():
-            ended = PROCESS not in await self._running()
-            if ended or self._clock.monotonic_s() > deadline_s:
-                raise await self._failure()
-            await self._clock.sleep(0.02)
+        try:
+            await start_and_wait(self._runtime, self._clock, spec, self._answers, _START_TIMEOUT_S)
+        except StartError as error:
+            raise TransientError(
+                "assets.start-failed",
+                f"the asset server does not start: {error}",
+                hint="gantry doctor",
+                where=PROCESS,
+            ) from error
 
     async def _pack(self, build: str) -> None:
         """Let a process make the compressed variants, whenever the machine has time."""
@@ -230,16 +233,6 @@ class CaddyAssets:
                 hint="gantry doctor",
                 where=str(self._folder),
             ) from error
-
-    async def _failure(self) -> TransientError:
-        tail = await self._runtime.read_log(PROCESS, offset=-4000)
-        lines = tail.text.strip().splitlines()[-3:]
-        return TransientError(
-            "assets.start-failed",
-            "the asset server does not start: " + (" / ".join(lines) or "it wrote nothing"),
-            hint="gantry doctor",
-            where=PROCESS,
-        )
 
 
 if TYPE_CHECKING:

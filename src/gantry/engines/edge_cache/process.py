@@ -14,6 +14,7 @@ from gantry.cache.serve import PURGE_PATH, STATUS_PATH, CacheConfig
 from gantry.config.paths import Paths
 from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus, EdgeCache, Purge
 from gantry.engines.runtime.protocol import Limits, ProcessSpec, ProcessState, Runtime
+from gantry.engines.runtime.starting import StartError, start_and_wait
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError
 
@@ -22,7 +23,6 @@ _MAX_ANSWER_BYTES = 2_000_000
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 5.0
 _ASK_TIMEOUT_S = 5.0
-_INTERVAL_START_S = 0.02
 _INTERVAL_STOP_S = 0.1
 # Python with uvicorn takes 40 MB; bodies on their way and the allocator's waste come on top of what is kept.
 _OVERHEAD_BYTES = 200_000_000
@@ -71,14 +71,17 @@ class EdgeCacheProcess:
                 return
             await asyncio.to_thread(self._write_config)
             await self._runtime.remove(PROCESS)
-            await self._runtime.start(self._spec())
-            deadline_s = self._clock.monotonic_s() + _START_TIMEOUT_S
-            while not (await self.status()).running:
-                found = (await self._runtime.statuses())[PROCESS]
-                ended = found.state is not ProcessState.RUNNING
-                if ended or self._clock.monotonic_s() > deadline_s:
-                    raise await self._failure()
-                await self._clock.sleep(_INTERVAL_START_S)
+            try:
+                await start_and_wait(
+                    self._runtime, self._clock, self._spec(), self._answers, _START_TIMEOUT_S
+                )
+            except StartError as error:
+                raise TransientError(
+                    "cache.start-failed",
+                    f"the edge's cache does not start: {error}",
+                    hint="gantry doctor",
+                    where=PROCESS,
+                ) from error
 
     async def revive(self) -> None:
         """See `EdgeCache.revive`."""
@@ -142,15 +145,8 @@ class EdgeCacheProcess:
             labels={"part": "cache"},
         )
 
-    async def _failure(self) -> TransientError:
-        tail = await self._runtime.read_log(PROCESS, offset=-4000)
-        lines = tail.text.strip().splitlines()[-3:]
-        return TransientError(
-            "cache.start-failed",
-            "the edge's cache does not start: " + (" / ".join(lines) or "it wrote nothing"),
-            hint="gantry doctor",
-            where=PROCESS,
-        )
+    async def _answers(self) -> bool:
+        return (await self.status()).running
 
 
 def read_status(content: Mapping[str, Any]) -> CacheStatus:

@@ -108,7 +108,7 @@ async def configure(admin: Address, settings: Mapping[str, str], clock: Clock) -
             raise TransientError(
                 "database.not-configured",
                 f"the Postgres server at {admin.host} does not take its settings: {', '.join(settings)}",
-                hint="gantry logs postgres-data",
+                hint="gantry doctor",
                 where=admin.host,
             )
         await clock.sleep(_INTERVAL_CONFIGURE_S)

@@ -2,14 +2,23 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+
+import psycopg
+from psycopg import sql
 
 from gantry.engines.postgres import wheel
 from gantry.engines.postgres.admin import Address
-from gantry.kernel.errors import PermanentError
+from gantry.kernel.errors import PermanentError, TransientError
 
 _TIMEOUT_S = 6 * 3600.0
+_CONNECT_TIMEOUT_S = 10
 _MAX_MESSAGE = 500
+_EXISTS = "SELECT 1 FROM pg_database WHERE datname = %s"
+_CUT_OFF = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
 # Every server has the three.
 _LIST = """SELECT datname FROM pg_database
     WHERE datname NOT IN ('postgres', 'template0', 'template1') ORDER BY 1"""
@@ -58,6 +67,74 @@ def restore(address: Address, file: Path, *, into: str = "") -> None:
     """
     target = (f"--dbname={into}",) if into else ("--create", "--dbname=postgres")
     _run(address, "pg_restore", "--exit-on-error", *target, str(file))
+
+
+def set_aside(address: Address, name: str) -> None:
+    """Copy the database of `address` on its server under another name, which an earlier copy loses.
+
+    Whoever is connected to it is cut off: Postgres copies what nobody uses.
+
+    Raises:
+        TransientError: `database.unreachable`.
+        PermanentError: `database.dump-failed`.
+    """
+    copy, own = sql.Identifier(name), sql.Identifier(address.database)
+    with _apart(address) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(copy))
+        connection.execute(_CUT_OFF, (address.database,))
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(copy, own))
+
+
+def bring_back(address: Address, name: str) -> None:
+    """Put the copy in the place of the database, which is deleted; without a copy nothing happens.
+
+    Raises:
+        TransientError: `database.unreachable`.
+        PermanentError: `database.dump-failed`.
+    """
+    copy, own = sql.Identifier(name), sql.Identifier(address.database)
+    with _apart(address) as connection:
+        if connection.execute(_EXISTS, (name,)).fetchone() is None:
+            return
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(own))
+        connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(copy, own))
+
+
+def forget_aside(address: Address, name: str) -> None:
+    """Delete the copy; none is no error.
+
+    Raises:
+        TransientError: `database.unreachable`.
+        PermanentError: `database.dump-failed`.
+    """
+    with _apart(address) as connection:
+        connection.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        )
+
+
+@contextmanager
+def _apart(address: Address) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A session that is in none of the databases that are copied."""
+    try:
+        with psycopg.connect(
+            replace(address, database="template1").url(),
+            autocommit=True,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+        ) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise TransientError(
+            "database.unreachable",
+            f"the Postgres server at {address.host} does not answer: {str(error).strip()}",
+            hint="gantry doctor",
+            where=address.host,
+        ) from error
+    except psycopg.Error as error:
+        raise PermanentError(
+            "database.dump-failed",
+            f"the control plane's database cannot be copied: {str(error).strip()[-_MAX_MESSAGE:]}",
+        ) from error
 
 
 def _run(address: Address, program: str, *arguments: str) -> str:

@@ -33,6 +33,7 @@ from gantry.engines.runtime.protocol import (
     Runtime,
     Sandbox,
 )
+from gantry.engines.runtime.starting import StartError, start_and_wait
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.files import replace_file
@@ -46,7 +47,8 @@ _TLS_PORT = "tls-port"
 _TLS = "-tls"
 _FIRST_PORT = 15_000
 _PORTS = 5_000  # all below the range of outgoing connections
-_START_DEADLINE_S = 60.0
+_START_TIMEOUT_S = 60.0
+_INTERVAL_PREDECESSOR_S = 0.2
 _INIT_TIMEOUT_S = 120.0
 _STOP_DEADLINE_S = 30.0
 _LOG_TAIL_BYTES = 4000
@@ -205,17 +207,22 @@ class PostgresServer:
         replace_file(secret, self._password_file.read_text())
         try:
             await self._runtime.remove(task)
-            await self._start(self._spec(task, wheel.initdb(new, secret), _INIT_TIMEOUT_S))
+            spec = self._spec(task, wheel.initdb(new, secret), _INIT_TIMEOUT_S)
+            try:
+                await self._runtime.start(spec)
+            except UserError as error:
+                raise wheel.unreachable(error, spec, self._folder) from error
             status = await self._ended(task)
         finally:
             secret.unlink(missing_ok=True)
         if status.exit_code != 0:
-            raise await self._failure(task)
+            tail = await self._runtime.read_log(task, offset=-_LOG_TAIL_BYTES)
+            raise self._failure(task, " / ".join(tail.text.strip().splitlines()[-5:]))
         await self._runtime.remove(task)
         new.rename(self._folder / "data")
 
     async def _run(self) -> None:
-        """Start until it answers: after a crash the old server may need a moment to go away."""
+        """Start, and again only while the server before it, which crashed, still needs a moment to go away."""
         spec = self._spec(
             self._process,
             wheel.server(
@@ -223,20 +230,20 @@ class PostgresServer:
             ),
             None,
         )
-        deadline_s = self._clock.monotonic_s() + _START_DEADLINE_S
-        pause_s = 0.01
+        deadline_s = self._clock.monotonic_s() + _START_TIMEOUT_S
         while True:
-            status = await self._start(spec)
-            if status.state is ProcessState.RUNNING and await self._answers():
-                return
-            if self._clock.monotonic_s() > deadline_s:
-                raise await self._failure(self._process)
-            await self._clock.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, 0.5)
+            left_s = deadline_s - self._clock.monotonic_s()
+            try:
+                return await self._start_server(spec, left_s)
+            except StartError as error:
+                lingers = error.ended and wheel.has_predecessor(error.output)
+                if not lingers or left_s < _INTERVAL_PREDECESSOR_S:
+                    raise self._failure(self._process, str(error)) from error
+            await self._clock.sleep(_INTERVAL_PREDECESSOR_S)
 
-    async def _start(self, spec: ProcessSpec) -> ProcessStatus:
+    async def _start_server(self, spec: ProcessSpec, timeout_s: float) -> None:
         try:
-            return await self._runtime.start(spec)
+            await start_and_wait(self._runtime, self._clock, spec, self._answers, timeout_s)
         except UserError as error:
             raise wheel.unreachable(error, spec, self._folder) from error
 
@@ -257,13 +264,11 @@ class PostgresServer:
                 return status
             await self._runtime.wait_for_exit(1.0)
 
-    async def _failure(self, process: str) -> TransientError:
-        tail = await self._runtime.read_log(process, offset=-_LOG_TAIL_BYTES)
-        lines = tail.text.strip().splitlines()[-5:]
+    def _failure(self, process: str, why: str) -> TransientError:
         return TransientError(
             "database.start-failed",
-            f"the Postgres server '{self._cluster.name}' does not start: " + " / ".join(lines),
-            hint=f"gantry logs {process}",
+            f"the Postgres server '{self._cluster.name}' does not start: {why}",
+            hint="gantry doctor",
             where=process,
         )
 

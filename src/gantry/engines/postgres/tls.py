@@ -22,6 +22,7 @@ from gantry.engines.runtime.protocol import (
     Runtime,
     Sandbox,
 )
+from gantry.engines.runtime.starting import StartError, start_and_wait
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.files import replace_file
@@ -30,7 +31,6 @@ _LIFE = timedelta(days=90)
 _RENEWED_BEFORE = timedelta(days=30)
 _BACKDATED = timedelta(days=1)  # a clock that is set back makes it no stranger
 _START_TIMEOUT_S = 20.0
-_INTERVAL_START_S = 0.02
 _MEMORY_BYTES = 256_000_000
 _MAX_ANSWER_BYTES = 1
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -74,16 +74,17 @@ class TlsFront:
         """
         await self.renew()
         spec = self._spec()
-        deadline_s = self._clock.monotonic_s() + _START_TIMEOUT_S
         try:
-            status = await self._runtime.start(spec)
+            await start_and_wait(self._runtime, self._clock, spec, self._answers, _START_TIMEOUT_S)
         except UserError as error:
             raise wheel.unreachable(error, spec, self._folder) from error
-        while not await self._answers():
-            status = (await self._runtime.statuses()).get(spec.id, status)
-            if status.state is not ProcessState.RUNNING or self._clock.monotonic_s() > deadline_s:
-                raise await self._failure()
-            await self._clock.sleep(_INTERVAL_START_S)
+        except StartError as error:
+            raise TransientError(
+                "database.start-failed",
+                f"what encrypts connections to Postgres does not start: {error}",
+                hint="gantry doctor",
+                where=self._process,
+            ) from error
 
     async def revive(self) -> None:
         """Start it again when it has ended, and see to its certificate."""
@@ -122,16 +123,6 @@ class TlsFront:
                     writer.close()
         except (OSError, TimeoutError):
             return False
-
-    async def _failure(self) -> TransientError:
-        tail = await self._runtime.read_log(self._process, offset=-4000)
-        lines = tail.text.strip().splitlines()[-3:]
-        return TransientError(
-            "database.start-failed",
-            "what encrypts connections to Postgres does not start: " + " / ".join(lines),
-            hint="gantry doctor",
-            where=self._process,
-        )
 
     def _spec(self) -> ProcessSpec:
         mounts = (

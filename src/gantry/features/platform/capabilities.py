@@ -120,7 +120,11 @@ CAPABILITIES = (
     ),
     Capability(
         "on a server", Maturity.BETA, "0.1",
-        "Sets a machine up: settings file, service, ports, checks of DNS; rehearsed without systemd itself.",
+        "Sets a machine up: settings file, service, ports, checks of DNS; rehearsed with systemd, a power cut included.",
+    ),
+    Capability(
+        "upgrade", Maturity.BETA, "0.1",
+        "Another version takes over while sites go on, and gives back where it does not come up.",
     ),
     Capability(
         "move to another machine", Maturity.BETA, "0.1",
