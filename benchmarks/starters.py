@@ -45,6 +45,7 @@ class Starter:
         tools: programs from PyPI that it needs.
         stand_in: files instead of `make`, for where the starter cannot get its template.
         path: what must answer.
+        shows: a text of that page.
         third: part of the third that CI runs.
     """
 
@@ -56,6 +57,7 @@ class Starter:
     tools: tuple[str, ...] = ()
     stand_in: Mapping[str, str] = field(default_factory=dict)
     path: str = "/"
+    shows: str = ""
     third: bool = False
 
 
@@ -92,16 +94,19 @@ _REACT_ROUTER = {
     '"dev": "react-router dev", "start": "react-router-serve ./build/server/index.js"}, "dependencies": '
     '{"@react-router/node": "^{create-react-router}", "@react-router/serve": "^{create-react-router}", '
     '"react-router": "^{create-react-router}", "isbot": "^5", "react": "^19", "react-dom": "^19"}, "devDependencies": '
-    '{"@react-router/dev": "^{create-react-router}", "@types/react": "^19", "@types/react-dom": "^19", '
-    '"typescript": "^5", "vite": "^7"}}',
+    '{"@react-router/dev": "^{create-react-router}", "@tailwindcss/vite": "^4", "@types/node": "^22", '
+    '"@types/react": "^19", "@types/react-dom": "^19", "tailwindcss": "^4", "typescript": "^5", "vite": "^7"}}',
     "react-router.config.ts": 'import type { Config } from "@react-router/dev/config";\n'
     "export default { ssr: true } satisfies Config;\n",
-    "vite.config.ts": 'import { reactRouter } from "@react-router/dev/vite";\nimport { defineConfig } from "vite";\n'
-    "export default defineConfig({ plugins: [reactRouter()] });\n",
+    "vite.config.ts": 'import { reactRouter } from "@react-router/dev/vite";\nimport tailwindcss from "@tailwindcss/vite";\n'
+    'import { defineConfig } from "vite";\nexport default defineConfig({ plugins: [tailwindcss(), reactRouter()] });\n',
+    "app/app.css": '@import "tailwindcss";\n',
+    "Dockerfile": "FROM node:22-alpine\nWORKDIR /app\nCOPY . .\nRUN npm ci && npm run build\nCMD [\"npm\", \"run\", \"start\"]\n",
+    ".dockerignore": ".react-router\nbuild\nnode_modules\nREADME.md\n",
     "app/routes.ts": 'import { type RouteConfig, index } from "@react-router/dev/routes";\n'
     'export default [index("routes/home.tsx")] satisfies RouteConfig;\n',
     "app/routes/home.tsx": "export default function Home() { return <h1>Welcome</h1>; }\n",
-    "app/root.tsx": 'import { Links, Meta, Outlet, Scripts, ScrollRestoration } from "react-router";\n'
+    "app/root.tsx": 'import "./app.css";\nimport { Links, Meta, Outlet, Scripts, ScrollRestoration } from "react-router";\n'
     "export function Layout({ children }: { children: React.ReactNode }) {\n"
     '  return <html lang="en"><head><Meta /><Links /></head><body>{children}<ScrollRestoration /><Scripts /></body></html>;\n'
     "}\nexport default function App() { return <Outlet />; }\n",
@@ -122,26 +127,42 @@ _NUXT = {
 
 def _next_of_turbo(name: str) -> dict[str, str]:
     return {
-        f"apps/{name}/package.json": f'{{"name": "{name}", "private": true, "type": "module", "scripts": '
-        '{"dev": "next dev", "build": "next build", "start": "next start"}, "dependencies": '
-        '{"@repo/ui": "workspace:*", "next": "^16", "react": "^19", "react-dom": "^19"}}',
-        f"apps/{name}/next.config.js": "export default { transpilePackages: ['@repo/ui'] };\n",
-        f"apps/{name}/app/layout.jsx": "export default function Layout({ children }) {\n"
+        f"apps/{name}/package.json": f'{{"name": "{name}", "version": "0.1.0", "private": true, "type": "module", "scripts": '
+        '{"dev": "next dev --port 3000", "build": "next build", "start": "next start"}, "dependencies": '
+        '{"@repo/ui": "workspace:*", "next": "^16", "react": "^19", "react-dom": "^19"}, "devDependencies": '
+        '{"@repo/typescript-config": "workspace:*", "@types/node": "^22", "@types/react": "^19", '
+        '"@types/react-dom": "^19", "typescript": "^5"}}',
+        f"apps/{name}/next.config.js": "export default {};\n",
+        f"apps/{name}/tsconfig.json": '{"extends": "@repo/typescript-config/nextjs.json", "compilerOptions": '
+        '{"plugins": [{"name": "next"}]}, "include": ["**/*.ts", "**/*.tsx", "next-env.d.ts", ".next/types/**/*.ts"], '
+        '"exclude": ["node_modules"]}',
+        f"apps/{name}/app/layout.tsx": "export default function Layout({ children }: { children: React.ReactNode }) {\n"
         '  return <html lang="en"><body>{children}</body></html>;\n}\n',
-        f"apps/{name}/app/page.jsx": 'import { Button } from "@repo/ui/button";\n'
-        f"export default function Page() {{ return <main>{name} <Button /></main>; }}\n",
+        f"apps/{name}/app/page.tsx": 'import { Button } from "@repo/ui/button";\n'
+        f'export default function Page() {{ return <main>{name} of two <Button appName="{name}" /></main>; }}\n',
     }
 
 
 _TURBO = {
-    "package.json": '{"name": "app", "private": true, "scripts": {"build": "turbo run build", "dev": "turbo run dev"}, '
-    '"devDependencies": {"turbo": "^{create-turbo}"}, "packageManager": "pnpm@{pnpm}"}',
+    "package.json": '{"name": "app", "private": true, "scripts": {"build": "turbo run build", "dev": "turbo run dev", '
+    '"check-types": "turbo run check-types"}, "devDependencies": {"turbo": "^{create-turbo}", "typescript": "^5"}, '
+    '"packageManager": "pnpm@{pnpm}", "engines": {"node": ">=18"}}',
     "pnpm-workspace.yaml": 'packages:\n  - "apps/*"\n  - "packages/*"\n',
-    "turbo.json": '{"tasks": {"build": {"dependsOn": ["^build"], "outputs": [".next/**", "!.next/cache/**"]}}}',
-    "packages/ui/package.json": '{"name": "@repo/ui", "private": true, "type": "module", '
-    '"exports": {"./*": "./src/*.jsx"}, "dependencies": {"react": "^19"}}',
-    "packages/ui/src/button.jsx": "export function Button() { return <button>Click</button>; }\n",
-    ".gitignore": "node_modules\n.turbo\n.next\ndist\n.env\n",
+    "turbo.json": '{"ui": "tui", "tasks": {"build": {"dependsOn": ["^build"], "inputs": ["$TURBO_DEFAULT$", ".env*"], '
+    '"outputs": [".next/**", "!.next/cache/**"]}, "check-types": {"dependsOn": ["^check-types"]}, '
+    '"dev": {"cache": false, "persistent": true}}}',
+    "packages/typescript-config/package.json": '{"name": "@repo/typescript-config", "version": "0.0.0", "private": true}',
+    "packages/typescript-config/nextjs.json": '{"compilerOptions": {"allowJs": true, "esModuleInterop": true, '
+    '"incremental": false, "isolatedModules": true, "jsx": "preserve", "lib": ["es2022", "DOM", "DOM.Iterable"], '
+    '"module": "ESNext", "moduleResolution": "Bundler", "noEmit": true, "resolveJsonModule": true, '
+    '"skipLibCheck": true, "strict": true, "target": "ES2022"}}',
+    "packages/ui/package.json": '{"name": "@repo/ui", "version": "0.0.0", "private": true, '
+    '"exports": {"./*": "./src/*.tsx"}, "scripts": {"check-types": "tsc --noEmit"}, "dependencies": '
+    '{"react": "^19", "react-dom": "^19"}, "devDependencies": {"@repo/typescript-config": "workspace:*", '
+    '"@types/react": "^19", "typescript": "^5"}}',
+    "packages/ui/src/button.tsx": '"use client";\nexport const Button = ({ appName }: { appName: string }) => '
+    "<button onClick={() => alert(`Hello from ${appName}`)}>Open</button>;\n",
+    ".gitignore": "node_modules\n.turbo\n.next/\nout/\nbuild\ndist\n.env\n",
     **_next_of_turbo("web"),
     **_next_of_turbo("docs"),
 }
