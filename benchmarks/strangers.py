@@ -6,8 +6,9 @@ that took compared with its own install and build outside of Gantry. Exits with 
 built outside does not answer with its own page. What cannot be made or built outside, because this machine does not
 reach what it needs, is no failure; it is named.
 
-`--third` is what CI runs: seven that are quick and of most kinds, within 12 minutes where two processors have nothing else
-to do. Those that do not begin within them are failures.
+`--no-times` builds outside only what does not answer here: half of the work, and no times to compare.
+`--third` is what CI runs: seven that are quick and of most kinds, without times, within 12 minutes where two processors have
+nothing else to do. Those that do not begin within them are failures.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -76,8 +77,8 @@ class Row:
 
     @property
     def fails_outside(self) -> bool:
-        """Whether it can be made or built nowhere on this machine."""
-        return not self.is_late and self.outside_s is None
+        """Whether it can neither be made nor built on this machine, with Gantry or without."""
+        return not self.is_late and not self.is_good and self.outside_s is None
 
 
 class CommandError(Exception):
@@ -152,17 +153,21 @@ class Scratch:
             "NUXT_TELEMETRY_DISABLED": "1",
             "TURBO_TELEMETRY_DISABLED": "1",
         }  # fmt: skip
+        process = subprocess.Popen(
+            versioned(command), shell=True, cwd=cwd, env=env, stdin=subprocess.DEVNULL, text=True, errors="replace",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
         try:
-            done = subprocess.run(
-                versioned(command), shell=True, cwd=cwd, env=env, stdin=subprocess.DEVNULL, text=True, errors="replace",
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_COMMAND_TIMEOUT_S, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise CommandError(
-                f"{command.split('@', maxsplit=1)[0]}: longer than {_COMMAND_TIMEOUT_S:.0f} s"
-            ) from None
-        if done.returncode:
-            raise CommandError(_last(done.stdout), done.stdout[-_MAX_OUTPUT:])
+            output, _ = process.communicate(timeout=_COMMAND_TIMEOUT_S)
+        except BaseException as error:  # this run may be ended: what it has started ends with it
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            name = command.split("@", maxsplit=1)[0]
+            raise CommandError(f"{name}: longer than {_COMMAND_TIMEOUT_S:.0f} s") from None
+        if process.returncode:
+            raise CommandError(_last(output), output[-_MAX_OUTPUT:])
 
     def _install(self, tools: tuple[str, ...]) -> None:
         for tool in tools:
@@ -179,6 +184,9 @@ def main() -> int:
         "--only", action="append", choices=names, metavar="NAME", help=", ".join(names)
     )
     parser.add_argument("--third", action="store_true", help="the third that CI runs")
+    parser.add_argument(
+        "--no-times", action="store_true", help="build outside only what does not answer here"
+    )
     options = parser.parse_args()
     chosen = [
         starter
@@ -195,7 +203,7 @@ def main() -> int:
             if options.third and time.monotonic() - began_s > _budget_s():
                 rows.append(Row(starter.name, is_late=True, note="not begun: the time was over"))
                 continue
-            for row in _try(starter, scratch, up):
+            for row in _try(starter, scratch, up, times=not (options.no_times or options.third)):
                 rows.append(row)
                 _say(
                     f"{row.name}: {row.made or 'not made'}, {row.deployed}, {row.answers} {row.note}"
@@ -209,41 +217,48 @@ def _budget_s() -> float:
     return _BUDGET_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-def _try(starter: Starter, scratch: Scratch, platform: Platform) -> Iterator[Row]:
-    row = Row(starter.name)
+def _try(starter: Starter, scratch: Scratch, platform: Platform, *, times: bool) -> Iterator[Row]:
+    """A row for each product of a starter."""
+    made, outside = Row(starter.name), None
     try:
-        app, row.made = scratch.make(starter)
+        app, made.made = scratch.make(starter)
     except CommandError as error:
-        row.note = f"cannot be made: {error}"
+        made.note = f"cannot be made: {error}"
         _say(error.output)
-        yield row
+        yield made
         return
-    row.outside_s, row.note = _outside(starter, scratch, app)
+    made.note = _without_broken_lock(scratch, app)
+    if times:
+        outside = _outside(starter, scratch, app)
     subprocess.run(("git", "init", "-q", str(app)), check=True)
+    for row in _deployed(made, app, starter, platform):
+        if outside is None and not row.is_good:
+            outside = _outside(starter, scratch, app)
+        if outside is not None:
+            row.outside_s = outside[0]
+            row.note = "; ".join(filter(None, (outside[1], row.note)))
+        yield row
+    shutil.rmtree(app, ignore_errors=True)
+
+
+def _deployed(made: Row, app: Path, starter: Starter, platform: Platform) -> Iterator[Row]:
     done = platform.run("init", "--yes", str(app), check=False)
     if done.returncode:
-        row.deployed, row.note = _code(done.stderr), _last(done.stderr)
         _say(done.stderr)
-        yield row
+        yield replace(made, deployed=_code(done.stderr), note=_last(done.stderr))
         return
-    manifests = sorted(
-        path for path in app.rglob("gantry.toml") if "node_modules" not in path.parts
-    )
-    for manifest in manifests:
-        own = manifest.parent.relative_to(app).as_posix()
-        name = starter.name if own == "." else f"{starter.name} {own}"
-        yield _deployed(
-            Row(name, row.made, outside_s=row.outside_s, note=row.note), manifest, starter, platform
-        )
+    for manifest in sorted(app.rglob("gantry.toml")):
+        own = manifest.parent.relative_to(app)
+        if "node_modules" not in own.parts:
+            name = starter.name if own == Path() else f"{starter.name} {own.as_posix()}"
+            yield _deploy(replace(made, name=name), manifest, starter, platform)
 
 
 def _outside(starter: Starter, scratch: Scratch, app: Path) -> tuple[float | None, str]:
     """Seconds of its own install and build, in a copy; or why there are none."""
-    note = _without_broken_lock(scratch, app)
     copy = app.parent / "outside"
-    shutil.copytree(
-        app, copy, ignore=shutil.ignore_patterns("node_modules", ".venv"), symlinks=True
-    )
+    made = shutil.ignore_patterns("node_modules", ".venv", "gantry.toml")
+    shutil.copytree(app, copy, ignore=made, symlinks=True)
     install = ("npm ci",) if (copy / "package-lock.json").exists() else starter.then
     before_s = time.monotonic()
     try:
@@ -252,10 +267,10 @@ def _outside(starter: Starter, scratch: Scratch, app: Path) -> tuple[float | Non
                 scratch.shell(command, copy)
     except CommandError as error:
         _say(error.output)
-        return None, f"{note}fails outside too: {error}"
+        return None, f"fails outside too: {error}"
     finally:
         shutil.rmtree(copy, ignore_errors=True)
-    return time.monotonic() - before_s, note
+    return time.monotonic() - before_s, ""
 
 
 def _without_broken_lock(scratch: Scratch, app: Path) -> str:
@@ -267,11 +282,11 @@ def _without_broken_lock(scratch: Scratch, app: Path) -> str:
         scratch.shell("npm ci --dry-run", app)
     except CommandError:
         lock.unlink()
-        return "without its lock, which npm refuses; "
+        return "without its lock, which npm refuses"
     return ""
 
 
-def _deployed(row: Row, manifest: Path, starter: Starter, platform: Platform) -> Row:
+def _deploy(row: Row, manifest: Path, starter: Starter, platform: Platform) -> Row:
     folder = str(manifest.parent)
     for line in manifest.read_text().splitlines():
         if line.startswith("# Detected: "):
@@ -285,13 +300,14 @@ def _deployed(row: Row, manifest: Path, starter: Starter, platform: Platform) ->
     row.deployed = "yes" if done.returncode == 0 else _code(done.stderr)
     if done.returncode:
         _say(done.stderr)
-        row.note = " ".join(filter(None, (row.note, _last(done.stderr))))
+        row.note = "; ".join(filter(None, (row.note, _last(done.stderr))))
     else:
         address = platform.run("open", "--print", "--project", project).stdout.strip()
         row.answers, page = _page(platform, address, starter.path)
         row.shows = starter.shows in page
         if not row.shows:
-            row.note = f"{row.note}its page is {' '.join(page.split())[:_MAX_SHOWN]!r}"
+            told = f"its page is {' '.join(page.split())[:_MAX_SHOWN]!r}"
+            row.note = "; ".join(filter(None, (row.note, told)))
     platform.run("destroy", "--project", project, "--yes", check=False)
     return row
 
@@ -356,12 +372,13 @@ def _print(rows: list[Row], took_s: float) -> None:
     titles = ("product", "made by", "detected", "deployed", "answers", "outside", "Gantry", "ratio", "note")  # fmt: skip
     table = Table(*titles)
     for row in rows:
-        outside = f"{row.outside_s:.0f} s" if row.outside_s is not None else "fails"
+        known = f"{row.outside_s:.0f} s" if row.outside_s is not None else "-"
+        outside = "fails" if row.fails_outside else known
         ratio = f"{row.inside_s / row.outside_s:.1f}" if row.outside_s and row.inside_s else "-"
         inside = f"{row.inside_s:.0f} s" if row.inside_s else "-"
         table.add_row(
             row.name, row.made or "-", row.detected, row.deployed, str(row.answers or "-"),
-            "-" if row.is_late else outside, inside, ratio, row.note,
+            outside, inside, ratio, row.note,
         )  # fmt: skip
     Console(width=180).print(table)
     missed, outside_too = (

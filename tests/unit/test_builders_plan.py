@@ -107,3 +107,37 @@ def test_the_packages_key_follows_what_an_installation_depends_on(tmp_path: Path
     assert key not in keys.values()
     assert len(set(keys.values())) == len(keys)
     assert _key(tmp_path / "node", base, node="26.0.0") != key
+
+
+_POETRY = '[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
+_HATCH = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+_SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\n'
+_NAME = '[project]\nname = "my-shop"\nversion = "1"\n'
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "file", "installed"),
+    [
+        (_NAME + _POETRY, "", False),  # what `poetry init` writes beside a main.py
+        (_NAME + _POETRY, "my_shop/__init__.py", True),
+        (_NAME + _POETRY, "src/my_shop/__init__.py", True),
+        (_NAME + _POETRY, "my_shop.py", True),
+        (_NAME + _POETRY + '[tool.poetry]\npackages = [{include = "lib"}]\n', "", True),
+        (_NAME + _POETRY + "[tool.poetry]\npackage-mode = false\n", "my_shop.py", False),
+        ('[tool.poetry]\nname = "My.Shop"\n' + _POETRY, "my_shop/__init__.py", True),
+        (_NAME + _HATCH, "", False),
+        (_NAME + _HATCH + '[tool.hatch.build.targets.wheel]\npackages = ["lib"]\n', "", True),
+        (_NAME + _SETUPTOOLS, "", True),
+        (_NAME, "my_shop.py", False),
+    ],
+)
+@pytest.mark.parametrize("lock", ["poetry.lock", "pdm.lock"])
+def test_a_product_is_installed_itself_where_there_is_something_to_install(
+    tmp_path: Path, pyproject: str, file: str, installed: bool, lock: str
+) -> None:
+    files = {"pyproject.toml": pyproject, lock: "", "main.py": ASGI_APP} | (
+        {file: ""} if file else {}
+    )
+    plan = make_plan(a_context(a_request(write_tree(tmp_path, files))))
+    assert ("add --no-deps ." in plan.phases[0].command) is installed
+    assert (plan.packages is None) is installed, "packages alone are kept from build to build"

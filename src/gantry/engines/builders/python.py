@@ -42,6 +42,10 @@ _DECLARING = (
     "Pipfile",
     "setup.py",
 )
+# Build backends that pack the module of the project's name, and refuse a project without it, unless their own table says
+# what else to pack.
+_NAMED = {"poetry": "poetry", "hatchling": "hatch", "uv_build": "uv", "flit_core": "flit"}
+_SAYS_WHAT = frozenset({"packages", "build", "build-backend", "module"})
 _STATIC_ROOT = re.compile(r"^\s*STATIC_ROOT\s*=\s*(?!None)\S", re.MULTILINE)
 
 # With uv in a fraction of a second; with the pip of the machine's Python in one; the last resort copies a pip first.
@@ -318,13 +322,31 @@ def _locked(tree: Tree) -> list[str]:
 
 
 def _is_package(tree: Tree) -> bool:
-    """Whether pyproject.toml describes something that can be installed, not packages alone."""
-    project = read_toml(tree, "pyproject.toml")
-    tool = project.get("tool")
-    poetry = tool.get("poetry") if isinstance(tool, dict) else None
-    if isinstance(poetry, dict) and poetry.get("package-mode") is False:
+    """Whether pyproject.toml describes something that can be installed, not packages alone.
+
+    `poetry init` and others write a build system for an application, too, which has nothing that could be built.
+    """
+    document = read_toml(tree, "pyproject.toml")
+    system, tool, project = (
+        _table(document.get(name)) for name in ("build-system", "tool", "project")
+    )
+    poetry = _table(tool.get("poetry"))
+    if not system or poetry.get("package-mode") is False:
         return False
-    return "build-system" in project
+    backend = str(system.get("build-backend") or "").partition(".")[0]
+    if backend not in _NAMED or (_table(tool.get(_NAMED[backend])).keys() & _SAYS_WHAT):
+        return True
+    name = str(project.get("name") or poetry.get("name") or "")
+    module = re.sub(r"[-_.]+", "_", name).lower()
+    return bool(
+        tree.first(
+            *(f"{folder}{place}" for folder in ("", "src/") for place in (module, f"{module}.py"))
+        )
+    )
+
+
+def _table(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
 
 
 def _of_project(tree: Tree) -> str:
