@@ -141,3 +141,31 @@ def test_a_product_is_installed_itself_where_there_is_something_to_install(
     plan = make_plan(a_context(a_request(write_tree(tmp_path, files))))
     assert ("add --no-deps ." in plan.phases[0].command) is installed
     assert (plan.packages is None) is installed, "packages alone are kept from build to build"
+
+
+@pytest.mark.parametrize(
+    ("dependency", "requirement"),
+    [
+        ('fastapi = "^0.115.2"', "fastapi>=0.115.2,<0.116"),
+        ('django = "^5.2"', "django>=5.2,<6"),
+        ('django = "~5.2.1"', "django>=5.2.1,<5.3"),
+        ('django = "~5"', "django>=5,<6"),
+        ('django = "5.2.1"', "django==5.2.1"),
+        ('django = "5.2.*"', "django==5.2.*"),
+        ('django = ">=5,<6"', "django>=5,<6"),
+        ('django = "~=5.2"', "django~=5.2"),
+        ('django = "*"', "django"),
+        ('django = "^4.2 || ^5.2"', "django"),
+        ('uvicorn = {version = "^0.30", extras = ["standard"]}', "uvicorn[standard]>=0.30,<0.31"),
+        ('tool = {git = "https://example.org/t.git", rev = "v1"}', "tool @ git+https://example.org/t.git@v1"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["", "package-mode = false\n"])
+def test_what_poetry_declares_is_installed_also_without_a_lock(
+    tmp_path: Path, dependency: str, requirement: str, mode: str
+) -> None:
+    text = f'[tool.poetry]\nname = "shop"\n{mode}[tool.poetry.dependencies]\npython = "^3.11"\n{dependency}\n'
+    optional = 'extra = {version = "1", optional = true}\n'
+    files = {"pyproject.toml": text + optional + _POETRY, "main.py": ASGI_APP}
+    plan = make_plan(a_context(a_request(write_tree(tmp_path, files))))
+    assert f"add '{requirement}'" in plan.phases[0].command.splitlines()

@@ -39,7 +39,7 @@ def test_names_are_unique_and_a_third_is_a_third() -> None:
     ("row", "missed", "outside"),
     [
         (Row("a", outside_s=None, answers=0), False, True),
-        (Row("a", outside_s=None, answers=200, shows=True), False, True),
+        (Row("a", outside_s=None, answers=200, shows=True), False, False),
         (Row("a", outside_s=3.0, answers=200, shows=True), False, False),
         (Row("a", outside_s=3.0, answers=307, shows=True), False, False),
         (Row("a", outside_s=3.0, answers=500, shows=True), True, False),
