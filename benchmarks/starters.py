@@ -224,7 +224,7 @@ STARTERS = (
             ("uv add --quiet 'fastapi[standard]=={fastapi}'",), "uv sync --quiet --frozen", ("uv=={uv}",),
             shows="Hello World", third=True),
     Starter("fastapi-poetry", ("mkdir app", "cd app && poetry init --no-interaction --name app --python '^3.11'"),
-            {"main.py": _FASTAPI}, ("poetry add --quiet 'fastapi[standard]=={fastapi}'",),
+            {"main.py": _FASTAPI}, ("poetry add 'fastapi[standard]=={fastapi}'",),
             "poetry install --quiet --no-root", ("poetry=={poetry}",), shows="Hello World"),
 )  # fmt: skip
 
