@@ -190,9 +190,10 @@ class LocalPlatform:
 
     def detect(self, directory: Path) -> "Detection":
         """See `Platform.detect`."""
-        from gantry.app.engines import make_workshop  # noqa: PLC0415
+        from gantry.engines.builders.detect import detect  # noqa: PLC0415
+        from gantry.engines.builders.tree import Tree  # noqa: PLC0415
 
-        return make_workshop(self.settings()).detect(directory)
+        return detect(Tree(directory))
 
     def products(self, directory: Path) -> "tuple[Product, ...]":
         """See `Platform.products`."""

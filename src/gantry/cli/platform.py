@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from gantry.config.settings import Settings
-from gantry.drill.judge import DrillResult
-from gantry.engines.builders.protocol import Detection, Product
+
+if TYPE_CHECKING:
+    from gantry.drill.judge import DrillResult
+    from gantry.engines.builders.protocol import Detection, Product
 
 Progress = Callable[[str], None]
 """Takes one short sentence about what happens now, such as `starting the system database`."""
@@ -158,7 +160,7 @@ class Platform(Protocol):
         """
         ...
 
-    def detect(self, directory: Path) -> Detection:
+    def detect(self, directory: Path) -> "Detection":
         """Which framework the project in a directory uses.
 
         Raises:
@@ -166,7 +168,7 @@ class Platform(Protocol):
         """
         ...
 
-    def products(self, directory: Path) -> tuple[Product, ...]:
+    def products(self, directory: Path) -> "tuple[Product, ...]":
         """The products of a repository or of a folder in one: the one at its top, else those in folders below.
 
         Raises:
@@ -174,7 +176,7 @@ class Platform(Protocol):
         """
         ...
 
-    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator[DrillResult]:
+    def drill(self, seeds: tuple[int, ...], progress: Progress) -> Iterator["DrillResult"]:
         """Rehearse deploys under faults, one drill for each seed, on a platform that is made for it and deleted.
 
         Raises:

@@ -5,9 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from croniter import croniter
-from croniter.croniter import CroniterBadDateError
-
 from gantry.config.faults import BAD_VALUE, IMPOSSIBLE, MISSING_KEY, Problem, listed, nearest
 from gantry.config.fields import duration_text, label_fault, shown
 from gantry.config.manifest import ENVIRONMENTS, Manifest
@@ -211,6 +208,10 @@ def schedule_fault(schedule: str) -> str:
         return f"which does not have {wanted}"
     if not _PLAIN_CRON.fullmatch(schedule):
         return f"which has more than numbers, names, lists, ranges and steps in its {wanted}"
+    # Its import asks the machine, by a program of its own, how wide its numbers are: too slow for every command.
+    from croniter import croniter  # noqa: PLC0415
+    from croniter.croniter import CroniterBadDateError  # noqa: PLC0415
+
     if not croniter.is_valid(schedule):
         return f"which is not a cron expression; write {wanted}"
     try:

@@ -88,7 +88,7 @@ def copy_tree(source: Path, target: Path, *, owner: int | None = None) -> None:
     Parameters:
         owner: user and group of everything new; `None` leaves them as they are made.
     """
-    _transfer(str(source), str(target), owner, link=_never, private=lambda _name: False)
+    _transfer(str(source), str(target), owner, link=_never, private=_none, left_out=_none)
 
 
 def link_tree(
@@ -98,18 +98,20 @@ def link_tree(
     owner: int | None,
     writer: int | None = None,
     private: Callable[[str], bool] = lambda _name: False,
+    left_out: Callable[[str], bool] = lambda _path: False,
 ) -> None:
     """Like `copy_tree`, but files that `writer` cannot alter become hard links: nearly free. Others are copied.
 
     Parameters:
         writer: the user who will work in `target`; `None` is the present one, who may write to all that has a write bit.
         private: names of folders whose files are copied always, because somebody will write to them.
+        left_out: folders of `source`, by their whole path, that are passed over.
     """
 
     def link(status: os.stat_result) -> bool:
         return is_sealed(status, writer)
 
-    _transfer(str(source), str(target), owner, link=link, private=private)
+    _transfer(str(source), str(target), owner, link=link, private=private, left_out=left_out)
 
 
 def is_sealed(status: os.stat_result, writer: int | None) -> bool:
@@ -187,6 +189,7 @@ def _transfer(
     *,
     link: Callable[[os.stat_result], bool],
     private: Callable[[str], bool],
+    left_out: Callable[[str], bool],
 ) -> None:
     Path(target).mkdir(parents=True, exist_ok=True)
     give(Path(target), owner)
@@ -198,8 +201,10 @@ def _transfer(
                 Path(to).symlink_to(Path(item.path).readlink())
                 give(Path(to), owner)
             elif item.is_dir():
+                if left_out(item.path):
+                    continue
                 deeper = _never if private(item.name) else link
-                _transfer(item.path, to, owner, link=deeper, private=private)
+                _transfer(item.path, to, owner, link=deeper, private=private, left_out=left_out)
             elif item.is_file():
                 if link(item.stat()):
                     _link_file(item.path, to)
@@ -208,6 +213,10 @@ def _transfer(
 
 
 def _never(_status: os.stat_result) -> bool:
+    return False
+
+
+def _none(_folder: str) -> bool:
     return False
 
 

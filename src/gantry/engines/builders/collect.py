@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from gantry.kernel.trees import copy_tree, entries, give, link_tree, remove_tree
 from gantry.kernel.units import format_size
 
 _NEVER = (".git", ".turbo")
-_PACKAGES = ("node_modules", ".venv")
+_PACKAGES = frozenset({"node_modules", ".venv"})
 _MAX_NAMED = 6
 _FOLDER_MODE = 0o755
 
@@ -42,21 +42,40 @@ def collect(plan: BuildPlan, work: Path, root: str, target: Path, largest_bytes:
             return _find_start(plan, target / plan.folder)
 
 
-def collect_tree(work: Path, target: Path, largest_bytes: int) -> None:
-    """Everything as it was built; packages of the store are linked.
+def collect_workspace(
+    plan: BuildPlan, work: Path, root: str, target: Path, largest_bytes: int
+) -> None:
+    """What commands of the manifest run in: everything but a copy of what serves already.
+
+    Raises:
+        BuildFailed: `build.output-too-large`.
+    """
+    served = plan.collect.method == "next"
+    standalone = (work / root / plan.collect.sources[0] / "standalone",) if served else ()
+    collect_tree(work, target, largest_bytes, without=standalone)
+
+
+def collect_tree(
+    work: Path, target: Path, largest_bytes: int, *, without: Collection[Path] = ()
+) -> None:
+    """Everything as it was built, but histories and caches; packages of the store are linked.
+
+    Parameters:
+        without: further folders that are left out.
 
     Raises:
         BuildFailed: `build.output-too-large`.
     """
     _check_size(work, largest_bytes)
-    link_tree(work, target, owner=None, writer=owner())
-    for path, folders, _ in os.walk(target):
-        for name in [name for name in folders if name in _NEVER]:
-            folders.remove(name)
-            remove_tree(Path(path, name))
-        if "cache" in folders and Path(path).name == ".next":
-            remove_tree(Path(path, "cache"))
-        folders[:] = [name for name in folders if name not in _PACKAGES]
+    others = {str(folder) for folder in without}
+
+    def left_out(folder: str) -> bool:
+        _, *parents, name = folder.removeprefix(str(work)).split("/")
+        if not _PACKAGES.isdisjoint(parents):
+            return False
+        return name in _NEVER or (name == "cache" and parents[-1:] == [".next"]) or folder in others
+
+    link_tree(work, target, owner=None, writer=owner(), left_out=left_out)
 
 
 def _find_start(plan: BuildPlan, product: Path) -> BuildPlan:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gantry.engines.builders import confine
-from gantry.engines.builders.collect import collect, collect_tree, set_modes
+from gantry.engines.builders.collect import collect, collect_tree, collect_workspace, set_modes
 from gantry.engines.builders.failures import BuildFailed, Tail, Unseen, explain
 from gantry.engines.builders.job import Job, Secrets
 from gantry.engines.builders.plan import APP, BuildPlan, Phase, own_programs
@@ -136,7 +136,7 @@ class Runner:
             plan = self._prune(plan, target)
             if plan.collect.workspace:
                 whole = staging / "workspace"
-                collect_tree(job.work, whole, job.artifact_bytes)
+                collect_workspace(plan, job.work, job.root, whole, job.artifact_bytes)
                 set_modes(whole, self._owner)
             return dict(self._shelf.keep(staging, plan, job.key, job.root))
         finally:
