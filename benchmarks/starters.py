@@ -175,9 +175,10 @@ _DRIZZLE = {
     "  name: varchar({ length: 255 }).notNull(),\n});\n",
     "db/index.ts": 'import { drizzle } from "drizzle-orm/node-postgres";\n'
     "export const db = () => drizzle(process.env.DATABASE_URL!);\n",
-    "app/page.tsx": 'import { db } from "@/db";\nimport { users } from "@/db/schema";\n'
-    'export const dynamic = "force-dynamic";\nexport default async function Page() {\n'
-    "  const found = await db().select().from(users);\n  return <main>{found.length} users</main>;\n}\n",
+    "app/page.tsx": 'import { connection } from "next/server";\nimport { Suspense } from "react";\n'
+    'import { db } from "@/db";\nimport { users } from "@/db/schema";\nasync function Users() {\n  await connection();\n'
+    "  const found = await db().select().from(users);\n  return <main>{found.length} users</main>;\n}\n"
+    "export default function Page() {\n  return <Suspense fallback={<p>Loading</p>}><Users /></Suspense>;\n}\n",
     ".env.example": "DATABASE_URL=\n",
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ nothing else to do. Those that do not begin within them are failures.
 import argparse
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -36,6 +37,7 @@ _COMMAND_TIMEOUT_S = 900.0
 _DEPLOY_TIMEOUT_S = 1200.0
 _ANSWER_TIMEOUT_S = 30.0
 _MAX_SHOWN = 160
+_MISSING = re.compile(r"(?:Missing|Invalid): .*")
 _MAX_OUTPUT = 6_000
 # Of the third, on a quiet machine; where more wants to run than there are processors, so much longer.
 _BUDGET_S = 12 * 60.0
@@ -208,7 +210,7 @@ def main() -> int:
                 _say(
                     f"{row.name}: {row.made or 'not made'}, {row.deployed}, {row.answers} {row.note}"
                 )
-    _print(rows, time.monotonic() - began_s)
+        _print(rows, time.monotonic() - began_s)  # to delete everything can take long
     return int(any(row.is_missed for row in rows))
 
 
@@ -280,9 +282,10 @@ def _without_broken_lock(scratch: Scratch, app: Path) -> str:
         return ""
     try:
         scratch.shell("npm ci --dry-run", app)
-    except CommandError:
+    except CommandError as error:
         lock.unlink()
-        return "without its lock, which npm refuses"
+        told = _MISSING.search(error.output)
+        return f"without its lock, which npm refuses: {told[0] if told else error}"
     return ""
 
 
