@@ -45,6 +45,7 @@ class Starter:
         tools: programs from PyPI that it needs.
         stand_in: files instead of `make`, for where the starter cannot get its template.
         path: what must answer.
+        shows: a text of that page.
         third: part of the third that CI runs.
     """
 
@@ -56,6 +57,7 @@ class Starter:
     tools: tuple[str, ...] = ()
     stand_in: Mapping[str, str] = field(default_factory=dict)
     path: str = "/"
+    shows: str = ""
     third: bool = False
 
 
@@ -92,16 +94,19 @@ _REACT_ROUTER = {
     '"dev": "react-router dev", "start": "react-router-serve ./build/server/index.js"}, "dependencies": '
     '{"@react-router/node": "^{create-react-router}", "@react-router/serve": "^{create-react-router}", '
     '"react-router": "^{create-react-router}", "isbot": "^5", "react": "^19", "react-dom": "^19"}, "devDependencies": '
-    '{"@react-router/dev": "^{create-react-router}", "@types/react": "^19", "@types/react-dom": "^19", '
-    '"typescript": "^5", "vite": "^7"}}',
+    '{"@react-router/dev": "^{create-react-router}", "@tailwindcss/vite": "^4", "@types/node": "^22", '
+    '"@types/react": "^19", "@types/react-dom": "^19", "tailwindcss": "^4", "typescript": "^5", "vite": "^7"}}',
     "react-router.config.ts": 'import type { Config } from "@react-router/dev/config";\n'
     "export default { ssr: true } satisfies Config;\n",
-    "vite.config.ts": 'import { reactRouter } from "@react-router/dev/vite";\nimport { defineConfig } from "vite";\n'
-    "export default defineConfig({ plugins: [reactRouter()] });\n",
+    "vite.config.ts": 'import { reactRouter } from "@react-router/dev/vite";\nimport tailwindcss from "@tailwindcss/vite";\n'
+    'import { defineConfig } from "vite";\nexport default defineConfig({ plugins: [tailwindcss(), reactRouter()] });\n',
+    "app/app.css": '@import "tailwindcss";\n',
+    "Dockerfile": "FROM node:22-alpine\nWORKDIR /app\nCOPY . .\nRUN npm ci && npm run build\nCMD [\"npm\", \"run\", \"start\"]\n",
+    ".dockerignore": ".react-router\nbuild\nnode_modules\nREADME.md\n",
     "app/routes.ts": 'import { type RouteConfig, index } from "@react-router/dev/routes";\n'
     'export default [index("routes/home.tsx")] satisfies RouteConfig;\n',
     "app/routes/home.tsx": "export default function Home() { return <h1>Welcome</h1>; }\n",
-    "app/root.tsx": 'import { Links, Meta, Outlet, Scripts, ScrollRestoration } from "react-router";\n'
+    "app/root.tsx": 'import "./app.css";\nimport { Links, Meta, Outlet, Scripts, ScrollRestoration } from "react-router";\n'
     "export function Layout({ children }: { children: React.ReactNode }) {\n"
     '  return <html lang="en"><head><Meta /><Links /></head><body>{children}<ScrollRestoration /><Scripts /></body></html>;\n'
     "}\nexport default function App() { return <Outlet />; }\n",
@@ -122,26 +127,42 @@ _NUXT = {
 
 def _next_of_turbo(name: str) -> dict[str, str]:
     return {
-        f"apps/{name}/package.json": f'{{"name": "{name}", "private": true, "type": "module", "scripts": '
-        '{"dev": "next dev", "build": "next build", "start": "next start"}, "dependencies": '
-        '{"@repo/ui": "workspace:*", "next": "^16", "react": "^19", "react-dom": "^19"}}',
-        f"apps/{name}/next.config.js": "export default { transpilePackages: ['@repo/ui'] };\n",
-        f"apps/{name}/app/layout.jsx": "export default function Layout({ children }) {\n"
+        f"apps/{name}/package.json": f'{{"name": "{name}", "version": "0.1.0", "private": true, "type": "module", "scripts": '
+        '{"dev": "next dev --port 3000", "build": "next build", "start": "next start"}, "dependencies": '
+        '{"@repo/ui": "workspace:*", "next": "^16", "react": "^19", "react-dom": "^19"}, "devDependencies": '
+        '{"@repo/typescript-config": "workspace:*", "@types/node": "^22", "@types/react": "^19", '
+        '"@types/react-dom": "^19", "typescript": "^5"}}',
+        f"apps/{name}/next.config.js": "export default {};\n",
+        f"apps/{name}/tsconfig.json": '{"extends": "@repo/typescript-config/nextjs.json", "compilerOptions": '
+        '{"plugins": [{"name": "next"}]}, "include": ["**/*.ts", "**/*.tsx", "next-env.d.ts", ".next/types/**/*.ts"], '
+        '"exclude": ["node_modules"]}',
+        f"apps/{name}/app/layout.tsx": "export default function Layout({ children }: { children: React.ReactNode }) {\n"
         '  return <html lang="en"><body>{children}</body></html>;\n}\n',
-        f"apps/{name}/app/page.jsx": 'import { Button } from "@repo/ui/button";\n'
-        f"export default function Page() {{ return <main>{name} <Button /></main>; }}\n",
+        f"apps/{name}/app/page.tsx": 'import { Button } from "@repo/ui/button";\n'
+        f'export default function Page() {{ return <main>{name} of two <Button appName="{name}" /></main>; }}\n',
     }
 
 
 _TURBO = {
-    "package.json": '{"name": "app", "private": true, "scripts": {"build": "turbo run build", "dev": "turbo run dev"}, '
-    '"devDependencies": {"turbo": "^{create-turbo}"}, "packageManager": "pnpm@{pnpm}"}',
+    "package.json": '{"name": "app", "private": true, "scripts": {"build": "turbo run build", "dev": "turbo run dev", '
+    '"check-types": "turbo run check-types"}, "devDependencies": {"turbo": "^{create-turbo}", "typescript": "^5"}, '
+    '"packageManager": "pnpm@{pnpm}", "engines": {"node": ">=18"}}',
     "pnpm-workspace.yaml": 'packages:\n  - "apps/*"\n  - "packages/*"\n',
-    "turbo.json": '{"tasks": {"build": {"dependsOn": ["^build"], "outputs": [".next/**", "!.next/cache/**"]}}}',
-    "packages/ui/package.json": '{"name": "@repo/ui", "private": true, "type": "module", '
-    '"exports": {"./*": "./src/*.jsx"}, "dependencies": {"react": "^19"}}',
-    "packages/ui/src/button.jsx": "export function Button() { return <button>Click</button>; }\n",
-    ".gitignore": "node_modules\n.turbo\n.next\ndist\n.env\n",
+    "turbo.json": '{"ui": "tui", "tasks": {"build": {"dependsOn": ["^build"], "inputs": ["$TURBO_DEFAULT$", ".env*"], '
+    '"outputs": [".next/**", "!.next/cache/**"]}, "check-types": {"dependsOn": ["^check-types"]}, '
+    '"dev": {"cache": false, "persistent": true}}}',
+    "packages/typescript-config/package.json": '{"name": "@repo/typescript-config", "version": "0.0.0", "private": true}',
+    "packages/typescript-config/nextjs.json": '{"compilerOptions": {"allowJs": true, "esModuleInterop": true, '
+    '"incremental": false, "isolatedModules": true, "jsx": "preserve", "lib": ["es2022", "DOM", "DOM.Iterable"], '
+    '"module": "ESNext", "moduleResolution": "Bundler", "noEmit": true, "resolveJsonModule": true, '
+    '"skipLibCheck": true, "strict": true, "target": "ES2022"}}',
+    "packages/ui/package.json": '{"name": "@repo/ui", "version": "0.0.0", "private": true, '
+    '"exports": {"./*": "./src/*.tsx"}, "scripts": {"check-types": "tsc --noEmit"}, "dependencies": '
+    '{"react": "^19", "react-dom": "^19"}, "devDependencies": {"@repo/typescript-config": "workspace:*", '
+    '"@types/react": "^19", "typescript": "^5"}}',
+    "packages/ui/src/button.tsx": '"use client";\nexport const Button = ({ appName }: { appName: string }) => '
+    "<button onClick={() => alert(`Hello from ${appName}`)}>Open</button>;\n",
+    ".gitignore": "node_modules\n.turbo\n.next/\nout/\nbuild\ndist\n.env\n",
     **_next_of_turbo("web"),
     **_next_of_turbo("docs"),
 }
@@ -154,9 +175,10 @@ _DRIZZLE = {
     "  name: varchar({ length: 255 }).notNull(),\n});\n",
     "db/index.ts": 'import { drizzle } from "drizzle-orm/node-postgres";\n'
     "export const db = () => drizzle(process.env.DATABASE_URL!);\n",
-    "app/page.tsx": 'import { db } from "@/db";\nimport { users } from "@/db/schema";\n'
-    'export const dynamic = "force-dynamic";\nexport default async function Page() {\n'
-    "  const found = await db().select().from(users);\n  return <main>{found.length} users</main>;\n}\n",
+    "app/page.tsx": 'import { connection } from "next/server";\nimport { Suspense } from "react";\n'
+    'import { db } from "@/db";\nimport { users } from "@/db/schema";\nasync function Users() {\n  await connection();\n'
+    "  const found = await db().select().from(users);\n  return <main>{found.length} users</main>;\n}\n"
+    "export default function Page() {\n  return <Suspense fallback={<p>Loading</p>}><Users /></Suspense>;\n}\n",
     ".env.example": "DATABASE_URL=\n",
 }  # fmt: skip
 
@@ -166,39 +188,45 @@ STARTERS = (
     Starter("next-pages", (f"{_NEXT} --empty --no-app --js --src-dir",)),
     Starter("next-drizzle", (f"{_NEXT} --empty",), _DRIZZLE,
             ("npm install drizzle-orm@{drizzle-orm} pg", "npm install -D drizzle-kit@{drizzle-kit} @types/pg",
-             "npx drizzle-kit generate")),
-    Starter("vite-react", (f"{_VITE} react-ts",), third=True),
-    Starter("vite-vue", (f"{_VITE} vue-ts",)),
-    Starter("vite-svelte", (f"{_VITE} svelte-ts",)),
+             "npx drizzle-kit generate"), shows="users</main>"),
+    Starter("vite-react", (f"{_VITE} react-ts",), shows='<div id="root">', third=True),
+    Starter("vite-vue", (f"{_VITE} vue-ts",), shows='<div id="app">'),
+    Starter("vite-svelte", (f"{_VITE} svelte-ts",), shows='<div id="app">'),
     Starter("astro", ("npx -y create-astro@{create-astro} app --template minimal --no-install --no-git --skip-houston --yes",),
-            stand_in=_ASTRO),
+            stand_in=_ASTRO, shows="<h1>Astro</h1>"),
     Starter("astro-server",
             ("npx -y create-astro@{create-astro} app --template minimal --no-install --no-git --skip-houston --yes",),
-            {"astro.config.mjs": _ASTRO_SERVER}, ("npm install @astrojs/node@{astrojs-node}",), stand_in=_ASTRO),
+            {"astro.config.mjs": _ASTRO_SERVER}, ("npm install @astrojs/node@{astrojs-node}",), stand_in=_ASTRO,
+            shows="<h1>Astro</h1>"),
     Starter("react-router", ("npx -y create-react-router@{create-react-router} app --yes --no-install --no-git-init",),
-            stand_in=_REACT_ROUTER),
+            stand_in=_REACT_ROUTER, shows="Welcome"),
     Starter("nuxt", ("npx -y create-nuxt@{create-nuxt} app --packageManager npm --gitInit false --no-install --template minimal",),
             stand_in=_NUXT),
     Starter("sveltekit-node", (_SV, "cd app && npx -y sv@{sv} add sveltekit-adapter=adapter:node --no-install --no-git-check"),
-            third=True),
-    Starter("sveltekit-auto", (_SV,)),
-    Starter("nest", ("npx -y @nestjs/cli@{nestjs-cli} new app --package-manager npm --skip-git --skip-install",)),
-    Starter("fastify", ("npx -y fastify-cli@{fastify-cli} generate app --lang=js",), build=""),
-    Starter("express", ("npx -y express-generator@{express-generator} app --view=pug --git",), build="", third=True),
+            shows="Welcome to SvelteKit"),
+    Starter("sveltekit-auto", (_SV,), shows="Welcome to SvelteKit", third=True),
+    Starter("nest", ("npx -y @nestjs/cli@{nestjs-cli} new app --package-manager npm --skip-git --skip-install",),
+            shows="Hello World!"),
+    Starter("fastify", ("npx -y fastify-cli@{fastify-cli} generate app --lang=js",), build="", shows='"root":true'),
+    Starter("express", ("npx -y express-generator@{express-generator} app --view=pug --git",), build="",
+            shows="Welcome to Express", third=True),
     Starter("turbo", ("npx -y create-turbo@{create-turbo} app --package-manager pnpm --skip-install",),
-            then=("npx -y pnpm@{pnpm} install",), build="npx turbo run build", stand_in=_TURBO),
+            then=("npx -y pnpm@{pnpm} install",), build="npx turbo run build", stand_in=_TURBO,
+            shows="of two", third=True),
     Starter("django", ("mkdir app", "django-admin startproject mysite app"),
             {"requirements.txt": "django=={django}\npsycopg[binary]\ndj-database-url=={dj-database-url}\ngunicorn\n",
              ".gitignore": "db.sqlite3\nstaticfiles/\n.venv/\n", "mysite/settings.py+": _DATABASES},
             ("python -m venv .venv",), ".venv/bin/pip install -q -r requirements.txt", ("django=={django}",),
-            third=True),
+            shows="The install worked successfully", third=True),
     Starter("flask", files={"app.py": _FLASK, "requirements.txt": "flask=={flask}\n", ".gitignore": ".venv/\n"},
-            then=("python -m venv .venv",), build=".venv/bin/pip install -q -r requirements.txt"),
+            then=("python -m venv .venv",), build=".venv/bin/pip install -q -r requirements.txt",
+            shows="Hello, World!"),
     Starter("fastapi-uv", ("uv init --quiet --app app",), {"main.py": _FASTAPI},
-            ("uv add --quiet 'fastapi[standard]=={fastapi}'",), "uv sync --quiet --frozen", ("uv=={uv}",), third=True),
+            ("uv add --quiet 'fastapi[standard]=={fastapi}'",), "uv sync --quiet --frozen", ("uv=={uv}",),
+            shows="Hello World", third=True),
     Starter("fastapi-poetry", ("mkdir app", "cd app && poetry init --no-interaction --name app --python '^3.11'"),
-            {"main.py": _FASTAPI}, ("poetry add --quiet 'fastapi[standard]=={fastapi}'",),
-            "poetry install --quiet --no-root", ("poetry=={poetry}",)),
+            {"main.py": _FASTAPI}, ("poetry add 'fastapi[standard]=={fastapi}'",),
+            "poetry install --quiet --no-root", ("poetry=={poetry}",), shows="Hello World"),
 )  # fmt: skip
 
 

@@ -3,12 +3,18 @@
 Public starters write their products into a scratch folder; each gets what `gantry init --yes` proposes and no other edit,
 and is deployed on a fresh platform. Printed is what was detected, whether it was deployed, what it answers, and how long
 that took compared with its own install and build outside of Gantry. Exits with 1 when a product that can be made and
-built outside does not answer below status 400.
+built outside does not answer with its own page. What cannot be made or built outside, because this machine does not
+reach what it needs, is no failure; it is named.
+
+`--no-times` builds outside only what does not answer here: half of the work, and no times to compare.
+`--third` is what CI runs: seven that are quick and of most kinds, without times, within 12 minutes where two processors have
+nothing else to do. Those that do not begin within them are failures.
 """
 
 import argparse
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -17,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -31,6 +37,10 @@ _COMMAND_TIMEOUT_S = 900.0
 _DEPLOY_TIMEOUT_S = 1200.0
 _ANSWER_TIMEOUT_S = 30.0
 _MAX_SHOWN = 160
+_MISSING = re.compile(r"(?:Missing|Invalid): .*")
+_MAX_OUTPUT = 6_000
+# Of the third, on a quiet machine; where more wants to run than there are processors, so much longer.
+_BUDGET_S = 12 * 60.0
 
 
 @dataclass(slots=True)
@@ -42,6 +52,8 @@ class Row:
         outside_s: install and build outside Gantry; `None` when they fail there too.
         deployed: `yes`, or the code of the error.
         answers: status of its first page; 0 for none.
+        shows: that page is the product's own.
+        is_late: there was no time left to try it.
     """
 
     name: str
@@ -49,18 +61,39 @@ class Row:
     detected: str = "-"
     deployed: str = "-"
     answers: int = 0
+    shows: bool = False
     outside_s: float | None = None
     inside_s: float = 0.0
     note: str = ""
+    is_late: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        """Whether its first page is what it should be."""
+        return 200 <= self.answers < 400 and self.shows
 
     @property
     def is_missed(self) -> bool:
         """Whether Gantry is what it failed on."""
-        return self.outside_s is not None and not 200 <= self.answers < 400
+        return self.is_late or (self.outside_s is not None and not self.is_good)
+
+    @property
+    def fails_outside(self) -> bool:
+        """Whether it can neither be made nor built on this machine, with Gantry or without."""
+        return not self.is_late and not self.is_good and self.outside_s is None
 
 
 class CommandError(Exception):
-    """A command failed, with the end of what it printed."""
+    """A command failed.
+
+    Parameters:
+        why: in one line.
+        output: the end of what it printed.
+    """
+
+    def __init__(self, why: str, output: str = "") -> None:
+        super().__init__(why)
+        self.output = output
 
 
 class Scratch:
@@ -122,17 +155,21 @@ class Scratch:
             "NUXT_TELEMETRY_DISABLED": "1",
             "TURBO_TELEMETRY_DISABLED": "1",
         }  # fmt: skip
+        process = subprocess.Popen(
+            versioned(command), shell=True, cwd=cwd, env=env, stdin=subprocess.DEVNULL, text=True, errors="replace",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
         try:
-            done = subprocess.run(
-                versioned(command), shell=True, cwd=cwd, env=env, stdin=subprocess.DEVNULL, text=True, errors="replace",
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_COMMAND_TIMEOUT_S, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise CommandError(
-                f"{command.split('@', maxsplit=1)[0]}: longer than {_COMMAND_TIMEOUT_S:.0f} s"
-            ) from None
-        if done.returncode:
-            raise CommandError(_last(done.stdout))
+            output, _ = process.communicate(timeout=_COMMAND_TIMEOUT_S)
+        except BaseException as error:  # this run may be ended: what it has started ends with it
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            name = command.split("@", maxsplit=1)[0]
+            raise CommandError(f"{name}: longer than {_COMMAND_TIMEOUT_S:.0f} s") from None
+        if process.returncode:
+            raise CommandError(_last(output), output[-_MAX_OUTPUT:])
 
     def _install(self, tools: tuple[str, ...]) -> None:
         for tool in tools:
@@ -149,6 +186,9 @@ def main() -> int:
         "--only", action="append", choices=names, metavar="NAME", help=", ".join(names)
     )
     parser.add_argument("--third", action="store_true", help="the third that CI runs")
+    parser.add_argument(
+        "--no-times", action="store_true", help="build outside only what does not answer here"
+    )
     options = parser.parse_args()
     chosen = [
         starter
@@ -158,49 +198,69 @@ def main() -> int:
     # A caller that has waited long enough must leave no platform behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     rows: list[Row] = []
+    began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gantry-strangers-") as folder, fresh_platform() as up:
         scratch = Scratch(Path(folder))
         for starter in chosen:
-            for row in _try(starter, scratch, up):
+            if options.third and time.monotonic() - began_s > _budget_s():
+                rows.append(Row(starter.name, is_late=True, note="not begun: the time was over"))
+                continue
+            for row in _try(starter, scratch, up, times=not (options.no_times or options.third)):
                 rows.append(row)
-                print(f"{row.name}: {row.made or 'not made'}, {row.deployed}, {row.answers} {row.note}", file=sys.stderr, flush=True)  # fmt: skip
-    _print(rows)
+                _say(
+                    f"{row.name}: {row.made or 'not made'}, {row.deployed}, {row.answers} {row.note}"
+                )
+        _print(rows, time.monotonic() - began_s)  # to delete everything can take long
     return int(any(row.is_missed for row in rows))
 
 
-def _try(starter: Starter, scratch: Scratch, platform: Platform) -> Iterator[Row]:
-    row = Row(starter.name)
+def _budget_s() -> float:
+    """How long the third may take on a machine as busy as it is now."""
+    return _BUDGET_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def _try(starter: Starter, scratch: Scratch, platform: Platform, *, times: bool) -> Iterator[Row]:
+    """A row for each product of a starter."""
+    made, outside = Row(starter.name), None
     try:
-        app, row.made = scratch.make(starter)
+        app, made.made = scratch.make(starter)
     except CommandError as error:
-        row.note = f"cannot be made: {error}"
-        yield row
+        made.note = f"cannot be made: {error}"
+        _say(error.output)
+        yield made
         return
-    row.outside_s, row.note = _outside(starter, scratch, app)
+    made.note = _without_broken_lock(scratch, app)
+    if times:
+        outside = _outside(starter, scratch, app)
     subprocess.run(("git", "init", "-q", str(app)), check=True)
+    for row in _deployed(made, app, starter, platform):
+        if outside is None and not row.is_good:
+            outside = _outside(starter, scratch, app)
+        if outside is not None:
+            row.outside_s = outside[0]
+            row.note = "; ".join(filter(None, (outside[1], row.note)))
+        yield row
+    shutil.rmtree(app, ignore_errors=True)
+
+
+def _deployed(made: Row, app: Path, starter: Starter, platform: Platform) -> Iterator[Row]:
     done = platform.run("init", "--yes", str(app), check=False)
     if done.returncode:
-        row.deployed, row.note = _code(done.stderr), _last(done.stderr)
-        yield row
+        _say(done.stderr)
+        yield replace(made, deployed=_code(done.stderr), note=_last(done.stderr))
         return
-    manifests = sorted(
-        path for path in app.rglob("gantry.toml") if "node_modules" not in path.parts
-    )
-    for manifest in manifests:
-        own = manifest.parent.relative_to(app).as_posix()
-        name = starter.name if own == "." else f"{starter.name} {own}"
-        yield _deployed(
-            Row(name, row.made, outside_s=row.outside_s, note=row.note), manifest, starter, platform
-        )
+    for manifest in sorted(app.rglob("gantry.toml")):
+        own = manifest.parent.relative_to(app)
+        if "node_modules" not in own.parts:
+            name = starter.name if own == Path() else f"{starter.name} {own.as_posix()}"
+            yield _deploy(replace(made, name=name), manifest, starter, platform)
 
 
 def _outside(starter: Starter, scratch: Scratch, app: Path) -> tuple[float | None, str]:
     """Seconds of its own install and build, in a copy; or why there are none."""
-    note = _without_broken_lock(scratch, app)
     copy = app.parent / "outside"
-    shutil.copytree(
-        app, copy, ignore=shutil.ignore_patterns("node_modules", ".venv"), symlinks=True
-    )
+    made = shutil.ignore_patterns("node_modules", ".venv", "gantry.toml")
+    shutil.copytree(app, copy, ignore=made, symlinks=True)
     install = ("npm ci",) if (copy / "package-lock.json").exists() else starter.then
     before_s = time.monotonic()
     try:
@@ -208,10 +268,11 @@ def _outside(starter: Starter, scratch: Scratch, app: Path) -> tuple[float | Non
             if command:
                 scratch.shell(command, copy)
     except CommandError as error:
-        return None, f"{note}fails outside too: {error}"
+        _say(error.output)
+        return None, f"fails outside too: {error}"
     finally:
         shutil.rmtree(copy, ignore_errors=True)
-    return time.monotonic() - before_s, note
+    return time.monotonic() - before_s, ""
 
 
 def _without_broken_lock(scratch: Scratch, app: Path) -> str:
@@ -221,13 +282,14 @@ def _without_broken_lock(scratch: Scratch, app: Path) -> str:
         return ""
     try:
         scratch.shell("npm ci --dry-run", app)
-    except CommandError:
+    except CommandError as error:
         lock.unlink()
-        return "without its lock, which npm refuses; "
+        told = _MISSING.search(error.output)
+        return f"without its lock, which npm refuses: {told[0] if told else error}"
     return ""
 
 
-def _deployed(row: Row, manifest: Path, starter: Starter, platform: Platform) -> Row:
+def _deploy(row: Row, manifest: Path, starter: Starter, platform: Platform) -> Row:
     folder = str(manifest.parent)
     for line in manifest.read_text().splitlines():
         if line.startswith("# Detected: "):
@@ -240,27 +302,38 @@ def _deployed(row: Row, manifest: Path, starter: Starter, platform: Platform) ->
     row.inside_s = time.monotonic() - before_s
     row.deployed = "yes" if done.returncode == 0 else _code(done.stderr)
     if done.returncode:
-        row.note = " ".join(filter(None, (row.note, _last(done.stderr))))
+        _say(done.stderr)
+        row.note = "; ".join(filter(None, (row.note, _last(done.stderr))))
     else:
         address = platform.run("open", "--print", "--project", project).stdout.strip()
-        row.answers = _status(platform, address, starter.path)
+        row.answers, page = _page(platform, address, starter.path)
+        row.shows = starter.shows in page
+        if not row.shows:
+            told = f"its page is {' '.join(page.split())[:_MAX_SHOWN]!r}"
+            row.note = "; ".join(filter(None, (row.note, told)))
     platform.run("destroy", "--project", project, "--yes", check=False)
     return row
 
 
-def _status(platform: Platform, address: str, path: str) -> int:
-    """The status of a page at the public port; 0 when nothing answers."""
+def _page(platform: Platform, address: str, path: str) -> tuple[int, str]:
+    """The status and the text of a page at the public port; 0 when nothing answers."""
     host = httpx.URL(address).host
     context = ssl.create_default_context(cafile=str(platform.root_file))
     try:
         with httpx.Client(verify=context, timeout=_ANSWER_TIMEOUT_S) as client:
-            return client.get(
+            response = client.get(
                 f"https://127.0.0.1:{platform.https_port}{path}",
                 headers={"host": f"{host}:{platform.https_port}"},
                 extensions={"sni_hostname": host},
-            ).status_code
-    except httpx.HTTPError:
-        return 0
+            )
+    except httpx.HTTPError as error:
+        return 0, str(error)
+    return response.status_code, response.text
+
+
+def _say(text: str) -> None:
+    """What goes on, and what a failed command printed: beside the table."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _code(text: str) -> str:
@@ -298,39 +371,29 @@ def _write_node(folder: Path) -> None:
         (folder / name).chmod(0o755)
 
 
-def _print(rows: list[Row]) -> None:
-    table = Table(
-        "product",
-        "made by",
-        "detected",
-        "deployed",
-        "answers",
-        "outside",
-        "Gantry",
-        "ratio",
-        "note",
-    )
+def _print(rows: list[Row], took_s: float) -> None:
+    titles = ("product", "made by", "detected", "deployed", "answers", "outside", "Gantry", "ratio", "note")  # fmt: skip
+    table = Table(*titles)
     for row in rows:
-        outside = f"{row.outside_s:.0f} s" if row.outside_s is not None else "fails"
+        known = f"{row.outside_s:.0f} s" if row.outside_s is not None else "-"
+        outside = "fails" if row.fails_outside else known
         ratio = f"{row.inside_s / row.outside_s:.1f}" if row.outside_s and row.inside_s else "-"
         inside = f"{row.inside_s:.0f} s" if row.inside_s else "-"
-        answers = str(row.answers or "-")
         table.add_row(
-            row.name,
-            row.made or "-",
-            row.detected,
-            row.deployed,
-            answers,
-            outside,
-            inside,
-            ratio,
-            row.note,
-        )
+            row.name, row.made or "-", row.detected, row.deployed, str(row.answers or "-"),
+            outside, inside, ratio, row.note,
+        )  # fmt: skip
     Console(width=180).print(table)
-    good = sum(200 <= row.answers < 400 for row in rows)
-    print(
-        f"{good} of {len(rows)} answer; {sum(row.is_missed for row in rows)} work outside and not here"
+    missed, outside_too = (
+        [row.name for row in rows if row.is_missed],
+        [row.name for row in rows if row.fails_outside],
     )
+    print(
+        f"{sum(row.is_good for row in rows)} of {len(rows)} answer with their own page, after {took_s / 60:.1f} min"
+    )
+    print(f"works outside and not here: {', '.join(missed) or 'none'}")
+    if outside_too:
+        print(f"could not be made or built outside either: {', '.join(outside_too)}")
 
 
 if __name__ == "__main__":

@@ -376,8 +376,10 @@ async def app(scope, receive, send):
     }
     if lock == "poetry.lock":
         files["pyproject.toml"] = (
-            '[tool.poetry]\nname = "shop"\nversion = "1"\ndescription = ""\nauthors = []\npackage-mode = false\n'
+            '[tool.poetry]\nname = "shop"\nversion = "1"\ndescription = ""\nauthors = []\n'
             '[tool.poetry.dependencies]\npython = ">=3.9"\nitsdangerous = "<3"\n'
+            # As `poetry init` leaves it: to be built, without anything of its name that could be.
+            '[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
         )
     outcome, log = await _build(workshop, a_request(write_tree(tmp_path / "tree", files)))
     assert outcome.artifact is not None, log

@@ -121,3 +121,65 @@ def test_the_packages_key_follows_what_an_installation_depends_on(tmp_path: Path
     assert key not in keys.values()
     assert len(set(keys.values())) == len(keys)
     assert _key(tmp_path / "node", base, node="26.0.0") != key
+
+
+_POETRY = '[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
+_HATCH = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+_SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\n'
+_NAME = '[project]\nname = "my-shop"\nversion = "1"\n'
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "file", "installed"),
+    [
+        (_NAME + _POETRY, "", False),  # what `poetry init` writes beside a main.py
+        (_NAME + _POETRY, "my_shop/__init__.py", True),
+        (_NAME + _POETRY, "src/my_shop/__init__.py", True),
+        (_NAME + _POETRY, "my_shop.py", True),
+        (_NAME + _POETRY + '[tool.poetry]\npackages = [{include = "lib"}]\n', "", True),
+        (_NAME + _POETRY + "[tool.poetry]\npackage-mode = false\n", "my_shop.py", False),
+        ('[tool.poetry]\nname = "My.Shop"\n' + _POETRY, "my_shop/__init__.py", True),
+        (_NAME + _HATCH, "", False),
+        (_NAME + _HATCH + '[tool.hatch.build.targets.wheel]\npackages = ["lib"]\n', "", True),
+        (_NAME + _SETUPTOOLS, "", True),
+        (_NAME, "my_shop.py", False),
+    ],
+)
+@pytest.mark.parametrize("lock", ["poetry.lock", "pdm.lock"])
+def test_a_product_is_installed_itself_where_there_is_something_to_install(
+    tmp_path: Path, pyproject: str, file: str, installed: bool, lock: str
+) -> None:
+    files = {"pyproject.toml": pyproject, lock: "", "main.py": ASGI_APP} | (
+        {file: ""} if file else {}
+    )
+    plan = make_plan(a_context(a_request(write_tree(tmp_path, files))))
+    assert ("add --no-deps ." in plan.phases[0].command) is installed
+    assert (plan.packages is None) is installed, "packages alone are kept from build to build"
+
+
+@pytest.mark.parametrize(
+    ("dependency", "requirement"),
+    [
+        ('fastapi = "^0.115.2"', "fastapi>=0.115.2,<0.116"),
+        ('django = "^5.2"', "django>=5.2,<6"),
+        ('django = "~5.2.1"', "django>=5.2.1,<5.3"),
+        ('django = "~5"', "django>=5,<6"),
+        ('django = "5.2.1"', "django==5.2.1"),
+        ('django = "5.2.*"', "django==5.2.*"),
+        ('django = ">=5,<6"', "django>=5,<6"),
+        ('django = "~=5.2"', "django~=5.2"),
+        ('django = "*"', "django"),
+        ('django = "^4.2 || ^5.2"', "django"),
+        ('uvicorn = {version = "^0.30", extras = ["standard"]}', "uvicorn[standard]>=0.30,<0.31"),
+        ('tool = {git = "https://example.org/t.git", rev = "v1"}', "tool @ git+https://example.org/t.git@v1"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["", "package-mode = false\n"])
+def test_what_poetry_declares_is_installed_also_without_a_lock(
+    tmp_path: Path, dependency: str, requirement: str, mode: str
+) -> None:
+    text = f'[tool.poetry]\nname = "shop"\n{mode}[tool.poetry.dependencies]\npython = "^3.11"\n{dependency}\n'
+    optional = 'extra = {version = "1", optional = true}\n'
+    files = {"pyproject.toml": text + optional + _POETRY, "main.py": ASGI_APP}
+    plan = make_plan(a_context(a_request(write_tree(tmp_path, files))))
+    assert f"add '{requirement}'" in plan.phases[0].command.splitlines()

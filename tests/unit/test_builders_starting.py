@@ -176,7 +176,6 @@ def test_a_build_that_writes_files_only_is_a_site(
 @pytest.mark.parametrize(
     ("package", "config", "needs"),
     [
-        (_package({"build": "vite build"}, "@sveltejs/kit", "@sveltejs/adapter-auto", "vite"), "", "@sveltejs/adapter-node"),
         (_package({"build": "vite build"}, "@sveltejs/kit", "@sveltejs/adapter-vercel", "vite"), "", "@sveltejs/adapter-node"),
         (_package({"build": "astro build"}, "astro", "@astrojs/vercel"), "import v from '@astrojs/vercel';", "@astrojs/node"),
     ],
@@ -188,6 +187,44 @@ def test_an_adapter_of_another_platform_is_refused_before_the_build(
     with pytest.raises(UserError, match=needs) as refused:
         make_plan(a_context(a_request(root)))
     assert refused.value.code == "build.foreign-adapter"
+
+
+@pytest.mark.parametrize(
+    ("packages", "config", "lock", "adds"),
+    [
+        (("@sveltejs/adapter-auto",), "", "package-lock.json", "npm install --no-save"),
+        (("@sveltejs/adapter-auto",), "", "pnpm-lock.yaml", "pnpm add --save-dev"),
+        (("@sveltejs/adapter-auto",), "", "yarn.lock", "yarn add --dev"),
+        (("@sveltejs/adapter-auto", "@sveltejs/adapter-node"), "import auto from '@sveltejs/adapter-auto';", "bun.lock", ""),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_looks_where_it_runs_finds_a_node_server(
+    tmp_path: Path, packages: tuple[str, ...], config: str, lock: str, adds: str
+) -> None:
+    package = _package({"build": "vite build"}, "@sveltejs/kit", "vite", *packages)
+    root = write_tree(tmp_path, {"package.json": package, "svelte.config.js": config, lock: ""})
+    plan = make_plan(a_context(a_request(root)))
+    install, build = plan.phases
+    assert plan.framework == "node"
+    assert build.env["GCP_BUILDPACKS"] == "1"
+    assert "GCP_BUILDPACKS" not in plan.env, "what is served knows nothing of it"
+    assert ('"@sveltejs/adapter-node@$(' in install.command) is bool(adds)
+    assert adds in install.command
+    assert "build/handler.js" in [start.file for start in plan.starts]
+    assert any("adapter-auto takes @sveltejs/adapter-node" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    "packages",
+    [("@sveltejs/adapter-node",), ("@sveltejs/adapter-auto", "@sveltejs/adapter-node"), ("express",)],
+)  # fmt: skip
+def test_an_adapter_that_is_chosen_stays(tmp_path: Path, packages: tuple[str, ...]) -> None:
+    config = "import adapter from '@sveltejs/adapter-node';"
+    package = _package({"build": "vite build"}, *packages)
+    root = write_tree(tmp_path, {"package.json": package, "svelte.config.js": config})
+    plan = make_plan(a_context(a_request(root)))
+    assert not any("adapter-auto" in phase.command for phase in plan.phases)
+    assert not any("GCP_BUILDPACKS" in phase.env for phase in plan.phases)
 
 
 @pytest.mark.parametrize(

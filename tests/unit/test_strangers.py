@@ -35,10 +35,22 @@ def test_names_are_unique_and_a_third_is_a_third() -> None:
     assert abs(third - len(STARTERS) / 3) <= 1
 
 
-def test_those_that_fail_outside_too_are_not_missed() -> None:
-    assert not Row("a", outside_s=None, answers=0).is_missed
-    assert Row("a", outside_s=3.0, answers=500).is_missed
-    assert not Row("a", outside_s=3.0, answers=307).is_missed
+@pytest.mark.parametrize(
+    ("row", "missed", "outside"),
+    [
+        (Row("a", outside_s=None, answers=0), False, True),
+        (Row("a", outside_s=None, answers=200, shows=True), False, False),
+        (Row("a", outside_s=3.0, answers=200, shows=True), False, False),
+        (Row("a", outside_s=3.0, answers=307, shows=True), False, False),
+        (Row("a", outside_s=3.0, answers=500, shows=True), True, False),
+        (Row("a", outside_s=3.0, answers=200, shows=False), True, False),
+        (Row("a", is_late=True), True, False),
+    ],
+)
+def test_missed_is_what_works_outside_and_does_not_show_its_own_page(
+    row: Row, missed: bool, outside: bool
+) -> None:
+    assert (row.is_missed, row.fails_outside) == (missed, outside)
 
 
 def test_the_repository_names_no_package_index() -> None:

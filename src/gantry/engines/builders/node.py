@@ -1,10 +1,15 @@
 """Any Node server: what its start script starts, or what its build has made."""
 
+import shlex
+from collections.abc import Mapping
+
 from gantry.engines.builders.context import Context
 from gantry.engines.builders.node_steps import NodeSteps, node_steps
+from gantry.engines.builders.packages import find_manager
 from gantry.engines.builders.plan import BuildPlan, Collect, Phase, Start
 from gantry.engines.builders.protocol import Detection
 from gantry.engines.builders.starting import (
+    chooses_adapter,
     foreign_adapter,
     is_development,
     is_orchestrated,
@@ -24,6 +29,15 @@ SERVERS = ("nuxt", "nitropack", "nitro", "@solidjs/start", "vinxi", "@tanstack/r
            "@remix-run/serve", "@nestjs/core", "@astrojs/node", "@angular/ssr", "@sveltejs/kit", "@sveltejs/adapter-node",
            "express", "fastify", "koa", "hono", "@hono/node-server", "@hapi/hapi", "polka", "h3", "elysia")  # fmt: skip
 
+# SvelteKit's adapter-auto knows the platforms that it serves by their variables. The one of them that starts a Node server
+# is asked for by this one; the adapter's version is the one that adapter-auto itself would install.
+_AUTO_ENV: Mapping[str, str] = {"GCP_BUILDPACKS": "1"}
+_AUTO_VERSION = (
+    'const { adapters } = await import(new URL("adapters.js", import.meta.resolve("@sveltejs/adapter-auto"))); '
+    'console.log(adapters.find((known) => known.module === "@sveltejs/adapter-node")?.version ?? "latest")'
+)
+_AUTO_NOTE = "@sveltejs/adapter-auto takes @sveltejs/adapter-node here; name it in package.json to choose its version"
+
 
 def detect(tree: Tree) -> Detection | None:
     """Node, when package.json can start it, its build makes a server, or there is a file to start."""
@@ -36,6 +50,8 @@ def detect(tree: Tree) -> Detection | None:
     notes = ["it must listen on $PORT: listen(process.env.PORT)"]
     if foreign := foreign_adapter(package, tree):
         notes.append(f"{foreign} builds for another platform: use the adapter for Node")
+    if chooses_adapter(package, tree):
+        notes.append(_AUTO_NOTE)
     return Detection(FRAMEWORK, (reason,), tuple(notes))
 
 
@@ -56,7 +72,10 @@ def _reason(package: Package, tree: Tree) -> str:
 def plan(context: Context, detection: Detection) -> BuildPlan:
     """Install, run the build script if there is one, keep the folder."""
     request, product = context.request, context.product
-    steps = node_steps(context)
+    chooses = chooses_adapter(read_package(product), product)
+    steps = node_steps(
+        context, env=_AUTO_ENV if chooses else {}, then=_adapter(context) if chooses else ""
+    )
     starts = _starts(context, steps)
     certain = bool(starts) and not starts[0].file
     return BuildPlan(
@@ -75,6 +94,17 @@ def plan(context: Context, detection: Detection) -> BuildPlan:
         env={"NODE_ENV": "production", "GANTRY_BUILD": context.build_id},
         engine="node",
     )
+
+
+def _adapter(context: Context) -> str:
+    """Installs the adapter that adapter-auto takes, as long as packages may be fetched; a declared one is there."""
+    package = read_package(context.product)
+    if package.depends_on("@sveltejs/adapter-node"):
+        return ""
+    version = f"node --input-type=module -e {shlex.quote(_AUTO_VERSION)}"
+    folder = shlex.quote(context.root or ".")
+    add = find_manager(context.tree).add
+    return f'(cd {folder} && {add} "@sveltejs/adapter-node@$({version})")'
 
 
 def collect_whole(context: Context, steps: NodeSteps) -> Collect:

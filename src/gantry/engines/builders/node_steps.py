@@ -42,17 +42,22 @@ class NodeSteps:
 
 
 def node_steps(
-    context: Context, *, default: str = "", env: Mapping[str, str] | None = None
+    context: Context,
+    *,
+    default: str = "",
+    env: Mapping[str, str] | None = None,
+    then: str = "",
 ) -> NodeSteps:
     """The steps of the product of `context`.
 
     Parameters:
         default: builds it when the manifest and package.json name no command.
         env: variables of the build besides its name.
+        then: completes the installation, where that is not the manifest's own.
     """
     request, tree = context.request, context.tree
     package, manager = read_package(context.product), find_manager(tree)
-    install = install_phase(tree, request.install)
+    install = install_phase(tree, request.install, then)
     installs = needs_install(tree) or bool(request.install)
     build, label = _build(context, package, manager, default)
     variables = {"GANTRY_BUILD": context.build_id, **(env or {})}

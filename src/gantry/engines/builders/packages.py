@@ -43,6 +43,7 @@ class Manager:
     Attributes:
         lock: the lock file's name; empty when there is none.
         prune: command that removes development packages; empty when there is no safe one.
+        add: command that installs further packages, whose names follow it.
         caches: its download cache.
         wanted: itself with a version, `pnpm@9.15.9`; empty for the npm that comes with Node.
         notes: what people should know of the choice.
@@ -52,6 +53,7 @@ class Manager:
     lock: str
     install: str
     prune: str
+    add: str
     caches: tuple[Cache, ...]
     wanted: str = ""
     notes: tuple[str, ...] = ()
@@ -98,9 +100,11 @@ def _manager(tree: Tree, name: str, lock: str, declared: str) -> Manager:
             format_ = _PNPM_LOCK.search((tree.text(lock) or "")[:1000]) if lock else None
             wanted = declared or f"pnpm@{_PNPM_OF_LOCK.get(format_[1] if format_ else '', '10')}"
             frozen = "--frozen-lockfile" if lock else "--no-frozen-lockfile"
-            install = f"pnpm install {frozen} --prod=false --store-dir /cache/pnpm/store --package-import-method=copy"
+            store = "--store-dir /cache/pnpm/store --package-import-method=copy"
+            install = f"pnpm install {frozen} --prod=false {store}"
+            cache = Cache("pnpm", "/cache/pnpm", shared=True)
             return Manager(
-                name, lock, install, "", (Cache("pnpm", "/cache/pnpm", shared=True),), wanted
+                name, lock, install, "", f"pnpm add --save-dev {store}", (cache,), wanted
             )
         case "yarn":
             wanted = declared or _yarn(tree, lock)
@@ -109,22 +113,16 @@ def _manager(tree: Tree, name: str, lock: str, declared: str) -> Manager:
             install = " ".join(
                 filter(None, ("yarn install", frozen, "--production=false" if classic else ""))
             )
-            return Manager(
-                name, lock, install, "", (Cache("yarn", "/cache/yarn", shared=True),), wanted
-            )
+            cache = Cache("yarn", "/cache/yarn", shared=True)
+            return Manager(name, lock, install, "", "yarn add --dev", (cache,), wanted)
         case "bun":
             install = "bun install --frozen-lockfile" if lock else "bun install"
-            return Manager(
-                name,
-                lock,
-                install,
-                "",
-                (Cache("bun", "/cache/bun", shared=True),),
-                declared or "bun@1",
-            )
+            cache = Cache("bun", "/cache/bun", shared=True)
+            return Manager(name, lock, install, "", "bun add --dev", (cache,), declared or "bun@1")
         case _:
             install = f"npm ci {_NPM_FLAGS}" if lock else f"npm install --no-save {_NPM_FLAGS}"
-            return Manager("npm", lock, install, _NPM_PRUNE, (_NPM_CACHE,), declared)
+            add = f"npm install --no-save {_NPM_FLAGS}"
+            return Manager("npm", lock, install, _NPM_PRUNE, add, (_NPM_CACHE,), declared)
 
 
 def _yarn(tree: Tree, lock: str) -> str:
@@ -141,10 +139,15 @@ def needs_install(tree: Tree) -> bool:
     return locked or bool(package.dependencies) or bool(patterns(tree))
 
 
-def install_phase(tree: Tree, override: str) -> Phase:
-    """How packages are installed; `override` is the manifest's own command."""
+def install_phase(tree: Tree, override: str, then: str = "") -> Phase:
+    """How packages are installed.
+
+    Parameters:
+        override: the manifest's own command.
+        then: a command that goes on where the product's own packages are there.
+    """
     manager = find_manager(tree)
-    command = override or manager.install
+    command = override or " && ".join(filter(None, (manager.install, then)))
     return Phase("install", override or " ".join(command.split()[:2]), command, top=True)
 
 

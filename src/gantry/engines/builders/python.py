@@ -43,6 +43,10 @@ _DECLARING = (
     "Pipfile",
     "setup.py",
 )
+# Build backends that pack the module of the project's name, and refuse a project without it, unless their own table says
+# what else to pack.
+_NAMED = {"poetry": "poetry", "hatchling": "hatch", "uv_build": "uv", "flit_core": "flit"}
+_SAYS_WHAT = frozenset({"packages", "build", "build-backend", "module"})
 _STATIC_ROOT = re.compile(r"^\s*STATIC_ROOT\s*=\s*(?!None)\S", re.MULTILINE)
 
 # With uv in a fraction of a second; with the pip of the machine's Python in one; the last resort copies a pip first.
@@ -332,21 +336,76 @@ def _locked(tree: Tree) -> list[str]:
 
 
 def _is_package(tree: Tree) -> bool:
-    """Whether pyproject.toml describes something that can be installed, not packages alone."""
-    project = read_toml(tree, "pyproject.toml")
-    tool = project.get("tool")
-    poetry = tool.get("poetry") if isinstance(tool, dict) else None
-    if isinstance(poetry, dict) and poetry.get("package-mode") is False:
+    """Whether pyproject.toml describes something that can be installed, not packages alone.
+
+    `poetry init` and others write a build system for an application, too, which has nothing that could be built.
+    """
+    document = read_toml(tree, "pyproject.toml")
+    system, tool, project = (
+        _table(document.get(name)) for name in ("build-system", "tool", "project")
+    )
+    poetry = _table(tool.get("poetry"))
+    if not system or poetry.get("package-mode") is False:
         return False
-    return "build-system" in project
+    backend = str(system.get("build-backend") or "").partition(".")[0]
+    if backend not in _NAMED or (_table(tool.get(_NAMED[backend])).keys() & _SAYS_WHAT):
+        return True
+    name = str(project.get("name") or poetry.get("name") or "")
+    module = re.sub(r"[-_.]+", "_", name).lower()
+    return bool(
+        tree.first(
+            *(f"{folder}{place}" for folder in ("", "src/") for place in (module, f"{module}.py"))
+        )
+    )
+
+
+def _table(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
 
 
 def _of_project(tree: Tree) -> str:
     """Installs the dependencies of a pyproject.toml that is no package of its own."""
-    project = read_toml(tree, "pyproject.toml").get("project")
-    found = project.get("dependencies") if isinstance(project, dict) else None
+    document = read_toml(tree, "pyproject.toml")
+    found = _table(document.get("project")).get("dependencies")
     names = [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    poetry = _table(_table(document.get("tool")).get("poetry")).get("dependencies")
+    if not names:
+        named = (
+            _of_poetry(name, value) for name, value in _table(poetry).items() if name != "python"
+        )
+        names = list(filter(None, named))
     return f"add {' '.join(_quoted(name) for name in names)}" if names else ":"
+
+
+def _of_poetry(name: str, value: object) -> str:
+    """One of Poetry's own dependencies as pip knows it; empty for one that is optional."""
+    entry = value if isinstance(value, dict) else {"version": value}
+    if entry.get("optional") is True:
+        return ""
+    if "git" in entry or "version" not in entry:
+        place = entry.get("url") or entry.get("path") or ""
+        return (
+            f"{name}{_version(entry)}" if "git" in entry else f"{name} @ {place}" if place else name
+        )
+    # An alternative of versions cannot be said to pip: the newest one is installed.
+    text = "*" if "|" in str(entry["version"]) else str(entry["version"])
+    wanted = ",".join(filter(None, (_specifier(part.strip()) for part in text.split(","))))
+    return f"{name}{_version(entry | {'version': wanted})}{_marker(entry)}"
+
+
+def _specifier(text: str) -> str:
+    """Poetry's `^1.2`, `~1.2`, `1.*` and `1.2` as Python's packaging says them."""
+    match = re.fullmatch(r"([\^~]|~=|)\s*(\d+(?:\.\d+)*)(\.\*)?", text)
+    if match is None or match[1] == "~=":
+        return "" if text == "*" else text
+    sign, numbers = match[1], [int(number) for number in match[2].split(".")]
+    if not sign:
+        return f"=={match[2]}{match[3] or ''}"
+    raised = next((index for index, number in enumerate(numbers) if number), len(numbers) - 1)
+    if sign == "~":
+        raised = min(1, len(numbers) - 1)
+    upper = [*numbers[:raised], numbers[raised] + 1]
+    return f">={match[2]},<{'.'.join(map(str, upper))}"
 
 
 def _of_pipfile(tree: Tree) -> Iterator[str]:
@@ -366,7 +425,8 @@ def _version(entry: dict[str, object]) -> str:
     extras = entry.get("extras")
     named = f"[{','.join(map(str, extras))}]" if isinstance(extras, list) else ""
     if isinstance(address := entry.get("git"), str):
-        return f"{named} @ git+{address}@{entry.get('ref', 'HEAD')}"
+        at = next((entry[key] for key in ("ref", "rev", "tag", "branch") if key in entry), "HEAD")
+        return f"{named} @ git+{address}@{at}"
     return f"{named}{entry.get('version', '')}"
 
 
@@ -399,8 +459,10 @@ def _packages(context: Context, install: Phase) -> Packages | None:
 
 def _has_own_code(tree: Tree) -> bool:
     """Whether what is installed depends on more than the declaring files: the product, or folders beside it."""
+    if re.search(r"\bpath\s*=", tree.text("pyproject.toml") or ""):
+        return True
     if tree.has("uv.lock"):  # it installs the product as a reference to its folder
-        return "path =" in (tree.text("pyproject.toml") or "")
+        return False
     if tree.has("setup.py") or _is_package(tree):
         return True
     texts = [tree.text(name) or "" for name in ("requirements.txt", *_more_requirements(tree))]

@@ -69,7 +69,7 @@ _BUILT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("build/server/index.js", ("@react-router/serve",), "react-router-serve ./{}"),
     ("build/server/index.js", ("@remix-run/serve",), "remix-serve ./{}"),
     ("build/index.js", ("@remix-run/serve",), "remix-serve ./{}"),
-    ("build/handler.js", ("@sveltejs/adapter-node",), "node build"),
+    ("build/handler.js", ("@sveltejs/adapter-node", "@sveltejs/adapter-auto"), "node build"),
     ("dist/server/entry.mjs", ("@astrojs/node",), "node ./{}"),
     ("dist/*/server/server.mjs", ("@angular/ssr",), "node {}"),
     ("dist/main.js", ("@nestjs/core",), "node dist/main"),
@@ -84,7 +84,7 @@ _ORCHESTRATORS = frozenset(("turbo", "nx", "lerna", "concurrently", "wireit", "m
 # Builds that other platforms run, and the package to build with here. Prefix of the package -> the one that serves here.
 _ADAPTERS: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
     "@sveltejs/kit": ("SvelteKit", "@sveltejs/adapter-", "@sveltejs/adapter-node",
-                      ("auto", "vercel", "netlify", "cloudflare", "cloudflare-workers")),
+                      ("vercel", "netlify", "cloudflare", "cloudflare-workers")),
     "astro": ("Astro", "@astrojs/", "@astrojs/node", ("vercel", "netlify", "cloudflare")),
 }  # fmt: skip
 _CONFIGS = ("svelte.config.js", "svelte.config.ts", "vite.config.ts", "vite.config.js", "astro.config.mjs",
@@ -278,6 +278,15 @@ def _foreign(package: Package, tree: Tree) -> tuple[str, str, str] | None:
         if is_used:
             return title, (used or present)[0], wanted
     return None
+
+
+def chooses_adapter(package: Package, tree: Tree) -> bool:
+    """Whether SvelteKit's build takes the adapter of the platform that it finds itself on."""
+    configured = "\n".join(tree.text(name) or "" for name in _CONFIGS)
+    if re.search(r"[\"']@sveltejs/adapter-auto[\"']", configured):
+        return True
+    others = [name for name in package.dependencies if name.startswith("@sveltejs/adapter-")]
+    return others == ["@sveltejs/adapter-auto"]
 
 
 def _own_adapter(package: Package, configured: str) -> bool:
