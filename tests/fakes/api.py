@@ -24,6 +24,7 @@ from gantry.cli.transport import Api
 from gantry.config.paths import Paths
 from gantry.features.accounts.bodies import CallerBody, LoginLinkBody, TokenBody
 from gantry.features.audit.bodies import AuditBody
+from gantry.features.audit.store import Entry
 from gantry.features.builds.bodies import BuildCacheBody, SourceBody
 from gantry.features.deploys.bodies import DeployBody, DeployEvent, PlanBody, PlanChange
 from gantry.features.domains.bodies import DomainBody
@@ -338,15 +339,9 @@ def _token(**changes: Any) -> TokenBody:
 
 
 def _audit() -> AuditBody:
-    return AuditBody(
-        seq=7,
-        at=minutes_ago(3),
-        actor="owner",
-        action="variables.change",
-        target="smart-sign/production",
-        details={"set": ["SESSION_SECRET"], "unset": []},
-        hash="ab" * 32,
-    )
+    details = {"set": ["SESSION_SECRET"], "unset": []}
+    change = ("owner", "variables.change", "smart-sign/production")
+    return AuditBody.of(Entry(7, minutes_ago(3), *change, details, "ab" * 32))
 
 
 class FakeLine:

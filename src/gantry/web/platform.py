@@ -59,7 +59,7 @@ noun = Noun(
         # of what needs attention
         Weight.BAD: Mark("Broken", "bad", "circle-alert"),
         Weight.WARN: Mark("Look at this", "warn", "triangle-alert"),
-        Weight.NOTE: Mark("On purpose", "quiet", "circle-pause"),
+        Weight.NOTE: Mark("Intended", "quiet", "circle-pause"),
     },
 )
 

@@ -123,7 +123,7 @@ def _deploys(observed: Observed) -> Iterator[Finding]:
             "deploys",
             "bad",
             f"not yet at their end: {listed}{rest}",
-            "wait for them: gantry deploys shows them (or gantry cancel)",
+            "wait for them; `gantry deploys list` shows them and `gantry cancel DEPLOY` ends one",
         )
     else:
         yield Finding("deploys", "ok", "none is under way")

@@ -13,6 +13,7 @@ from gantry.config.evidence.proposal import Findings, Proposal, joined
 from gantry.config.evidence.service_names import wanted_by
 from gantry.config.evidence.services import find_services, with_names
 from gantry.config.manifest import Manifest
+from gantry.kernel.units import counted
 
 _NEXT_CONFIGS = ("next.config.ts", "next.config.mjs", "next.config.js", "next.config.mts")
 
@@ -60,7 +61,7 @@ def not_shared(folder: Path, top: Path, manifest: Manifest) -> tuple[str, ...]:
         found = manifest.for_environment(name)
         if found.web is not None and found.web.instances > 1 and not found.services.redis:
             notes.append(
-                f"{name} has {found.web.instances} instances, and without Redis each keeps a cache of its own: what "
+                f"{name} has {counted(found.web.instances, 'instance')}, and without Redis each keeps a cache of its own: what "
                 "Next.js makes anew (revalidatePath, revalidate) is seen at one of them; set [services] redis = true"
             )
     return tuple(notes)

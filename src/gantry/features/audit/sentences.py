@@ -10,8 +10,9 @@ from gantry.features.audit.store import Entry
 SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "deploys": ("deploy", "rollout"),
     "variables": ("variables",),
-    "commands": ("run", "cron"),
+    "commands": ("run", "cron", "database"),
     "traffic": ("maintenance", "scale", "cache"),
+    "builds": ("build-cache",),
     "access": ("token",),
     "platform": ("environment", "destroy", "platform"),
 }
@@ -115,6 +116,13 @@ def _made_token(entry: Entry) -> str:
     return f"made the token “{entry.target}” with the role {entry.details.get('role', '?')}{day}"
 
 
+def _lent(entry: Entry) -> str:
+    until = str(entry.details.get("until") or "")
+    time = f" until {datetime.fromisoformat(until):%Y-%m-%d %H:%M} UTC" if until else ""
+    reading = ", to read only" if entry.details.get("read_only") else ""
+    return f"opened the database of {_place(entry.target)} to another client{time}{reading}"
+
+
 _SENTENCES: Mapping[str, Callable[[Entry], str]] = {
     "deploy.deploy": _deployed("deployed", "to"),
     "deploy.promote": _deployed("promoted", "to"),
@@ -135,6 +143,8 @@ _SENTENCES: Mapping[str, Callable[[Entry], str]] = {
     "run.begin": _ran,
     "run.stop": _said("stopped a run in {place}"),
     "run.end": _run_ended,
+    "database.lend": _lent,
+    "build-cache.clear": _said("cleared the build cache of {target}"),
     "cron.run": _said("ran the cron {cron} in {place}"),
     "token.login": _said("made a login link"),
     "token.session": _said("logged in to the console"),

@@ -45,7 +45,7 @@ class BuildCacheService:
                 raise ConflictError(
                     "build-cache.in-use",
                     f"a deploy of {project} builds with the cache just now",
-                    hint="wait until it has ended (gantry status shows it), or stop it with gantry cancel",
+                    hint="wait until it has ended (gantry status shows it), or end it: gantry cancel DEPLOY",
                 )
             await projects.set_fresh(session, project, self.ids.new("clear"))
             await audit.record(
