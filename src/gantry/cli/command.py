@@ -71,6 +71,12 @@ class EnvironmentType(click.ParamType[str]):
         return [CompletionItem(name) for name in ENVIRONMENTS if name.startswith(incomplete)]
 
 
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask: everything is meant.")
+detach_option = click.option(
+    "--detach", is_flag=True, help="Print the deploy's id and return without waiting."
+)
+
+
 def json_option(function: _F) -> _F:
     """`--json`: the result as one JSON document on standard output."""
 

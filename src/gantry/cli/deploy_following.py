@@ -244,3 +244,12 @@ def _succeeded(session: Session, deploy: DeployBody) -> None:
                 ("permanent address of this release: ", "dim"), url(deploy.release_url, "dim")
             )
         )
+
+
+def cancel_deploy(session: Session, deploy: str) -> None:
+    """Cancel a deploy, and say that it is done soon."""
+    body = session.api.post(DeployBody, path("deploys", deploy, "cancel"))
+    if session.as_json:
+        session.json(body.model_dump_json())
+    else:
+        session.say(f"cancelling deploy {body.id}: gantry status shows when it has stopped")

@@ -41,8 +41,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "Deploy": {
-        "deploy": ("deploys", "Deploy the project in PATH (default: here) to an environment."),
-        "plan": ("deploys", "Show what a deploy would change, without changing anything."),
+        "deploy": ("deploy", "Deploy the project in PATH (default: here) to an environment."),
+        "plan": ("deploy", "Show what a deploy would change, without changing anything."),
         "promote": ("deploys", "Deploy what is live in one environment to another."),
         "rollback": ("deploys", "Return an environment to an earlier release."),
         "redeploy": ("deploys", "Make a new release of what is live, with the variables of now."),
