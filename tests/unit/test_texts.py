@@ -193,7 +193,6 @@ def test_who_is_to_log_in_is_sent_to_the_console_and_not_to_a_site() -> None:
 # Words of an earlier language, and what people say instead.
 STIFF = {
     r"\bmend(ed|s|ing)?\b": "fix",
-    r"\bon purpose\b": "inject, deliberately",
     r"\bwithout showing it\b": "you are prompted, and nothing is shown",
     r"\basks for each\b": "you are prompted for each",
     r"\bdo(es|ing)? faults\b": "inject faults",
