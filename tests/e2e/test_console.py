@@ -42,7 +42,7 @@ KNOWN = {
     "project": (PROJECT,),
     "environment": ("production",),
     "cron": ("tidy", "weekly-digest-for-every-community", "never-yet"),
-    "deploy": ("broken", "running", "failed", "rolling", "restarted"),
+    "deploy": ("broken", "running", "failed", "rolling", "promoted"),
 }
 # Pages that are another page for somebody else, or of something else.
 MORE: tuple[tuple[str, Who], ...] = (
@@ -260,7 +260,7 @@ def test_a_deploy_that_printed_nothing_has_no_empty_box(
     assert full.world is not None
     visitor = Visitor(browser, full, Look("", width=1280))
     page = visitor.page
-    page.goto(f"{full.url}/deploys/{full.world.deploys['restarted']}")
+    page.goto(f"{full.url}/deploys/{full.world.deploys['promoted']}")
     expect(page.locator("#log-status")).to_have_text(
         "nothing was printed, or the log is no longer kept"
     )

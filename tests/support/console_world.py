@@ -96,7 +96,7 @@ class World:
     """Where the interesting pages are.
 
     Attributes:
-        deploys: `running`, `failed`, `done`, `queued`, `broken`, `restarted`, `rolling`: identities.
+        deploys: `running`, `failed`, `done`, `broken`, `rolling`, `redeployed`, `restarted`, `returned`, `promoted`: identities.
     """
 
     deploys: dict[str, str]
