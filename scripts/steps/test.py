@@ -1,7 +1,7 @@
 """Every check and every test, as CI runs them. Bare Python 3.11; sets up `.venv` itself.
 
 scripts/test           everything but more of the same
-scripts/test --all     everything: also tests marked exhaustive
+scripts/test --all     everything: also tests marked exhaustive, and what the unit tests cover
 scripts/test --fast    the unit tests only
 """
 
@@ -37,21 +37,25 @@ def main() -> int:
         return run_all([("unit tests", pytest("tests/unit"))])
     install_system_packages()
     more = ["--exhaustive"] if arguments else []
-    # Coverage is of the unit tests: it makes Python slower, and most of the others wait for programs that are none.
-    shutil.rmtree(COVERAGE, ignore_errors=True)
-    COVERAGE.mkdir()
+    units = pytest("tests/unit", *more)
+    if arguments:
+        # Of the unit tests alone, and not each time: it makes Python slower, and most others wait for programs that are none.
+        shutil.rmtree(COVERAGE, ignore_errors=True)
+        COVERAGE.mkdir()
+        units = [*coverage("run", "-m"), *units[2:]]
     code = run_all(
         [
             ("formatting", [str(BIN / "ruff"), "format", "--check", "."]),
             ("lint", [str(BIN / "ruff"), "check", "."]),
             ("types", [str(BIN / "mypy")]),
             ("architecture", [str(BIN / "lint-imports")]),
-            ("unit tests", [*coverage("run", "-m"), *pytest("tests/unit", *more)[2:]]),
+            ("unit tests", units),
             ("contracts, simulation", pytest("--ignore=tests/unit", "-m", "not slow", *more)),
             ("end-to-end tests", pytest("-m", "slow", *more)),
         ]
     )
-    say_coverage()
+    if arguments:
+        say_coverage()
     return code
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -33,6 +34,8 @@ from gantry.web.render import assets_changed
 
 _log = logging.getLogger(__name__)
 
+_M_ARENA_MAX = -8  # <malloc.h>
+
 
 class ControlPlane:
     """Starts in order, stops in reverse, and rolls a half start back.
@@ -55,6 +58,7 @@ class ControlPlane:
             ConflictError: `control.running`.
             GantryError: an engine did not start; what had been started is as before.
         """
+        _share_one_heap()
         lock = HomeLock(self._settings.paths.lock).acquire()
         try:
             self._prepare_folders()
@@ -233,6 +237,12 @@ class _Server(uvicorn.Server):
         """Take no more requests, and wait for those that run, at most 3 s."""
         self.should_exit = True
         await self._ended.wait()
+
+
+def _share_one_heap() -> None:
+    """Threads share one heap. With one for each, what a thread has freed is kept by it: a third more memory here."""
+    with contextlib.suppress(AttributeError):  # only glibc has this switch, and these heaps
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 async def _fetch_assets() -> None:
