@@ -15,6 +15,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -228,8 +229,9 @@ class Booted(OnDebian):
             unit = _UNIT.with_name(name)
             if not unit.is_symlink():
                 unit.symlink_to("/dev/null")
-        self._group = root / f"gantry-rehearsal-{os.getpid()}"
-        self._group.mkdir(exist_ok=True)
+        if self._group is None:
+            # Process numbers are those of a namespace: two rehearsals have the same.
+            self._group = Path(tempfile.mkdtemp(prefix="gantry-rehearsal-", dir=root))
         join = f'echo $$ > {self._group}/cgroup.procs && exec "$@"'
         with (self.work / "boot.log").open("ab") as log:
             self._outer = subprocess.Popen(
@@ -294,9 +296,8 @@ class Booted(OnDebian):
             self._outer.kill()
             self._outer.wait(timeout=60)
         if self._group is not None:
-            for folder, _, _ in os.walk(self._group, topdown=False):
-                with suppress(OSError):
-                    Path(folder).rmdir()
+            until("its control groups are empty", lambda: _removed(self._group), 30)
+            self._group = None
 
 
 @dataclass
@@ -464,6 +465,14 @@ def _process(entry: Path) -> Process | None:
                 text += (entry / "environ").read_bytes()
             return Process(int(entry.name), int(parent), entry.stat().st_uid, text)
     return None
+
+
+def _removed(group: Path | None) -> bool:
+    """Whether a control group is gone, with those below it; one with a process in it stays."""
+    if group is not None and group.exists():
+        for folder, _, _ in os.walk(group, topdown=False):
+            Path(folder).rmdir()
+    return True
 
 
 def _cgroup_root() -> Path | None:
