@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,11 +80,33 @@ def test_a_step_shows_its_output_when_it_fails(text: str, code: int, shown: str)
         Path(log).unlink()
 
 
-def test_ci_runs_what_people_run() -> None:
-    assert 'exec "$(dirname -- "$0")/../scripts/test" "$@"' in (ROOT / ".ci" / "run").read_text()
+def ci_stages() -> list[str]:
+    text = (ROOT / ".ci" / "run").read_text()
+    return text.partition("STAGES='\n")[2].partition("\n'")[0].splitlines()
 
 
-@pytest.mark.parametrize("name", ["find-python", "demo", "test", "lock", "generate-docs"])
+@pytest.mark.parametrize("failing", [None, 0, -1])
+def test_ci_runs_what_people_run_every_stage_of_it(tmp_path: Path, failing: int | None) -> None:
+    stages = ci_stages()
+    assert {"scripts/test", "scripts/strangers"} <= set(stages)
+    for stage in stages:
+        assert os.access(ROOT / stage, os.X_OK), stage
+        (tmp_path / stage).parent.mkdir(exist_ok=True)
+        code = int(failing is not None and stage == stages[failing])
+        (tmp_path / stage).write_text(f"#!/bin/sh\necho ran {stage}\nexit {code}\n")
+        (tmp_path / stage).chmod(0o755)
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    done = subprocess.run((tmp_path / ".ci" / "run",), capture_output=True, text=True, check=False)
+    assert re.findall(r"^ran (.+)$", done.stdout, re.M) == stages
+    assert done.returncode == (failing is not None)
+    if failing is not None:
+        assert f"failed: {stages[failing]}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["find-python", "demo", "test", "strangers", "lock", "generate-docs"]
+)
 def test_scripts_are_executable_and_parse(name: str) -> None:
     assert os.access(SCRIPTS / name, os.X_OK)
     assert sh("sh", "-n", SCRIPTS / name).returncode == 0
