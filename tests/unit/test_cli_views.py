@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from gantry.cli.command import moment_of
-from gantry.cli.deploy_story import LiveView, PlainView, Story, frame, view
 from gantry.cli.deploy import plan_lines
+from gantry.cli.deploy_story import LiveView, PlainView, Story, frame, view
 from gantry.cli.failures import show
 from gantry.cli.logs import Printer
 from gantry.cli.releases import releases_table

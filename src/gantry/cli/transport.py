@@ -139,7 +139,8 @@ class Api:
         content: bytes | Iterator[bytes] | None = archive
         headers = {} if archive is None else {"Content-Type": "application/gzip"}
         if body is not None:
-            content = body.model_dump_json().encode()
+            # Without what nobody set: an older platform refuses fields that it does not know.
+            content = body.model_dump_json(exclude_unset=True).encode()
             headers = {"Content-Type": "application/json"}
         timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
         with self._mapped():
