@@ -201,7 +201,7 @@ STARTERS = (
     Starter("react-router", ("npx -y create-react-router@{create-react-router} app --yes --no-install --no-git-init",),
             stand_in=_REACT_ROUTER, shows="Welcome"),
     Starter("nuxt", ("npx -y create-nuxt@{create-nuxt} app --packageManager npm --gitInit false --no-install --template minimal",),
-            stand_in=_NUXT),
+            stand_in=_NUXT, shows="Welcome to Nuxt!"),
     Starter("sveltekit-node", (_SV, "cd app && npx -y sv@{sv} add sveltekit-adapter=adapter:node --no-install --no-git-check"),
             shows="Welcome to SvelteKit"),
     Starter("sveltekit-auto", (_SV,), shows="Welcome to SvelteKit", third=True),
