@@ -77,3 +77,23 @@ async def test_a_program_that_is_removed_while_it_starts_has_ended() -> None:
 
     with pytest.raises(StartError, match="it ended at once: it wrote nothing"):
         await start_and_wait(runtime, clock, _SPEC, removed, _TIMEOUT_S)
+
+
+@pytest.mark.parametrize("next_lives", [True, False])
+async def test_a_program_that_is_found_at_its_end_is_run_anew(next_lives: bool) -> None:
+    clock = ManualClock()
+    runtime = _runtime(clock, Script(exits_after_s=0.5, exit_code=137))
+    await runtime.start(_SPEC)
+    end = None if next_lives else 0.5
+    runtime.machine.scripts = lambda _: Script(exits_after_s=end, exit_code=1, output="no disk\n")
+
+    async def later() -> bool:
+        return clock.monotonic_s() >= 5.0
+
+    if next_lives:
+        await start_and_wait(runtime, clock, _SPEC, later, _TIMEOUT_S)
+        assert clock.monotonic_s() < 5.2
+    else:
+        with pytest.raises(StartError, match="it ended with exit code 1: no disk"):
+            await start_and_wait(runtime, clock, _SPEC, later, _TIMEOUT_S)
+        assert clock.monotonic_s() < 1.5

@@ -19,6 +19,7 @@ from gantry.kernel.files import replace_file
 Content = Mapping[str, Any]
 Kept = Mapping[str, bytes]
 
+_REASON_TIMEOUT_S = 2.0
 _TIMEOUT_S = 10.0
 # A new endpoint that does not answer at all holds its cluster back until its first health check has timed out.
 _WARMING_TIMEOUT_S = 4.0
@@ -144,6 +145,7 @@ class ConfigWriter:
             for name, content in files.items()
             if not (_taken(before, name, content) and self._directory.is_written(name, content))
         }
+        refused_before = _refusal(await self._log()) if changed else ""
         for name, content in changed.items():
             self._directory.rewrite(name, content)
         awaited = {name: content for name, content in changed.items() if name not in unread}
@@ -153,7 +155,7 @@ class ConfigWriter:
             if all(_taken(stats, name, content) for name, content in awaited.items()):
                 return
             if _rejections(stats) > _rejections(before):
-                raise rejected(await self._admin.errors() or _reason(await self._log()))
+                raise rejected(await self._why(refused_before))
             if self._clock.monotonic_s() > deadline_s:
                 raise TransientError(
                     "edge.unreachable",
@@ -161,6 +163,18 @@ class ConfigWriter:
                     hint="gantry status",
                 )
             await self._clock.sleep(_INTERVAL_S)
+
+    async def _why(self, refused_before: str) -> str:
+        """Why it refused, in its own words. It counts a refusal of a certificate a moment before it writes why."""
+        deadline_s = self._clock.monotonic_s() + _REASON_TIMEOUT_S
+        while not (reason := await self._admin.errors()):
+            refusal = _refusal(await self._log())
+            if refusal != refused_before:
+                return _reason(refusal)
+            if self._clock.monotonic_s() > deadline_s:
+                break
+            await self._clock.sleep(_INTERVAL_S)
+        return reason
 
     async def restore(self, kept: Kept) -> None:
         """Put files back as they were, and wait until Envoy has what it had: who asks right after a refusal sees no gap."""
@@ -207,7 +221,11 @@ def _rejections(stats: Mapping[str, str]) -> int:
     return sum(int(value) for name, value in stats.items() if name.endswith("update_rejected"))
 
 
-def _reason(log: str) -> str:
-    """The last line of the log that tells of a refusal, without what only Envoy's developers need."""
-    lines = [line for line in log.splitlines() if "rejected" in line]
-    return lines[-1].partition("rejected")[2].lstrip(": ")[:2_000] if lines else ""
+def _refusal(log: str) -> str:
+    """The last line of the log that tells of a refusal, with its time; empty for none."""
+    return next((line for line in reversed(log.splitlines()) if "rejected" in line), "")
+
+
+def _reason(refusal: str) -> str:
+    """Without what only Envoy's developers need."""
+    return refusal.partition("rejected")[2].lstrip(": ")[:2_000]

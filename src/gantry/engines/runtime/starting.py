@@ -1,6 +1,7 @@
 """Starts a program of Gantry's own and waits until it answers. A program that ends is not waited for."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from gantry.engines.runtime.protocol import ProcessSpec, ProcessState, ProcessStatus, Runtime
 from gantry.kernel.clock import Clock
@@ -33,7 +34,7 @@ async def start_and_wait(
     answers: Callable[[], Awaitable[bool]],
     timeout_s: float,
 ) -> None:
-    """Run `spec`, or find it running, and return once it answers.
+    """Run `spec`, or find it running, and return once it answers. One that was found at its end is run anew.
 
     Parameters:
         answers: asks it; false as long as it does not.
@@ -42,23 +43,48 @@ async def start_and_wait(
         StartError: it has ended, which is noticed at once, or does not answer within `timeout_s`.
         GantryError: as `Runtime.start`.
     """
-    # A process that was there before goes on in the same log: what it wrote is not this one's reason.
-    begin = (await runtime.read_log(spec.id, offset=-1)).next_offset
     deadline_s = clock.monotonic_s() + timeout_s
-    status: ProcessStatus | None = await runtime.start(spec)
-    pause_s = _FIRST_PAUSE_S
-    while status is not None and status.state is ProcessState.RUNNING:
-        if await answers():
+    found = (await runtime.statuses()).get(spec.id)
+    while True:
+        # A process that was there before goes on in the same log: what it wrote is not this one's reason.
+        begin = (await runtime.read_log(spec.id, offset=-1)).next_offset
+        status = await runtime.start(spec)
+        ended = await _until_answers(runtime, clock, status, answers, deadline_s)
+        if ended is None:
             return
-        if clock.monotonic_s() > deadline_s:
+        if ended.state is ProcessState.RUNNING:
             how = f"it does not answer after {format_duration(timeout_s)}"
-            raise StartError(how, await _last_lines(runtime, spec.id, begin), ended=False)
+        elif found is not None and found.started_at == status.started_at:
+            found = None  # it was at its end when it was found: this is no failure of a start
+            continue
+        elif ended.exit_code is None:
+            how = "it ended at once"
+        else:
+            how = f"it ended with exit code {ended.exit_code}"
+        lines = await _last_lines(runtime, spec.id, begin)
+        raise StartError(how, lines, ended=ended.state is not ProcessState.RUNNING)
+
+
+async def _until_answers(
+    runtime: Runtime,
+    clock: Clock,
+    status: ProcessStatus,
+    answers: Callable[[], Awaitable[bool]],
+    deadline_s: float,
+) -> ProcessStatus | None:
+    """`None` once it answers; else how it ended, or its status at the deadline."""
+    pause_s = _FIRST_PAUSE_S
+    while status.state is ProcessState.RUNNING:
+        if await answers():
+            return None
+        if clock.monotonic_s() > deadline_s:
+            break
         await clock.sleep(pause_s)
         pause_s = min(pause_s * 1.5, _MAX_PAUSE_S)
-        status = (await runtime.statuses()).get(spec.id)
-    code = status.exit_code if status is not None else None
-    how = "it ended at once" if code is None else f"it ended with exit code {code}"
-    raise StartError(how, await _last_lines(runtime, spec.id, begin), ended=True)
+        seen = (await runtime.statuses()).get(status.id)
+        # Somebody has removed it meanwhile.
+        status = seen or replace(status, state=ProcessState.LOST)
+    return status
 
 
 async def _last_lines(runtime: Runtime, process: str, begin: int) -> str:
