@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from gantry.app.engines import npm_argv
 from tests.support.platform import REPOSITORY, Platform
 
+# Playwright's own Node needs a library (libatomic) that a clean Debian lacks.
+os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", npm_argv()[0])
 CHROMIUM = shutil.which("chromium")
 # GANTRY_PICTURES=1 scripts/test makes them anew.
 KEEP_PICTURES = os.environ.get("GANTRY_PICTURES") == "1"
