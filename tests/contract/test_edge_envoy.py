@@ -375,8 +375,12 @@ async def test_the_edge_s_own_page_claims_no_release(edge: Lab, path: str) -> No
     if path == "/":
         await edge.instances[0].kill()
     async with client(edge) as visitor:
-        page = await visitor.get(url(edge, path), headers={"accept": "text/html"})
-        error = await visitor.get(url(edge, path), headers={"accept": "application/json"})
+        page, error = await asyncio.gather(
+            *(
+                visitor.get(url(edge, path), headers={"accept": kind})
+                for kind in ("text/html", "application/json")
+            )
+        )
     assert page.status_code == error.status_code == 503
     assert "<h1>Back in a moment</h1>" in page.text
     assert page.headers["content-type"] == "text/html; charset=utf-8"

@@ -173,13 +173,16 @@ REFUSED = [
 
 async def test_what_is_refused_is_refused_in_words(edge: Lab) -> None:
     await served(edge)
-    for request, status, reason in REFUSED:
-        for plain in (False, True):
-            answer = await said(edge, request, plain=plain)
-            found = answer.status, answer.header("x-gantry-reason")
-            assert found == (status, reason), request[:80]
-            assert answer.header("x-gantry-release") == "edge"
-            assert "<h1>" in answer.raw
+    asked = [(*case, plain) for case in REFUSED for plain in (False, True)]
+    # At once: the edge keeps each connection for a second after such an answer.
+    answers = await asyncio.gather(
+        *(said(edge, request, plain=plain) for request, *_, plain in asked)
+    )
+    for (request, status, reason, _), answer in zip(asked, answers, strict=True):
+        found = answer.status, answer.header("x-gantry-reason")
+        assert found == (status, reason), request[:80]
+        assert answer.header("x-gantry-release") == "edge"
+        assert "<h1>" in answer.raw
 
 
 async def test_an_answer_that_is_no_http_is_said_to_be_so_and_logged(edge: Lab) -> None:
