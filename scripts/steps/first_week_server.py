@@ -232,6 +232,7 @@ class Booted(OnDebian):
         if self._group is None:
             # Process numbers are those of a namespace: two rehearsals have the same.
             self._group = Path(tempfile.mkdtemp(prefix="gantry-rehearsal-", dir=root))
+            self._group.chmod(0o755)  # as the root of a machine's groups is
         join = f'echo $$ > {self._group}/cgroup.procs && exec "$@"'
         with (self.work / "boot.log").open("ab") as log:
             self._outer = subprocess.Popen(
