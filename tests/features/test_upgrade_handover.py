@@ -12,7 +12,8 @@ from socketserver import ThreadingUnixStreamServer
 import psycopg
 import pytest
 
-from gantry.app.upgrading.handover import Handover, Service, Unsupervised
+from gantry.app.service import Service
+from gantry.app.upgrading.handover import Handover, Unsupervised
 from gantry.app.upgrading.place import Place
 from gantry.config.settings import Settings
 from gantry.engines.postgres import dump
@@ -47,7 +48,7 @@ class FakeService:
             with connected(self.database) as session:
                 session.execute(statement)
         if why := self.refuses.get(version):
-            raise PermanentError("upgrade.not-started", why)
+            raise PermanentError("service.not-started", why)
         self.answering = version
 
     def failure(self) -> str:

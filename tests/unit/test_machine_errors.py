@@ -57,7 +57,7 @@ def test_a_program_that_setup_runs_is_named_with_its_words(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     wanted = Wanted(tmp_path / "gantry.conf", {}, _SERVICE, 80)
     with pytest.raises(PermanentError) as caught:
-        act.carry_out(SetupChange("user", "make the system user"), wanted, tmp_path)
+        act.carry_out(SetupChange("user", "make the system user"), wanted, tmp_path, lambda: None)
     said = "useradd ended with 9: the group exists"
     assert _told(caught.value) == _refused("setup.failed", "make the system user", said)
 

@@ -66,7 +66,7 @@ def test_the_second_time_there_is_nothing_to_change(tmp_path: Path) -> None:
         for item in decide(wanted, observe(wanted, tmp_path))
         if item.name not in ("console", "user")
     ]:
-        carry_out(changes[0], wanted, tmp_path)
+        carry_out(changes[0], wanted, tmp_path, _not_started)
     assert (tmp_path / PORTS_KEY).read_text() == ("80\n" if _me() != "root" else "1024\n")
     assert (tmp_path / UNIT_FILE).read_text() == unit_text(service)
     assert (
@@ -79,6 +79,18 @@ def test_the_second_time_there_is_nothing_to_change(tmp_path: Path) -> None:
     ] == ["unit"]
 
 
+def _not_started() -> None:
+    raise AssertionError("nothing was to be started")
+
+
+def test_a_service_that_does_not_come_up_fails_the_last_step(tmp_path: Path) -> None:
+    def start() -> None:
+        raise PermanentError("service.not-started", "the port is taken")
+
+    with pytest.raises(PermanentError, match="the port is taken"):
+        carry_out(SetupChange("start", "start Gantry now"), WANTED, tmp_path, start)
+
+
 def _me() -> str:
     import pwd  # noqa: PLC0415
 
@@ -88,7 +100,7 @@ def _me() -> str:
 def test_what_the_machine_refuses_names_the_change(tmp_path: Path) -> None:
     (tmp_path / "etc").write_text("a file in the way")
     with pytest.raises(PermanentError) as caught:
-        carry_out(SetupChange("unit", "write the unit"), WANTED, tmp_path)
+        carry_out(SetupChange("unit", "write the unit"), WANTED, tmp_path, _not_started)
     assert caught.value.code == "setup.failed"
     assert "write the unit" in caught.value.message
 

@@ -152,10 +152,19 @@ class LocalPlatform:
 
     def set_up(self, answers: SetupAnswers, change: SetupChange) -> None:
         """See `Platform.set_up`."""
+        from gantry.app.service import Supervised, await_answer  # noqa: PLC0415
         from gantry.app.setup.act import carry_out  # noqa: PLC0415
-        from gantry.app.setup.wanted import wanted_of  # noqa: PLC0415
+        from gantry.app.setup.wanted import settings_with, wanted_of  # noqa: PLC0415
 
-        carry_out(change, wanted_of(self.settings(), answers), Path("/"))
+        wanted = wanted_of(self.settings(), answers)
+        settings = settings_with(self.settings(), wanted.values)
+
+        def start() -> None:
+            service = Supervised(settings)
+            service.start(Path(sys.prefix))
+            await_answer(settings, service)
+
+        carry_out(change, wanted, Path("/"), start)
 
     def export(
         self, file: Path, passphrase: str, recipients: tuple[str, ...], progress: Progress

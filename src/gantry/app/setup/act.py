@@ -28,14 +28,17 @@ from gantry.web.assets import ensure_assets
 _TIMEOUT_S = 180
 
 
-def carry_out(change: SetupChange, wanted: Wanted, root: Path) -> None:
+def carry_out(change: SetupChange, wanted: Wanted, root: Path, start: Callable[[], None]) -> None:
     """Make one change.
+
+    Parameters:
+        start: starts the service, and returns once it answers.
 
     Raises:
         PermanentError: `setup.failed` with what the machine said.
     """
     try:
-        _carry_out(change, wanted, root)
+        _carry_out(change, wanted, root, start)
     except MachineFault as fault:
         raise MachineError(
             "setup.failed",
@@ -45,7 +48,7 @@ def carry_out(change: SetupChange, wanted: Wanted, root: Path) -> None:
         ) from None
 
 
-def _carry_out(change: SetupChange, wanted: Wanted, root: Path) -> None:
+def _carry_out(change: SetupChange, wanted: Wanted, root: Path, start: Callable[[], None]) -> None:
     service = wanted.service
     if change.name == "settings":
         write_settings(wanted.settings_file, wanted.values)
@@ -58,7 +61,7 @@ def _carry_out(change: SetupChange, wanted: Wanted, root: Path) -> None:
         "console": _fetch_console,
         "unit": lambda: _write_unit(root, service),
         "enable": lambda: _run(systemctl(), "enable", SERVICE),
-        "start": lambda: _run(systemctl(), "start", SERVICE),
+        "start": start,
     }
     steps[change.name]()
 

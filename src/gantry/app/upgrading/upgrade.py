@@ -14,14 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 from gantry.app.engines import make_engines
 from gantry.app.errors import MachineError, MachineFault
 from gantry.app.lock import HomeLock
+from gantry.app.service import Service, Supervised, is_supervised
 from gantry.app.token_file import read_token
 from gantry.app.upgrading.handover import (
     Handover,
     Progress,
-    Service,
-    Supervised,
     Unsupervised,
-    is_supervised,
 )
 from gantry.app.upgrading.install import check_folder, install, program_in, source_of
 from gantry.app.upgrading.place import Place
