@@ -12,6 +12,7 @@ import pytest
 from gantry.app.service import await_answer, version_that_answers
 from gantry.config.settings import Settings
 from gantry.kernel.errors import PermanentError
+from gantry.kernel.trees import remove_tree
 
 
 class _Health(BaseHTTPRequestHandler):
@@ -56,6 +57,7 @@ def answering(settings: Settings) -> Iterator[None]:
     yield
     server.shutdown()
     server.server_close()
+    remove_tree(settings.paths.api_socket.parent)  # it lies outside of a home with a long name
 
 
 @pytest.mark.usefixtures("answering")
