@@ -335,6 +335,8 @@ def upgrade(server: Server) -> None:
         report = json.loads(server.as_root("upgrade", str(wheel), "--json"))
         assert (report["next_version"], report["done"]) == ("0.1.999", True), report
         assert ask(server, _TABLE) == "1", "the next version's table is missing"
+        console = "lib/python3*/site-packages/gantry/web/static/vendor/htmx.min.js"
+        assert list(server.program_folder.glob(console)), "the console's parts are missing"
         until("another edge serves", lambda: _edges(server) == [1])
         released = server.get("/plain")
         laptop(server, "redeploy", "--project", "shop", "--json")

@@ -30,6 +30,13 @@ _MAX_SOURCE = 1_000
 _LINES = 5
 _SECRET = re.compile(r"//[^/@\s]+@")
 _ADDRESS = re.compile(r"(git\+)?(https?|ssh|file)://\S+")
+# Run by the version that was installed: the user who runs the service may not write into its folder.
+_FETCH_CONSOLE = """
+import asyncio
+from gantry.app.engines import npm_argv, npm_environment
+from gantry.web.assets import ensure_assets
+raise SystemExit(not asyncio.run(ensure_assets(npm_argv(), npm_environment())))
+"""
 # What would lead Python or pip somewhere else than into the new folder.
 _DROPPED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
 
@@ -130,6 +137,8 @@ def install(place: Place, source: Source) -> None:
     # Compiled files name the place that they will have.
     moved = ("-s", str(place.next), "-p", str(place.folder))
     _run((str(python), "-m", "compileall", "-q", *moved, str(_packages(place.next))), check=False)
+    # Its console is plainer where npm cannot be reached, and no upgrade fails for that.
+    _run((str(python), "-c", _FETCH_CONSOLE), check=False)
     (place.next / "requirements.txt").unlink()
     place.settle()
 
