@@ -414,7 +414,7 @@ def recorded(server: Server) -> dict[str, Any]:
         "deploys": ("deploys", "list", "--project", "shop"),
         "variables": ("env", "list", "--project", "shop"),
         "tokens": ("token", "list"),
-        "audit": ("audit", "--limit", "20"),
+        "audit": ("audit", "--limit", "1000"),
     }
     found = {
         name: json.loads(server.operate(*arguments, "--json"))
@@ -422,6 +422,7 @@ def recorded(server: Server) -> dict[str, Any]:
     }
     # The operator's own is made anew with each start.
     found["tokens"] = [token for token in found["tokens"] if token["label"] != _OPERATOR_LABEL]
+    found["audit"] = [entry for entry in found["audit"] if entry["target"] != _OPERATOR_LABEL]
     return found
 
 
