@@ -371,6 +371,7 @@ createServer((request, answer) => {
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 async def test_next_that_a_product_starts_by_itself_is_at_its_visitors_address(
     workshop: LocalWorkshop, tmp_path: Path

@@ -290,6 +290,7 @@ _OF_VISITORS = {"Host": "shop.example:8443", "X-Forwarded-Host": "shop.example:8
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_an_astro_server_is_at_its_visitors_address(
     workshop: LocalWorkshop, tmp_path: Path
 ) -> None:
