@@ -334,16 +334,17 @@ def _end_control_plane(lock: HomeLock) -> None:
         ConflictError: `control.supervised` systemd would start it again at once.
         TransientError: `control.not-ending`.
     """
+    from gantry.app.service import is_supervised  # noqa: PLC0415
+
     pid = lock.holder()
     if pid is None:
         return
-    with suppress(OSError):
-        if "/gantry.service" in Path(f"/proc/{pid}/cgroup").read_text():
-            raise ConflictError(
-                "control.supervised",
-                f"systemd runs the control plane (pid {pid})",
-                hint="sudo systemctl restart gantry   (sites go on meanwhile)",
-            )
+    if is_supervised(pid):
+        raise ConflictError(
+            "control.supervised",
+            f"systemd runs the control plane (pid {pid})",
+            hint="sudo systemctl restart gantry   (sites go on meanwhile)",
+        )
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     _await_release(lock)
@@ -397,25 +398,17 @@ def _notes(
     settings: Settings, deadline: float, child: subprocess.Popen[bytes]
 ) -> Iterator[dict[str, object]]:
     """What a starting control plane says, until it has ended or the deadline has passed."""
+    from gantry.app.service import start_notes  # noqa: PLC0415
+
     read = 0
     while time.monotonic() < deadline:
         ended = child.poll() is not None
-        lines = _lines(settings.paths.starting)
-        for line in lines[read:]:
-            yield json.loads(line)
-        read = len(lines)
+        notes = start_notes(settings)
+        yield from notes[read:]
+        read = len(notes)
         if ended:
             return
         time.sleep(_INTERVAL_POLL_S)  # noqa: TID251 -- a person waits here
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return []
-    # The last piece may be half written.
-    return text.split("\n")[:-1]
 
 
 def _rebuilt(note: dict[str, object]) -> GantryError:

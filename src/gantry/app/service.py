@@ -11,7 +11,6 @@ from typing import Protocol
 import httpx
 
 from gantry.app.errors import MachineError, MachineFault
-from gantry.app.lock import HomeLock
 from gantry.app.setup.files import SERVICE
 from gantry.app.setup.look import systemctl
 from gantry.config.settings import Settings
@@ -63,7 +62,7 @@ class Supervised:
     def start(self, program: Path) -> None:
         """See `Service.start`. The unit names the program."""
         del program
-        self._noted = len(_start_notes(self.settings))
+        self._noted = len(start_notes(self.settings))
         self._call("start")
         self._restarts = self._show("NRestarts")
 
@@ -72,7 +71,7 @@ class Supervised:
         if self._show("ActiveState") != "failed" and self._show("NRestarts") == self._restarts:
             return ""
         errors = [
-            note["error"] for note in _start_notes(self.settings)[self._noted :] if "error" in note
+            note["error"] for note in start_notes(self.settings)[self._noted :] if "error" in note
         ]
         if errors and isinstance(errors[0], dict):
             return str(errors[0].get("message", ""))
@@ -140,20 +139,19 @@ def version_that_answers(settings: Settings) -> str:
         return ""
 
 
-def is_supervised(settings: Settings) -> bool:
-    """Whether systemd runs the control plane."""
-    pid = HomeLock(settings.paths.lock).holder()
+def is_supervised(pid: int | None) -> bool:
+    """Whether systemd runs this control plane; `None` is none."""
     try:
         return f"/{SERVICE}" in Path(f"/proc/{pid}/cgroup").read_text()
     except OSError:
         return False
 
 
-def _start_notes(settings: Settings) -> list[dict[str, object]]:
+def start_notes(settings: Settings) -> list[dict[str, object]]:
     """What starting control planes have noted."""
     try:
-        # The last piece may be half written.
-        lines = settings.paths.starting.read_text().split("\n")[:-1]
-    except OSError:
+        text = settings.paths.starting.read_text()
+    except FileNotFoundError:
         return []
+    lines = text.split("\n")[:-1]  # the last piece may be half written
     return [note for line in lines if isinstance(note := json.loads(line), dict)]

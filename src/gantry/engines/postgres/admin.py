@@ -70,12 +70,17 @@ async def connected(address: Address) -> AsyncIterator[Connection]:
         async with connection:
             yield connection
     except psycopg.OperationalError as error:
-        raise TransientError(
-            "database.unreachable",
-            f"the Postgres server at {address.host} does not answer: {str(error).strip()}",
-            hint="gantry doctor",
-            where=address.host,
-        ) from error
+        raise unreachable(address, error) from error
+
+
+def unreachable(address: Address, error: psycopg.OperationalError) -> TransientError:
+    """The error for a server that does not answer."""
+    return TransientError(
+        "database.unreachable",
+        f"the Postgres server at {address.host} does not answer: {str(error).strip()}",
+        hint="gantry doctor",
+        where=address.host,
+    )
 
 
 async def ensure(admin: Address, grant: DatabaseGrant) -> None:

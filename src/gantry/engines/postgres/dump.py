@@ -4,15 +4,14 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
 from gantry.engines.postgres import wheel
-from gantry.engines.postgres.admin import Address
-from gantry.kernel.errors import PermanentError, TransientError
+from gantry.engines.postgres.admin import Address, unreachable
+from gantry.kernel.errors import PermanentError
 
 _TIMEOUT_S = 6 * 3600.0
 _CONNECT_TIMEOUT_S = 10
@@ -118,18 +117,13 @@ def _apart(address: Address) -> Iterator[psycopg.Connection[tuple[object, ...]]]
     """A session that is in none of the databases that are copied."""
     try:
         with psycopg.connect(
-            replace(address, database="template1").url(),
+            address.at("template1").url(),
             autocommit=True,
             connect_timeout=_CONNECT_TIMEOUT_S,
         ) as connection:
             yield connection
     except psycopg.OperationalError as error:
-        raise TransientError(
-            "database.unreachable",
-            f"the Postgres server at {address.host} does not answer: {str(error).strip()}",
-            hint="gantry doctor",
-            where=address.host,
-        ) from error
+        raise unreachable(address, error) from error
     except psycopg.Error as error:
         raise PermanentError(
             "database.dump-failed",
