@@ -104,11 +104,6 @@ def format_measure(value: float | None, unit: Literal["share", "ms", "count"]) -
     return f"{value:,.0f} ms" if unit == "ms" else f"{value:,.0f}"
 
 
-def plural(count: int, noun: str) -> str:
-    """A number of things: `1 instance`, `3 instances`, `1,204 requests`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def first_line(text: str) -> str:
     """The first line that is not blank, for where there is room for one; empty when there is none."""
     return next(iter(text.strip().splitlines()), "")

@@ -11,12 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gantry.kernel.units import (
+    counted,
     first_line,
     format_ago,
     format_elapsed,
     format_size,
     format_until,
-    plural,
 )
 from gantry.web.assets import STATIC, VENDOR
 from gantry.web.frame import Frame, Page
@@ -54,7 +54,7 @@ def templates(nouns: Iterable[Noun]) -> Environment:
         "ago": format_ago,
         "until": format_until,
         "icon": icon,
-        "plural": plural,
+        "counted": counted,
         "static": static,
         "has_static": has_static,
         "marks": {noun.name: noun.marks for noun in nouns},

@@ -10,7 +10,7 @@ from gantry.features.domains.bodies import DomainBody
 from gantry.features.domains.model import CertificateState, DnsState, NameKind
 from gantry.features.platform.bodies import EnvironmentBody, ProjectBody
 from gantry.features.projects.model import PRODUCTION
-from gantry.kernel.units import plural
+from gantry.kernel.units import counted
 
 # A restart longer ago is history.
 _RESTART_AGE = timedelta(days=1)
@@ -139,14 +139,14 @@ def _of_instances(
     if live.framework != "static" and not any(item.state == "healthy" for item in serving):
         yield Weight.BAD, f"No instance of release {live.number} is healthy{why}", None
     elif ill:
-        some = f"{len(ill)} of {plural(len(serving), 'instance')}"
+        some = f"{len(ill)} of {counted(len(serving), 'instance')}"
         yield Weight.WARN, f"{some} {'is' if len(ill) == 1 else 'are'} not healthy{why}", None
     for item in serving:
         # One that is not healthy was said already, with its reason.
         if item in ill or item.restarted_at is None or now - item.restarted_at > _RESTART_AGE:
             continue
         reason = f" ({item.restart_reason})" if item.restart_reason else ""
-        times = f"restarted {plural(item.restarts, 'time')}{reason}"
+        times = f"restarted {counted(item.restarts, 'time')}{reason}"
         yield Weight.WARN, f"{item.process}.{item.slot} was {times}", item.restarted_at
 
 
