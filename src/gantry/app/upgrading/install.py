@@ -19,6 +19,7 @@ from packaging.version import InvalidVersion, Version
 
 from gantry.app.upgrading.place import Place
 from gantry.app.upgrading.rules import Program
+from gantry.config.evidence.files import table
 from gantry.kernel.errors import PermanentError, UserError
 from gantry.kernel.files import replace_file
 
@@ -82,7 +83,7 @@ def check_folder(folder: Path) -> None:
             where=str(folder),
         )
     origin = _origin(_distribution(_packages(folder)))
-    if _mapping(origin.get("dir_info")).get("editable"):
+    if table(origin.get("dir_info")).get("editable"):
         raise UserError(
             "upgrade.checkout",
             f"this program runs from the repository {_path_of(str(origin.get('url', '')))}",
@@ -204,14 +205,14 @@ def _distribution(packages: Path) -> Distribution:
 def _origin(distribution: Distribution) -> Mapping[str, object]:
     """What pip has noted of where it came from; empty for the package index."""
     try:
-        return _mapping(json.loads(distribution.read_text("direct_url.json") or "{}"))
+        return table(json.loads(distribution.read_text("direct_url.json") or "{}"))
     except ValueError:
         return {}
 
 
 def _remembered(origin: Mapping[str, object]) -> str:
     url = str(origin.get("url", ""))
-    version_control = _mapping(origin.get("vcs_info"))
+    version_control = table(origin.get("vcs_info"))
     if not version_control:
         return url
     revision = str(version_control.get("requested_revision", ""))
@@ -253,14 +254,10 @@ def _injected(place: Place) -> tuple[str, ...]:
         return ()
     try:
         found = json.loads((place.folder / "pipx_metadata.json").read_text())
-        packages = _mapping(_mapping(found).get("injected_packages")).values()
+        packages = table(table(found).get("injected_packages")).values()
     except ValueError:
         return ()
-    return tuple(str(_mapping(package).get("package_or_url", "")) for package in packages)
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
+    return tuple(str(table(package).get("package_or_url", "")) for package in packages)
 
 
 def _path_of(url: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gantry.config.evidence.files import table
 from gantry.engines.builders.context import Context
 from gantry.engines.builders.node import no_start
 from gantry.engines.builders.plan import APP, BuildPlan, Cache, Collect, Packages, Phase
@@ -320,8 +321,7 @@ def _wanted(tree: Tree) -> list[str]:
     if tree.has("pyproject.toml"):
         return ["add ." if _is_package(tree) else _of_project(tree)]
     if tree.has("Pipfile"):
-        packages = read_toml(tree, "Pipfile").get("packages")
-        names = packages if isinstance(packages, dict) else {}
+        names = table(read_toml(tree, "Pipfile").get("packages"))
         return (
             [f"add {' '.join(_requirement(name, value) for name, value in names.items())}"]
             if names
@@ -342,13 +342,13 @@ def _is_package(tree: Tree) -> bool:
     """
     document = read_toml(tree, "pyproject.toml")
     system, tool, project = (
-        _table(document.get(name)) for name in ("build-system", "tool", "project")
+        table(document.get(name)) for name in ("build-system", "tool", "project")
     )
-    poetry = _table(tool.get("poetry"))
+    poetry = table(tool.get("poetry"))
     if not system or poetry.get("package-mode") is False:
         return False
     backend = str(system.get("build-backend") or "").partition(".")[0]
-    if backend not in _NAMED or (_table(tool.get(_NAMED[backend])).keys() & _SAYS_WHAT):
+    if backend not in _NAMED or (table(tool.get(_NAMED[backend])).keys() & _SAYS_WHAT):
         return True
     name = str(project.get("name") or poetry.get("name") or "")
     module = re.sub(r"[-_.]+", "_", name).lower()
@@ -359,19 +359,15 @@ def _is_package(tree: Tree) -> bool:
     )
 
 
-def _table(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
 def _of_project(tree: Tree) -> str:
     """Installs the dependencies of a pyproject.toml that is no package of its own."""
     document = read_toml(tree, "pyproject.toml")
-    found = _table(document.get("project")).get("dependencies")
+    found = table(document.get("project")).get("dependencies")
     names = [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
-    poetry = _table(_table(document.get("tool")).get("poetry")).get("dependencies")
+    poetry = table(table(document.get("tool")).get("poetry")).get("dependencies")
     if not names:
         named = (
-            _of_poetry(name, value) for name, value in _table(poetry).items() if name != "python"
+            _of_poetry(name, value) for name, value in table(poetry).items() if name != "python"
         )
         names = list(filter(None, named))
     return f"add {' '.join(_quoted(name) for name in names)}" if names else ":"
