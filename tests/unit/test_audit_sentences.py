@@ -14,6 +14,7 @@ from gantry.features.audit.store import Entry
 from gantry.features.deploys.model import DeployKind
 from gantry.features.rollouts.model import RolloutCommand
 from gantry.features.runs import service as runs
+from gantry.web.audit import CHOICES
 
 _SOURCE = Path(gantry.__file__).parent
 # What stands in the text of an action -> what it may be.
@@ -64,6 +65,7 @@ def test_every_action_that_is_recorded_has_a_sentence_and_is_found_by_its_subjec
         assert sentence != f"{action} shop/production", f"{action} is shown as a machine's word"
         assert action.partition(".")[0] in known, f"nobody finds {action}: see SUBJECTS"
     assert set(LOGINS) <= recorded
+    assert set(SUBJECTS) <= set(CHOICES), "a subject that nobody can choose"
 
 
 @pytest.mark.parametrize(

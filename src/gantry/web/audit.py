@@ -24,7 +24,7 @@ noun = Noun("audit", "Who changed what, and when.")
 
 _SHOWN = 100
 # What the page may be asked for -> as people read it.
-_CHOICES: Mapping[str, str] = {
+CHOICES: Mapping[str, str] = {
     "": "Everything but logins",
     "deploys": "Deploys and rollouts",
     "variables": "Variables",
@@ -102,7 +102,7 @@ async def audit_page(
     """The newest entries, in words, with a search; and whether the whole log is as it was written."""
     asked = {
         "actor": _text(actor),
-        "what": what if what in _CHOICES else "",
+        "what": what if what in CHOICES else "",
         "target": _text(target),
     }
     wanted = EntryFilter(
@@ -133,7 +133,7 @@ async def audit_page(
         total=total,
         fault=fault,
         actors=actors,
-        choices=_CHOICES,
+        choices=CHOICES,
         **asked,
     )
     return render(request, page, frame_of(services, caller, here="audit"))

@@ -8,11 +8,10 @@ from gantry.features.audit.store import Entry
 
 # What people look for -> what its actions begin with.
 SUBJECTS: Mapping[str, tuple[str, ...]] = {
-    "deploys": ("deploy", "rollout"),
+    "deploys": ("deploy", "rollout", "build-cache"),
     "variables": ("variables",),
     "commands": ("run", "cron", "database"),
     "traffic": ("maintenance", "scale", "cache"),
-    "builds": ("build-cache",),
     "access": ("token",),
     "platform": ("environment", "destroy", "platform"),
 }
