@@ -24,7 +24,7 @@ def parts() -> dict[str, Any]:
     clusters = {one["name"]: one for one in files()[render.CDS]["resources"]}
     chain = listeners["https"]["default_filter_chain"]
     manager = chain["filters"][-1]["typed_config"]
-    choice = manager["http_filters"][0]["typed_config"]["xds_matcher"]["matcher_list"]
+    choice = manager["http_filters"][1]["typed_config"]["xds_matcher"]["matcher_list"]
     brotli = choice["matchers"][0]["on_match"]["action"]["typed_config"]["typed_config"]
     site = Site(("a.example",), "r-1")
     table = render.routes_files(EdgeConfig((site,)), "", PATHS)[render.RDS_HTTPS]["resources"][0]

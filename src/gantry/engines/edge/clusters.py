@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gantry.engines.edge.connections import CONNECTION_BUFFER_BYTES
 from gantry.engines.edge.protocol import CACHE, Backend, Endpoint
 from gantry.engines.edge.visitors import apart, counts_as
 from gantry.kernel.edge_names import bridged
@@ -9,7 +10,6 @@ from gantry.kernel.edge_names import bridged
 Json = dict[str, Any]
 
 _TYPE = "type.googleapis.com/"
-_CONNECTION_BUFFER_BYTES = 262_144
 # Requests that the cache's process has memory for at once, with the longest headers and nothing else free: measured, it
 # takes 248 MB then, and may have 328.
 _MAX_TO_CACHE = 2_048
@@ -29,7 +29,7 @@ def cluster(backend: Backend) -> Json:
         "type": "STATIC",
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
-        "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER_BYTES,
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
         "load_assignment": {
             "cluster_name": backend.name,
             "endpoints": [
@@ -118,7 +118,7 @@ def bridge_cluster(name: str) -> Json:
         "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
-        "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER_BYTES,
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [

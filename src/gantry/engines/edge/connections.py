@@ -6,6 +6,7 @@ from gantry.engines.edge import forged, replies
 from gantry.engines.edge.headers import REACHED, header, note_filter
 from gantry.engines.edge.protocol import network_of
 from gantry.engines.edge.script import script_filter
+from gantry.engines.edge.shares import share_filter
 from gantry.kernel.edge_names import BACKEND_HEADER, REASON_HEADER, RESULT_HEADER
 from gantry.kernel.names import RELEASE_HEADER
 
@@ -19,6 +20,12 @@ _COMPRESSED = (
     "application/javascript", "application/json", "application/manifest+json", "application/xml",
     "application/wasm", "image/svg+xml", "font/ttf",
 )  # fmt: skip
+# The address and headers of a request. Node takes 16 of its own accord, most proxies 8 to 32.
+MAX_HEADERS_KB = 32
+# What is kept of a connection or a stream when the other side does not read on.
+CONNECTION_BUFFER_BYTES = 65_536
+# How long a request may be on its way, with its body: 4 GB at 10 Mbit/s.
+MAX_REQUEST_S = 3_600
 # Of a request of HTTP/1.0 that names no host: it gets the page of unknown names.
 _NO_HOST = "unknown.invalid"
 
@@ -49,6 +56,7 @@ def connection_manager(name: str, routes_file: str, trusted: tuple[str, ...] = (
             "upgrade_configs": [{"upgrade_type": "websocket"}],
             "early_header_mutation_extensions": [forged.removed(trusted=bool(trusted))],
             "http_filters": [
+                share_filter(),
                 _compressor_of_choice(),
                 note_filter(),
                 script_filter(),
@@ -56,6 +64,8 @@ def connection_manager(name: str, routes_file: str, trusted: tuple[str, ...] = (
             ],
             "local_reply_config": replies.local_replies(),
             "access_log": [_access_log()],
+            # From the first byte to the last: an upload that moves is not cut by silence, and a trickle has an end.
+            "request_timeout": f"{MAX_REQUEST_S}s",
             **_limits(),
         },
     }
@@ -116,12 +126,13 @@ def inner_manager(route: Json) -> Json:
             "server_header_transformation": "PASS_THROUGH",
             "local_reply_config": replies.local_replies(),
             "http_filters": [_router()],
-            **_limits(),
+            # What the edge adds comes on top of what visitors may send.
+            **_limits(headers_kb=2 * MAX_HEADERS_KB),
         },
     }
 
 
-def _limits() -> Json:
+def _limits(*, headers_kb: int = MAX_HEADERS_KB) -> Json:
     """docs/rooms/edge.md says why for each. Routes replace `stream_idle_timeout`; it holds for requests that match none."""
     return {
         "normalize_path": True,
@@ -131,10 +142,10 @@ def _limits() -> Json:
         "stream_idle_timeout": "300s",
         "request_headers_timeout": "30s",
         "drain_timeout": "10s",
-        "max_request_headers_kb": 60,
+        "max_request_headers_kb": headers_kb,
         "proxy_100_continue": True,
         "common_http_protocol_options": {
-            "idle_timeout": "3600s",
+            "idle_timeout": "300s",
             "headers_with_underscores_action": "DROP_HEADER",
             "max_headers_count": 200,
         },
@@ -145,9 +156,9 @@ def _limits() -> Json:
             "ignore_http_11_upgrade": [{"safe_regex": {"regex": _all_but("websocket")}}],
         },
         "http2_protocol_options": {
-            "max_concurrent_streams": 128,
-            "initial_stream_window_size": 262_144,
-            "initial_connection_window_size": 1_048_576,
+            "max_concurrent_streams": 100,
+            "initial_stream_window_size": CONNECTION_BUFFER_BYTES,
+            "initial_connection_window_size": 262_144,
             # One bad request of a browser does not end its other requests.
             "override_stream_error_on_invalid_http_message": True,
         },

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import envoy as envoy_wheel
+import psutil
 
 from gantry.config.settings import Settings
 from gantry.engines.edge import render
@@ -16,6 +17,7 @@ from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.apply import ConfigDirectory, ConfigWriter
 from gantry.engines.edge.checks import check, reason_of
 from gantry.engines.edge.observed import COUNTED, failed_requests, logged_requests, read_numbers
+from gantry.engines.edge.overload import heap_bytes
 from gantry.engines.edge.process import DrainTimes, EnvoyProcesses, Program
 from gantry.engines.edge.protocol import (
     AccessLog,
@@ -32,6 +34,7 @@ from gantry.kernel.clock import Clock
 from gantry.kernel.edge_names import bridge, bridged, is_joined
 from gantry.kernel.errors import PermanentError, TransientError
 
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _SHARED_MEMORY = "/dev/shm"
 _MAX_WORKERS = 2
 # Some thousand requests.
@@ -63,6 +66,7 @@ class EnvoyEdge:
             trusted_proxies=settings.trusted_proxies,
             http_port=settings.http_port,
             https_port=settings.https_port,
+            max_heap_bytes=heap_bytes(_memory_bytes()),
         )
         self._admin = Admin(Path(self._paths.admin_socket))
         self._directory = ConfigDirectory(settings.paths.edge)
@@ -212,6 +216,20 @@ def _whole(clusters: Mapping[str, BackendStatus]) -> Mapping[str, BackendStatus]
 
 def _is_backend(cluster: str) -> bool:
     return not (is_joined(cluster) or is_apart(cluster) or bridged(cluster))
+
+
+def _memory_bytes() -> int:
+    """Of the machine, or what this platform's control group or one above it leaves of it."""
+    found = [int(psutil.virtual_memory().total)]
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        if line.startswith("0::"):
+            group = _CONTROL_GROUPS / line.removeprefix("0::").strip("/")
+            for folder in (group, *group.parents):
+                limit = folder / "memory.max"
+                if folder.is_relative_to(_CONTROL_GROUPS) and limit.is_file():
+                    text = limit.read_text().strip()
+                    found += [int(text)] if text.isdecimal() else []
+    return min(found)
 
 
 if TYPE_CHECKING:

@@ -3,7 +3,11 @@
 from typing import Any
 
 from gantry.engines.edge.clusters import BRIDGE_LISTENER, BRIDGE_METADATA
-from gantry.engines.edge.connections import connection_manager, inner_manager
+from gantry.engines.edge.connections import (
+    CONNECTION_BUFFER_BYTES,
+    connection_manager,
+    inner_manager,
+)
 from gantry.engines.edge.protocol import Certificate, network_of
 from gantry.engines.edge.routes import inner_route
 from gantry.engines.edge.visitors import ADDRESS_STATE
@@ -12,7 +16,6 @@ Json = dict[str, Any]
 
 _TYPE = "type.googleapis.com/"
 _EVERYWHERE = "::"
-_CONNECTION_BUFFER_BYTES = 262_144
 
 
 def http_listener(addresses: tuple[str, ...], port: int, routes_file: str) -> Json:
@@ -36,7 +39,7 @@ def bridge_listener() -> Json:
         "@type": f"{_TYPE}envoy.config.listener.v3.Listener",
         "name": BRIDGE_LISTENER,
         "internal_listener": {},
-        "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER_BYTES,
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
         "ignore_global_conn_limit": True,
         "filter_chains": [
             {
@@ -147,7 +150,7 @@ def _listener(name: str, addresses: tuple[str, ...], port: int) -> Json:
         "@type": f"{_TYPE}envoy.config.listener.v3.Listener",
         "name": name,
         **(bound(addresses, port) if addresses else {}),
-        "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER_BYTES,
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
     }
 
 

@@ -130,11 +130,24 @@ BUSY = _page(
     "this server has as many requests as it can take",
     refresh_s=10,
 )
+TOO_MANY_AT_ONCE = _page(
+    "edge.too-many-at-once",
+    "Too many requests at once",
+    "Your network has as many requests open at this server as one visitor may have. Try again in a moment.",
+    "your address has as many requests open at this server as one visitor may have",
+    refresh_s=5,
+)
+LIMITED = _page(
+    "edge.limited",
+    "That was too often",
+    "This site takes no more of these requests from you for now. Try again in a moment.",
+    "this site takes no more of these requests from you for now",
+)
 HEADERS_TOO_LARGE = _page(
     "edge.headers-too-large",
     "This request is too long",
-    "Its address and headers may have 60 KB and 200 headers. Deleting the cookies of this site often helps.",
-    "the address and headers of a request may have 60 KB and 200 headers; deleting cookies often helps",
+    "Its address and headers may have 32 KB and 200 headers. Deleting the cookies of this site often helps.",
+    "the address and headers of a request may have 32 KB and 200 headers; deleting cookies often helps",
 )
 REQUEST_TOO_SLOW = _page(
     "edge.request-too-slow",

@@ -18,6 +18,7 @@ from gantry.engines.edge.listeners import (
     inner_listener,
 )
 from gantry.engines.edge.observed import COUNTED
+from gantry.engines.edge.overload import MIN_HEAP_BYTES, overload_manager
 from gantry.engines.edge.protocol import TIMES_MS, Certificate, EdgeConfig
 from gantry.engines.edge.routes import http_virtual_hosts, https_virtual_hosts
 from gantry.engines.edge.visitors import joined
@@ -26,8 +27,6 @@ from gantry.kernel.edge_names import bridged, members
 Json = dict[str, Any]
 
 _GANTRY = Path(__file__).parents[2]
-_MAX_HEAP_BYTES = 402_653_184
-_MAX_CONNECTIONS = 20_000
 # RE2 is linear in the path whatever the pattern; at Envoy's own limit of 100 an ordinary pattern with a dozen
 # languages is refused, and the whole configuration with it. The manifest bounds length and repetitions.
 _LIMITS = {
@@ -54,6 +53,7 @@ class EdgePaths:
         inner_socket: unix socket on which the cache asks for what it does not have.
         addresses: of the public ports.
         trusted_proxies: networks whose word counts for where a visitor comes from.
+        max_heap_bytes: memory that the edge may use.
     """
 
     directory: str
@@ -63,6 +63,7 @@ class EdgePaths:
     http_port: int
     https_port: int
     trusted_proxies: tuple[str, ...] = ()
+    max_heap_bytes: int = MIN_HEAP_BYTES
 
 
 def digest(config: EdgeConfig, paths: EdgePaths) -> str:
@@ -132,7 +133,7 @@ def bootstrap(paths: EdgePaths) -> Json:
                 }
             },
         },
-        "overload_manager": _overload_manager(),
+        "overload_manager": overload_manager(paths.max_heap_bytes),
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",
@@ -142,43 +143,6 @@ def bootstrap(paths: EdgePaths) -> Json:
             }
         ],
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": _LIMITS}]},
-    }
-
-
-def _overload_manager() -> Json:
-    """What happens before memory or connections run out: first give memory back, then refuse new requests."""
-    monitors = "type.googleapis.com/envoy.extensions.resource_monitors"
-
-    def action(name: str, threshold: float) -> Json:
-        trigger = {
-            "name": "envoy.resource_monitors.fixed_heap",
-            "threshold": {"value": threshold},
-        }
-        return {"name": f"envoy.overload_actions.{name}", "triggers": [trigger]}
-
-    return {
-        "refresh_interval": "0.5s",
-        "resource_monitors": [
-            {
-                "name": "envoy.resource_monitors.fixed_heap",
-                "typed_config": {
-                    "@type": f"{monitors}.fixed_heap.v3.FixedHeapConfig",
-                    "max_heap_size_bytes": _MAX_HEAP_BYTES,
-                },
-            },
-            {
-                "name": "envoy.resource_monitors.global_downstream_max_connections",
-                "typed_config": {
-                    "@type": f"{monitors}.downstream_connections.v3.DownstreamConnectionsConfig",
-                    "max_active_downstream_connections": _MAX_CONNECTIONS,
-                },
-            },
-        ],
-        "actions": [
-            action("shrink_heap", 0.8),
-            action("disable_http_keepalive", 0.9),
-            action("stop_accepting_requests", 0.95),
-        ],
     }
 
 
