@@ -80,6 +80,10 @@ class FakeEdge:
         logged = self.machine.requests
         return AccessLog(tuple(logged[int(cursor or 0) :]), str(len(logged)))
 
+    async def limited(self) -> Mapping[str, Mapping[int, int]]:
+        """See `Edge.limited`."""
+        return self.machine.limited if self.machine.is_running(EDGE) else {}
+
     async def stop(self) -> None:
         """See `Edge.stop`."""
         self.machine.stop(EDGE)

@@ -162,6 +162,7 @@ class Machine:
         spawned: ids of processes, in the order of their starts.
         sockets: unix socket -> id of the process that listens there.
         counted: backend -> what the edge counted of it.
+        limited: release -> number of a limit -> requests that it refused.
         failed: backends and requests that their instances failed, oldest first.
         requests: what the edge has logged, oldest first.
         changed: set when it is known anew when a process ends.
@@ -189,6 +190,7 @@ class Machine:
     edge_applied: str = ""
     edge_rejected: str = ""
     counted: dict[str, BackendNumbers] = field(default_factory=dict)
+    limited: dict[str, dict[int, int]] = field(default_factory=dict)
     active_requests: dict[str, int] = field(default_factory=dict)
     failed: list[tuple[str, FailedRequest]] = field(default_factory=list)
     requests: list[LoggedRequest] = field(default_factory=list)

@@ -82,3 +82,46 @@ def test_timeouts_have_defaults_and_paths_of_their_own() -> None:
 @pytest.mark.parametrize("value", ['"0s"', '"2d"', "60", '"soon"'])
 def test_timeouts_have_bounds_and_units(value: str) -> None:
     assert "response" in fault(f"[routes.timeouts]\nresponse = {value}\n")
+
+
+def test_limits_are_rates_with_a_burst_and_a_key() -> None:
+    first, second = read(
+        '[[routes.limits]]\nsource = "/api/:path*"\nrate = "100/minute"\n'
+        '[[routes.limits]]\nsource = "/login"\nrate = "5 per hour"\nburst = 2\nper = "header X-Api-Key"\nstatus = 503\n'
+    ).routes.limits
+    assert (first.requests, first.period_s, first.burst, first.key) == (
+        100,
+        60,
+        None,
+        ("address", ""),
+    )
+    assert (second.requests, second.period_s, second.burst) == (5, 3_600, 2)
+    assert (second.key, second.status) == (("header", "x-api-key"), 503)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('rate = "fast"', "write a number of requests and a period"),
+        ('rate = "0/minute"', "write a number of requests and a period"),
+        ('rate = "1/week"', "second, minute, hour, day"),
+        ('rate = "1/day"\nper = "cookie a=b"', "a cookie or header with its name"),
+        ('rate = "1/day"\nburst = 0', "burst"),
+        ('rate = "1/day"\nstatus = 200', "status"),
+        ("", "rate"),
+    ],
+)
+def test_limits_that_mean_nothing_are_refused(lines: str, words: str) -> None:
+    assert words in fault(f'[[routes.limits]]\nsource = "/a"\n{lines}\n')
+
+
+def test_limits_are_few() -> None:
+    rule = '[[routes.limits]]\nsource = "/a"\nrate = "1/day"\n'
+    assert len(read(rule * 8).routes.limits) == 8
+    assert "routes.limits" in fault(rule * 9)
+
+
+@pytest.mark.parametrize("name", ["x-gantry-release", "X-Gantry-Anything"])
+def test_no_rule_speaks_for_the_edge(name: str) -> None:
+    rule = f'[[routes.headers]]\nsource = "/a"\nheaders = {{ "{name}" = "r-fake" }}\n'
+    assert "the edge's own" in fault(rule)

@@ -137,16 +137,24 @@ def _environment(body: EnvironmentBody, now: datetime) -> Group:
         facts.add_row("answers", _reached(body))
     if body.deploy is not None:
         facts.add_row("deploy", _deploy(body.deploy, now))
-    if body.cache is not None:
-        facts.add_row("cache", _cache(body.cache))
-    if body.services:
-        facts.add_row("services", ", ".join(body.services))
-    if body.domains:
-        facts.add_row("domains", ", ".join(body.domains))
+    for label, listed in _declared(body):
+        facts.add_row(label, listed)
     rows.append(Padding(facts, (0, 0, 0, 2), expand=False))
     if body.instances:
         rows.append(Padding(_instances(body, now), (0, 0, 0, 2), expand=False))
     return Group(*rows)
+
+
+def _declared(body: EnvironmentBody) -> Iterator[tuple[str, Text]]:
+    """What its gantry.toml asks for."""
+    if body.cache is not None:
+        yield "cache", _cache(body.cache)
+    if body.limits:
+        yield "limits", Text("\n".join(limit.sentence for limit in body.limits))
+    if body.services:
+        yield "services", Text(", ".join(body.services))
+    if body.domains:
+        yield "domains", Text(", ".join(body.domains))
 
 
 def _by_hand(body: EnvironmentBody) -> Iterator[tuple[str, str]]:

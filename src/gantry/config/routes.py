@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gantry.config.fields import (
     MAX_HOST_LENGTH,
+    Count,
     DurationOf,
     Section,
     Text,
@@ -29,6 +30,8 @@ from gantry.kernel.units import counted
 MAX_ROUTES = 1024
 MAX_CACHED = 64
 MAX_PATH_TIMEOUTS = 16
+MAX_LIMITS = 8
+MAX_BURST = 1_000_000
 # The edge takes a thousand for a site; some are its own.
 MAX_HEADERS = 900
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
@@ -36,6 +39,8 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _PLAIN_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}")
 _EVERYTHING = "/:path*"
 _WITH_HOST = re.compile(r"https?://[^/?]", re.IGNORECASE)
+# What the edge says of an answer: which release gave it, and why not.
+_OWN_FAMILY = "x-gantry-"
 _FORBIDDEN = frozenset(
     {"connection", "content-length", "host", "keep-alive", "transfer-encoding", "upgrade"}
 )
@@ -89,6 +94,8 @@ def _header_table(value: Mapping[str, str]) -> Mapping[str, str]:
             raise bad_value(f"has {shown(name)}, which cannot be the name of a header")
         if name.lower() in _FORBIDDEN:
             raise bad_value(f"has {name}, which belongs to the connection and cannot be set")
+        if name.lower().startswith(_OWN_FAMILY):
+            raise bad_value(f"has {name}; headers that begin with {_OWN_FAMILY} are the edge's own")
         if not _HEADER_VALUE.fullmatch(text):
             raise bad_value(f"has a value of {name} with line breaks or characters outside ASCII")
     return value
@@ -275,6 +282,81 @@ class Timeouts(Section):
     )
 
 
+_PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
+_RATE = re.compile(rf"([1-9][0-9]{{0,5}}) ?(?:/|per) ?({'|'.join(_PERIODS)})")
+_PER = re.compile(r"address|(cookie|header) ([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128})")
+
+
+def _rate(value: str) -> str:
+    if not _RATE.fullmatch(value):
+        raise bad_value(
+            f"is {shown(value)}; write a number of requests and a period: '100/minute' "
+            f"({', '.join(_PERIODS)})"
+        )
+    return value
+
+
+def _per(value: str) -> str:
+    if not _PER.fullmatch(value):
+        raise bad_value(
+            f"is {shown(value)}; write 'address', or a cookie or header with its name: "
+            "'cookie session', 'header x-api-key'"
+        )
+    return value
+
+
+class Limit(Section):
+    """How often each visitor may ask for some paths, of all instances together."""
+
+    source: Source = Field(
+        description="Path to match, with parameters as Vercel and Next.js write them. What the visitor asks for counts, "
+        "not what a rewrite makes of it.",
+        examples=["/api/:path*"],
+    )
+    rate: Annotated[
+        Text,
+        AfterValidator(_rate),
+        WithJsonSchema({"type": "string", "pattern": f"^{_RATE.pattern}$"}),
+    ] = Field(
+        description="Requests in a second, minute, hour or day, in the mean.",
+        examples=["100/minute"],
+    )
+    burst: Annotated[Count, Field(ge=1, le=MAX_BURST)] | None = Field(
+        None,
+        description="As many at once, after a time without. Left out, it is the number of `rate`.",
+        examples=[20],
+    )
+    per: Annotated[Text, AfterValidator(_per)] = Field(
+        "address",
+        description="What tells visitors apart: `address` (of IPv6 the first 64 bits), or the value of a cookie or a header: "
+        "`cookie session`, `header x-api-key`. Who sends none is told apart by address.",
+    )
+    status: Literal[429, 503] = Field(
+        429, description="Of the refusal, which says in `retry-after` when to come again."
+    )
+
+    @property
+    def requests(self) -> int:
+        """How many in `period_s`."""
+        return int(self._parts()[1])
+
+    @property
+    def period_s(self) -> float:
+        """The period of the rate."""
+        return _PERIODS[self._parts()[2]]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells visitors apart: `address`, `cookie` or `header`, and the name of the last two."""
+        kind, _, name = self.per.partition(" ")
+        return kind, name.lower() if kind == "header" else name
+
+    def _parts(self) -> re.Match[str]:
+        found = _RATE.fullmatch(self.rate)
+        assert found is not None, "it was read"
+        return found
+
+
 class Routes(Section):
     """Rules for paths. Of two rules with one source the manifest's wins over that of vercel.json."""
 
@@ -289,6 +371,10 @@ class Routes(Section):
     )
     timeouts: Timeouts = Field(
         default_factory=Timeouts, description="How long the edge waits for the product."
+    )
+    limits: Annotated[tuple[Limit, ...], Field(max_length=MAX_LIMITS)] = Field(
+        (),
+        description="How often visitors may ask. A request counts for every limit whose path it is.",
     )
     cache: Annotated[tuple[Source, ...], Field(max_length=MAX_CACHED)] = Field(
         (),

@@ -39,6 +39,12 @@ _REASONS = {
     "OM": "the edge had too little memory",
     "RL": "too many requests",
 }
+# The edge's own code of a reason -> what happened, where Envoy has no flag for it.
+_REFUSALS = {
+    "edge.limited": "more often than a limit of gantry.toml allows",
+    "edge.too-many-at-once": "the visitor had too many requests open at once",
+    "edge.headers-too-large": "the address and headers were too long",
+}
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -87,6 +93,8 @@ class RequestBody(Answer):
 
 def reason_of(request: LoggedRequest) -> str:
     """Why the edge answered a request itself, or it was cut, in words; empty for an answer of the product's."""
+    if request.reason in _REFUSALS:
+        return _REFUSALS[request.reason]
     reasons = [_REASONS[flag] for flag in request.flags.split(",") if flag in _REASONS]
     if reasons:
         return ", ".join(dict.fromkeys(reasons))

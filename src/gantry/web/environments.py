@@ -100,6 +100,7 @@ _PANELS: tuple[Callable[[ShownEnvironment], Awaitable[Panel | None]], ...] = (
     rollouts.panel,
     _instances,
     routes.panel,
+    routes.limits_panel,
     releases.panel,
     deploys.panel,
     variables.panel,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gantry.features.routes.bodies import CacheBody, PurgeBody, PurgeRequest
+from gantry.features.routes.bodies import CacheBody, LimitBody, PurgeBody, PurgeRequest
 from gantry.kernel.units import counted, format_percent, format_size
 from gantry.web.access import Developer
 from gantry.web.frame import Panel, ShownEnvironment
@@ -110,6 +110,21 @@ def _parts(values: Iterable[tuple[str, str, str, int]]) -> Iterator[Part]:
         width = 100 * value / total
         yield Part(word, number, tone, round(begin, 2), round(width, 2))
         begin += width
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsPanel(Panel):
+    """How often visitors of an environment may ask, and how many requests were refused."""
+
+    template: ClassVar[str] = "routes/limits.html"
+
+    limits: tuple[LimitBody, ...]
+
+
+async def limits_panel(shown: ShownEnvironment) -> LimitsPanel | None:
+    """The panel on the environment's page, where its live release says how often."""
+    limits = shown.card.body.limits
+    return LimitsPanel(limits) if limits else None
 
 
 async def panel(shown: ShownEnvironment) -> CachePanel | None:

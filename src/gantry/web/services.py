@@ -123,8 +123,10 @@ class Services:
         return HostNames(self.settings.domain, self.settings.https_port)
 
     async def context(self) -> Context:
-        """What bodies are made with: what the runtime, the cache and the reactor say just now."""
-        processes, cache = await asyncio.gather(self.runtime.statuses(), self.edge_cache.status())
+        """What bodies are made with: what the runtime, the cache, the edge and the reactor say just now."""
+        processes, cache, limited = await asyncio.gather(
+            self.runtime.statuses(), self.edge_cache.status(), self.edge.limited()
+        )
         return Context(
             now=self.clock.now(),
             host_names=self.host_names,
@@ -132,6 +134,7 @@ class Services:
             processes=processes,
             health=self.health(),
             cache=cache,
+            limited=limited,
             waits=self.waits(),
             asked_at=self.asked_at(),
         )

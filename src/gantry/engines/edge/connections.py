@@ -4,6 +4,7 @@ from typing import Any
 
 from gantry.engines.edge import forged, replies
 from gantry.engines.edge.headers import REACHED, header, note_filter
+from gantry.engines.edge.limits import limit_filters
 from gantry.engines.edge.protocol import network_of
 from gantry.engines.edge.script import script_filter
 from gantry.engines.edge.shares import share_filter
@@ -59,6 +60,7 @@ def connection_manager(name: str, routes_file: str, trusted: tuple[str, ...] = (
                 share_filter(),
                 _compressor_of_choice(),
                 note_filter(),
+                *limit_filters(),
                 script_filter(),
                 _router(),
             ],

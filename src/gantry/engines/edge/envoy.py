@@ -16,6 +16,7 @@ from gantry.engines.edge import render
 from gantry.engines.edge.admin import Admin
 from gantry.engines.edge.apply import ConfigDirectory, ConfigWriter
 from gantry.engines.edge.checks import check, reason_of
+from gantry.engines.edge.limits import COUNTED as LIMITS_COUNTED, refused
 from gantry.engines.edge.observed import COUNTED, failed_requests, logged_requests, read_numbers
 from gantry.engines.edge.overload import heap_bytes
 from gantry.engines.edge.process import DrainTimes, EnvoyProcesses, Program
@@ -183,6 +184,13 @@ class EnvoyEdge:
         found = await asyncio.to_thread(lambda: [logged_requests(text) for text in texts])
         requests = sorted(chain.from_iterable(found), key=lambda request: request.at)
         return AccessLog(tuple(requests), cursor)
+
+    async def limited(self) -> Mapping[str, Mapping[int, int]]:
+        """See `Edge.limited`."""
+        try:
+            return refused(await self._admin.stats(LIMITS_COUNTED))
+        except TransientError:
+            return {}
 
     async def stop(self) -> None:
         """See `Edge.stop`."""

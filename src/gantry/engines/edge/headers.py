@@ -5,7 +5,7 @@ the value where that was noted and nothing elsewhere, and Envoy adds no header w
 however many there are. The expressions could match by themselves, but only patterns of at most 100 instructions.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gantry.config.routes import MAX_HEADERS
@@ -82,8 +82,11 @@ def header(name: str, value: str) -> Json:
     }
 
 
-def notes(rules: RulesByRoute) -> Json:
+def notes(rules: RulesByRoute, besides: Iterable[Json] = ()) -> Json:
     """The filter's settings for a site: which rules match the path that the visitor asked for.
+
+    Parameters:
+        besides: what else is to be noted of a request.
 
     Raises:
         UserError: `route.bad-pattern`.
@@ -104,6 +107,7 @@ def notes(rules: RulesByRoute) -> Json:
         for _, key, rule in _named(rules)
         if rule.source not in _EVERYWHERE
     ]
+    noted += besides
     if not noted:
         return {}
     return {NOTE_FILTER: {"@type": _NOTE_TYPE, "request_rules": noted}}

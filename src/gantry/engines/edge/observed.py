@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from gantry.engines.edge.headers import ANSWERED_BY_EDGE
 from gantry.engines.edge.protocol import (
     CACHE,
     TIMES_MS,
@@ -128,6 +129,8 @@ def _logged(line: dict[str, object]) -> LoggedRequest | None:
         cache=str(line.get("cache") or ""),
         attempts=_number(line.get("attempts")),
         request_id=str(line.get("request_id") or ""),
+        # A product may write what it likes there.
+        reason=str(line.get("reason") or "") if line.get("answered_by") == ANSWERED_BY_EDGE else "",
     )
 
 

@@ -96,6 +96,28 @@ class PathTimeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """How often each visitor may ask for the paths that match `source`.
+
+    Attributes:
+        requests, period_s: so many in so long, in the mean.
+        burst: so many at once.
+        per: `address`, an IPv4 address or a /64 of IPv6; `cookie` or `header`: its value, and the address where there is
+            none.
+        name: of the cookie or header.
+        status: of the refusal, 429 or 503.
+    """
+
+    source: str
+    requests: int
+    period_s: float
+    burst: int
+    per: str = "address"
+    name: str = ""
+    status: int = 429
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What the edge itself does with requests for some paths; each is said at `Site`."""
 
@@ -206,6 +228,7 @@ class Site:
         assets: files that need no instance; their backend is `ASSETS`.
         cached: paths, in the form of redirects, whose answers `CACHE` may have.
         apart: what is asked here is not among the numbers of the backend: they are to compare visitors' requests.
+        limits: at most `MAX_LIMITS` of `config/routes.py`; a request counts for each whose path it is.
         closed: who gets a page in place of all of this. The page names `release` as what is behind it. Requests that have
             begun end where they began.
     """
@@ -226,6 +249,7 @@ class Site:
     assets: Assets | None = None
     cached: tuple[str, ...] = ()
     apart: bool = False
+    limits: tuple[Limit, ...] = ()
     closed: Closed | None = None
 
 
@@ -332,6 +356,7 @@ class LoggedRequest:
         path: without the query, which may hold what only the visitor should know.
         status: what the visitor got; 0 when they went away without an answer.
         flags, details: Envoy's own words for what happened, such as `UC` and `upstream_reset_before_response_started`.
+        reason: code of the reason where the edge answered by itself, such as `edge.limited`; else empty.
         release: that answered, or was asked; empty where none was.
         cache: what the edge's cache did: `hit`, `miss`; empty where it was not asked.
         attempts: how often an instance was asked.
@@ -350,6 +375,7 @@ class LoggedRequest:
     cache: str
     attempts: int
     request_id: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +457,12 @@ class Edge(Protocol):
 
         Raises:
             TransientError: the log cannot be read.
+        """
+        ...
+
+    async def limited(self) -> Mapping[str, Mapping[int, int]]:
+        """Release -> number of a limit in its site's order -> requests that it refused since the edge began. Never raises: an
+        edge that does not answer has none.
         """
         ...
 

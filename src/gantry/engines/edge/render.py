@@ -10,6 +10,7 @@ from typing import Any
 
 from gantry.engines.edge.clusters import bridge_cluster, cluster, counted_apart, fallback
 from gantry.engines.edge.headers import header
+from gantry.engines.edge.limits import COUNTED_SUFFIX as LIMITS_COUNTED_SUFFIX
 from gantry.engines.edge.listeners import (
     bound,
     bridge_listener,
@@ -122,6 +123,7 @@ def bootstrap(paths: EdgePaths) -> Json:
                 "inclusion_list": {
                     "patterns": [
                         {"safe_regex": {"regex": COUNTED}},
+                        {"suffix": LIMITS_COUNTED_SUFFIX},
                         {"prefix": "listener_manager."},
                         {"prefix": "cluster_manager."},
                         {"suffix": ".downstream_rq_active"},

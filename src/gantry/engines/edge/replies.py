@@ -9,6 +9,7 @@ from typing import Any
 
 from gantry.engines.edge import pages
 from gantry.engines.edge.headers import ANSWERED_BY_EDGE, CLOSED_ROUTE, header
+from gantry.engines.edge.limits import LIMITED_DETAILS
 from gantry.engines.edge.shares import REFUSED_DETAILS
 from gantry.kernel.edge_names import REASON_HEADER
 from gantry.kernel.names import RELEASE_HEADER
@@ -71,7 +72,7 @@ def _replies() -> tuple[_Reply, ...]:
             retry_s=5,
         ),
         # A limit of the site's own; its answer says when it is worth asking again.
-        _Reply(_flags("RL"), pages.LIMITED),
+        _Reply(_expression(f"response.code_details == '{LIMITED_DETAILS}'"), pages.LIMITED),
         _Reply(_status(431), pages.HEADERS_TOO_LARGE),
         _Reply(_status(408), pages.REQUEST_TOO_SLOW),
         _Reply(_all(_status(400), _not_direct()), pages.BAD_REQUEST),

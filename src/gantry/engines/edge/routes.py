@@ -18,6 +18,7 @@ from gantry.engines.edge.headers import (
     notes,
     response_headers,
 )
+from gantry.engines.edge.limits import limits, visitor_notes
 from gantry.engines.edge.patterns import PathRegex, compile_pattern
 from gantry.engines.edge.protocol import EdgeConfig, Redirect, Rewrite, Site, Timeouts
 from gantry.engines.edge.script import MARK, merged, must_merge, strong_tags
@@ -120,7 +121,7 @@ def _site(site: Site, https_port: int) -> Json:
         **host,
         **_unless_closed(site, by_side(site, _routes)),
         "response_headers_to_add": response_headers(site, rules, https_port, cached=cached),
-        "typed_per_filter_config": notes(rules),
+        "typed_per_filter_config": {**notes(rules, visitor_notes(site)), **limits(site)},
     }
 
 

@@ -19,7 +19,7 @@ from gantry.features.platform.model import (
 from gantry.features.releases.bodies import ReleaseBody
 from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts.bodies import CandidateBody
-from gantry.features.routes.bodies import CacheBody, ClosedBody
+from gantry.features.routes.bodies import CacheBody, ClosedBody, LimitBody
 from gantry.kernel.bodies import Answer, Open
 
 
@@ -83,6 +83,9 @@ class EnvironmentBody(Answer):
     cache: CacheBody | None = Field(
         None, description="Where the live release names paths for the edge to keep."
     )
+    limits: tuple[LimitBody, ...] = Field(
+        (), description="How often visitors may ask, where the live release says so."
+    )
     closed: ClosedBody | None = Field(
         None, description="While visitors get a page in place of the product."
     )
@@ -129,6 +132,7 @@ class EnvironmentBody(Answer):
             services=tuple(kind.value for kind in record.services),
             crons=live.release.crons if live else (),
             cache=_cache(record, context),
+            limits=_limits(record, context),
             closed=ClosedBody.of(record.closed) if record.closed is not None else None,
             deploy=_deploy(record, context),
             asked_at=context.asked_at.get(live.release.id) if live else None,
@@ -192,6 +196,14 @@ def _cache(record: EnvironmentRecord, context: Context) -> CacheBody | None:
     if live is None or not live.release.caches:
         return None
     return CacheBody.of(context.cache, live.release.id, record.present)
+
+
+def _limits(record: EnvironmentRecord, context: Context) -> tuple[LimitBody, ...]:
+    live = record.live
+    if live is None or not live.release.limits_visitors:
+        return ()
+    refused = context.limited.get(live.release.id, {})
+    return LimitBody.all_of(manifest_of(live.release).routes.limits, refused)
 
 
 class ProjectBody(Answer):

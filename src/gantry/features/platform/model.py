@@ -100,6 +100,7 @@ class Context:
         steps_of: the steps that a kind of deploy takes, in order.
         processes: what runs, by identity; an instance's process has the identity of the instance.
         health: instance -> what its last probes said.
+        limited: release -> number of a limit -> requests that the edge refused for it.
         waits: deploy -> what its present step waits for, where it met a fault that may pass.
         asked_at: release -> when a request was last seen to go to it.
     """
@@ -111,4 +112,5 @@ class Context:
     health: Mapping[str, Health]
     cache: CacheStatus
     waits: Mapping[str, str]
+    limited: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     asked_at: Mapping[str, datetime] = field(default_factory=dict)

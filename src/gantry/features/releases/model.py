@@ -89,6 +89,12 @@ class Release:
         return isinstance(routes, dict) and bool(routes.get("cache"))
 
     @property
+    def limits_visitors(self) -> bool:
+        """Whether its manifest says how often visitors may ask."""
+        routes = self.manifest.get("routes")
+        return isinstance(routes, dict) and bool(routes.get("limits"))
+
+    @property
     def crons(self) -> tuple[str, ...]:
         """Names of the scheduled commands of its manifest."""
         processes = self.manifest.get("processes")

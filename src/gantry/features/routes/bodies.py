@@ -1,10 +1,11 @@
 """What the API takes and says of the edge's cache."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import Self
 
 from pydantic import Field
 
+from gantry.config.routes import Limit
 from gantry.engines.edge.protocol import Closed
 from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 from gantry.kernel.bodies import Answer, Request
@@ -57,6 +58,44 @@ class CacheBody(Answer):
             limit_bytes=status.limit_bytes,
             trouble=_trouble(status, numbers, requests, evicted),
         )
+
+
+class LimitBody(Answer):
+    """How often each visitor of an environment may ask for some paths, and how often that was refused."""
+
+    source: str = Field(description="The paths, as gantry.toml has them.")
+    rate: str = Field(description="`100/minute`.")
+    burst: int = Field(description="As many at once.")
+    per: str = Field(
+        description="What tells visitors apart: `address`, or a cookie or header: `cookie session`."
+    )
+    status: int = Field(description="Of a refusal.")
+    refused: int = Field(description="Requests that it refused since the edge began.")
+
+    @classmethod
+    def all_of(cls, limits: Iterable[Limit], refused: Mapping[int, int]) -> tuple[Self, ...]:
+        """Those of a manifest, with the edge's numbers of them."""
+        return tuple(
+            cls(
+                source=limit.source,
+                rate=limit.rate,
+                burst=limit.requests if limit.burst is None else limit.burst,
+                per=limit.per,
+                status=limit.status,
+                refused=refused.get(number, 0),
+            )
+            for number, limit in enumerate(limits)
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The rule and what became of it."""
+        burst = (
+            f", {self.burst:,} at once"
+            if self.rate.split("/")[0].strip() != str(self.burst)
+            else ""
+        )
+        return f"{self.source}  {self.rate} per {self.per}{burst}: {counted(self.refused, 'request')} refused"
 
 
 class ClosedBody(Answer):

@@ -19,6 +19,7 @@ from gantry.engines.edge.protocol import (
     EdgeConfig,
     Endpoint,
     HeaderRule,
+    Limit,
     PathTimeouts,
     Pin,
     Redirect,
@@ -368,6 +369,13 @@ def _rules(item: Routed) -> Rules:
     )
 
 
+def _limits(item: Routed) -> Iterable[Limit]:
+    for limit in item.manifest.routes.limits:
+        per, name = limit.key
+        burst = limit.requests if limit.burst is None else limit.burst
+        yield Limit(limit.source, limit.requests, limit.period_s, burst, per, name, limit.status)
+
+
 def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:
     rules = _rules(item)
     return Site(
@@ -380,6 +388,7 @@ def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:
         cached=rules.cached,
         timeouts=rules.timeouts,
         path_timeouts=rules.path_timeouts,
+        limits=tuple(_limits(item)),
         title=item.environment.project,
         noindex=noindex,
     )
