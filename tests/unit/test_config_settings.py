@@ -214,6 +214,11 @@ def test_proxies_that_are_believed() -> None:
     trusted = load(GANTRY_TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.7 2001:db8::/32").trusted_proxies
     assert trusted == ("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32")
     assert load().trusted_proxies == ()
+    named = load(GANTRY_TRUSTED_PROXIES="Cloudflare,10.0.0.0/8").trusted_proxies
+    assert {"10.0.0.0/8", "104.16.0.0/13", "2606:4700::/32"} < set(named)
+    assert len(named) == 23
+    (shown,) = (row for row in SETTINGS if row.key == "trusted_proxies")
+    assert shown.show(named) == "cloudflare, 10.0.0.0/8"
 
 
 @pytest.mark.parametrize(
@@ -224,7 +229,7 @@ def test_proxies_that_are_believed() -> None:
         ("GANTRY_BIND", "fe80::1%eth0"),
         ("GANTRY_BIND", "10.0.0.0/8"),
         ("GANTRY_BIND", ",".join(f"10.0.0.{number}" for number in range(17))),
-        ("GANTRY_TRUSTED_PROXIES", "cloudflare"),
+        ("GANTRY_TRUSTED_PROXIES", "somebody"),
         ("GANTRY_TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
 )

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from gantry.kernel.steering import steers
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 _KEPT_STATUSES = frozenset({200, 203, 204, 300, 301, 308, 404, 410})
@@ -32,15 +34,6 @@ _CONDITIONS = frozenset(
 # Next.js: an editor who looks at a draft, and its own requests for a new version of a page.
 _OWN_COOKIES = re.compile(rb"(?:^|;\s*)(?:__prerender_bypass|__next_preview_data)=")
 _OWN_HEADERS = frozenset((b"authorization", b"x-prerender-revalidate"))
-# Frameworks follow them, no answer says that it depends on them, and no browser sends them: what one visitor got with
-# them must not be given to others ("web cache poisoning"). Those that the edge itself sets are not meant.
-_STEERING = (
-    b"x-forwarded-", b"x-original-", b"x-rewrite-", b"x-host", b"x-http-", b"x-method-", b"x-middleware-", b"x-invoke-",
-    b"x-matched-path", b"x-now-",
-)  # fmt: skip
-_BY_EDGE = frozenset(
-    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port")
-)
 _MAX_VARIED = 16
 
 
@@ -88,9 +81,10 @@ def may_ask(method: str, headers: Headers) -> bool:
     """Whether a request may be answered with what others got."""
     if method not in ("GET", "HEAD"):
         return False
-    for name, _ in headers:
-        if name in _OWN_HEADERS or (name.startswith(_STEERING) and name not in _BY_EDGE):
-            return False
+    names = [name for name, _ in headers]
+    # What one visitor got with them must not be given to others ("web cache poisoning").
+    if not _OWN_HEADERS.isdisjoint(names) or steers(name.decode("latin-1") for name in names):
+        return False
     return not _OWN_COOKIES.search(first(headers, b"cookie"))
 
 

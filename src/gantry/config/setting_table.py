@@ -3,9 +3,11 @@
 The settings file, the environment, `gantry settings`, the console and docs/settings.md follow this table.
 """
 
+import functools
 import ipaddress
 import re
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 
 from gantry.config.settings import Settings
 
+_KNOWN_PROXIES = Path(__file__).with_name("known_proxies.toml")
 _MAX_MEGABYTES = 65_536
 _MAX_ADDRESSES = 16
 _MAX_NETWORKS = 256
@@ -126,6 +129,33 @@ def _networks(text: str) -> tuple[str, ...]:
     return found
 
 
+def _proxies(text: str) -> tuple[str, ...]:
+    """Networks, some of them by the name of whose they are."""
+    known = _known_proxies()
+    whole = [network for part in _parts(text) for network in known.get(part.lower(), (part,))]
+    try:
+        return tuple(dict.fromkeys(_networks(" ".join(whole))))
+    except ValueError as error:
+        raise ValueError(f"{error}, or a name: {', '.join(known)}") from error
+
+
+@functools.cache
+def _known_proxies() -> Mapping[str, tuple[str, ...]]:
+    table = tomllib.loads(_KNOWN_PROXIES.read_text())
+    return {name: tuple(entry["networks"]) for name, entry in table.items()}
+
+
+def _shown_proxies(value: object) -> str:
+    """As people write them: a whole list by its name."""
+    assert isinstance(value, tuple)
+    left, names = list(value), []
+    for name, networks in _known_proxies().items():
+        if set(networks) <= set(left):
+            names.append(name)
+            left = [network for network in left if network not in networks]
+    return ", ".join((*names, *left))
+
+
 def _listed(value: object) -> str:
     assert isinstance(value, tuple)
     return ", ".join(map(str, value))
@@ -231,9 +261,10 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "trusted_proxies",
-        "Networks whose `x-forwarded-for` is believed: those of a load balancer or CDN in front of this machine.",
-        _networks,
-        show=_listed,
+        "Networks whose `x-forwarded-for` is believed: those of a load balancer or CDN in front of this machine. `cloudflare` "
+        "stands for all of Cloudflare's.",
+        _proxies,
+        show=_shown_proxies,
     ),
     Setting(
         "public_address",

@@ -6,7 +6,7 @@ from gantry.engines.edge import forged, replies
 from gantry.engines.edge.headers import REACHED, header, note_filter
 from gantry.engines.edge.limits import limit_filters
 from gantry.engines.edge.protocol import network_of
-from gantry.engines.edge.script import script_filter
+from gantry.engines.edge.script import PATH_NOTE, PATH_NOTES, script_filter
 from gantry.engines.edge.shares import share_filter
 from gantry.kernel.edge_names import BACKEND_HEADER, REASON_HEADER, RESULT_HEADER
 from gantry.kernel.names import RELEASE_HEADER
@@ -65,7 +65,7 @@ def connection_manager(name: str, routes_file: str, trusted: tuple[str, ...] = (
                 _router(),
             ],
             "local_reply_config": replies.local_replies(),
-            "access_log": [_access_log()],
+            "access_log": [_access_log(kept=False), _access_log(kept=True)],
             # From the first byte to the last: an upload that moves is not cut by silence, and a trickle has an end.
             "request_timeout": f"{MAX_REQUEST_S}s",
             **_limits(),
@@ -261,10 +261,24 @@ def _compressor(kind: str) -> Json:
     }
 
 
-def _access_log() -> Json:
-    """Lines of JSON in the process's log, which the runtime bounds."""
+def _access_log(*, kept: bool) -> Json:
+    """Lines of JSON in the process's log, which the runtime bounds. Queries are left out: they hold what only the visitor
+    should know, such as a link that logs in.
+
+    Parameters:
+        kept: of the requests whose path has the query in it for a moment; the script has kept what was asked.
+    """
+    noted = {
+        "filter": PATH_NOTES,
+        "path": [{"key": PATH_NOTE}],
+        # A path begins with a slash. Envoy's filter knows no inversion.
+        "value": {"string_match": {"prefix": "/" if kept else "none"}},
+    }
+    asked = f"%DYNAMIC_METADATA({PATH_NOTES}:{PATH_NOTE})%"
+    plain = "%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH)%"
     return {
         "name": "envoy.access_loggers.stdout",
+        "filter": {"metadata_filter": {"matcher": noted, "match_if_key_not_found": not kept}},
         "typed_config": {
             "@type": f"{_TYPE}envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
             "log_format": {
@@ -272,7 +286,7 @@ def _access_log() -> Json:
                     "at": "%START_TIME%",
                     "host": "%REQ(:AUTHORITY)%",
                     "method": "%REQ(:METHOD)%",
-                    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+                    "path": asked if kept else plain,
                     "status": "%RESPONSE_CODE%",
                     "flags": "%RESPONSE_FLAGS%",
                     "details": "%RESPONSE_CODE_DETAILS%",
@@ -286,7 +300,15 @@ def _access_log() -> Json:
                     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
                     "request_id": "%REQ(X-REQUEST-ID)%",
                     "trace": "%REQ(TRACEPARENT)%",
-                }
+                },
+                "formatters": [
+                    {
+                        "name": "envoy.formatter.req_without_query",
+                        "typed_config": {
+                            "@type": f"{_TYPE}envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"
+                        },
+                    }
+                ],
             },
         },
     }

@@ -15,6 +15,8 @@ FILTER = "envoy.filters.http.lua"
 _TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3"
 _SCRIPT = "edge"
 _PER_ROUTE: Json = {FILTER: {"@type": f"{_TYPE}.LuaPerRoute", "name": _SCRIPT}}
+# Where the script keeps what the visitor asked for, without the query, of a request whose path has the query in it.
+PATH_NOTES, PATH_NOTE = "gantry.path", "asked"
 # Between the visitor's path and query while a rewrite is on its way; what failed is shown without what comes after it.
 MARK = "%3F"
 # As Next.js and Vercel do it: where both name a parameter, the rule's counts.
@@ -42,6 +44,7 @@ function envoy_on_request(handle)
   local more = besides(query:sub(2), rule:get("own"))
   if rule:get("rewrites") then
     handle:headers():replace(":path", more == "" and path or path .. "%3F&" .. more)
+    handle:streamInfo():dynamicMetadata():set("gantry.path", "asked", path)
   else
     handle:streamInfo():dynamicMetadata():set("gantry.query", "whole", query)
     handle:streamInfo():dynamicMetadata():set("gantry.query", "more", more)
