@@ -43,6 +43,7 @@ _REASONS = {
 _REFUSALS = {
     "edge.limited": "more often than a limit of gantry.toml allows",
     "edge.too-many-at-once": "the visitor had too many requests open at once",
+    "edge.misdirected": "the connection's certificate was for another name",
     "edge.headers-too-large": "the address and headers were too long",
 }
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")

@@ -137,6 +137,12 @@ TOO_MANY_AT_ONCE = _page(
     "your address has as many requests open at this server as one visitor may have",
     refresh_s=5,
 )
+MISDIRECTED = _page(
+    "edge.misdirected",
+    "This connection is for another site",
+    "Its certificate is not for the name that was asked for. Open the address anew.",
+    "the certificate of this connection is not for the name that was asked for",
+)
 LIMITED = _page(
     "edge.limited",
     "That was too often",

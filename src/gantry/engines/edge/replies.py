@@ -66,6 +66,7 @@ def _replies() -> tuple[_Reply, ...]:
         ),
         # Envoy has no memory or connections left.
         _Reply(_flags("OM"), pages.BUSY, retry_s=10),
+        _Reply(_status(421), pages.MISDIRECTED),
         _Reply(
             _expression(f"response.code_details == '{REFUSED_DETAILS}'"),
             pages.TOO_MANY_AT_ONCE,

@@ -1,4 +1,6 @@
-"""How much one visitor may have of the edge at once: requests, and requests whose body is not whole yet. Pure.
+"""What is looked at before anything is done for a request: how much its visitor has open, and which name it asks for. Pure.
+
+Each visitor may have so many requests at once, and so many whose body is not whole yet.
 
 A visitor is an IPv4 address or a /64 of IPv6, which one household or machine is given whole; behind a trusted proxy it is
 the address that the proxy names. Envoy limits connections and rates, but nothing that an address has open, and nothing
@@ -7,6 +9,9 @@ whatever ended is gone once Lua has collected its garbage, and before anybody is
 matters, and costs nothing else of a request but a table's entry.
 
 Each of Envoy's threads counts for itself: a visitor whose connections reach both has twice as much.
+
+A name that the connection's certificate is not for gets 421, whereupon browsers ask it on a connection of its own. Names are
+written in one way from here on, small and without the port that is there anyway: answers are kept by them.
 """
 
 from typing import Any
@@ -99,7 +104,30 @@ local function may_look(handle)
   return true
 end
 
+local function covered(names, host)
+  for _, name in ipairs(names) do
+    name = name:lower()
+    if name == host or name:sub(1, 2) == "*." and name:sub(2) == host:match("%..*$") then return true end
+  end
+  return false
+end
+
+-- Whether the connection is for the name that is asked for.
+local function directed(handle)
+  local headers = handle:headers()
+  local authority, asked = headers:get(":authority"), handle:streamInfo():requestedServerName()
+  if not authority then return true end
+  local plain = authority:lower()
+  if asked ~= "" then plain = plain:gsub(":443$", "") end
+  if plain ~= authority then headers:replace(":authority", plain) end
+  if asked == "" then return true end
+  local host = plain:gsub(":%d+$", ""):gsub("%.$", "")
+  if host == asked:lower() then return true end
+  return covered(handle:connection():ssl():dnsSansLocalCertificate(), host)
+end
+
 function envoy_on_request(handle)
+  if not directed(handle) then return handle:respond({[":status"] = "421"}, "") end
   local name = network(handle:streamInfo():downstreamRemoteAddress())
   local visitor = visitor_of(name)
   if (full(visitor) or known > MAX_VISITORS) and may_look(handle) then
