@@ -16,7 +16,7 @@ from gantry.features.platform.bodies import (
 )
 from gantry.features.releases.bodies import CommitBody, ReleaseBody
 from gantry.features.rollouts.bodies import ReasonBody, RolloutBody, StageBody, VerdictBody
-from gantry.features.routes.bodies import CacheBody
+from gantry.features.routes.bodies import CacheBody, LimitBody
 from gantry.kernel.bodies import ErrorBody
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -194,6 +194,16 @@ def status(**changes: Any) -> StatusBody:
         instances=(instance(),),
         services=("postgres",),
         cache=cache(),
+        limits=(
+            LimitBody(
+                source="/api/:path*",
+                rate="100/minute",
+                burst=20,
+                per="address",
+                status=429,
+                refused=1_234,
+            ),
+        ),
         deploy=succeeded(finished_at=minutes_ago(5)),
     )
     values: dict[str, Any] = {

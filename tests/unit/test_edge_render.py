@@ -25,6 +25,7 @@ from gantry.engines.edge.protocol import (
     EdgeConfig,
     Endpoint,
     HeaderRule,
+    Limit,
     PathTimeouts,
     Pin,
     Redirect,
@@ -63,6 +64,10 @@ SHOP = Site(
     pins=(Pin("0123456789ab", "r-2", "builds/b-2"), Pin("ba9876543210", "r-1", "builds/b-1")),
     assets=Assets("scopes/shop", ("/_next/static",)),
     cached=("/", "/news/:slug*"),
+    limits=(
+        Limit("/api/:path*", requests=100, period_s=60, burst=20),
+        Limit("/login", requests=5, period_s=3_600, burst=5, per="cookie", name="sid", status=503),
+    ),
 )
 DIVIDED = Site(
     ("divided.localhost",),

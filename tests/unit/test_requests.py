@@ -81,6 +81,14 @@ def test_lines_of_the_log_become_requests() -> None:
             {"status": 400, "release": "", "details": "http1.unexpected_underscore"},
             "http1.unexpected underscore",
         ),
+        (
+            {"status": 429, "details": "local_rate_limited", "reason": "edge.limited"},
+            "more often than a limit of gantry.toml allows",
+        ),
+        (
+            {"status": 429, "details": "lua_response", "reason": "edge.too-many-at-once"},
+            "the visitor had too many requests open at once",
+        ),
         ({"status": 308, "release": "", "details": "direct_response"}, ""),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from gantry.config.load import load_manifest
 from gantry.engines.assets.protocol import of_build, of_scope
 from gantry.engines.edge.checks import check
-from gantry.engines.edge.protocol import ASSETS, Assets, EdgeConfig, Redirect, Rules, Site
+from gantry.engines.edge.protocol import ASSETS, Assets, EdgeConfig, Limit, Redirect, Rules, Site
 from gantry.features.assets.model import ServedAssets
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment
@@ -248,3 +248,18 @@ def test_a_retired_release_has_no_address() -> None:
     item = routed("shop", live=False)
     retired = replace(item, release=replace(item.release, state=ReleaseState.RETIRED))
     assert "r-shop-old--shop.apps.example.net" not in sites(routes(retired))
+
+
+def test_a_sites_limits_are_those_of_its_live_release() -> None:
+    rules = (
+        '[project]\nname = "shop"\n[[routes.limits]]\nsource = "/api/:path*"\nrate = "100/minute"\n'
+        '[[routes.limits]]\nsource = "/login"\nrate = "5/hour"\nburst = 2\nper = "cookie sid"\nstatus = 503\n'
+    )
+    item = replace(routed("shop"), manifest=load_manifest(rules).for_environment("production"))
+    config = render(routes(item), (), {})
+    expected = (
+        Limit("/api/:path*", requests=100, period_s=60, burst=100),
+        Limit("/login", requests=5, period_s=3_600, burst=2, per="cookie", name="sid", status=503),
+    )
+    assert next(site.limits for site in config.sites if site.backend == "r-shop") == expected
+    assert all(not site.limits for site in config.sites if site.backend == "console")

@@ -7,7 +7,7 @@ from gantry.engines.edge.headers import REACHED, header, note_filter
 from gantry.engines.edge.limits import limit_filters
 from gantry.engines.edge.protocol import network_of
 from gantry.engines.edge.script import PATH_NOTE, PATH_NOTES, script_filter
-from gantry.engines.edge.shares import share_filter
+from gantry.engines.edge.shares import NO_HOST, share_filter
 from gantry.kernel.edge_names import BACKEND_HEADER, REASON_HEADER, RESULT_HEADER
 from gantry.kernel.names import RELEASE_HEADER
 
@@ -27,8 +27,6 @@ MAX_HEADERS_KB = 32
 CONNECTION_BUFFER_BYTES = 65_536
 # How long a request may be on its way, with its body: 4 GB at 10 Mbit/s.
 MAX_REQUEST_S = 3_600
-# Of a request of HTTP/1.0 that names no host: it gets the page of unknown names.
-_NO_HOST = "unknown.invalid"
 
 
 def connection_manager(name: str, routes_file: str, trusted: tuple[str, ...] = ()) -> Json:
@@ -153,7 +151,7 @@ def _limits(*, headers_kb: int = MAX_HEADERS_KB) -> Json:
         },
         "http_protocol_options": {
             "accept_http_10": True,
-            "default_host_for_http_10": _NO_HOST,
+            "default_host_for_http_10": NO_HOST,
             "enable_trailers": True,
             "ignore_http_11_upgrade": [{"safe_regex": {"regex": _all_but("websocket")}}],
         },

@@ -28,9 +28,11 @@ MAX_VISITORS = 10_000
 _COLLECT_INTERVAL_MS = 100
 # How Envoy calls an answer of a script, which is how the page for it is found.
 REFUSED_DETAILS = "lua_response"
+# Of a request of HTTP/1.0 that names no host: it gets the page of unknown names.
+NO_HOST = "unknown.invalid"
 _CODE = f"""
 local MAX_REQUESTS, MAX_UNFINISHED, MAX_VISITORS = {MAX_REQUESTS}, {MAX_UNFINISHED}, {MAX_VISITORS}
-local COLLECT_INTERVAL_MS = {_COLLECT_INTERVAL_MS}
+local COLLECT_INTERVAL_MS, NO_HOST = {_COLLECT_INTERVAL_MS}, "{NO_HOST}"
 """
 _CODE += """
 local WEAK = {__mode = "v"}
@@ -120,7 +122,7 @@ local function directed(handle)
   local plain = authority:lower()
   if asked ~= "" then plain = plain:gsub(":443$", "") end
   if plain ~= authority then headers:replace(":authority", plain) end
-  if asked == "" then return true end
+  if asked == "" or plain == NO_HOST then return true end
   local host = plain:gsub(":%d+$", ""):gsub("%.$", "")
   if host == asked:lower() then return true end
   return covered(handle:connection():ssl():dnsSansLocalCertificate(), host)
