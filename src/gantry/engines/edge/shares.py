@@ -36,6 +36,8 @@ local COLLECT_INTERVAL_MS, NO_HOST = {_COLLECT_INTERVAL_MS}, "{NO_HOST}"
 """
 _CODE += """
 local WEAK = {__mode = "v"}
+-- What ended is looked for when it matters; between, less often than Lua would.
+collectgarbage("setpause", 400)
 local visitors, known = {}, 0
 local begun, collected_ms = 0, 0
 
@@ -47,8 +49,22 @@ local function groups(text)
   return found
 end
 
+-- What a function made of a text, for as many texts as there may be at once.
+local function remembered(compute)
+  local found, kept = {}, 0
+  return function(text)
+    local known = found[text]
+    if known == nil then
+      if kept >= MAX_VISITORS then found, kept = {}, 0 end
+      known = compute(text)
+      found[text], kept = known, kept + 1
+    end
+    return known
+  end
+end
+
 -- The visitor behind `203.0.113.7:4321` or `[2001:db8::7]:4321`.
-local function network(address)
+local network = remembered(function(address)
   local six = address:match("^%[([^%]%%]*)")
   if not six then return address:match("^[^:]*") end
   local four = six:match("^::ffff:(%d+%.%d+%.%d+%.%d+)$")
@@ -61,7 +77,11 @@ local function network(address)
     for _, group in ipairs(rest) do first[#first + 1] = group end
   end
   return table.concat(first, ":", 1, 4)
-end
+end)
+
+local small = remembered(string.lower)
+local without_own_port = remembered(function(name) return (name:gsub(":443$", "")) end)
+local host_of = remembered(function(name) return (name:gsub(":%d+$", ""):gsub("%.$", "")) end)
 
 local function count(list)
   local found = 0
@@ -115,22 +135,25 @@ local function covered(names, host)
 end
 
 -- Whether the connection is for the name that is asked for.
-local function directed(handle)
+local function directed(handle, asked)
   local headers = handle:headers()
-  local authority, asked = headers:get(":authority"), handle:streamInfo():requestedServerName()
-  if not authority then return true end
-  local plain = authority:lower()
-  if asked ~= "" then plain = plain:gsub(":443$", "") end
+  local authority = headers:get(":authority")
+  if authority == asked or not authority then return true end
+  local plain = small(authority)
+  if asked ~= "" then plain = without_own_port(plain) end
   if plain ~= authority then headers:replace(":authority", plain) end
   if asked == "" or plain == NO_HOST then return true end
-  local host = plain:gsub(":%d+$", ""):gsub("%.$", "")
-  if host == asked:lower() then return true end
+  local host = host_of(plain)
+  if host == small(asked) then return true end
   return covered(handle:connection():ssl():dnsSansLocalCertificate(), host)
 end
 
 function envoy_on_request(handle)
-  if not directed(handle) then return handle:respond({[":status"] = "421"}, "") end
-  local name = network(handle:streamInfo():downstreamRemoteAddress())
+  local stream = handle:streamInfo()
+  if not directed(handle, stream:requestedServerName()) then
+    return handle:respond({[":status"] = "421"}, "")
+  end
+  local name = network(stream:downstreamRemoteAddress())
   local visitor = visitor_of(name)
   if (full(visitor) or known > MAX_VISITORS) and may_look(handle) then
     look_again()
