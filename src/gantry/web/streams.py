@@ -212,6 +212,11 @@ class Follower:
             times=line_times(times),
         )
 
+    async def begin_at(self, source: str, moment: datetime) -> None:
+        """Begin with what was written at `moment`, or a little before; a log that was read already goes on."""
+        if source not in self._offsets:
+            self._offsets[source] = await self._runtime.find_in_log(source, moment)
+
     async def first(self, source: str, redact: Redactor, *, lines: int) -> LogBody:
         """The last `lines` of a log, at most the last 256 KiB of it."""
         body = await self.read(source, redact, max_bytes=BACKLOG_BYTES + CHUNK_BYTES)
