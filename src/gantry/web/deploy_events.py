@@ -61,10 +61,10 @@ class LogSource:
         if self.since is None and self.until is None:
             return body.text
         lines = [
-            (at, line)
-            for at, line in body.lines()
-            if at is None
-            or not ((self.since and at < self.since) or (self.until and at > self.until))
+            line
+            for line in body.lines()
+            if line.at is None
+            or not ((self.since and line.at < self.since) or (self.until and line.at > self.until))
         ]
         return of_lines(body, lines).text
 
