@@ -53,6 +53,8 @@ MORE: tuple[tuple[str, Who], ...] = (
     (f"/projects/{PROJECT}/production", Role.VIEWER),
     ("/projects/smart-sign/production/crons", Role.OWNER),
     ("/projects/smart-sign/development/runs", Role.OWNER),
+    ("/projects/smart-sign/development/variables", Role.OWNER),
+    (f"/projects/{PROJECT}/production/variables", Role.VIEWER),
     ("/login?token=none", None),
     ("/", None),
     ("/audit", Role.VIEWER),
@@ -273,7 +275,7 @@ def test_a_deploy_that_printed_nothing_has_no_empty_box(
 def test_a_field_says_in_words_what_it_takes(browser: Browser, full: ConsoleServer) -> None:
     visitor = Visitor(browser, full, Look("", width=1280))
     page = visitor.page
-    page.goto(f"{full.url}/projects/smart-sign/production")
+    page.goto(f"{full.url}/projects/smart-sign/production/variables")
     name = page.get_by_label("Variable", exact=True)
     name.fill("1 bad name")
     page.get_by_role("button", name="Set variable").click()
