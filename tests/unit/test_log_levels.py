@@ -1,8 +1,10 @@
 """Levels of lines, as loggers write them."""
 
+from typing import get_args
+
 import pytest
 
-from gantry.features.instances.bodies import LogBody, line_levels, merged
+from gantry.features.instances.bodies import LevelName, LogBody, line_levels, merged
 from gantry.features.instances.levels import Level, LevelReader, level_of
 
 
@@ -67,9 +69,8 @@ def test_a_level_is_recognised_as_loggers_write_it(line: str, level: str | None)
 
 
 def test_levels_are_ordered() -> None:
-    assert [level.value for level in sorted(Level, key=lambda level: level.rank)] == [
-        "trace", "debug", "info", "warn", "error", "fatal",
-    ]  # fmt: skip
+    ordered = sorted(Level, key=lambda level: level.rank)
+    assert tuple(level.value for level in ordered) == get_args(LevelName)
 
 
 def test_what_continues_a_line_has_its_level() -> None:

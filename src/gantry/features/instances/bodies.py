@@ -4,13 +4,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from pydantic import Field
 
-from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
-from gantry.features.instances.model import Health, Instance
+from gantry.engines.runtime.protocol import ProcessState
 from gantry.kernel.bodies import Answer, Open
+
+if TYPE_CHECKING:
+    from gantry.engines.runtime.protocol import ProcessStatus
+    from gantry.features.instances.model import Health, Instance
 
 LevelName = Literal["trace", "debug", "info", "warn", "error", "fatal"]
 InstanceStateName = Literal["starting", "healthy", "unhealthy", "backing-off", "stopping"]
@@ -37,11 +40,11 @@ class InstanceBody(Answer):
     @classmethod
     def of(
         cls,
-        instance: Instance,
+        instance: "Instance",
         *,
         release_number: int,
-        process: ProcessStatus | None,
-        health: Health | None,
+        process: "ProcessStatus | None",
+        health: "Health | None",
         now: datetime,
     ) -> Self:
         """An instance: what the database wants of it, what its process does, and what its last probes said."""
@@ -66,7 +69,7 @@ class InstanceBody(Answer):
 
 
 def state_of(
-    instance: Instance, health: Health | None, *, running: bool, now: datetime
+    instance: "Instance", health: "Health | None", *, running: bool, now: datetime
 ) -> InstanceStateName:
     """The state of an instance whose process runs, or does not."""
     if instance.stopping_since is not None or instance.leaving_since is not None:
@@ -81,7 +84,7 @@ def state_of(
     return "healthy" if health is None or health.healthy else "unhealthy"
 
 
-def _message(instance: Instance, health: Health | None, state: InstanceStateName) -> str:
+def _message(instance: "Instance", health: "Health | None", state: InstanceStateName) -> str:
     if state in ("starting", "unhealthy") and health is not None and health.message:
         return health.message
     return "" if state == "stopping" else instance.last_exit

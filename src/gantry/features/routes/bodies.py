@@ -1,14 +1,16 @@
 """What the API takes and says of the edge's cache."""
 
 from collections.abc import Collection
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
-from gantry.engines.edge.protocol import Closed
-from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 from gantry.kernel.bodies import Answer, Request
 from gantry.kernel.units import counted, format_size
+
+if TYPE_CHECKING:
+    from gantry.engines.edge.protocol import Closed
+    from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 
 
 class CacheBody(Answer):
@@ -32,7 +34,7 @@ class CacheBody(Answer):
     trouble: str = Field("", description="Why it is of little use, in a sentence.")
 
     @classmethod
-    def of(cls, status: CacheStatus, live: str, releases: Collection[str]) -> Self:
+    def of(cls, status: "CacheStatus", live: str, releases: Collection[str]) -> Self:
         """What the cache does for one environment.
 
         Parameters:
@@ -67,7 +69,7 @@ class ClosedBody(Answer):
     allowed: tuple[str, ...] = Field(description="Networks whose visitors get the product.")
 
     @classmethod
-    def of(cls, closed: Closed) -> Self:
+    def of(cls, closed: "Closed") -> Self:
         """The page as the edge has it."""
         return cls(title=closed.title, message=closed.message, allowed=closed.allowed)
 
@@ -96,7 +98,7 @@ class PurgeBody(Answer):
     purged: int = Field(description="Answers.")
 
 
-def _trouble(status: CacheStatus, numbers: CacheNumbers, requests: int, evicted: int) -> str:
+def _trouble(status: "CacheStatus", numbers: "CacheNumbers", requests: int, evicted: int) -> str:
     if not status.running:
         return "it does not run; the instances answer"
     if evicted:
