@@ -174,15 +174,12 @@ class SourceReader:
 
     async def _own_values(self, build_id: str, request: BuildRequest) -> tuple[str, ...]:
         """Names of variables that `request` gives to the build and that `build_id` was made without, or with another value."""
-        then = await self._made_with(build_id)
-        if then is None:
-            then = await self._made_with_by_release(build_id, request)
+        kept = await self._made_with(build_id)
+        then = kept if kept is not None else await self._release_env(build_id, request)
         names = then.keys() | request.env.keys()
         return tuple(sorted(n for n in names if then.get(n) != request.env.get(n)))
 
-    async def _made_with_by_release(
-        self, build_id: str, request: BuildRequest
-    ) -> Mapping[str, str]:
+    async def _release_env(self, build_id: str, request: BuildRequest) -> Mapping[str, str]:
         """What the release that was made of a build says of its variables."""
         async with self.database.transaction() as session:
             release = await releases.newest_of_build(session, build_id)
