@@ -299,3 +299,19 @@ def test_what_needs_attention_leads_to_where_it_is_said(
         page.locator(".concerns").get_by_role("link", name=text).first.click()
         expect(page).to_have_url(re.compile(re.escape(place) + "$"))
     visitor.context.close()
+
+
+def test_lines_of_a_log_are_chosen_by_level(browser: Browser, full: ConsoleServer) -> None:
+    for name in full.house.machine.processes:
+        full.house.machine.say(name, "WARN slow\n[error] no\n    at f\n")
+    visitor = Visitor(browser, full, Look("", width=1280))
+    page = visitor.page
+    page.goto(f"{full.url}/projects/{PROJECT}/production/logs")
+    lines = page.locator(".log-line:not([hidden])")
+    expect(lines.filter(has_text="WARN slow").first).to_be_visible()
+    expect(lines.filter(has_text="Ready in").first).to_be_visible()
+    page.get_by_label("Level", exact=True).select_option("error")
+    expect(lines.filter(has_text="Ready in")).to_have_count(0)
+    expect(lines.filter(has_text="WARN slow")).to_have_count(0)
+    expect(lines.filter(has_text="at f").first).to_be_visible()
+    visitor.context.close()
