@@ -344,6 +344,10 @@ def _code(text: str) -> str:
 def _last(text: str) -> str:
     """What matters of a failed command's output, in one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # npm ends with where its own logs are, which is no reason.
+    lines = [
+        line for line in lines if not re.search(r"(log|report) .*(:$|found in)|\.(log|txt)$", line)
+    ]
     told = [line for line in lines if "error" in line.lower()] or lines
     return told[-1][:_MAX_SHOWN] if told else "it printed nothing"
 
