@@ -92,9 +92,9 @@ _ASTRO_SERVER = (
 _REACT_ROUTER = {
     "package.json": '{"name": "app", "private": true, "type": "module", "scripts": {"build": "react-router build", '
     '"dev": "react-router dev", "start": "react-router-serve ./build/server/index.js"}, "dependencies": '
-    '{"@react-router/node": "^{create-react-router}", "@react-router/serve": "^{create-react-router}", '
-    '"react-router": "^{create-react-router}", "isbot": "^5", "react": "^19", "react-dom": "^19"}, "devDependencies": '
-    '{"@react-router/dev": "^{create-react-router}", "@tailwindcss/vite": "^4", "@types/node": "^22", '
+    '{"@react-router/node": "{create-react-router}", "@react-router/serve": "{create-react-router}", '
+    '"react-router": "{create-react-router}", "isbot": "^5", "react": "^19", "react-dom": "^19"}, "devDependencies": '
+    '{"@react-router/dev": "{create-react-router}", "@tailwindcss/vite": "^4", "@types/node": "^22", '
     '"@types/react": "^19", "@types/react-dom": "^19", "tailwindcss": "^4", "typescript": "^5", "vite": "^7"}}',
     "react-router.config.ts": 'import type { Config } from "@react-router/dev/config";\n'
     "export default { ssr: true } satisfies Config;\n",

@@ -32,6 +32,7 @@ from rich.table import Table
 from tests.support.platform import Platform, fresh_platform
 
 from benchmarks.starters import STARTERS, Starter, versioned
+from gantry.drill.scratch import unwinding
 
 _COMMAND_TIMEOUT_S = 900.0
 _DEPLOY_TIMEOUT_S = 1200.0
@@ -195,11 +196,9 @@ def main() -> int:
         for starter in STARTERS
         if starter.name in (options.only or [starter.name]) and (starter.third or not options.third)
     ]
-    # A caller that has waited long enough must leave no platform behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     rows: list[Row] = []
     began_s = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="gantry-strangers-") as folder, fresh_platform() as up:
+    with unwinding(), tempfile.TemporaryDirectory(prefix="gantry-strangers-") as folder, fresh_platform() as up:  # fmt: skip
         scratch = Scratch(Path(folder))
         for starter in chosen:
             if options.third and time.monotonic() - began_s > _budget_s():
@@ -345,6 +344,10 @@ def _code(text: str) -> str:
 def _last(text: str) -> str:
     """What matters of a failed command's output, in one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # npm ends with where its own logs are, which is no reason.
+    lines = [
+        line for line in lines if not re.search(r"(log|report) .*(:$|found in)|\.(log|txt)$", line)
+    ]
     told = [line for line in lines if "error" in line.lower()] or lines
     return told[-1][:_MAX_SHOWN] if told else "it printed nothing"
 

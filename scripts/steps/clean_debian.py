@@ -16,21 +16,24 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from environment import ROOT
-from running import StepError, say, step
+from running import StepError, say, step, unwinding
 
 INCLUDED = "python3,python3-venv,git,ca-certificates"
 PROGRAMS = ("debootstrap", "git", "unshare", "tar", "chroot")
 # Exit code where no Debian can be had: no command of its own was run.
 NONE_HERE = 77
 USER = "ada"
+_REMOVALS = 5
+_UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
 # What clients of package indexes read, beside the files below.
 _VARIABLES = re.compile(
     r"(PIP|UV|NPM_CONFIG)_.+|(HTTP|HTTPS|NO|ALL)_PROXY|SSL_CERT_(FILE|DIR)|"
@@ -90,15 +93,25 @@ def main() -> int:
         say(f"missing: {', '.join(missing)} (apt-get install debootstrap git util-linux)")
         return NONE_HERE
     cache = Path(arguments.cache or Path(tempfile.gettempdir()) / "gantry-clean-debian")
-    place = Path(tempfile.mkdtemp(prefix="gantry-debian-"))
+    with unwinding(), _folder("gantry-debian-") as place:
+        try:
+            return _run(place, cache, USER if arguments.user else "root", arguments.command)
+        except StepError as error:
+            say(f"the clean Debian could not be made: {error}")
+            return NONE_HERE
+
+
+@contextmanager
+def _folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+    """A folder while the block runs. Its mounts end with their namespaces; should one be left, it is not entered."""
+    place = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:
-        return _run(place, cache, USER if arguments.user else "root", arguments.command)
-    except StepError as error:
-        say(f"the clean Debian could not be made: {error}")
-        return NONE_HERE
+        yield place
     finally:
-        # Its mounts ended with its namespaces; should one be left, it is not entered.
-        subprocess.call(["rm", "-rf", "--one-file-system", str(place)])
+        # What was killed a moment ago may still be writing.
+        for _ in range(_REMOVALS):
+            if subprocess.call(["rm", "-rf", "--one-file-system", str(place)]) == 0:
+                break
 
 
 def _arguments() -> argparse.Namespace:
@@ -119,7 +132,7 @@ def _run(place: Path, cache: Path, user: str, command: list[str]) -> int:
     place.chmod(0o755)
     root = place / "root"
     root.mkdir()
-    step("make namespaces", ["unshare", "--mount", "--pid", "--fork", "--propagation", "private", "mount", "-t", "tmpfs", "tmpfs", str(root)])  # fmt: skip
+    step("make namespaces", [*_UNSHARE, "mount", "-t", "tmpfs", "tmpfs", str(root)])  # fmt: skip
     step("unpack Debian", ["tar", "-xf", str(_debian(cache)), "-C", str(root)])
     home = root / "root"
     if user != "root":
@@ -150,11 +163,27 @@ def _run(place: Path, cache: Path, user: str, command: list[str]) -> int:
     for folder in shown:
         say(f"  {folder} of this machine is there, read-only")
     say(f"$ {shlex.join(command)}    ({user} in {environ['HOME']}/gantry)")
-    return subprocess.call(
-        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private",
-         "/bin/sh", "-c", _ENTER, "sh", str(root), user, " ".join(map(str, shown)), *command],
-        env=environ,
-    )  # fmt: skip
+    argv = [*_UNSHARE, "/bin/sh", "-c", _ENTER, "sh", str(root), user, " ".join(map(str, shown)), *command]  # fmt: skip
+    return run_to_its_end(argv, environ)
+
+
+def run_to_its_end(argv: list[str], env: Mapping[str, str]) -> int:
+    """Run a program in namespaces of its own; its exit code. Whatever ends us, none of its processes is left.
+
+    Parameters:
+        argv: begins with `unshare --fork`, which has one child: the first process of the namespace. When that is
+            killed, the kernel kills all others, and `unshare` ends after the last of them.
+    """
+    outside = subprocess.Popen(argv, env=env)
+    try:
+        return outside.wait()
+    finally:
+        if outside.poll() is None:
+            children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text()
+            for pid in children.split() or [str(outside.pid)]:
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            outside.wait()
 
 
 def _debian(cache: Path) -> Path:
@@ -165,19 +194,17 @@ def _debian(cache: Path) -> Path:
     if kept.exists():
         return kept
     cache.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix="new-", dir=cache))
-    try:
+    with _folder("new-", cache) as fresh:
         # Without a mirror debootstrap knows one.
         mirror = [sources[0][0]] if sources else []
-        words = ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", suite, str(fresh / "root"), *mirror]  # fmt: skip
+        # In a namespace: what it mounts ends with it, however it ends.
+        words = ["unshare", "--mount", "--propagation", "private", "debootstrap", "--variant=minbase", f"--include={INCLUDED}", suite, str(fresh / "root"), *mirror]  # fmt: skip
         step(f"debootstrap {suite}", words)
         new = fresh / "debian.tar"
         step(
             "keep it", ["tar", "--one-file-system", "-cf", str(new), "-C", str(fresh / "root"), "."]
         )
         new.replace(kept)
-    finally:
-        subprocess.call(["rm", "-rf", "--one-file-system", str(fresh)])
     return kept
 
 

@@ -43,7 +43,7 @@ from first_week_server import (
     free_ports,
     until,
 )
-from running import StepError, say, step
+from running import StepError, say, step, unwinding
 
 _CRON_PATIENCE_S = 150.0
 _OPERATOR_LABEL = "operator of this machine"
@@ -80,10 +80,11 @@ raise SystemExit(subprocess.call(command, cwd=sys.argv[1], env=npm_environment()
 
 
 def main() -> int:
-    if sys.argv[1:] == ["--debian"]:
-        return on_debian()
-    if sys.argv[1:] == ["--here"]:
-        return here()
+    with unwinding():  # a server that is left behind would go on
+        if sys.argv[1:] == ["--debian"]:
+            return on_debian()
+        if sys.argv[1:] == ["--here"]:
+            return here()
     say(__doc__ or "")
     return 2
 

@@ -2,13 +2,19 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 LAST_LINES = 25
+# How long what a step started may take to end when we are ended.
+_END_TIMEOUT_S = 10.0
 
 
 class StepError(Exception):
@@ -49,11 +55,39 @@ def step(
     return elapsed_s
 
 
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """SIGTERM and SIGHUP go through every `finally` while the block runs, as Ctrl-C does; exit code 128 + their number.
+
+    More of them change nothing from then on: what was made is taken away first.
+    """
+
+    def leave(number: int, _: FrameType | None) -> None:
+        for each in (*before, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # nohup
+    }
+    interrupted = signal.signal(signal.SIGINT, leave)
+    for number in before:
+        signal.signal(number, leave)
+    yield
+    # Only where nothing was raised: what is further out has something to take away as well.
+    for number, handler in (*before.items(), (signal.SIGINT, interrupted)):
+        signal.signal(number, handler)
+
+
 def _watched(
     title: str, argv: list[str], env: dict[str, str] | None, log: int, began_s: float
 ) -> int:
     # Its own session: Ctrl-C reaches us, and we end it and what it started.
-    child = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    child = subprocess.Popen(
+        argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+    )
     try:
         while True:
             try:
@@ -61,10 +95,18 @@ def _watched(
             except subprocess.TimeoutExpired:
                 if sys.stdout.isatty():
                     _line(f"  {title}  {time.monotonic() - began_s:.0f} s", end=False)
-    except KeyboardInterrupt:
-        child.terminate()
-        child.wait()
+    except BaseException:
+        _end_session(child)
         raise
+
+
+def _end_session(child: subprocess.Popen[bytes]) -> None:
+    """End a step and what it started; what outlives it, and what takes long, by force."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_END_TIMEOUT_S)
 
 
 def _line(text: str, *, end: bool) -> None:

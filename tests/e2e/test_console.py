@@ -53,6 +53,8 @@ MORE: tuple[tuple[str, Who], ...] = (
     (f"/projects/{PROJECT}/production", Role.VIEWER),
     ("/projects/smart-sign/production/crons", Role.OWNER),
     ("/projects/smart-sign/development/runs", Role.OWNER),
+    ("/projects/smart-sign/development/variables", Role.OWNER),
+    (f"/projects/{PROJECT}/production/variables", Role.VIEWER),
     ("/login?token=none", None),
     ("/", None),
     ("/audit", Role.VIEWER),
@@ -273,7 +275,7 @@ def test_a_deploy_that_printed_nothing_has_no_empty_box(
 def test_a_field_says_in_words_what_it_takes(browser: Browser, full: ConsoleServer) -> None:
     visitor = Visitor(browser, full, Look("", width=1280))
     page = visitor.page
-    page.goto(f"{full.url}/projects/smart-sign/production")
+    page.goto(f"{full.url}/projects/smart-sign/production/variables")
     name = page.get_by_label("Variable", exact=True)
     name.fill("1 bad name")
     page.get_by_role("button", name="Set variable").click()
@@ -296,4 +298,20 @@ def test_what_needs_attention_leads_to_where_it_is_said(
         page.goto(full.url)
         page.locator(".concerns").get_by_role("link", name=text).first.click()
         expect(page).to_have_url(re.compile(re.escape(place) + "$"))
+    visitor.context.close()
+
+
+def test_lines_of_a_log_are_chosen_by_level(browser: Browser, full: ConsoleServer) -> None:
+    for name in full.house.machine.processes:
+        full.house.machine.say(name, "WARN slow\n[error] no\n    at f\n")
+    visitor = Visitor(browser, full, Look("", width=1280))
+    page = visitor.page
+    page.goto(f"{full.url}/projects/{PROJECT}/production/logs")
+    lines = page.locator(".log-line:not([hidden])")
+    expect(lines.filter(has_text="WARN slow").first).to_be_visible()
+    expect(lines.filter(has_text="Ready in").first).to_be_visible()
+    page.get_by_label("Level", exact=True).select_option("error")
+    expect(lines.filter(has_text="Ready in")).to_have_count(0)
+    expect(lines.filter(has_text="WARN slow")).to_have_count(0)
+    expect(lines.filter(has_text="at f").first).to_be_visible()
     visitor.context.close()

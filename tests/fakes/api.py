@@ -28,7 +28,7 @@ from gantry.features.audit.store import Entry
 from gantry.features.builds.bodies import BuildCacheBody, SourceBody
 from gantry.features.deploys.bodies import DeployBody, DeployEvent, PlanBody, PlanChange
 from gantry.features.domains.bodies import DomainBody
-from gantry.features.instances.bodies import LogBody, line_times
+from gantry.features.instances.bodies import LogBody, line_levels, line_times
 from gantry.features.platform.bodies import HealthBody, ProjectBody, StatusBody
 from gantry.features.rollouts.bodies import RolloutBody
 from gantry.features.routes.bodies import PurgeBody
@@ -320,11 +320,12 @@ class FakeApi:
             ),
             LogBody(
                 source="ins-8wq1z",
-                text="job done\n",
-                next_offset=9,
+                text="WARN job done late\n",
+                next_offset=19,
                 process="worker.mail",
                 slot=0,
                 release_number=3,
+                levels=line_levels(["warn"]),
             ),
         )
         if follow:

@@ -43,7 +43,8 @@ async def _make(database: PostgresDatabase, release_id: str, number: int) -> Rel
             await projects.insert_environment(
                 session, environment_id=ENVIRONMENT, project="shop", name="production", at=T0
             )
-            await builds.claim(session, BuildRequest("b-1", "shop", "0" * 64, Path()), "k", at=T0)
+            request = BuildRequest("b-1", "shop", "0" * 64, Path())
+            await builds.claim(session, request, "k", variables_sealed=b"", at=T0)
         await releases.insert(session, made, variables_sealed=b"")
     return made
 

@@ -2,11 +2,14 @@
 
 import pytest
 
+from gantry.features.deploys.bodies import DeployEvent
 from gantry.features.deploys.model import Deploy, DeployState, Step
 from gantry.features.platform.bodies import EnvironmentBody
 from gantry.features.rollouts.model import RolloutState
 from gantry.kernel.errors import UserError
+from gantry.web import deploy_events
 from gantry.web.environments import read_environment
+from gantry.web.streams import Masks
 from tests.fakes.programs import Program
 from tests.sim.platform import HOST, MANIFEST, Platform, program
 
@@ -190,3 +193,66 @@ async def test_a_restart_that_is_cancelled_leaves_as_many_instances_as_were_want
     assert [item.state for item in found.instances] == ["healthy", "healthy"]
     assert found.live is not None
     assert live.machine.visit(HOST) == (200, found.live.id)
+
+
+async def _printed(platform: Platform, deploy: Deploy) -> dict[str, str]:
+    """What a page of the deploy shows that is opened now: step -> lines."""
+    services = platform.plane.services
+    found: dict[str, str] = {}
+    async for event in deploy_events.follow(services, Masks(services), deploy.id):
+        if event is None:
+            break
+        body = event[1]
+        assert isinstance(body, DeployEvent)
+        if body.step is not None:
+            found[body.step] = found.get(body.step, "") + body.text
+    return found
+
+
+async def _say(platform: Platform, text: str) -> None:
+    """Let every instance write a line, and let time pass beyond what a line's time may be late."""
+    for instance in (await shown(platform)).instances:
+        platform.machine.say(instance.id, f"{text}\n")
+    await platform.runtime.mark_logs()
+    for _ in range(5):
+        await platform.tick(1.0)
+
+
+async def test_the_page_of_a_restart_shows_what_was_printed_while_it_lasted(live: Platform) -> None:
+    await _say(live, "before")
+    asked = await live.plane.deploys.restart("shop", "production", by="ada")
+    while (await live.get(asked.id)).step is not Step.HEALTHY:
+        await live.tick()
+    for instance in (await shown(live)).instances:
+        live.machine.say(instance.id, "meanwhile\n")
+    await live.runtime.mark_logs()
+    during = await _printed(live, asked)
+    assert "meanwhile" in during["healthy"]
+    assert "before" not in during["healthy"]
+    assert (await live.finish(asked.id)).state is DeployState.SUCCEEDED
+    for _ in range(5):
+        await live.tick(1.0)
+    await _say(live, "afterwards")
+    ended = await _printed(live, asked)
+    assert "meanwhile" in ended["healthy"]
+    assert "before" not in ended["healthy"]
+    assert "afterwards" not in ended["healthy"], (
+        "the product's own log, and no longer the restart's"
+    )
+
+
+async def test_the_page_of_a_failed_deploy_keeps_what_its_instances_printed(live: Platform) -> None:
+    asked = await live.request(live.sources.put(program("2", web="never-healthy")))
+    while (await live.get(asked.id)).step is not Step.HEALTHY:
+        await live.tick()
+    release = (await live.get(asked.id)).release
+    while not (mine := [name for name, process in live.machine.processes.items()
+                        if process.spec.labels.get("release") == release and name.startswith("i")]):  # fmt: skip
+        await live.tick()
+    for name in mine:
+        live.machine.say(name, "cannot reach the queue\n")
+    await live.runtime.mark_logs()
+    assert (await live.finish(asked.id)).state is DeployState.FAILED
+    for _ in range(5):
+        await live.tick(1.0)
+    assert "cannot reach the queue" in (await _printed(live, asked))["healthy"]

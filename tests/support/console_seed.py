@@ -107,7 +107,9 @@ class Seeder:
         manifest = f'[project]\nname = "{environment.project}"\n'
         key = self.house.sources.add({"gantry.toml": manifest, "message": change.message}).digest
         request = BuildRequest(self.house.ids.new("bld"), environment.project, key, Path())
-        build = await builds.claim(session, request, key, at=at)
+        build = await builds.claim(
+            session, request, key, variables_sealed=self.house.variables.seal_all({}), at=at
+        )
         artifact = Artifact(
             digest=key,
             served=Place(Path()),
@@ -380,7 +382,9 @@ async def _under_way(
     }
     async with database.transaction() as session:
         request = BuildRequest(seeder.house.ids.new("bld"), "smart-sign", "e" * 64, Path())
-        build = await builds.claim(session, request, "e" * 64, at=now)
+        build = await builds.claim(
+            session, request, "e" * 64, variables_sealed=seeder.house.variables.seal_all({}), at=now
+        )
         failed = await seeder.deploy(
             session, production, CHANGES[4], at=now - timedelta(hours=7), until=Step.BUILD, error=error,
             running_s=18, build=build.id,

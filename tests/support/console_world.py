@@ -29,6 +29,7 @@ from gantry.features.scales import ScaleRequest, ScaleService
 from gantry.features.services.model import ServiceKind
 from tests.fakes.dns import FakeResolver
 from tests.support.console_seed import CHANGES, Change, Seeder, seed
+from tests.support.verdict import STORED_EVIDENCE, STORED_VERDICT
 from tests.support.web import House
 
 PROJECT = "neighbourhood-noticeboard-for-tenants"
@@ -57,28 +58,6 @@ _MANIFEST = {
             "never-yet": {"command": "true", "schedule": "0 3 1 1 *"},
         },
     },
-}  # fmt: skip
-_VERDICT = {
-    "outcome": "fail",
-    "summary": "2.5 % of 800 requests failed on the candidate, 0 % of 800 on the current release.",
-    "reasons": [
-        {"check": "smoke checks", "outcome": "pass", "candidate": 0, "current": 0,
-         "sentence": "no failed smoke checks on the candidate, none on the current release",
-         "numbers": {"current": 0, "candidate": 0, "current_of": 0, "candidate_of": 0}},
-        {"check": "errors", "outcome": "fail", "candidate": 0.025, "current": 0.0,
-         "sentence": "2.5 % of 800 requests failed on the candidate, 0 % of 800 on the current release",
-         "numbers": {"current": 0, "candidate": 20, "current_of": 800, "candidate_of": 800}},
-        {"check": "own requests", "outcome": "inconclusive", "candidate": 0.0, "current": 0.0,
-         "sentence": "of Gantry's own, 0 of 4 requests failed on the candidate, 0 of 4 on the current release",
-         "numbers": {"current": 0, "candidate": 0, "current_of": 4, "candidate_of": 4}},
-    ],
-}  # fmt: skip
-_EVIDENCE = {
-    "lines": [{"text": "TypeError: cannot read properties of undefined (reading 'pinned') at /app/server/chunks/announcements.js:214:33",
-               "instance": "i-p3k9vxghs7"}],
-    "requests": [{"at": "2026-11-23T11:58:00Z", "path": "/communities/12/announcements", "flags": "", "method": "GET",
-                  "status": 500, "request_id": "7f3c1f0a-33f7-4a0e-9a77-b7a4a1fd27b1", "duration_ms": 1204}],
-    "instances": ["i-p3k9vxghs7"],
 }  # fmt: skip
 _BROKEN = {
     "kind": "permanent",
@@ -171,8 +150,8 @@ async def _rolled_out(seeder: Seeder, production: Environment) -> str:
             "UPDATE rollouts SET verdict = %(verdict)s, evidence = %(evidence)s WHERE id = %(id)s",
             {
                 "id": record.rollout.id,
-                "verdict": json.dumps(_VERDICT),
-                "evidence": json.dumps(_EVIDENCE),
+                "verdict": json.dumps(STORED_VERDICT),
+                "evidence": json.dumps(STORED_EVIDENCE),
             },
         )
     return record.rollout.deploy

@@ -48,3 +48,17 @@ async def visitors(
         stop.touch()
         out, _ = await client.communicate()
     seen.update(json.loads(out))
+    if seen.get("failures"):
+        seen["edge says"] = await _failed_in_log(edge)
+
+
+async def _failed_in_log(edge: Lab) -> list[str]:
+    """Of the edge's last requests those that it has answered with an error, with why; its log is a second behind."""
+    await asyncio.sleep(2)  # only a test that fails waits
+    log = await edge.edge.requests()
+    return [
+        f"{request.at:%T.%f} {request.status} {request.flags} {request.details} tries {request.attempts}"
+        f" {request.duration_ms} ms {request.release}"
+        for request in log.requests
+        if request.status >= 500 or request.status == 0
+    ][-10:]

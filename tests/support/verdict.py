@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import accumulate
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -13,6 +14,30 @@ from gantry.features.rollouts.verdict.model import Numbers
 
 # What a manifest without settings of the verdict asks for.
 POLICY = policy_of(VerdictRules())
+
+# A verdict and its evidence as rows of the database have them, since version 0.1.
+STORED_VERDICT: dict[str, Any] = {
+    "outcome": "fail",
+    "summary": "2.5 % of 800 requests failed on the candidate, 0 % of 800 on the current release.",
+    "reasons": [
+        {"check": "smoke checks", "outcome": "pass", "candidate": 0, "current": 0,
+         "sentence": "no failed smoke checks on the candidate, none on the current release",
+         "numbers": {"current": 0, "candidate": 0, "current_of": 0, "candidate_of": 0}},
+        {"check": "errors", "outcome": "fail", "candidate": 0.025, "current": 0.0,
+         "sentence": "2.5 % of 800 requests failed on the candidate, 0 % of 800 on the current release",
+         "numbers": {"current": 0, "candidate": 20, "current_of": 800, "candidate_of": 800}},
+        {"check": "own requests", "outcome": "inconclusive", "candidate": 0.0, "current": 0.0,
+         "sentence": "of Gantry's own, 0 of 4 requests failed on the candidate, 0 of 4 on the current release",
+         "numbers": {"current": 0, "candidate": 0, "current_of": 4, "candidate_of": 4}},
+    ],
+}  # fmt: skip
+STORED_EVIDENCE: dict[str, Any] = {
+    "lines": [{"text": "TypeError: cannot read properties of undefined (reading 'pinned') at /app/server/chunks/announcements.js:214:33",
+               "instance": "i-p3k9vxghs7"}],
+    "requests": [{"at": "2026-11-23T11:58:00Z", "path": "/communities/12/announcements", "flags": "", "method": "GET",
+                  "status": 500, "request_id": "7f3c1f0a-33f7-4a0e-9a77-b7a4a1fd27b1", "duration_ms": 1204}],
+    "instances": ["i-p3k9vxghs7"],
+}  # fmt: skip
 
 BOUNDS_MS = (5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 150.0, 250.0, 400.0, 600.0, 1000.0, 2500.0)
 

@@ -565,13 +565,13 @@ def test_logs_are_labelled_and_filtered(bench: Bench) -> None:
     done = bench.run("logs")
     at = f"{NOW.astimezone():%H:%M:%S}"
     assert done.out == (
-        f"worker.mail.0 r3 │ job done\n{at} web.0 r3 │ ready on :31001\n{at} web.0 r3 │ GET / 200\n"
+        f"worker.mail.0 r3 │ WARN job done late\n{at} web.0 r3 │ ready on :31001\n{at} web.0 r3 │ GET / 200\n"
     )
     lines = json.loads(bench.run("logs", "--json").out)
-    assert [(line["process"], line["text"]) for line in lines] == [
-        ("worker.mail", "job done"),
-        ("web", "ready on :31001"),
-        ("web", "GET / 200"),
+    assert [(line["process"], line["level"], line["text"]) for line in lines] == [
+        ("worker.mail", "warn", "WARN job done late"),
+        ("web", None, "ready on :31001"),
+        ("web", None, "GET / 200"),
     ]
     assert len(json.loads(bench.run("logs", "--json", "-n", "1").out)) == 1
     assert json.loads(bench.run("logs", "--json", "-n", "0").out) == []
@@ -588,6 +588,9 @@ def test_what_is_looked_for_is_asked_of_the_control_plane(bench: Bench) -> None:
     query = bench.api.query
     assert query.pop("since") == [(NOW - timedelta(minutes=30)).isoformat()]
     assert query == {"grep": ["Error"], "release": ["3"], "process": ["web"], "tail": ["200"]}
+    assert bench.run("logs", "--level", "warn").code == 0
+    assert bench.api.query == {"level": ["warn"], "tail": ["200"]}
+    assert bench.run("logs", "--level", "loud").code == 2
     assert bench.run("logs", "--since", "soon").code == 2
     assert "error[logs.no-end]" in bench.run("logs", "-f", "--until", "1h").err
 

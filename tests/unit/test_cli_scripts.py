@@ -4,12 +4,16 @@ import importlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.support.platform import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = ROOT / "scripts"
@@ -162,3 +166,100 @@ def test_a_clean_debian_sees_what_the_configuration_of_pip_and_npm_names(
     ]
     environ = {"PIP_CERT": "/etc/ssl/certs/ca-certificates.crt", "HOME": str(tmp_path)}
     assert clean_debian.named_paths(texts, environ) == sorted([wheels, index.parent, authority])
+
+
+_SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+_NEEDS_NAMESPACES = pytest.mark.skipif(
+    os.geteuid() != 0
+    or shutil.which("unshare") is None
+    or subprocess.run(("unshare", "--mount", "--pid", "--fork", "true"), check=False).returncode
+    != 0,
+    reason="makes namespaces, as root",
+)
+
+
+def ended_by(number: signal.Signals, source: str, ready: Path) -> int:
+    """The exit code of a Python program that got a signal, twice, once it had made `ready`."""
+    # A shell in the background ignores Ctrl-C, and what it starts inherits that: these tests may be such.
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"import signal; signal.signal(2, signal.default_int_handler)\n{source}"],
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: ready.exists() or child.poll() is not None, what=str(ready))
+        child.send_signal(number)
+        child.send_signal(number)
+        return child.wait(timeout=30)
+    finally:
+        child.kill()
+        child.wait()
+
+
+@_NEEDS_NAMESPACES
+@pytest.mark.parametrize("number", _SIGNALS)
+def test_a_clean_debian_that_is_ended_leaves_no_folder_no_mount_and_no_process(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    # Instead of a Debian: a program that mounts, starts another one, and goes on for longer than anybody waits.
+    token = f"{tmp_path.name}-{number.name}"
+    inside = "mount -t tmpfs tmpfs $0; touch $0/mounted $1/ready; sleep 600 & wait"
+    source = f"""
+import sys, tempfile; sys.path.insert(0, {str(SCRIPTS / "steps")!r})
+tempfile.tempdir = {str(tmp_path)!r}
+from pathlib import Path
+import clean_debian
+def run(place, cache, user, command):
+    (place / "root").mkdir()
+    argv = [*clean_debian._UNSHARE, "/bin/sh", "-c", {inside!r}, str(place / "root"), {str(tmp_path)!r}]
+    return clean_debian.run_to_its_end(argv, {{"PATH": {os.environ["PATH"]!r}, "TOKEN": {token!r}}})
+clean_debian._run = run
+sys.exit(clean_debian.main())
+"""
+    code = ended_by(number, source, tmp_path / "ready")
+    assert code == 128 + number
+    assert list(tmp_path.glob("gantry-debian-*")) == []
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
+    assert processes_with(f"TOKEN={token}") == []
+
+
+def processes_with(variable: str) -> list[str]:
+    """The processes that have `variable` in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(folder.name)
+    return found
+
+
+@pytest.mark.parametrize("number", _SIGNALS)
+def test_a_step_that_is_ended_ends_what_it_started(tmp_path: Path, number: signal.Signals) -> None:
+    token, ready = f"{tmp_path.name}-{number.name}", tmp_path / "ready"
+    source = f"""
+import os, sys; sys.path.insert(0, {str(SCRIPTS / "steps")!r})
+os.environ["TOKEN"] = {token!r}
+from running import step, unwinding
+with unwinding():
+    step("go on", ["/bin/sh", "-c", "(trap '' TERM; touch {ready}; sleep 600) & wait"])
+"""
+    assert ended_by(number, source, ready) == 128 + number
+    assert processes_with(f"TOKEN={token}") == []
+
+
+@pytest.mark.parametrize("number", _SIGNALS[:2])
+def test_a_drill_that_is_told_to_end_deletes_its_platform(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    source = f"""
+import tempfile; tempfile.tempdir = {str(tmp_path)!r}
+from pathlib import Path
+from gantry.drill.scratch import mounted_disk, stopped_platform_on
+with mounted_disk() as disk, stopped_platform_on(disk) as platform:
+    platform.home.mkdir(parents=True)
+    (Path({str(tmp_path)!r}) / "ready").touch()
+    import time; time.sleep(600)
+"""
+    code = ended_by(number, source, tmp_path / "ready")
+    assert code == 128 + number
+    assert list(tmp_path.glob("gantry-*")) == []
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()

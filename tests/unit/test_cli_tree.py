@@ -93,6 +93,28 @@ def test_help_and_version_import_nothing_heavy() -> None:
         assert HEAVY.isdisjoint(done.stderr.split())
 
 
+def test_commands_load_what_is_said_and_not_what_it_is_made_from() -> None:
+    """Bodies name the records that they are made from for their types only: records bring the manifest and engines."""
+    commands = (
+        "rollback",
+        "promote",
+        "redeploy",
+        "status",
+        "deploys",
+        "domains",
+        "releases",
+        "logs",
+    )
+    served = {"gantry.config.manifest", "gantry.engines.edge.protocol", "psycopg", "fastapi"}
+    for name in commands:
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "gantry.app", name, "--help"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        loaded_modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+        assert served.isdisjoint(loaded_modules), name
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(shell: str, tmp_path: Path) -> None:
     done = Bench(tmp_path).run("completion", shell)

@@ -20,28 +20,8 @@ from gantry.features.rollouts.verdict.model import (
     Verdict,
 )
 from gantry.features.rollouts.window import StageWindows
-from tests.support.verdict import POLICY, numbers
+from tests.support.verdict import POLICY, STORED_EVIDENCE, STORED_VERDICT, numbers
 
-# As rows of version 0.1 have them.
-STORED_VERDICT = """
-{"outcome": "fail", "summary": "2.5 % of 800 requests failed on the candidate, 0 % of 800 on the current release.",
- "reasons": [
-  {"check": "smoke checks", "outcome": "pass", "candidate": 0, "current": 0,
-   "sentence": "no failed smoke checks on the candidate, none on the current release",
-   "numbers": {"current": 0, "candidate": 0, "current_of": 0, "candidate_of": 0}},
-  {"check": "errors", "outcome": "fail", "candidate": 0.025, "current": 0.0,
-   "sentence": "2.5 % of 800 requests failed on the candidate, 0 % of 800 on the current release",
-   "numbers": {"current": 0, "candidate": 20, "current_of": 800, "candidate_of": 800}},
-  {"check": "own requests", "outcome": "inconclusive", "candidate": 0.0, "current": 0.0,
-   "sentence": "of Gantry's own, 0 of 4 requests failed on the candidate, 0 of 4 on the current release",
-   "numbers": {"current": 0, "candidate": 0, "current_of": 4, "candidate_of": 4}}]}
-"""
-STORED_EVIDENCE = """
-{"lines": [{"text": "the last words", "instance": "i-p3k9vxghs7"}],
- "requests": [{"at": "2026-11-23T10:00:00Z", "path": "/shop", "flags": "", "method": "GET", "status": 500,
-               "request_id": "id-1", "duration_ms": 12}],
- "instances": ["i-p3k9vxghs7"]}
-"""
 STORED_NUMBERS: dict[str, Any] = {
     "errors": 0,
     "latency": {"total": 8, "counts": [3, 8], "bounds_ms": [10.0, 60000.0]},
@@ -58,7 +38,7 @@ def test_a_stored_verdict_is_read() -> None:
     smoke = "no failed smoke checks on the candidate, none on the current release"
     errors = "2.5 % of 800 requests failed on the candidate, 0 % of 800 on the current release"
     own = "of Gantry's own, 0 of 4 requests failed on the candidate, 0 of 4 on the current release"
-    verdict = Verdict.parse(json.loads(STORED_VERDICT))
+    verdict = Verdict.parse(STORED_VERDICT)
     assert verdict == Verdict(
         Outcome.FAIL,
         (
@@ -68,7 +48,7 @@ def test_a_stored_verdict_is_read() -> None:
         ),
         f"{errors}.",
     )
-    assert verdict.as_dict() == json.loads(STORED_VERDICT), "and is written as it was"
+    assert verdict.as_dict() == STORED_VERDICT, "and is written as it was"
 
 
 @given(numbers(), numbers())
@@ -105,13 +85,29 @@ def test_windows_go_on_from_their_stored_form() -> None:
 
 
 def test_stored_evidence_is_read() -> None:
-    evidence = Evidence.parse(json.loads(STORED_EVIDENCE))
+    evidence = Evidence.parse(STORED_EVIDENCE)
     assert evidence == Evidence(
         ("i-p3k9vxghs7",),
-        (LogLine("i-p3k9vxghs7", "the last words"),),
-        (FailedRequest("2026-11-23T10:00:00Z", "GET", "/shop", 500, "", 12, "id-1"),),
+        (
+            LogLine(
+                "i-p3k9vxghs7",
+                "TypeError: cannot read properties of undefined (reading 'pinned')"
+                " at /app/server/chunks/announcements.js:214:33",
+            ),
+        ),
+        (
+            FailedRequest(
+                "2026-11-23T11:58:00Z",
+                "GET",
+                "/communities/12/announcements",
+                500,
+                "",
+                1204,
+                "7f3c1f0a-33f7-4a0e-9a77-b7a4a1fd27b1",
+            ),
+        ),
     )
-    assert json.loads(json.dumps(evidence.as_dict())) == json.loads(STORED_EVIDENCE)
+    assert json.loads(json.dumps(evidence.as_dict())) == STORED_EVIDENCE
 
 
 def test_evidence_that_is_not_known_yet_is_stored_as_null() -> None:

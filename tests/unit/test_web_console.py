@@ -1,5 +1,6 @@
 """The console's pages: they render, can be used without a mouse, and offer each role what it may do."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -26,6 +27,7 @@ from gantry.features.rollouts import store as rollouts
 from gantry.features.rollouts.model import RolloutState, Stage, StageKind
 from gantry.features.rollouts.verdict.model import Outcome
 from gantry.features.runs.model import RunState
+from gantry.features.variables.rules import VariableState
 from gantry.kernel.clock import ManualClock
 from gantry.kernel.errors import TransientError
 from gantry.web import (
@@ -39,6 +41,7 @@ from gantry.web import (
     render,
     rollouts as web_rollouts,
     runs,
+    variables,
 )
 from gantry.web.access import COOKIE
 from gantry.web.app import create_app
@@ -307,6 +310,7 @@ async def test_each_kind_of_deploy_is_shown(house: House, http: httpx.AsyncClien
         (crons.noun, (*CronState, "never")),
         (domains.noun, (*(f"dns-{state}" for state in DnsState), *CertificateState)),
         (platform.noun, (*Maturity, *Weight)),
+        (variables.noun, get_args(VariableState)),
     ],
     ids=lambda given: given.name if isinstance(given, Noun) else "",
 )  # fmt: skip
@@ -538,12 +542,14 @@ async def test_buttons_do_what_they_say(house: House, http: httpx.AsyncClient) -
     assert "Cancelling" in (await http.get(cancelled.headers["location"])).text
     put = {"name": " API_KEY ", "value": "very-secret"}
     changed = await http.post(f"{base}/variables/set", data=put, headers=_SAME)
-    assert changed.headers["location"] == f"{base}#variables"
-    page = await http.get(base)
-    assert "API_KEY" in page.text
-    assert "very-secret" not in page.text
+    assert changed.headers["location"] == f"{base}/variables"
+    for path in (base, f"{base}/variables"):
+        page = await http.get(path)
+        assert "API_KEY" in page.text
+        assert "very-secret" not in page.text
     await http.post(f"{base}/variables/unset", data={"name": "API_KEY"}, headers=_SAME)
-    assert "API_KEY" not in (await http.get(base)).text
+    for path in (base, f"{base}/variables"):
+        assert "API_KEY" not in (await http.get(path)).text
     assert house.woken == 3
 
 
@@ -620,3 +626,52 @@ def test_the_lock_names_no_registry() -> None:
     lock = (assets.WEB / "package-lock.json").read_text()
     assert "resolved" not in lock
     assert "integrity" in lock
+
+
+async def test_the_page_of_variables_says_what_is_set_missing_and_not_live_yet(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    await seed(house, START)
+    base = "/projects/smart-sign/production"
+    async with house.database.transaction() as session:
+        await session.execute(
+            """UPDATE releases SET manifest = jsonb_set(manifest, '{variables}', %(variables)s)
+               WHERE id = (SELECT live_release FROM environments
+                           WHERE project = 'smart-sign' AND name = 'production')""",
+            {"variables": json.dumps({"required": ["PAYMENTS_KEY", "SESSION_SECRET"], "plain": {"REGION": "eu"}})},
+        )  # fmt: skip
+    house.clock.advance(60)
+    put = {"name": "NEW_FLAG", "value": "very-secret"}
+    assert (await http.post(f"{base}/variables/set", data=put, headers=_SAME)).status_code == 303
+    text = (await http.get(f"{base}/variables")).text
+    page = Page(text)
+    assert page.faults == []
+    rows = {
+        name: " ".join(re.sub(r"<[^>]+>", " ", row).split())
+        for name, row in re.findall(r'<tr id="variable-(\w+)">(.*?)</tr>', text, re.S)
+    }
+    assert next(iter(rows)) == "PAYMENTS_KEY", "what is missing stands first"
+    assert "required Missing" in rows["PAYMENTS_KEY"]
+    assert "Not live yet" in rows["NEW_FLAG"]
+    assert "Provided by gantry.toml" in rows["REGION"]
+    assert "required" in rows["SESSION_SECRET"]
+    assert "PAYMENTS_KEY. No release goes live here until it is." in text
+    assert f'action="{base}/redeploy"' in text
+    for value in ("very-secret", "correct-horse"):
+        assert value not in text
+    missing = await http.post(
+        f"{base}/variables/unset", data={"name": "PAYMENTS_KEY"}, headers=_SAME
+    )
+    assert (missing.status_code, "variable.unknown" in missing.text) == (400, True)
+
+
+async def test_a_viewer_sees_variables_and_changes_none(house: House) -> None:
+    await seed(house, START)
+    base = "/projects/smart-sign/production/variables"
+    async with client(create_app(house.services), token=await house.token(Role.VIEWER)) as viewer:
+        text = (await viewer.get(base)).text
+        assert "MAIL_FROM" in text
+        assert 'method="post" action="/projects' not in text
+        for part in ("set", "unset"):
+            refused = await viewer.post(f"{base}/{part}", data={"name": "MAIL_FROM"}, headers=_SAME)
+            assert refused.status_code == 403

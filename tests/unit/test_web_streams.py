@@ -219,7 +219,7 @@ async def test_lines_are_looked_for_in_everything_that_is_kept(house: House) -> 
         answer = await http.get(_LOGS, params=query)
         assert answer.status_code == 200, answer.text
         bodies = [LogBody.model_validate(body) for body in answer.json()]
-        return [(body.source, text) for body in merged(bodies) for _, text in body.lines()]
+        return [(body.source, line.text) for body in merged(bodies) for line in body.lines()]
 
     async with await _open(house) as http:
         found = await lines(grep="error")
@@ -236,6 +236,32 @@ async def test_lines_are_looked_for_in_everything_that_is_kept(house: House) -> 
         assert wrong.json()["error"]["code"] == "logs.bad-range"
         naive = await http.get(_LOGS, params={"since": "2026-01-31T09:30:00"})
         assert naive.status_code == 400
+
+
+async def test_lines_are_looked_for_by_how_urgent_they_are(house: House) -> None:
+    await seed(house, START)
+    live = next(iter(house.machine.processes))
+    said = 'ready\n{"level":20,"msg":"why"}\n{"level":40,"msg":"slow"}\nTypeError: no\n    at f\nERROR too\n'
+    house.machine.say(live, said)
+
+    async def lines(**query: str | int) -> list[tuple[str, str | None]]:
+        answer = await http.get(_LOGS, params={**query, "instance": live})
+        assert answer.status_code == 200, answer.text
+        bodies = [LogBody.model_validate(body) for body in answer.json()]
+        return [(line.text, line.level) for body in bodies for line in body.lines()]
+
+    errors = [("TypeError: no", "error"), ("    at f", "error"), ("ERROR too", "error")]
+    async with await _open(house) as http:
+        assert await lines(level="error") == errors
+        assert await lines(level="warn") == [('{"level":40,"msg":"slow"}', "warn"), *errors]
+        assert ("ready", None) in await lines(level="info")
+        assert '{"level":20,"msg":"why"}' not in dict(await lines(level="info"))
+        assert dict(await lines())['{"level":20,"msg":"why"}'] == "debug"
+        assert await lines(level="error", grep="at f") == [("    at f", "error")]
+        assert await lines(level="warn", tail=1) == [("ERROR too", "error")]
+        assert await lines(level="fatal") == []
+        wrong = await http.get(_LOGS, params={"level": "loud"})
+        assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "request.invalid")
 
 
 async def test_what_is_followed_comes_in_the_order_of_time(house: House) -> None:

@@ -16,7 +16,8 @@ from gantry.cli.command import (
 from gantry.cli.folder import project_name
 from gantry.cli.session import Session
 from gantry.cli.transport import environment_path
-from gantry.features.instances.bodies import LogBody, merged
+from gantry.features.instances.bodies import Line, LogBody, merged
+from gantry.features.instances.levels import Level
 from gantry.kernel.bodies import Answer
 from gantry.kernel.errors import TransientError, UserError
 
@@ -32,6 +33,7 @@ class LogLine(Answer):
     Attributes:
         at: when it was written, at the latest; `None` where that is not known.
         slot: which of the process's instances; `None` of one that is gone.
+        level: `trace`, `debug`, `info`, `warn`, `error` or `fatal`; `None` where the line tells none.
     """
 
     at: datetime | None
@@ -39,6 +41,7 @@ class LogLine(Answer):
     slot: int | None
     instance: str
     release_number: int | None
+    level: str | None
     text: str
 
 
@@ -47,7 +50,8 @@ class LogLine(Answer):
     ("the last lines of production", "gantry logs"),
     ("and new lines, until Ctrl-C", "gantry logs -f"),
     ("one process of staging", "gantry logs -e staging --process web --tail 500"),
-    ("errors of the last half hour", "gantry logs --since 30m --grep error"),
+    ("warnings and errors of the last half hour", "gantry logs --since 30m --level warn"),
+    ("lines about an order, in any case", "gantry logs --grep 'order 1042'"),
     ("what an earlier release printed this morning", "gantry logs --release 41 --since 08:00 --until 09:30"),
     ("for a program", "gantry logs --since 1h --json | jq -r '.[] | select(.process == \"web\") | .text'"),
 )  # fmt: skip
@@ -68,6 +72,11 @@ class LogLine(Answer):
 @click.option("--until", default="", metavar="WHEN", help="Only lines before then.")
 @click.option("--grep", default="", metavar="TEXT", help="Only lines with this text, in any case.")
 @click.option(
+    "--level",
+    type=click.Choice([level.value for level in Level]),
+    help="Only lines that say that they are as urgent or more.",
+)
+@click.option(
     "--tail",
     "-n",
     type=click.IntRange(0, 5_000),
@@ -85,15 +94,21 @@ def logs(
     since: str,
     until: str,
     grep: str,
+    level: str | None,
     tail: int,
     environment: str,
     project: str,
 ) -> None:
     """Show what an environment's instances print, in the order of time.
 
-    Values of its variables are masked. With --since, --until, --grep or --release everything that is kept is searched, also
-    the logs of instances that are gone: they are kept for three days. Times are those of this machine's time zone, exact
+    Values of its variables are masked. With --since, --until, --grep, --level or --release everything that is kept is
+    searched, also the logs of instances that are gone: they are kept for three days. Times are those of this machine's time zone, exact
     to a second. With --json: an array of lines, or with --follow one line per line.
+
+    A line's level is what its logger wrote: "level" or "severity" of a line of JSON, as a word or as the numbers of pino and
+    bunyan, level=warn, [warn], "warn: " at its begin, or WARN in capitals. An error that nobody caught is an error, with the
+    lines of its trace. A line that tells no level counts as info: whether a program wrote it as output or as an error
+    does not matter.
     """
     if follow and until:
         raise UserError(
@@ -107,6 +122,8 @@ def logs(
             query[name] = moment_of(given, session.clock.now(), option=name).isoformat()
     if release is not None:
         query["release"] = release
+    if level is not None:
+        query["level"] = level
     wanted = {name: value for name, value in query.items() if value != ""}
     reader = _LogReader(session, project_name(session, project), environment, wanted)
     if follow:
@@ -119,7 +136,7 @@ def logs(
 class Printer:
     """Joins the pieces of lines, and sets each line behind its time and its name."""
 
-    _rests: dict[str, tuple[datetime | None, str]] = field(default_factory=dict)
+    _rests: dict[str, Line] = field(default_factory=dict)
     _styles: dict[str, str] = field(default_factory=dict)
     _names: dict[str, LogBody] = field(default_factory=dict)
 
@@ -128,16 +145,18 @@ class Printer:
         self._names[body.source] = body
         found = list(body.lines())
         if found and (begun := self._rests.pop(body.source, None)) is not None:
-            found[0] = (begun[0] or found[0][0], begun[1] + found[0][1])
+            found[0] = Line(
+                begun.at or found[0].at, begun.text + found[0].text, begun.level or found[0].level
+            )
         if found and not body.text.endswith("\n"):
             self._rests[body.source] = found.pop()
-        for at, text in found:
-            yield _line(body, at, text)
+        for line in found:
+            yield _line(body, line)
 
     def rest(self) -> Iterator[LogLine]:
         """Lines that never ended."""
-        for source, (at, text) in self._rests.items():
-            yield _line(self._names[source], at, text)
+        for source, line in self._rests.items():
+            yield _line(self._names[source], line)
         self._rests.clear()
 
     def shown(self, line: LogLine) -> Text:
@@ -159,14 +178,15 @@ def label(line: LogLine) -> str:
     return f"{line.process}{slot}{number}"
 
 
-def _line(body: LogBody, at: datetime | None, text: str) -> LogLine:
+def _line(body: LogBody, line: Line) -> LogLine:
     return LogLine(
-        at=at,
+        at=line.at,
         process=body.process,
         slot=body.slot,
         instance=body.source,
         release_number=body.release_number,
-        text=text,
+        level=line.level,
+        text=line.text,
     )
 
 
@@ -230,7 +250,7 @@ class _LogReader:
     def _wanted(self) -> str:
         process, release = self.query.get("process"), self.query.get("release")
         parts = [f"of {process}"] * bool(process) + [f"of release {release}"] * bool(release)
-        parts += ["with such lines"] * bool(self.query.keys() & {"since", "until", "grep"})
+        parts += ["with such lines"] * bool(self.query.keys() & {"since", "until", "grep", "level"})
         return f" {' '.join(parts)}" if parts else ""
 
     def _path(self, **query: str | int) -> str:

@@ -7,14 +7,17 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess  # noqa: TID251 -- from outside: what is driven here is the program itself
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from gantry.config.settings import whole_environment
@@ -143,15 +146,49 @@ def fresh_platform(**extra: str) -> Iterator[Platform]:
 
 @contextmanager
 def stopped_platform(**extra: str) -> Iterator[Platform]:
-    """A platform that was never started."""
+    """A platform that was never started; stopped and deleted afterwards, also when this process is told to end."""
     directory = Path(tempfile.mkdtemp(prefix="gantry-scratch-"))
     http_port, https_port = free_ports(2)
     platform = Platform(directory / "home", http_port, https_port, extra)
+    with unwinding():
+        try:
+            yield platform
+        finally:
+            platform.run("down", check=False)
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """SIGTERM and SIGHUP go through every `finally` while the block runs; exit code 128 + their number.
+
+    More of them change nothing from then on: what was started is ended first. Outside the main thread, which alone gets
+    signals, nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # nohup
+    }
+
+    def leave(number: int, _: FrameType | None) -> None:
+        leaving.append(number)
+        for other in handlers:
+            signal.signal(other, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    leaving: list[int] = []
+    for number in handlers:
+        signal.signal(number, leave)
     try:
-        yield platform
+        yield
     finally:
-        platform.run("down", check=False)
-        shutil.rmtree(directory, ignore_errors=True)
+        for number, handler in handlers.items():
+            if not leaving:  # else outer blocks have something to end as well
+                signal.signal(number, handler)
 
 
 def free_ports(count: int) -> list[int]:
@@ -215,12 +252,13 @@ def mounted_disk() -> Iterator[Disk | None]:
         capture_output=True,
         check=False,
     )
-    try:
-        yield None if done.returncode else Disk(directory)
-    finally:
-        if done.returncode == 0:
-            subprocess.run(("/bin/umount", "--lazy", str(directory)), check=True)
-        directory.rmdir()
+    with unwinding():
+        try:
+            yield None if done.returncode else Disk(directory)
+        finally:
+            if done.returncode == 0:
+                subprocess.run(("/bin/umount", "--lazy", str(directory)), check=True)
+            directory.rmdir()
 
 
 @contextmanager
@@ -232,8 +270,9 @@ def stopped_platform_on(disk: Disk | None) -> Iterator[Platform]:
         return
     http_port, https_port = free_ports(2)
     platform = Platform(disk.folder / "home", http_port, https_port)
-    try:
-        yield platform
-    finally:
-        disk.make_room()
-        platform.run("down", check=False)
+    with unwinding():
+        try:
+            yield platform
+        finally:
+            disk.make_room()
+            platform.run("down", check=False)

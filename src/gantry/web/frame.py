@@ -119,7 +119,7 @@ class EnvironmentCard:
 
 
 def path_of(project: str, environment: str, part: str = "") -> str:
-    """Where the page of an environment is, or a part of the page: `#variables`."""
+    """Where the page of an environment is, or of a page below it: `/variables`."""
     return f"/projects/{project}/{environment}{part}"
 
 

@@ -12,7 +12,8 @@ from pydantic import AwareDatetime
 
 from gantry.engines.runtime.protocol import ProcessStatus
 from gantry.features.instances import store
-from gantry.features.instances.bodies import LogBody, merged
+from gantry.features.instances.bodies import Line, LogBody, merged
+from gantry.features.instances.levels import Level
 from gantry.features.instances.model import Instance
 from gantry.features.platform.bodies import EnvironmentBody
 from gantry.features.projects import store as projects
@@ -57,6 +58,7 @@ class LogFilter:
         release: only instances of the release of this number.
         since, until: only what was written from, and before, this moment.
         text: only lines that have it, in capitals or not.
+        level: only lines that say that they are as urgent or more; one that tells no level counts as `info`.
     """
 
     instance: str = ""
@@ -65,11 +67,12 @@ class LogFilter:
     since: datetime | None = None
     until: datetime | None = None
     text: str = ""
+    level: Level | None = None
 
     @property
     def searches(self) -> bool:
         """Lines are looked for: everything that is kept is read, also of instances that are gone."""
-        looked_for = (self.release, self.since, self.until)
+        looked_for = (self.release, self.since, self.until, self.level)
         return bool(self.text) or any(value is not None for value in looked_for)
 
     def takes(self, source: LogBody) -> bool:
@@ -80,17 +83,20 @@ class LogFilter:
             and self.release in (None, source.release_number)
         )
 
-    def lines(self, body: LogBody) -> Iterator[tuple[datetime | None, str]]:
+    def lines(self, body: LogBody) -> Iterator[Line]:
         """The lines of a log's part that are wanted."""
         wanted = self.text.casefold()
-        for at, line in body.lines():
-            if at is not None and (
-                (self.since is not None and at < self.since)
-                or (self.until is not None and at >= self.until)
+        for line in body.lines():
+            if line.at is not None and (
+                (self.since is not None and line.at < self.since)
+                or (self.until is not None and line.at >= self.until)
             ):
                 continue
-            if wanted in line.casefold():
-                yield at, line
+            if self._is_urgent(line) and wanted in line.text.casefold():
+                yield line
+
+    def _is_urgent(self, line: Line) -> bool:
+        return self.level is None or Level(line.level or Level.INFO).rank >= self.level.rank
 
 
 async def _filter(
@@ -112,10 +118,17 @@ async def _filter(
     grep: Annotated[
         str, Query(max_length=200, description="Only lines with this text, in capitals or not.")
     ] = "",
+    level: Annotated[
+        Level | None,
+        Query(
+            description="Only lines that say that they are as urgent or more. One that tells no level counts as `info`; one that "
+            "continues another has its level."
+        ),
+    ] = None,
 ) -> LogFilter:
     if (fault := range_fault(since, until)) is not None:
         raise UserError("logs.bad-range", fault, hint="since is the earlier one of the two")
-    return LogFilter(instance, process, release, since, until, grep)
+    return LogFilter(instance, process, release, since, until, grep, level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +196,7 @@ class EnvironmentLogs:
         runtime, since = self.services.runtime, self.filter.since
         begin = await runtime.find_in_log(log.source, since) if since is not None else 0
         follower = Follower(self.services, {log.source: begin})
-        kept: deque[tuple[datetime | None, str]] = deque(maxlen=lines)
+        kept: deque[Line] = deque(maxlen=lines)
         read = 0
         while read < _MAX_SEARCHED_BYTES:
             body = await follower.read(log.source, redact)
@@ -278,7 +291,7 @@ async def read_logs(
 ) -> tuple[LogBody, ...] | Response:
     """The last lines of every instance of the environment, with their times. Values of its variables are masked.
 
-    With `grep`, `since`, `until` or `release` everything that is kept is searched, also of instances that are gone:
+    With `grep`, `level`, `since`, `until` or `release` everything that is kept is searched, also of instances that are gone:
     their logs are kept for three days.
 
     With `follow=true` the answer is an event stream: events named `log`, each a `LogBody`, first with those last

@@ -11,7 +11,8 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from gantry.engines.database.protocol import Session
-from gantry.features.instances.bodies import LogBody, line_times
+from gantry.features.instances.bodies import Line, LogBody, line_levels, line_times
+from gantry.features.instances.levels import LevelReader
 from gantry.features.instances.masking import secrets_of
 from gantry.features.services import store as services_of
 from gantry.features.variables import store as variables
@@ -185,6 +186,7 @@ class Follower:
     def __init__(self, services: Services, offsets: Mapping[str, int] | None = None) -> None:
         self._runtime = services.runtime
         self._offsets = dict(offsets or {})
+        self._levels: dict[str, LevelReader] = {}
 
     async def read(self, source: str, redact: Redactor, *, max_bytes: int = 262_144) -> LogBody:
         """What a log has got since the last call, at most about `max_bytes`."""
@@ -205,12 +207,19 @@ class Follower:
             texts.append(chunk.text)
             times.extend(chunk.times[goes_on:])
             size += len(chunk.text)
+        text = redact("".join(texts))
         return LogBody(
             source=source,
-            text=redact("".join(texts)),
+            text=text,
             next_offset=max(0, self._offsets.get(source, 0)),
             times=line_times(times),
+            levels=line_levels(self._levels.setdefault(source, LevelReader()).read(text)),
         )
+
+    async def begin_at(self, source: str, moment: datetime) -> None:
+        """Begin with what was written at `moment`, or a little before; a log that was read already goes on."""
+        if source not in self._offsets:
+            self._offsets[source] = await self._runtime.find_in_log(source, moment)
 
     async def first(self, source: str, redact: Redactor, *, lines: int) -> LogBody:
         """The last `lines` of a log, at most the last 256 KiB of it."""
@@ -218,10 +227,7 @@ class Follower:
         return of_lines(body, tuple(body.lines())[-lines:] if lines else ())
 
 
-def of_lines(body: LogBody, lines: Sequence[tuple[datetime | None, str]]) -> LogBody:
+def of_lines(body: LogBody, lines: Sequence[Line]) -> LogBody:
     """The body with these of its lines only."""
     # The last line may go on in the next body: it is whole only when the text ends with it.
-    ended = "\n" if lines and body.text.endswith("\n") else ""
-    text = "\n".join(line for _, line in lines) + ended
-    times = line_times(at for at, _ in lines if at is not None)
-    return body.model_copy(update={"text": text, "times": times})
+    return body.with_lines(lines, ended=bool(lines) and body.text.endswith("\n"))

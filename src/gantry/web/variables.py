@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from fastapi import Form, Query
-from fastapi.responses import RedirectResponse
+from fastapi import Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from gantry.config.load import MANIFEST
+from gantry.config.manifest import Manifest
+from gantry.features.deploys.gates import Entry, missing_variables
 from gantry.features.projects import store as projects
 from gantry.features.releases import store as releases
 from gantry.features.releases.reading import manifest_of
@@ -20,9 +22,10 @@ from gantry.features.variables.bodies import (
     VariablesRequest,
 )
 from gantry.features.variables.model import MAX_VALUE_CHARACTERS
+from gantry.features.variables.rules import Known, Standing, standings
 from gantry.web.access import Developer, Viewer
-from gantry.web.frame import EnvironmentCard, Panel, ShownEnvironment, path_of, see
-from gantry.web.noun import Noun
+from gantry.web.frame import EnvironmentCard, Page, Panel, ShownEnvironment, frame_of, path_of, see
+from gantry.web.noun import Mark, Noun
 from gantry.web.openapi import (
     ENVIRONMENT,
     EnvironmentName,
@@ -30,12 +33,24 @@ from gantry.web.openapi import (
     KnownProject,
     ProjectName,
 )
-from gantry.web.services import Has
+from gantry.web.render import render
+from gantry.web.services import Has, Services
 
-noun = Noun("variables", "Configuration values of environments.")
+noun = Noun(
+    "variables",
+    "Configuration values of environments.",
+    marks={
+        "missing": Mark("Missing", "bad", "circle-x"),
+        "pending": Mark("Not live yet", "warn", "clock"),
+        "removed": Mark("Removed, still live", "warn", "clock"),
+        "set": Mark("Set", "good", "circle-check"),
+        "provided": Mark("Provided", "quiet", "circle-dot"),
+    },
+)
 
 _API = f"{ENVIRONMENT}/variables"
 _CONSOLE = "/projects/{project}/{environment}/variables"
+_PART = "/variables"
 
 
 @noun.api.get(_API, summary="List variables")
@@ -61,15 +76,19 @@ async def list_provided(
             return ()
         manifest = manifest_of(await releases.get(session, found.live_release))
         listed = await store.list_variables(session, found.id)
+    given = {variable.name for variable in listed}
+    sources = {name: by for name, by in _provided_by(manifest).items() if name not in given}
+    return tuple(ProvidedBody(name=name, source=sources[name]) for name in sorted(sources))
+
+
+def _provided_by(manifest: Manifest) -> dict[str, str]:
+    """Name -> what provides it unless somebody sets it: `gantry.toml`, or a service."""
     sources = {
         name: kind.value
         for kind in wanted_kinds(manifest.services)
         for name in variables_of(kind, manifest.services)
     }
-    sources |= dict.fromkeys(manifest.variables.plain, MANIFEST)
-    for variable in listed:
-        sources.pop(variable.name, None)
-    return tuple(ProvidedBody(name=name, source=sources[name]) for name in sorted(sources))
+    return sources | dict.fromkeys(manifest.variables.plain, MANIFEST)
 
 
 @noun.api.patch(_API, summary="Set and remove variables")
@@ -150,6 +169,79 @@ async def panel(shown: ShownEnvironment) -> VariablesPanel:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class VariablesPage(Page):
+    """Every variable of an environment, by what there is to do about it. No value is read for it.
+
+    Attributes:
+        live_number: of the release that is live; `None` while nothing is.
+    """
+
+    template: ClassVar[str] = "variables"
+
+    project: str
+    environment: str
+    path: str
+    live_number: int | None
+    variables: tuple[Standing, ...]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names that must be set before a release can go live."""
+        return tuple(item.name for item in self.variables if item.state == "missing")
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Names whose value, or absence, the live release does not know of."""
+        return tuple(item.name for item in self.variables if item.state in ("pending", "removed"))
+
+
+@noun.console.get(_CONSOLE)
+async def variables_page(
+    request: Request,
+    services: Has,
+    caller: Viewer,
+    project: KnownProject,
+    environment: KnownEnvironment,
+) -> HTMLResponse:
+    """The variables of an environment, live."""
+    page = await _page(services, project, environment)
+    return render(request, page, frame_of(services, caller, here="overview"))
+
+
+async def _page(services: Services, project: str, environment: str) -> VariablesPage:
+    async with services.database.transaction() as session:
+        found = await projects.get_environment(session, project, environment)
+        listed = await store.list_variables(session, found.id)
+        live, has = None, frozenset[str]()
+        if found.live_release is not None:
+            live = await releases.get(session, found.live_release)
+            sealed = await releases.variables_sealed(session, live.id)
+            has = frozenset(services.variables.open_all(sealed))
+    names = frozenset(variable.name for variable in listed)
+    known = None
+    if live is not None:
+        manifest = manifest_of(live)
+        entry = Entry(found, manifest, services.host_names, variables=names)
+        committed = dict.fromkeys(manifest.committed, "a committed .env")
+        required = frozenset(manifest.variables.required)
+        known = Known(
+            live.created_at,
+            has,
+            required,
+            missing_variables(entry),
+            {name: by for name, by in committed.items() if name in required}
+            | _provided_by(manifest),
+        )
+    return VariablesPage(
+        project=project,
+        environment=environment,
+        path=path_of(project, environment),
+        live_number=live.number if live is not None else None,
+        variables=standings(listed, known),
+    )
+
+
 @noun.console.post(f"{_CONSOLE}/set")
 async def set_button(
     services: Has,
@@ -163,7 +255,7 @@ async def set_button(
     await services.variables.change(
         project, environment, put={name.strip(): value}, remove=(), by=caller.account
     )
-    return see(path_of(project, environment, "#variables"))
+    return see(path_of(project, environment, _PART))
 
 
 @noun.console.post(f"{_CONSOLE}/unset")
@@ -176,4 +268,4 @@ async def unset_button(
 ) -> RedirectResponse:
     """Remove one variable."""
     await services.variables.change(project, environment, put={}, remove=(name,), by=caller.account)
-    return see(path_of(project, environment, "#variables"))
+    return see(path_of(project, environment, _PART))

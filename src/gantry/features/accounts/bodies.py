@@ -1,12 +1,14 @@
 """What the API takes and says of accounts and their tokens."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
-from gantry.features.accounts.model import Token
 from gantry.kernel.bodies import Answer, Open, Request
+
+if TYPE_CHECKING:
+    from gantry.features.accounts.model import Token
 
 
 class LoginLinkBody(Answer):
@@ -49,7 +51,7 @@ class TokenBody(Answer):
     token: str = ""
 
     @classmethod
-    def of(cls, token: Token, secret: str = "") -> Self:
+    def of(cls, token: "Token", secret: str = "") -> Self:
         """A token.
 
         Parameters:

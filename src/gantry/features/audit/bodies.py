@@ -1,13 +1,15 @@
 """What the API says of the audit log."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
 from gantry.features.audit.sentences import sentence_of
-from gantry.features.audit.store import Entry
 from gantry.kernel.bodies import Answer
+
+if TYPE_CHECKING:
+    from gantry.features.audit.store import Entry
 
 
 class AuditBody(Answer):
@@ -23,7 +25,7 @@ class AuditBody(Answer):
     sentence: str = Field("", description="What was done, in words; who did it goes before.")
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
+    def of(cls, entry: "Entry") -> Self:
         """An entry as it was written."""
         return cls(
             seq=entry.seq,

@@ -1,11 +1,13 @@
 """What the API says of sources, and of what builds leave behind."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
-from gantry.engines.sources.protocol import Snapshot
 from gantry.kernel.bodies import Answer
+
+if TYPE_CHECKING:
+    from gantry.engines.sources.protocol import Snapshot
 
 
 class SourceBody(Answer):
@@ -16,7 +18,7 @@ class SourceBody(Answer):
     size_bytes: int
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> Self:
+    def of(cls, snapshot: "Snapshot") -> Self:
         """A snapshot as the source store has it."""
         return cls(digest=snapshot.digest, files=snapshot.files, size_bytes=snapshot.size_bytes)
 

@@ -68,11 +68,17 @@ async def list_for_project(session: Session, project: str, *, limit: int = 50) -
     return tuple(_build(row) for row in rows)
 
 
-async def claim(session: Session, request: BuildRequest, key: str, *, at: datetime) -> Build:
-    """The open or finished build of that key, or a new one; locked until the transaction ends."""
+async def claim(
+    session: Session, request: BuildRequest, key: str, *, variables_sealed: bytes, at: datetime
+) -> Build:
+    """The open or finished build of that key, or a new one; locked until the transaction ends.
+
+    Parameters:
+        variables_sealed: `request.env`, sealed; the key says that those of an earlier build are equal.
+    """
     await session.execute(
-        """INSERT INTO builds (id, project, key, source_digest, state, created_at, fresh, cached)
-           VALUES (%(id)s, %(project)s, %(key)s, %(source)s, 'building', %(at)s, %(fresh)s, %(cached)s)
+        """INSERT INTO builds (id, project, key, source_digest, state, created_at, fresh, cached, variables_sealed)
+           VALUES (%(id)s, %(project)s, %(key)s, %(source)s, 'building', %(at)s, %(fresh)s, %(cached)s, %(variables)s)
            ON CONFLICT (project, key) WHERE state IN ('building', 'built', 'ready') DO NOTHING""",
         {
             "id": request.id,
@@ -82,6 +88,7 @@ async def claim(session: Session, request: BuildRequest, key: str, *, at: dateti
             "at": at,
             "fresh": request.fresh,
             "cached": request.cached,
+            "variables": variables_sealed,
         },
     )
     row = await session.one(
@@ -91,6 +98,14 @@ async def claim(session: Session, request: BuildRequest, key: str, *, at: dateti
     )
     assert row is not None, "the statement before made sure of it"
     return _build(row)
+
+
+async def variables_sealed(session: Session, build_id: str) -> bytes | None:
+    """The variables that the build is made with, sealed as one JSON object; `None` where an older Gantry claimed it."""
+    row = await session.one(
+        "SELECT variables_sealed FROM builds WHERE id = %(id)s", {"id": build_id}
+    )
+    return bytes(row["variables_sealed"]) if row and row["variables_sealed"] is not None else None
 
 
 async def is_building(session: Session, project: str) -> bool:
@@ -146,7 +161,7 @@ async def set_failed(
 ) -> None:
     """It cannot be made; the next deploy of the same tree tries anew."""
     await session.execute(
-        """UPDATE builds SET state = 'failed', error = %(error)s, finished_at = %(at)s
+        """UPDATE builds SET state = 'failed', error = %(error)s, finished_at = %(at)s, variables_sealed = NULL
            WHERE id = %(id)s AND state IN ('building', 'built')""",
         {"id": build_id, "error": json.dumps(dict(error)), "at": at},
     )
@@ -169,7 +184,7 @@ async def forget(session: Session, build_id: str) -> bool:
     """
     await session.rows("SELECT 1 FROM builds WHERE id = %(id)s FOR UPDATE", {"id": build_id})
     changed = await session.execute(
-        """UPDATE builds SET state = 'gone'
+        """UPDATE builds SET state = 'gone', variables_sealed = NULL
            WHERE id = %(id)s AND state IN ('built', 'ready')
                AND NOT EXISTS (
                    SELECT 1 FROM deploys LEFT JOIN releases
@@ -185,4 +200,7 @@ async def forget(session: Session, build_id: str) -> bool:
 
 async def set_gone(session: Session, build_id: str) -> None:
     """Its artifact was deleted or found corrupt."""
-    await session.execute("UPDATE builds SET state = 'gone' WHERE id = %(id)s", {"id": build_id})
+    await session.execute(
+        "UPDATE builds SET state = 'gone', variables_sealed = NULL WHERE id = %(id)s",
+        {"id": build_id},
+    )

@@ -1,12 +1,14 @@
 """What the API says of scheduled commands and their runs."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
-from gantry.features.crons.model import Run
 from gantry.kernel.bodies import Answer, Open
+
+if TYPE_CHECKING:
+    from gantry.features.crons.model import Run
 
 RunStateName = Literal["asked", "running", "succeeded", "failed", "skipped"]
 
@@ -27,7 +29,7 @@ class CronRunBody(Answer):
     detail: str = Field("", description="How it ended: `exited with 1`, `status 500`.")
 
     @classmethod
-    def of(cls, run: Run, now: datetime) -> Self:
+    def of(cls, run: "Run", now: datetime) -> Self:
         """A run as the database has it."""
         ran_until = run.finished_at or now
         begun = run.started_at if run.state != "skipped" else None

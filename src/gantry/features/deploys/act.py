@@ -332,10 +332,9 @@ async def ask_public_port(context: Context, work: Work) -> None:
 
 async def _start_task(context: Context, work: Work, task: Literal["build", "test"]) -> None:
     deploy, build = work.deploy, work.claimed_build
-    request = await context.source_reader.request(
-        deploy.source_digest, deploy.environment, parse_manifest(deploy.manifest or {}), build.id
+    request = await context.source_reader.claimed(
+        build, deploy.environment, parse_manifest(deploy.manifest or {})
     )
-    request = replace(request, fresh=build.fresh, cached=build.cached)
     make = context.workshop.build_task if task == "build" else context.workshop.test_task
     await context.runtime.start(replace(await make(request), id=f"{task}-{build.id}"))
 

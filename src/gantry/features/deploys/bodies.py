@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
-from gantry.features.deploys.model import DeployRecord, DeployState, Step, StepRecord
-from gantry.features.projects.host_names import HostNames
-from gantry.features.projects.model import Environment
+from gantry.features.deploys.model import DeployState, Step
 from gantry.features.releases.bodies import CommitBody, CommitRequest
 from gantry.kernel.bodies import Answer, ErrorBody, Open, Request
+
+if TYPE_CHECKING:
+    from gantry.features.deploys.model import DeployRecord, StepRecord
+    from gantry.features.projects.host_names import HostNames
+    from gantry.features.projects.model import Environment
 
 StepStateName = Literal["waiting", "running", "done", "skipped", "failed"]
 
@@ -65,7 +68,7 @@ class StepBody(Answer):
     detail: str = ""
 
     @classmethod
-    def of(cls, record: StepRecord, now: datetime) -> Self:
+    def of(cls, record: "StepRecord", now: datetime) -> Self:
         """A step that has begun."""
         return cls(
             name=record.name.value,
@@ -117,9 +120,9 @@ class DeployBody(Answer):
     @classmethod
     def of(
         cls,
-        record: DeployRecord,
-        environment: Environment,
-        host_names: HostNames,
+        record: "DeployRecord",
+        environment: "Environment",
+        host_names: "HostNames",
         *,
         steps: Iterable[Step],
         now: datetime,
@@ -224,7 +227,7 @@ class PlanBody(Answer):
 
 
 def _steps(
-    record: DeployRecord, steps: Iterable[Step], now: datetime, waits: str
+    record: "DeployRecord", steps: Iterable[Step], now: datetime, waits: str
 ) -> tuple[StepBody, ...]:
     deploy = record.deploy
     known = {step.name: StepBody.of(step, now) for step in record.steps}

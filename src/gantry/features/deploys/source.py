@@ -1,5 +1,6 @@
 """The source step: from a snapshot to a checked manifest and a claimed build."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gantry.config.manifest import Manifest
@@ -55,15 +56,46 @@ class SourceReader:
     async def request(
         self, source_digest: str, environment_id: str, manifest: Manifest, build_id: str
     ) -> BuildRequest:
-        """What the builder is asked for, with the variables that the environment has now."""
+        """What a builder would be asked for, with the variables that the environment has now."""
+        request = await self._without_variables(source_digest, manifest, build_id)
+        return self._with_variables(
+            request, manifest, await self._present(environment_id, manifest)
+        )
+
+    async def claimed(self, build: Build, environment_id: str, manifest: Manifest) -> BuildRequest:
+        """What the builder is asked for: the build as it was claimed, with the variables that its key was made of.
+
+        Those that the environment has by now may be others: they can be set at any time, and are another build.
+        """
+        request = await self._without_variables(build.source_digest, manifest, build.id)
+        request = replace(request, fresh=build.fresh, cached=build.cached)
+        present = await self._present(environment_id, manifest)
+        made_with = await self._made_with(build.id)
+        if made_with is None:
+            return self._with_variables(request, manifest, present)
+        request = self._with_variables(request, manifest, made_with)
+        return replace(request, withheld=tuple(sorted(present.keys() - made_with.keys())))
+
+    async def _without_variables(
+        self, source_digest: str, manifest: Manifest, build_id: str
+    ) -> BuildRequest:
         snapshot = await self.snapshot(source_digest)
         async with self.database.transaction() as session:
-            values = await self.variables.reveal(session, environment_id)
             key = await projects.action_key_sealed(session, manifest.project.name)
             fresh = await projects.fresh(session, manifest.project.name)
         request = build_request(build_id, manifest, snapshot, action_key=self.box.open(key))
-        request = replace(request, fresh=fresh)
-        return self._with_variables(request, manifest, {**manifest.variables.plain, **values})
+        return replace(request, fresh=fresh)
+
+    async def _present(self, environment_id: str, manifest: Manifest) -> dict[str, str]:
+        async with self.database.transaction() as session:
+            values = await self.variables.reveal(session, environment_id)
+        return {**manifest.variables.plain, **values}
+
+    async def _made_with(self, build_id: str) -> dict[str, str] | None:
+        """The variables that a build is made with; `None` where an older Gantry claimed it, which did not keep them."""
+        async with self.database.transaction() as session:
+            sealed = await builds.variables_sealed(session, build_id)
+        return None if sealed is None else self.variables.open_all(sealed)
 
     def _with_variables(
         self, request: BuildRequest, manifest: Manifest, variables: dict[str, str]
@@ -142,13 +174,19 @@ class SourceReader:
 
     async def _own_values(self, build_id: str, request: BuildRequest) -> tuple[str, ...]:
         """Names of variables that `request` gives to the build and that `build_id` was made without, or with another value."""
+        kept = await self._made_with(build_id)
+        then = kept if kept is not None else await self._release_env(build_id, request)
+        names = then.keys() | request.env.keys()
+        return tuple(sorted(n for n in names if then.get(n) != request.env.get(n)))
+
+    async def _release_env(self, build_id: str, request: BuildRequest) -> Mapping[str, str]:
+        """What the release that was made of a build says of its variables."""
         async with self.database.transaction() as session:
             release = await releases.newest_of_build(session, build_id)
             assert release is not None, "a build is promoted that is live somewhere"
             sealed = await releases.variables_sealed(session, release.id)
-        then = self._with_variables(request, manifest_of(release), self.variables.open_all(sealed))
-        names = then.env.keys() | request.env.keys()
-        return tuple(sorted(n for n in names if then.env.get(n) != request.env.get(n)))
+        values = self.variables.open_all(sealed)
+        return self._with_variables(request, manifest_of(release), values).env
 
     async def _claim(self, request: BuildRequest, deploy: Deploy, manifest: Manifest) -> None:
         key = self.workshop.key(request)
@@ -173,4 +211,7 @@ class SourceReader:
         await store.set_source(session, deploy.id, manifest=dumped, build=build_id)
 
     async def _claim_row(self, session: Session, request: BuildRequest, key: str) -> Build:
-        return await builds.claim(session, request, key, at=self.clock.now())
+        sealed = self.variables.seal_all(request.env)
+        return await builds.claim(
+            session, request, key, variables_sealed=sealed, at=self.clock.now()
+        )

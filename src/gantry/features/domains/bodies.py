@@ -1,13 +1,16 @@
 """What the API says of names."""
 
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
 from gantry.features.certificates.rules import next_try
-from gantry.features.domains.model import CertificateState, DnsState, NameKind, Seen, Verdict
+from gantry.features.domains.model import CertificateState, DnsState, NameKind
 from gantry.kernel.bodies import Answer, Open
+
+if TYPE_CHECKING:
+    from gantry.features.domains.model import Seen, Verdict
 
 
 class DomainBody(Answer):
@@ -30,7 +33,7 @@ class DomainBody(Answer):
     advice: tuple[str, ...] = Field((), description="What to do, a sentence each.")
 
     @classmethod
-    def of(cls, seen: Seen, verdict: Verdict, now: datetime) -> Self:
+    def of(cls, seen: "Seen", verdict: "Verdict", now: datetime) -> Self:
         """A name with what is said of it."""
         records = seen.look.records if seen.look else None
         have = seen.certificate

@@ -1,17 +1,21 @@
 """What the API says of instances and their logs."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from pydantic import Field
 
-from gantry.engines.runtime.protocol import ProcessState, ProcessStatus
-from gantry.features.instances.model import Health, Instance
+from gantry.engines.runtime.protocol import ProcessState
 from gantry.kernel.bodies import Answer, Open
 
+if TYPE_CHECKING:
+    from gantry.engines.runtime.protocol import ProcessStatus
+    from gantry.features.instances.model import Health, Instance
+
+LevelName = Literal["trace", "debug", "info", "warn", "error", "fatal"]
 InstanceStateName = Literal["starting", "healthy", "unhealthy", "backing-off", "stopping"]
 
 
@@ -36,11 +40,11 @@ class InstanceBody(Answer):
     @classmethod
     def of(
         cls,
-        instance: Instance,
+        instance: "Instance",
         *,
         release_number: int,
-        process: ProcessStatus | None,
-        health: Health | None,
+        process: "ProcessStatus | None",
+        health: "Health | None",
         now: datetime,
     ) -> Self:
         """An instance: what the database wants of it, what its process does, and what its last probes said."""
@@ -65,7 +69,7 @@ class InstanceBody(Answer):
 
 
 def state_of(
-    instance: Instance, health: Health | None, *, running: bool, now: datetime
+    instance: "Instance", health: "Health | None", *, running: bool, now: datetime
 ) -> InstanceStateName:
     """The state of an instance whose process runs, or does not."""
     if instance.stopping_since is not None or instance.leaving_since is not None:
@@ -80,7 +84,7 @@ def state_of(
     return "healthy" if health is None or health.healthy else "unhealthy"
 
 
-def _message(instance: Instance, health: Health | None, state: InstanceStateName) -> str:
+def _message(instance: "Instance", health: "Health | None", state: InstanceStateName) -> str:
     if state in ("starting", "unhealthy") and health is not None and health.message:
         return health.message
     return "" if state == "stopping" else instance.last_exit
@@ -91,6 +95,21 @@ class LineTime(Answer):
 
     line: int = Field(description="Number of a line of the text, from 0.")
     at: datetime
+
+
+class LineLevel(Answer):
+    """From which line on which level holds."""
+
+    line: int = Field(description="Number of a line of the text, from 0.")
+    level: Open[LevelName] | None = Field(description="Null where lines tell none.")
+
+
+class Line(NamedTuple):
+    """A line of a log, or a part of one."""
+
+    at: datetime | None
+    text: str
+    level: str | None = None
 
 
 class LogBody(Answer):
@@ -109,15 +128,35 @@ class LogBody(Answer):
         description="When the lines were written: exact to a second while the platform ran, and never too early.",
     )
 
-    def lines(self) -> Iterator[tuple[datetime | None, str]]:
-        """Each line with its time; the last one may go on in the next body."""
+    levels: tuple[LineLevel, ...] = Field(
+        (),
+        description="How urgent lines are, as far as they say so. Lines that continue one have its level.",
+    )
+
+    def lines(self) -> Iterator[Line]:
+        """Each line with its time and level; the last one may go on in the next body."""
         changes = {change.line: change.at for change in self.times}
-        now = None
+        levels = {change.line: change.level for change in self.levels}
+        now, level = None, None
         for number, line in enumerate(
             self.text.removesuffix("\n").split("\n") if self.text else ()
         ):
-            now = changes.get(number, now)
-            yield now, line
+            now, level = changes.get(number, now), levels.get(number, level)
+            yield Line(now, line, level)
+
+    def with_lines(self, lines: Sequence[Line], *, ended: bool) -> Self:
+        """The same log with these lines.
+
+        Parameters:
+            ended: the last one is whole.
+        """
+        return self.model_copy(
+            update={
+                "text": "\n".join(line.text for line in lines) + ("\n" if ended else ""),
+                "times": line_times(line.at for line in lines if line.at is not None),
+                "levels": line_levels(line.level for line in lines),
+            }
+        )
 
 
 def merged(bodies: Iterable[LogBody]) -> Iterator[LogBody]:
@@ -128,22 +167,26 @@ def merged(bodies: Iterable[LogBody]) -> Iterator[LogBody]:
     lines = []
     for place, body in enumerate(bodies):
         now = datetime.min.replace(tzinfo=UTC)
-        for number, (at, text) in enumerate(body.lines()):
-            now = max(now, at or now)
-            lines.append((now, place, number, at, text, body))
-    left = Counter(line[1] for line in lines)
-    lines.sort(key=lambda line: line[:3])
-    for place, group in groupby(lines, key=lambda line: line[1]):
+        for number, line in enumerate(body.lines()):
+            now = max(now, line.at or now)
+            lines.append((now, place, number, line, body))
+    left = Counter(entry[1] for entry in lines)
+    lines.sort(key=lambda entry: entry[:3])
+    for place, group in groupby(lines, key=lambda entry: entry[1]):
         run = list(group)
         body = run[0][-1]
         left[place] -= len(run)
-        ended = "\n" if left[place] or body.text.endswith("\n") else ""
-        yield body.model_copy(
-            update={
-                "text": "\n".join(line[4] for line in run) + ended,
-                "times": line_times(line[3] for line in run if line[3] is not None),
-            }
-        )
+        ended = bool(left[place]) or body.text.endswith("\n")
+        yield body.with_lines([entry[3] for entry in run], ended=ended)
+
+
+def line_levels(levels: Iterable[str | None]) -> tuple[LineLevel, ...]:
+    """A level for each line, in short."""
+    found: list[LineLevel] = []
+    for number, level in enumerate(levels):
+        if level != (found[-1].level if found else None):
+            found.append(LineLevel(line=number, level=level))
+    return tuple(found)
 
 
 def line_times(times: Iterable[datetime]) -> tuple[LineTime, ...]:

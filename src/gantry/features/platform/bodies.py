@@ -1,26 +1,29 @@
 """What the API says of the whole platform at a glance."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
-from gantry.config.setting_table import SETTINGS, Scope, Setting
-from gantry.config.settings import Settings
+from gantry.config.setting_table import SETTINGS
 from gantry.features.deploys.bodies import DeployBody
 from gantry.features.instances.bodies import InstanceBody
-from gantry.features.platform.capabilities import Capability, Maturity
-from gantry.features.platform.model import (
-    Context,
-    EnvironmentRecord,
-    ProjectRecord,
-    RefusedDomain,
-)
+from gantry.features.platform.capabilities import Maturity
 from gantry.features.releases.bodies import ReleaseBody
-from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts.bodies import CandidateBody
 from gantry.features.routes.bodies import CacheBody, ClosedBody, LimitBody
 from gantry.kernel.bodies import Answer, Open
+
+if TYPE_CHECKING:
+    from gantry.config.setting_table import Scope, Setting
+    from gantry.config.settings import Settings
+    from gantry.features.platform.capabilities import Capability
+    from gantry.features.platform.model import (
+        Context,
+        EnvironmentRecord,
+        ProjectRecord,
+        RefusedDomain,
+    )
 
 
 class ReachedBody(Answer):
@@ -44,7 +47,7 @@ class RefusedDomainBody(Answer):
     environment: str = ""
 
     @classmethod
-    def of(cls, refused: RefusedDomain) -> Self:
+    def of(cls, refused: "RefusedDomain") -> Self:
         """A refused domain."""
         return cls(domain=refused.domain, project=refused.project, environment=refused.environment)
 
@@ -107,7 +110,7 @@ class EnvironmentBody(Answer):
     )
 
     @classmethod
-    def of(cls, record: EnvironmentRecord, context: Context) -> Self:
+    def of(cls, record: "EnvironmentRecord", context: "Context") -> Self:
         """An environment as the database and the engines have it just now."""
         environment, live, moving = record.environment, record.live, record.open_rollout
         numbers = {built.release.id: built.release.number for built in record.releases}
@@ -132,12 +135,19 @@ class EnvironmentBody(Answer):
             services=tuple(kind.value for kind in record.services),
             crons=live.release.crons if live else (),
             cache=_cache(record, context),
-            limits=_limits(record, context),
+            limits=LimitBody.all_of(
+                record.limits, context.limited.get(live.release.id, {}) if live else {}
+            ),
             closed=ClosedBody.of(record.closed) if record.closed is not None else None,
             deploy=_deploy(record, context),
             asked_at=context.asked_at.get(live.release.id) if live else None,
-            refused_domains=_refused_domains(record, context),
-            scaled=_scaled(record),
+            refused_domains=tuple(
+                RefusedDomainBody.of(refused) for refused in context.refused_domains(record)
+            ),
+            scaled=tuple(
+                f"{scale.process} {scale.count} (gantry.toml: {scale.declared})"
+                for scale in record.scales
+            ),
         )
 
     def is_warm(self, instance: InstanceBody) -> bool:
@@ -158,27 +168,7 @@ class EnvironmentBody(Answer):
         return tuple(sorted(self.instances, key=self.is_warm))
 
 
-def _refused_domains(record: EnvironmentRecord, context: Context) -> tuple[RefusedDomainBody, ...]:
-    live = record.live
-    declared = live.release.domains if live is not None else ()
-    own = [RefusedDomain(name) for name in declared if context.host_names.is_own(name)]
-    taken = {refused.domain for refused in own}
-    others = [item for item in record.refused_domains if item.domain not in taken]
-    return tuple(RefusedDomainBody.of(refused) for refused in (*own, *others))
-
-
-def _scaled(record: EnvironmentRecord) -> tuple[str, ...]:
-    if record.live is None or not record.scaled:
-        return ()
-    declared = manifest_of(record.live.release).long_running
-    return tuple(
-        f"{name} {count} (gantry.toml: {declared[name].instances})"
-        for name, count in sorted(record.scaled.items())
-        if name in declared
-    )
-
-
-def _deploy(record: EnvironmentRecord, context: Context) -> DeployBody | None:
+def _deploy(record: "EnvironmentRecord", context: "Context") -> DeployBody | None:
     if record.deploy is None:
         return None
     return DeployBody.of(
@@ -191,19 +181,11 @@ def _deploy(record: EnvironmentRecord, context: Context) -> DeployBody | None:
     )
 
 
-def _cache(record: EnvironmentRecord, context: Context) -> CacheBody | None:
+def _cache(record: "EnvironmentRecord", context: "Context") -> CacheBody | None:
     live = record.live
     if live is None or not live.release.caches:
         return None
     return CacheBody.of(context.cache, live.release.id, record.present)
-
-
-def _limits(record: EnvironmentRecord, context: Context) -> tuple[LimitBody, ...]:
-    live = record.live
-    if live is None or not live.release.limits_visitors:
-        return ()
-    refused = context.limited.get(live.release.id, {})
-    return LimitBody.all_of(manifest_of(live.release).routes.limits, refused)
 
 
 class ProjectBody(Answer):
@@ -214,7 +196,7 @@ class ProjectBody(Answer):
     environments: tuple[EnvironmentBody, ...]
 
     @classmethod
-    def of(cls, record: ProjectRecord, context: Context) -> Self:
+    def of(cls, record: "ProjectRecord", context: "Context") -> Self:
         """A project as the database and the engines have it just now."""
         return cls(
             name=record.project.name,
@@ -266,7 +248,7 @@ class SettingBody(Answer):
     meaning: str
 
     @classmethod
-    def of(cls, setting: Setting, settings: Settings) -> Self:
+    def of(cls, setting: "Setting", settings: "Settings") -> Self:
         """A setting with the value that it has here."""
         return cls(
             key=setting.key,
@@ -278,7 +260,7 @@ class SettingBody(Answer):
         )
 
 
-def settings_of(settings: Settings, *scopes: Scope) -> tuple[SettingBody, ...]:
+def settings_of(settings: "Settings", *scopes: "Scope") -> tuple[SettingBody, ...]:
     """The settings of these scopes, in the order in which people read them."""
     return tuple(
         SettingBody.of(setting, settings) for setting in SETTINGS if setting.scope in scopes
@@ -294,7 +276,7 @@ class CapabilityBody(Answer):
     sentence: str
 
     @classmethod
-    def of(cls, capability: Capability) -> Self:
+    def of(cls, capability: "Capability") -> Self:
         """A capability as it is listed."""
         return cls(
             name=capability.name,

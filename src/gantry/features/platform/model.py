@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from gantry.config.routes import Limit
 from gantry.engines.edge.protocol import Closed
 from gantry.engines.edge_cache.protocol import CacheStatus
 from gantry.engines.runtime.protocol import ProcessStatus
@@ -12,6 +13,7 @@ from gantry.features.instances.model import Health, Instance
 from gantry.features.projects.host_names import HostNames
 from gantry.features.projects.model import Environment, Project
 from gantry.features.releases.model import BuiltRelease, ReleaseState
+from gantry.features.releases.reading import manifest_of
 from gantry.features.rollouts.model import RolloutRecord
 from gantry.features.services.model import ServiceKind
 
@@ -27,6 +29,15 @@ class RefusedDomain:
     domain: str
     project: str = ""
     environment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How many instances of a process were asked for by hand, and how many its release's manifest says."""
+
+    process: str
+    count: int
+    declared: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,25 @@ class EnvironmentRecord:
         """The release that visitors get."""
         wanted = self.environment.live_release
         return next((built for built in self.releases if built.release.id == wanted), None)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """How often visitors may ask, as the live release's manifest says."""
+        if self.live is None or not self.live.release.limits_visitors:
+            return ()
+        return manifest_of(self.live.release).routes.limits
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """What was scaled by hand of the processes that the live release has."""
+        if self.live is None or not self.scaled:
+            return ()
+        declared = manifest_of(self.live.release).long_running
+        return tuple(
+            Scale(process, count, declared[process].instances)
+            for process, count in sorted(self.scaled.items())
+            if process in declared
+        )
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -114,3 +144,10 @@ class Context:
     waits: Mapping[str, str]
     limited: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     asked_at: Mapping[str, datetime] = field(default_factory=dict)
+
+    def refused_domains(self, record: EnvironmentRecord) -> tuple[RefusedDomain, ...]:
+        """Of what its live release declares, the platform's own names and those that an older environment has."""
+        declared = record.live.release.domains if record.live is not None else ()
+        own = [RefusedDomain(name) for name in declared if self.host_names.is_own(name)]
+        taken = {refused.domain for refused in own}
+        return (*own, *(item for item in record.refused_domains if item.domain not in taken))

@@ -1,14 +1,16 @@
 """What the API says of releases."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
-from gantry.features.projects.host_names import HostNames
-from gantry.features.projects.model import Environment
-from gantry.features.releases.model import BuiltRelease, Commit
 from gantry.kernel.bodies import Answer, Open, Request
+
+if TYPE_CHECKING:
+    from gantry.features.projects.host_names import HostNames
+    from gantry.features.projects.model import Environment
+    from gantry.features.releases.model import BuiltRelease, Commit
 
 
 class CommitRequest(Request):
@@ -37,7 +39,7 @@ class CommitBody(Answer):
     origin: str = ""
 
     @classmethod
-    def of(cls, commit: Commit) -> Self:
+    def of(cls, commit: "Commit") -> Self:
         """A commit, cut where it is longer than a request may say."""
         return cls(
             sha=commit.sha[:64],
@@ -76,11 +78,11 @@ class ReleaseBody(Answer):
     @classmethod
     def of(
         cls,
-        built: BuiltRelease,
-        environment: Environment,
-        host_names: HostNames,
+        built: "BuiltRelease",
+        environment: "Environment",
+        host_names: "HostNames",
         *,
-        target: BuiltRelease | None = None,
+        target: "BuiltRelease | None" = None,
     ) -> Self:
         """A release of an environment.
 

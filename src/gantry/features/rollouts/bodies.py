@@ -3,15 +3,18 @@
 from dataclasses import asdict
 from datetime import datetime
 from math import isfinite
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field
 
-from gantry.features.projects.model import Environment
-from gantry.features.rollouts.model import Evidence, RolloutRecord, Stage, StageRecord
-from gantry.features.rollouts.verdict.model import CheckName, Reason, Verdict
+from gantry.features.rollouts.verdict.model import CheckName
 from gantry.kernel.bodies import Answer, Open
 from gantry.kernel.units import format_measure
+
+if TYPE_CHECKING:
+    from gantry.features.projects.model import Environment
+    from gantry.features.rollouts.model import Evidence, RolloutRecord, Stage, StageRecord
+    from gantry.features.rollouts.verdict.model import Reason, Verdict
 
 OutcomeName = Literal["pass", "fail", "inconclusive"]
 RolloutStateName = Literal["running", "paused", "waiting", "passed", "failed", "aborted"]
@@ -30,7 +33,7 @@ class ReasonBody(Answer):
     numbers: dict[str, int]
 
     @classmethod
-    def of(cls, reason: Reason) -> Self:
+    def of(cls, reason: "Reason") -> Self:
         """The body of a reason."""
         return cls(
             check=reason.check.value,
@@ -61,7 +64,7 @@ class VerdictBody(Answer):
     reasons: tuple[ReasonBody, ...]
 
     @classmethod
-    def of(cls, verdict: Verdict) -> Self:
+    def of(cls, verdict: "Verdict") -> Self:
         """The body of a verdict."""
         return cls(
             outcome=verdict.outcome.value,
@@ -82,7 +85,7 @@ class StageBody(Answer):
     verdict: VerdictBody | None = None
 
     @classmethod
-    def of(cls, stage: Stage, record: StageRecord | None, last: Verdict | None) -> Self:
+    def of(cls, stage: "Stage", record: "StageRecord | None", last: "Verdict | None") -> Self:
         """The body of a stage.
 
         Parameters:
@@ -134,7 +137,7 @@ class EvidenceBody(Answer):
     lines: tuple[LogLineBody, ...]
 
     @classmethod
-    def of(cls, evidence: Evidence) -> Self:
+    def of(cls, evidence: "Evidence") -> Self:
         """The body of evidence."""
         requests = evidence.requests
         return cls(
@@ -169,7 +172,7 @@ class RolloutBody(Answer):
     elapsed_s: float
 
     @classmethod
-    def of(cls, record: RolloutRecord, environment: Environment, now: datetime) -> Self:
+    def of(cls, record: "RolloutRecord", environment: "Environment", now: datetime) -> Self:
         """The body of a rollout of an environment."""
         rollout = record.rollout
         begun = {stage.number: stage for stage in record.stages}
@@ -248,7 +251,7 @@ class CandidateBody(Answer):
     state: Open[RolloutStateName] = "running"
 
     @classmethod
-    def of(cls, record: RolloutRecord) -> Self:
+    def of(cls, record: "RolloutRecord") -> Self:
         """The body of the candidate of a rollout that is under way."""
         stage, number = record.rollout.present, record.candidate_number
         assert stage is not None, "it is under way"

@@ -1,15 +1,17 @@
 """What the API takes and says of the edge's cache."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
-from gantry.config.routes import Limit
-from gantry.engines.edge.protocol import Closed
-from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 from gantry.kernel.bodies import Answer, Request
 from gantry.kernel.units import counted, format_size
+
+if TYPE_CHECKING:
+    from gantry.config.routes import Limit
+    from gantry.engines.edge.protocol import Closed
+    from gantry.engines.edge_cache.protocol import CacheNumbers, CacheStatus
 
 
 class CacheBody(Answer):
@@ -33,7 +35,7 @@ class CacheBody(Answer):
     trouble: str = Field("", description="Why it is of little use, in a sentence.")
 
     @classmethod
-    def of(cls, status: CacheStatus, live: str, releases: Collection[str]) -> Self:
+    def of(cls, status: "CacheStatus", live: str, releases: Collection[str]) -> Self:
         """What the cache does for one environment.
 
         Parameters:
@@ -73,7 +75,7 @@ class LimitBody(Answer):
     refused: int = Field(description="Requests that it refused since the edge began.")
 
     @classmethod
-    def all_of(cls, limits: Iterable[Limit], refused: Mapping[int, int]) -> tuple[Self, ...]:
+    def all_of(cls, limits: Iterable["Limit"], refused: Mapping[int, int]) -> tuple[Self, ...]:
         """Those of a manifest, with the edge's numbers of them."""
         return tuple(
             cls(
@@ -106,7 +108,7 @@ class ClosedBody(Answer):
     allowed: tuple[str, ...] = Field(description="Networks whose visitors get the product.")
 
     @classmethod
-    def of(cls, closed: Closed) -> Self:
+    def of(cls, closed: "Closed") -> Self:
         """The page as the edge has it."""
         return cls(title=closed.title, message=closed.message, allowed=closed.allowed)
 
@@ -135,7 +137,7 @@ class PurgeBody(Answer):
     purged: int = Field(description="Answers.")
 
 
-def _trouble(status: CacheStatus, numbers: CacheNumbers, requests: int, evicted: int) -> str:
+def _trouble(status: "CacheStatus", numbers: "CacheNumbers", requests: int, evicted: int) -> str:
     if not status.running:
         return "it does not run; the instances answer"
     if evicted:

@@ -1,13 +1,15 @@
 """What the API says of runs."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field
 
-from gantry.features.projects.model import Environment
-from gantry.features.runs.model import Run
 from gantry.kernel.bodies import Answer, ErrorBody, Open, Request
+
+if TYPE_CHECKING:
+    from gantry.features.projects.model import Environment
+    from gantry.features.runs.model import Run
 
 MAX_ARGUMENTS = 1_000
 MAX_ARGUMENT_CHARS = 100_000
@@ -73,7 +75,7 @@ class RunBody(Answer):
     elapsed_s: float | None = Field(description="Since it was started, to its end or until now.")
 
     @classmethod
-    def of(cls, run: Run, environment: Environment, now: datetime) -> Self:
+    def of(cls, run: "Run", environment: "Environment", now: datetime) -> Self:
         """A run as it is now."""
         until = run.finished_at or now
         return cls(

@@ -1,12 +1,15 @@
 """What the API takes and says of variables."""
 
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
-from gantry.features.variables.model import DifferenceState, Variable
+from gantry.features.variables.model import DifferenceState
 from gantry.kernel.bodies import Answer, Open, Request
+
+if TYPE_CHECKING:
+    from gantry.features.variables.model import Variable
 
 
 class VariableBody(Answer):
@@ -17,7 +20,7 @@ class VariableBody(Answer):
     updated_by: str
 
     @classmethod
-    def of(cls, variable: Variable) -> Self:
+    def of(cls, variable: "Variable") -> Self:
         """Name and date; there is no way for a value to get here."""
         return cls(
             name=variable.name, updated_at=variable.updated_at, updated_by=variable.updated_by

@@ -99,6 +99,9 @@ document.addEventListener("input", (event) => event.target.setCustomValidity?.("
 // Colours and cursor movements of terminals: taken out.
 const ANSI = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007]*\u0007|\r/g;
 
+// From the least urgent to the most; a line that tells none counts as info.
+const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"];
+
 const nameOf = (body) => {
   if (!body.process) return body.source;
   const slot = body.slot === null ? "" : `.${body.slot}`;
@@ -115,19 +118,22 @@ const follow = (panel) => {
   const atEnd = () => panel.scrollHeight - panel.scrollTop - panel.clientHeight < 40;
   const search = document.getElementById(panel.dataset.search);
   const chosen = document.getElementById(panel.dataset.processes);
+  const least = document.getElementById(panel.dataset.levels);
   const wanted = (element) =>
     (!search?.value || element.textContent.toLowerCase().includes(search.value.toLowerCase())) &&
-    (!chosen?.value || element.dataset.label === chosen.value);
+    (!chosen?.value || element.dataset.label === chosen.value) &&
+    (!least?.value || LEVELS.indexOf(element.dataset.level || "info") >= LEVELS.indexOf(least.value));
   const filter = () => {
     for (const element of panel.querySelectorAll(".log-line")) element.hidden = !wanted(element);
     panel.scrollTop = panel.scrollHeight;
   };
   search?.addEventListener("input", filter);
   chosen?.addEventListener("change", filter);
+  least?.addEventListener("change", filter);
   const known = (label) => {
     if (chosen && ![...chosen.options].some((option) => option.value === label)) chosen.add(new Option(label, label));
   };
-  const add = (label, text, times = []) => {
+  const add = (label, text, times = [], levels = []) => {
     const stay = atEnd();
     if (inline) known(label);
     if (!inline && label !== heading) {
@@ -138,11 +144,15 @@ const follow = (panel) => {
       heading = label;
     }
     const since = new Map(times.map((change) => [change.line, new Date(change.at)]));
+    const changes = new Map(levels.map((change) => [change.line, change.level]));
     let at = null;
+    let level = null;
     for (const [number, line] of text.replace(ANSI, "").replace(/\n$/, "").split("\n").entries()) {
       const element = document.createElement("div");
       element.className = "log-line";
       at = since.get(number) || at;
+      if (changes.has(number)) level = changes.get(number);
+      if (level) element.dataset.level = level;
       if (inline) {
         element.dataset.label = label;
         if (at) {
@@ -178,7 +188,7 @@ const follow = (panel) => {
   });
   source.addEventListener("log", (event) => {
     const body = JSON.parse(event.data);
-    add(body.step || nameOf(body), body.text, body.times);
+    add(body.step || nameOf(body), body.text, body.times, body.levels);
   });
   source.addEventListener("deploy", refresh);
   source.addEventListener("end", () => {
