@@ -53,6 +53,7 @@ _STORY: dict[Step, tuple[float, str]] = {
 }
 COUNTED: dict[Event, int] = {"hits": 11_304, "stale": 362, "misses": 306, "bypassed": 214}
 
+_ROUTES = {"limits": [{"source": "/api/:path*", "rate": "100/minute", "per": "cookie session"}]}
 _MANIFEST = {"project": {"name": "shop"}}
 
 
@@ -150,7 +151,11 @@ class Seeder:
                 number=await projects.next_release_number(session, environment.id),
                 build=build,
                 manifest=manifest
-                or {**_MANIFEST, "domains": [], "routes": {"cache": list(cached)}},
+                or {
+                    **_MANIFEST,
+                    "domains": [],
+                    "routes": (_ROUTES if cached else {}) | {"cache": list(cached)},
+                },
                 commit=self.commit(change),
                 state=ReleaseState.RUNNING,
                 created_at=at,

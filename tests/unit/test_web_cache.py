@@ -14,6 +14,7 @@ from gantry.features.routes.bodies import CacheBody
 from gantry.web.access import COOKIE
 from gantry.web.app import create_app
 from gantry.web.routes import CachePanel
+from tests.fakes.machine import EDGE
 from tests.support.console_seed import COUNTED, seed
 from tests.support.web import START, House, client
 
@@ -116,3 +117,22 @@ def test_the_bars_are_whole() -> None:
     ]
     empty = CachePanel(CacheBody.of(CacheStatus(running=False), "live", []), "production")
     assert {part.width for part in (*empty.answers, *empty.sizes)} == {0}
+
+
+async def test_limits_and_what_they_refused_are_shown(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    status = StatusBody.model_validate((await http.get("/api/v1/status")).json())
+    (body,) = (
+        each
+        for project in status.projects
+        for each in project.environments
+        if each.cache is not None
+    )
+    assert body.live is not None
+    house.machine.limited = {body.live.id: {0: 1_234}}
+    house.machine.serve(EDGE)
+    page = (await http.get(_PAGE)).text
+    for words in ("/api/:path*", "100/minute", "cookie session", "1,234"):
+        assert words in page
+    assert 'id="limits"' not in (await http.get("/projects/smart-sign/staging")).text
