@@ -65,7 +65,11 @@ def test_packages_come_back_as_they_were(tmp_path: Path) -> None:
     assert not (second / "src").exists()
     assert os.access(second / "node_modules/x/run", os.X_OK)
     same = [place / "node_modules/x/index.js" for place in (first, second, tmp_path / "store/key")]
-    assert len({path.stat().st_ino for path in same}) == 1, "hard links, not copies"
+    files = len({path.stat().st_ino for path in same})
+    if confine.owner() is None:
+        assert files == 3, "the builder may write to what is theirs: each has copies"
+    else:
+        assert files == 1, "hard links, not copies"
 
 
 def test_a_build_cannot_alter_the_store(tmp_path: Path) -> None:
@@ -82,7 +86,10 @@ def test_a_build_cannot_alter_the_store(tmp_path: Path) -> None:
         pytest.skip("root's Python cannot be run by another user here")
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == {"PermissionError"}
+    refused = (
+        set() if confine.owner() is None else {"PermissionError"}
+    )  # else it has copies of its own
+    assert set(done.stdout.split()) == refused
     assert (work / "node_modules/x/index.js").read_text() == "replaced"
     assert tree_digest(tmp_path / "store/key") == before
 

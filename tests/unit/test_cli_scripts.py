@@ -180,11 +180,11 @@ _NEEDS_NAMESPACES = pytest.mark.skipif(
 
 def ended_by(number: signal.Signals, source: str, ready: Path) -> int:
     """The exit code of a Python program that got a signal, twice, once it had made `ready`."""
-    # A shell in the background ignores Ctrl-C, and what it starts inherits that: these tests may be such.
+    # A shell in the background ignores Ctrl-C, nohup the end of the terminal, and what they start inherits that.
+    signals = "import signal; signal.signal(2, signal.default_int_handler); signal.signal(1, signal.SIG_DFL)"
     child = subprocess.Popen(
-        [sys.executable, "-c", f"import signal; signal.signal(2, signal.default_int_handler)\n{source}"],
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-c", f"{signals}\n{source}"], stdout=subprocess.DEVNULL
+    )
     try:
         wait_until(lambda: ready.exists() or child.poll() is not None, what=str(ready))
         child.send_signal(number)
