@@ -39,11 +39,6 @@ class Stage:
                 await asyncio.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="module", params=["fake", pytest.param("real", marks=pytest.mark.real)])
 async def envoy(request: pytest.FixtureRequest) -> AsyncIterator[Stage | None]:
     """The real edge, for all tests; each has a fake of its own."""

@@ -54,11 +54,6 @@ class Street:
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
     builds = tmp_path_factory.mktemp("builds")
     async with lab() as made:

@@ -19,11 +19,6 @@ from tests.support.edge import Lab, lab, running, served
 pytestmark = pytest.mark.real
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def answered(edge: Lab, address: str, port: int = 0, **headers: str) -> httpx.Response | None:
     """What a visitor of one address gets; `None` when nobody takes the connection."""
     host = f"[{address}]" if ":" in address else address

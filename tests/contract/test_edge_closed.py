@@ -56,11 +56,6 @@ class Closable:
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 async def made() -> AsyncIterator[Lab]:
     async with lab() as made:
         yield made

@@ -29,35 +29,16 @@ from gantry.kernel.errors import PermanentError, UserError
 from tests.support.edge import (
     DEADLINE_S,
     Lab,
-    anew,
     backend,
     config,
     free_ports,
     kill,
-    lab,
     running,
     served,
 )
 from tests.support.edge_visitors import client, url, visitors
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def envoy() -> AsyncIterator[Lab]:
-    async with lab() as made:
-        yield made
-
-
-@pytest.fixture
-async def edge(envoy: Lab) -> AsyncIterator[Lab]:
-    async with anew(envoy) as made:
-        yield made
 
 
 async def until_busy(edge: Lab, name: str) -> None:

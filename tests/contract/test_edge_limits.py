@@ -1,33 +1,15 @@
 """Limits of a site's manifest, at real Envoy: who is refused, how, and that it is counted."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from gantry.engines.edge.protocol import Limit
-from tests.support.edge import DEADLINE_S, Lab, anew, lab, served
+from tests.support.edge import DEADLINE_S, Lab, served
 
 pytestmark = pytest.mark.real
 API = "/api/:path*"
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def shared() -> AsyncIterator[Lab]:
-    async with lab() as made:
-        yield made
-
-
-@pytest.fixture
-async def edge(shared: Lab) -> AsyncIterator[Lab]:
-    async with anew(shared):
-        yield shared
 
 
 async def ask(

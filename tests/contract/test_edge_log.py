@@ -1,32 +1,14 @@
 """What real Envoy writes into its access log, and what it does not."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from gantry.engines.edge.protocol import Redirect, Rewrite
-from tests.support.edge import DEADLINE_S, Lab, anew, lab, running, served
+from tests.support.edge import DEADLINE_S, Lab, running, served
 from tests.support.edge_visitors import client, url
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def shared() -> AsyncIterator[Lab]:
-    async with lab() as made:
-        yield made
-
-
-@pytest.fixture
-async def edge(shared: Lab) -> AsyncIterator[Lab]:
-    async with anew(shared):
-        yield shared
 
 
 async def logged(edge: Lab, paths: set[str]) -> str:

@@ -13,11 +13,6 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 async def edge() -> AsyncIterator[Lab]:
     async with lab() as made:
         await made.edge.start()

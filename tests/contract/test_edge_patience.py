@@ -1,35 +1,17 @@
 """How long real Envoy waits, and how often it tries: by what comes back, not by what a request says of itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from gantry.engines.edge.protocol import PathTimeouts, Rewrite, Timeouts
-from tests.support.edge import DEADLINE_S, Lab, anew, backend, config, lab, served
+from tests.support.edge import DEADLINE_S, Lab, backend, config, served
 from tests.support.edge_visitors import client, url, visitors
 
 pytestmark = pytest.mark.real
 
 SHORT = Timeouts(0.5, 5)
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def envoy() -> AsyncIterator[Lab]:
-    async with lab() as made:
-        yield made
-
-
-@pytest.fixture
-async def edge(envoy: Lab) -> AsyncIterator[Lab]:
-    async with anew(envoy) as made:
-        yield made
 
 
 # -- patience --------------------------------------------------------------------------------

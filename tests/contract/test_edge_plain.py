@@ -4,33 +4,15 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
 from gantry.engines.edge.protocol import Backend, EdgeConfig, Endpoint, Site
-from tests.support.edge import DEADLINE_S, Lab, anew, lab, served
+from tests.support.edge import DEADLINE_S, Lab, served
 from tests.support.edge_visitors import client, url
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def envoy() -> AsyncIterator[Lab]:
-    async with lab() as made:
-        yield made
-
-
-@pytest.fixture
-async def edge(envoy: Lab) -> AsyncIterator[Lab]:
-    async with anew(envoy) as made:
-        yield made
 
 
 @dataclass(frozen=True, slots=True)

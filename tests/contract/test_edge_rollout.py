@@ -59,11 +59,6 @@ SITE = Site(("a.localhost",), "r-1", release="r-1")
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 async def both() -> AsyncIterator[Pair]:
     async with lab() as made:
         certificate = await made.certificate("a.localhost")

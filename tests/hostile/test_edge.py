@@ -3,8 +3,6 @@
 Each attack comes from an address of its own; a well-behaved visitor asks from another meanwhile, and is always answered.
 """
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
 
@@ -18,7 +16,7 @@ from tests.support.attack import (
     statuses,
     streams,
 )
-from tests.support.edge import DEADLINE_S, Lab, anew, lab, served
+from tests.support.edge import DEADLINE_S, Lab, lab, served
 
 pytestmark = pytest.mark.real
 ATTACKER, VISITOR = "127.0.0.2", "127.0.0.3"
@@ -27,22 +25,11 @@ THREADS = 2
 MB = 1_000_000
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def shared() -> AsyncIterator[Lab]:
-    async with lab() as made:
-        yield made
-
-
 @pytest.fixture
-async def edge(shared: Lab) -> AsyncIterator[Lab]:
-    async with anew(shared):
-        await served(shared)
-        yield shared
+async def edge(edge: Lab) -> Lab:
+    """It serves a site."""
+    await served(edge)
+    return edge
 
 
 async def test_half_bodies_are_few_for_each_address(edge: Lab) -> None:
