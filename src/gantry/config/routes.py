@@ -346,6 +346,11 @@ class Limit(Section):
         return _PERIODS[self._parts()[2]]
 
     @property
+    def at_once(self) -> int:
+        """How many after a time without."""
+        return self.requests if self.burst is None else self.burst
+
+    @property
     def key(self) -> tuple[str, str]:
         """What tells visitors apart: `address`, `cookie` or `header`, and the name of the last two."""
         kind, _, name = self.per.partition(" ")

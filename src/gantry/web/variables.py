@@ -22,7 +22,7 @@ from gantry.features.variables.bodies import (
     VariablesRequest,
 )
 from gantry.features.variables.model import MAX_VALUE_CHARACTERS
-from gantry.features.variables.rules import Known, Standing, standings
+from gantry.features.variables.rules import Known, Standing, is_pending, standings
 from gantry.web.access import Developer, Viewer
 from gantry.web.frame import EnvironmentCard, Page, Panel, ShownEnvironment, frame_of, path_of, see
 from gantry.web.noun import Mark, Noun
@@ -162,7 +162,7 @@ async def panel(shown: ShownEnvironment) -> VariablesPanel:
     unapplied = [
         variable.name
         for variable in listed
-        if live is not None and variable.updated_at > live.release.created_at
+        if live is not None and is_pending(variable, live.release.created_at)
     ]
     return VariablesPanel(
         shown.card, tuple(VariableBody.of(variable) for variable in listed), tuple(unapplied)

@@ -69,8 +69,9 @@ def hand_over(settings: Settings, progress: Progress, end: Callable[[], None]) -
     place = _place()
     present, successor = program_in(place.folder), program_in(place.next)
     service: Service | None = None
-    if HomeLock(settings.paths.lock).is_held():
-        supervised = is_supervised(HomeLock(settings.paths.lock).holder())
+    lock = HomeLock(settings.paths.lock)
+    if lock.is_held():
+        supervised = is_supervised(lock.holder())
         service = Supervised(settings) if supervised else Unsupervised(end, _other_user(settings))
     changes = bool(successor.migrations - present.migrations)
     database = _database(settings) if service is not None and changes else None

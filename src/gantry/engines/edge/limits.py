@@ -7,6 +7,7 @@ leaving it out would be the way around.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -155,10 +156,6 @@ def _without(limit: Limit) -> Json:
     if limit.per == "header":
         how = {"name": limit.name, "string_match": {"safe_regex": {"regex": ".+"}}}
     else:
-        pattern = rf"(?:.*;\s*)?{_literal(limit.name)}=[^;]+.*"
+        pattern = rf"(?:.*;\s*)?{re.escape(limit.name)}=[^;]+.*"
         how = {"name": "cookie", "string_match": {"safe_regex": {"regex": pattern}}}
     return {**how, "invert_match": True, "treat_missing_header_as_empty": True}
-
-
-def _literal(text: str) -> str:
-    return "".join(char if char.isalnum() else f"\\x{ord(char):02x}" for char in text)

@@ -81,7 +81,7 @@ class LimitBody(Answer):
             cls(
                 source=limit.source,
                 rate=limit.rate,
-                burst=limit.requests if limit.burst is None else limit.burst,
+                burst=limit.at_once,
                 per=limit.per,
                 status=limit.status,
                 refused=refused.get(number, 0),

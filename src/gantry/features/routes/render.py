@@ -372,8 +372,9 @@ def _rules(item: Routed) -> Rules:
 def _limits(item: Routed) -> Iterable[Limit]:
     for limit in item.manifest.routes.limits:
         per, name = limit.key
-        burst = limit.requests if limit.burst is None else limit.burst
-        yield Limit(limit.source, limit.requests, limit.period_s, burst, per, name, limit.status)
+        yield Limit(
+            limit.source, limit.requests, limit.period_s, limit.at_once, per, name, limit.status
+        )
 
 
 def _site(item: Routed, names: tuple[str, ...], *, noindex: bool) -> Site:

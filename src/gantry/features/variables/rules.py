@@ -52,6 +52,11 @@ class Known:
     provided: Mapping[str, str] = field(default_factory=dict)
 
 
+def is_pending(variable: Variable, made_at: datetime) -> bool:
+    """Whether a release that was made then does not know of its value."""
+    return variable.updated_at > made_at
+
+
 def standings(listed: Iterable[Variable], known: Known | None) -> tuple[Standing, ...]:
     """Every variable that is set, required, provided or still live; what there is to do about first, then by name.
 
@@ -73,10 +78,9 @@ def standings(listed: Iterable[Variable], known: Known | None) -> tuple[Standing
 
 
 def _given(variable: Variable, known: Known | None) -> Standing:
-    is_live = known is not None and variable.updated_at <= known.made_at
     return Standing(
         variable.name,
-        "set" if is_live or known is None else "pending",
+        "pending" if known is not None and is_pending(variable, known.made_at) else "set",
         is_required=known is not None and variable.name in known.required,
         updated_at=variable.updated_at,
         updated_by=variable.updated_by,
